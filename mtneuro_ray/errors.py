@@ -1,0 +1,25 @@
+"""The errors that a person sees: one line each, never a traceback."""
+
+
+class MTNeuroError(Exception):
+    """Something went wrong that the message explains in full; the command line exits with `exit_status`."""
+
+    exit_status = 1
+
+
+class InputError(MTNeuroError):
+    """A file, key or option is wrong: `WHERE: KEY: what is wrong; what is accepted`."""
+
+    exit_status = 2
+
+
+class SourceError(MTNeuroError):
+    """A volume could not be read, after every retry that made sense."""
+
+
+class StoreError(MTNeuroError):
+    """The cutout store is damaged or lacks what was asked of it."""
+
+
+class TrainingError(MTNeuroError):
+    """A run could not be trained to its end (a diverged loss, memory exhausted)."""
