@@ -1,0 +1,227 @@
+"""From a name or a path to checked settings: the one door for everything that a person writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mtneuro_ray.config.base import read_json
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.preset import preset_named
+from mtneuro_ray.config.space import SettingSpace, SweepSpace, load_space
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.upstream import (
+    is_upstream_network,
+    is_upstream_task,
+    normalise_network,
+    normalise_task,
+)
+from mtneuro_ray.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_SUFFIX = {"tasks": ".json", "networks": ".json", "spaces": ".toml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A task and a network that fit together, and where they were read, for errors and relative paths."""
+
+    task: TaskSettings
+    network: NetworkSettings
+    task_file: Path
+    network_file: Path
+
+    @property
+    def setting(self) -> str:
+        """The name under which results of this pair are kept together."""
+        return self.task.name
+
+    @property
+    def model(self) -> str:
+        """The name of the network in tables."""
+        return self.network.name
+
+
+def packaged_names(kind: str) -> list[str]:
+    """Names of the tasks, networks or spaces that come with the package."""
+    folder = files("mtneuro_ray.config") / "packaged" / kind
+    suffix = _SUFFIX[kind]
+    return sorted(entry.name.removesuffix(suffix) for entry in folder.iterdir() if entry.name.endswith(suffix))
+
+
+def find(kind: str, name: str) -> Path:
+    """The file of a packaged name or a path.
+
+    Raises:
+        InputError: it is neither; the names are listed.
+    """
+    names = packaged_names(kind)
+    if name in names:
+        return Path(str(files("mtneuro_ray.config") / "packaged" / kind / (name + _SUFFIX[kind])))
+    if Path(name).is_file():
+        return Path(name)
+    raise InputError(f"{name}: no such file and no such name; accepted: a path or one of {', '.join(names)}")
+
+
+def load_task(name: str, volume: str | None = None) -> tuple[TaskSettings, Path]:
+    """A task by name or path, its channels moved to another volume if one is given.
+
+    Raises:
+        InputError: one line that names the file and the key.
+    """
+    path = find("tasks", name)
+    values = read_json(path)
+    if is_upstream_task(values):
+        values, unused = normalise_task(values, str(path))
+        _warn_unused(path, unused)
+    task = TaskSettings.load(values, str(path))
+    return (moved(task, volume, str(path)) if volume else task), path
+
+
+def load_network(name: str) -> tuple[NetworkSettings, Path]:
+    """A network by name or path.
+
+    Raises:
+        InputError: one line that names the file and the key.
+    """
+    path = find("networks", name)
+    values = read_json(path)
+    if is_upstream_network(values):
+        values, unused = normalise_network(values, str(path))
+        _warn_unused(path, unused)
+    values.setdefault("name", path.stem)
+    return NetworkSettings.load(values, str(path)), path
+
+
+def _warn_unused(path: Path, unused: list[str]) -> None:
+    if unused:
+        logger.warning("%s: ignored, without use here: %s", path, ", ".join(unused))
+
+
+def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
+    """The task with its channels read from `volume`: `phantom`, or the base URI of a copy with the same names."""
+    changes = {
+        key: _channel_of(volume, uri)
+        for key, uri in (("image_chan", task.image_chan), ("annotation_chan", task.annotation_chan))
+        if uri is not None
+    }
+    return task.replace(where, **changes)
+
+
+def _channel_of(volume: str, uri: str) -> str:
+    channel = re.split("[/:]", uri.partition("?")[0].rstrip("/"))[-1]
+    if volume == "phantom":
+        return f"phantom://thalamocortical/{channel}?seed=0"
+    base, mark, query = volume.partition("?")
+    return f"{base.rstrip('/')}/{channel}{mark}{query}"
+
+
+def apply_overrides(network: NetworkSettings, overrides: Iterable[str], where: str = "--set") -> NetworkSettings:
+    """A network with `key=value` changes, values written as in JSON or as bare text.
+
+    Raises:
+        InputError: an override is malformed, or its key or value is not accepted.
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(f"{where}: {override!r} has no '='; accepted: key=value")
+        changes[key] = parse_value(text)
+    return network.replace(where, **changes) if changes else network
+
+
+def parse_value(text: str) -> Any:
+    """A value from a command line: JSON where it parses as such, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None:
+    """Check that a network can be trained on a task.
+
+    Raises:
+        InputError: their classes or dimensions disagree, or an image cannot pass through the model.
+    """
+    if task.task != "readout" and network.classes != len(task.classes):
+        raise InputError(
+            f"{where}: classes: the network has {network.classes}, the task {task.name} has {len(task.classes)} "
+            f"({', '.join(task.classes)}); accepted: the same number"
+        )
+    wanted = {"classification": "ResNet-18", "segmentation": "UNet"}.get(task.task)
+    if wanted is not None and network.model != wanted:
+        raise InputError(f"{where}: model: {network.model} does not serve a {task.task} task; accepted: {wanted}")
+    if network.model != "UNet":
+        return
+    if network.dim == 3 and task.volume_z == 1:
+        raise InputError(f"{where}: dim: 3 needs volume_z above 1 in task {task.name}; accepted: 2")
+    if network.dim == 2 and task.volume_z != 1:
+        raise InputError(f"{where}: dim: 2 needs volume_z 1, task {task.name} has {task.volume_z}; accepted: 3")
+    divisor = 2 ** (network.n_blocks - 1)
+    sides = [side // task.downsample for side in task.tile_size] + ([task.volume_z] if network.dim == 3 else [])
+    for side in sides:
+        if network.conv_mode == "same" and side % divisor:
+            raise InputError(
+                f"{where}: n_blocks: {network.n_blocks} blocks need sides divisible by {divisor}, "
+                f"task {task.name} has {side}; accepted: another tile_size, volume_z or n_blocks"
+            )
+
+
+def load_pair(
+    task_name: str,
+    network_name: str,
+    *,
+    volume: str | None = None,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+) -> Pair:
+    """A task with a network, scaled by a preset, changed by overrides, and checked together.
+
+    Raises:
+        InputError: one line that names the file and the key.
+    """
+    task, task_file = load_task(task_name, volume)
+    network, network_file = load_network(network_name)
+    if preset is not None:
+        scale = preset_named(preset, "--preset")
+        task = scale.scale_task(task, str(task_file))
+        network = scale.scale_network(network, str(network_file))
+    network = apply_overrides(network, overrides)
+    check_pair(task, network, str(network_file))
+    return Pair(task, network, task_file, network_file)
+
+
+def load_sweep(
+    name: str, *, volume: str | None = None, preset: str | None = None, overrides: Iterable[str] = ()
+) -> tuple[SweepSpace, list[tuple[SettingSpace, Pair]]]:
+    """A tune space by name or path, with the checked pair of each of its settings.
+
+    Raises:
+        InputError: one line that names the file and the key.
+    """
+    path = find("spaces", name)
+    space = load_space(path)
+    preset = preset or space.preset
+    if preset is not None:
+        space = preset_named(preset, "--preset").scale_space(space, str(path))
+    overrides = list(overrides)
+    entries = []
+    for number, setting in enumerate(space.settings):
+        where = f"{path}: settings.{number}"
+        pair = load_pair(
+            setting.task, setting.network, volume=volume or space.volume, preset=preset, overrides=overrides
+        )
+        network = pair.network.replace(f"{where}.set", **setting.set)
+        for cell in setting.search.cells:
+            check_pair(pair.task, network.replace(f"{where}.search.axes", **cell), str(path))
+        entries.append((setting, Pair(pair.task, network, pair.task_file, pair.network_file)))
+    return space, entries

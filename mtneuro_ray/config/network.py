@@ -1,0 +1,106 @@
+"""The network format: a model, how it is trained and how it is evaluated.
+
+It is the public benchmark's flat JSON with its own additions, so that one format serves both.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mtneuro_ray.config.base import Settings
+from mtneuro_ray.errors import InputError
+
+Method = Literal["supervised", "byol", "myow", "myowmerged"]
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class SslSettings(Settings):
+    """Self-supervised pre-training (paper, Appendix 3; PROTOCOL, Task 1)."""
+
+    optimizer: Literal["sgd"] = "sgd"
+    epochs: Positive = 100
+    projector_hidden_size: Positive = 4096
+    projector_output_size: Positive = 256
+    projector_2_hidden_size: Positive = 4096
+    projector_2_output_size: Positive = 256
+    myow_layout: Literal["cascaded"] = "cascaded"
+    transform: tuple[Literal["random_crop"], ...] = ("random_crop",)
+    trans_prob: Fraction = 0.5
+    lr_warmup_epochs: Annotated[int, Field(ge=0)] = 10
+    base_learning_rate: Rate = 0.03
+    base_momentum: Fraction = 0.996
+    myow_base_weight: NonNegative = 0.1
+    lr_decay: Literal["cosine"] = "cosine"
+    mm_decay: Literal["cosine"] = "cosine"
+    byol_warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    myow_rampup_epochs: Annotated[int, Field(ge=0)] = 10
+    miner: Literal["knn"] = "knn"
+    miner_candidate_repr: Literal["target"] = "target"
+    miner_distance: Literal["cosine"] = "cosine"
+    knn_select: Literal["random"] = "random"
+    knn_nneighs: Positive = 1
+
+
+class NetworkSettings(Settings):
+    """One model with its training and evaluation settings."""
+
+    name: str = ""
+    model: Literal["ResNet-18", "UNet"]
+    method: Method = "supervised"
+    in_channels: Literal[1] = 1
+    classes: Annotated[int, Field(ge=2)]
+
+    dim: Literal[2, 3] = 2
+    n_blocks: Annotated[int, Field(ge=2, le=8)] = 4
+    start_filters: Positive = 32
+    activation: Literal["relu", "leaky", "elu"] = "relu"
+    normalization: str = Field(default="batch", pattern=r"^(batch|instance|none|group[1-9]\d*)$")
+    conv_mode: Literal["same", "valid"] = "same"
+    """Convolutions of the U-Net: "valid" shrinks the prediction, which is then scored on its centre."""
+    dropout: Fraction = 0.2
+    """Probability of dropping a feature before the classifier (ResNet-18; paper, section 4.1)."""
+    latent_dim: Positive | None = None
+    """Width of a linear layer between the 512 encoder features and the classifier; none by default."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    optimizer: Literal["SGD", "Adam"] = "Adam"
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    opt_momentum: Fraction = 0.0
+    """Momentum of SGD."""
+    weight_decay: NonNegative = 0.0
+    """L2 penalty. The paper's 0.3 destroys supervised training at its learning rate (PROTOCOL, Task 1)."""
+    learning_rate: Rate
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate rises linearly from zero; counted within `epochs`."""
+    epochs: Positive
+    batch_size: Positive
+    """Images of one optimizer step, over all workers together."""
+    augmentations: bool = False
+    """Flips and 90-degree rotations of image and mask together."""
+    loss: str = "cross_entropy"
+    class_weights: Literal["none", "balanced"] = "none"
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
+    eval_crops: Literal["whole", "corners"] = "whole"
+    """Task 1: classify whole images, or each of their four half-side corners (paper, Appendix 3.1.2)."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward pass: auto is bf16 autocast on a GPU and fp32 on a CPU."""
+    compile: bool = False
+    """Whether torch.compile is applied to the model."""
+    ssl: SslSettings | None = None
+
+    def check(self, where: str) -> None:
+        """Check what concerns several keys at once."""
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(
+                f"{where}: warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; "
+                f"accepted: 0 to {self.epochs - 1}"
+            )

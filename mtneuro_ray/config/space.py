@@ -1,0 +1,136 @@
+"""Tune spaces: which settings are searched over which axes, and repeated over which seeds."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mtneuro_ray.config.base import Settings, read_toml
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.errors import InputError
+
+Positive = Annotated[int, Field(ge=1)]
+Scalar = bool | int | float | str
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class SearchSettings(Settings):
+    """How the cells of one setting are chosen."""
+
+    sampler: Literal["grid", "random", "tpe"] = "grid"
+    """grid: every combination once. random and tpe: `trials` cells, drawn from `axes`."""
+    trials: Positive | None = None
+    """Cells that random and tpe try; the grid's number of cells bounds it."""
+    seed: Seed = 0
+    """Of the sampler, and of the training of every cell."""
+    axes: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]]
+
+    @property
+    def cells(self) -> list[dict[str, Scalar]]:
+        """Every combination of the axes, the last axis fastest."""
+        return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+
+    @property
+    def num_cells(self) -> int:
+        """Cells that the search trains."""
+        total = len(self.cells)
+        return total if self.sampler == "grid" or self.trials is None else min(self.trials, total)
+
+    def check(self, where: str) -> None:
+        """Check the axes against the network's keys."""
+        for axis, values in self.axes.items():
+            if axis not in NetworkSettings.model_fields or axis == "seed":
+                accepted = sorted(set(NetworkSettings.model_fields) - {"seed", "name"})
+                raise InputError(f"{where}: search.axes.{axis}: unknown key; accepted: {', '.join(accepted)}")
+            if len(set(values)) < len(values):
+                raise InputError(f"{where}: search.axes.{axis}: a value stands twice; accepted: distinct values")
+        if self.sampler == "grid" and self.trials is not None:
+            raise InputError(f"{where}: search.trials: has no meaning for a grid; accepted: leave it out")
+
+
+class ResourceSettings(Settings):
+    """What one trial occupies. None of it changes what is computed, so none of it names a run."""
+
+    workers_per_trial: Positive = 1
+    cpus_per_worker: Positive = 1
+    """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] = 0.0
+    max_concurrent: Positive | None = None
+    """Trials at once; as many as the cluster holds by default."""
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    """Restarts of a trial whose process or machine was lost."""
+
+
+class SettingSpace(Settings):
+    """One task with one network: its search, its seeds, its changes to the network."""
+
+    task: str
+    network: str
+    metric: str | None = None
+    """Validation metric that selects the cell; the task's own by default."""
+    mode: Literal["max", "min"] = "max"
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    search: SearchSettings
+    scheduler: Literal["none", "asha"] = "none"
+    set: dict[str, Scalar] = Field(default_factory=dict)
+    """Changes to the network's keys, for every cell."""
+
+
+class SweepSpace(Settings):
+    """A tune space file: any number of settings that run as one sweep."""
+
+    name: str
+    volume: str | None = None
+    preset: str | None = None
+    settings: Annotated[tuple[SettingSpace, ...], Field(min_length=1)]
+    run: ResourceSettings = ResourceSettings()
+
+    def check(self, where: str) -> None:
+        """Check every setting's axes, and that no setting stands twice."""
+        seen: set[tuple[str, str]] = set()
+        for number, setting in enumerate(self.settings):
+            setting.search.check(f"{where}: settings.{number}")
+            if len(set(setting.seeds)) < len(setting.seeds):
+                raise InputError(f"{where}: settings.{number}.seeds: a seed stands twice; accepted: distinct seeds")
+            pair = (setting.task, setting.network)
+            if pair in seen:
+                raise InputError(f"{where}: settings.{number}: {pair[0]} with {pair[1]} stands twice; accepted: once")
+            seen.add(pair)
+
+
+# Keys that a file may give once, at its top, for all of its settings.
+_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "scheduler", "set")
+
+
+def load_space(path: Path) -> SweepSpace:
+    """Read a tune space: one setting at the top of the file, several under `[[settings]]`, or `include`d files.
+
+    Raises:
+        InputError: one line that names the file, the key, what is wrong and what is accepted.
+    """
+    return SweepSpace.load(_expanded(path, ()), str(path))
+
+
+def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
+    values = read_toml(path)
+    if path.resolve() in including:
+        raise InputError(f"{path}: include: includes itself; accepted: other files")
+    shared = {key: values.pop(key) for key in _SHARED if key in values}
+    own = values.pop("settings", None)
+    included = values.pop("include", [])
+    if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
+        raise InputError(f"{path}: include: is {included!r}; accepted: a list of paths relative to this file")
+    settings: list[Any] = []
+    for name in included:
+        inner = _expanded(path.parent / name, (*including, path.resolve()))
+        settings.extend({**setting, **shared} for setting in inner["settings"])
+    if own is not None:
+        settings.extend({**shared, **setting} if isinstance(setting, dict) else setting for setting in own)
+    elif not included:
+        settings.append(shared)
+    values.setdefault("name", path.stem)
+    values["settings"] = settings
+    return values

@@ -1,0 +1,139 @@
+"""The native task format: which boxes of which volume are trained, validated and tested on."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mtneuro_ray.config.base import Settings
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.roi import Roi
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+REGIONS = ("CTX", "STR", "VP", "ZI")
+# Label of prasad_analysis/roi_labels -> index into REGIONS (PROTOCOL, Data).
+ROI_LABEL_TO_REGION = {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
+
+Positive = Annotated[int, Field(ge=1)]
+Bound = Annotated[int, Field(ge=0)]
+
+
+class Cube(Settings):
+    """One box of the volume that belongs to one region and one split; ranges half-open."""
+
+    region: str
+    split: Split
+    z: tuple[Bound, Bound]
+    y: tuple[Bound, Bound]
+    x: tuple[Bound, Bound]
+    label: Bound = 0
+    """Index of the region: the class of its images in a classification task."""
+
+    @property
+    def roi(self) -> Roi:
+        """The box."""
+        return Roi(self.z, self.y, self.x)
+
+
+class TaskSettings(Settings):
+    """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
+
+    name: str
+    task: Literal["classification", "segmentation", "readout"]
+    image_chan: str
+    annotation_chan: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    tile_size: tuple[Positive, Positive]
+    """Height and width of an image, in voxels of the volume."""
+    tile_stride: tuple[Positive, Positive] | None = None
+    """Step from one image of a cube to the next along y and x; the tile's own size by default."""
+    volume_z: Positive = 1
+    """Consecutive slices of an image: 1 is 2D. Images of a cube never share a slice."""
+    downsample: Positive = 1
+    """Area-averaging factor along y and x."""
+    max_slices: Positive | None = None
+    """At most so many (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
+    voxel_size_um: float | None = None
+    annotation_map: dict[int, Bound] | None = None
+    """Label in the annotation -> class; in segmentation a label is its own class by default."""
+    cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Step between images along y and x."""
+        return self.tile_stride or self.tile_size
+
+    @property
+    def label_map(self) -> dict[int, int] | None:
+        """Label in the annotation -> class, or None where the cubes' own labels are all there is."""
+        if self.annotation_map is not None:
+            return dict(self.annotation_map)
+        if self.task == "classification":
+            return dict(ROI_LABEL_TO_REGION) if self.classes == REGIONS else None
+        return {label: label for label in range(len(self.classes))}
+
+    def check(self, where: str) -> None:
+        """Check what concerns several keys at once."""
+        if len(set(self.classes)) < len(self.classes):
+            raise InputError(f"{where}: classes: a name stands twice; accepted: distinct names")
+        self._check_labels(where)
+        for number, cube in enumerate(self.cubes):
+            self._check_cube(where, number, cube)
+        self._check_splits(where)
+        for axis, size in zip("yx", self.tile_size, strict=True):
+            if size % self.downsample:
+                raise InputError(
+                    f"{where}: downsample: {self.downsample} does not divide tile_size {size} ({axis}); "
+                    "accepted: a divisor of both sides"
+                )
+
+    def _check_labels(self, where: str) -> None:
+        top = len(self.classes) - 1
+        for label, value in (self.annotation_map or {}).items():
+            if value > top:
+                raise InputError(f"{where}: annotation_map.{label}: class {value} is outside; accepted: 0 to {top}")
+        if self.task != "classification":
+            if self.annotation_chan is None:
+                raise InputError(f"{where}: annotation_chan: is missing; a {self.task} task requires it")
+            return
+        for number, cube in enumerate(self.cubes):
+            if cube.label > top:
+                raise InputError(
+                    f"{where}: cubes.{number}.label: {cube.label} is outside the classes; accepted: 0 to {top}"
+                )
+
+    def _check_cube(self, where: str, number: int, cube: Cube) -> None:
+        try:
+            depth, height, width = cube.roi.shape
+        except ValueError as error:
+            raise InputError(f"{where}: cubes.{number}: {error}") from None
+        tile_y, tile_x = self.tile_size
+        if tile_y > height or tile_x > width:
+            raise InputError(
+                f"{where}: tile_size: {tile_y} x {tile_x} is larger than cube {number} ({cube.region}, "
+                f"{height} x {width}); accepted: at most the smallest cube"
+            )
+        if self.volume_z > depth:
+            raise InputError(
+                f"{where}: volume_z: {self.volume_z} slices do not fit into cube {number} ({cube.region}, "
+                f"{cube.split}, {depth} slices); accepted: 1 to {depth}"
+            )
+
+    def _check_splits(self, where: str) -> None:
+        required = ("train", "test") if self.task == "readout" else SPLITS
+        present = {cube.split for cube in self.cubes}
+        for split in required:
+            if split not in present:
+                raise InputError(
+                    f"{where}: cubes: split {split} is empty; accepted: a cube in each of {', '.join(required)}"
+                )
+        for (i, a), (j, b) in combinations(enumerate(self.cubes), 2):
+            if a.split != b.split and a.roi.intersection(b.roi):
+                raise InputError(
+                    f"{where}: cubes.{j}: overlaps cubes.{i} ({a.split} and {b.split} share "
+                    f"{a.roi.intersection(b.roi)}); accepted: splits without common voxels"
+                )

@@ -1,0 +1,174 @@
+"""The public benchmark's JSON, normalised once into native settings.
+
+The public files place four regions by suffixed keys and give z splits that its code reads half-open
+(PROTOCOL, Data); here they become a list of cubes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
+from mtneuro_ray.errors import InputError
+
+# Upstream's key suffix of each region, in the order of REGIONS.
+_SUFFIXES = ("cor", "stri", "vp", "zi")
+_SPLIT_KEYS = {"train": "z_train", "val": "z_val", "test": "z_test"}
+_TASK_REQUIRED = (
+    "name",
+    "image_chan",
+    "annotation_chan",
+    "tile_size",
+    *_SPLIT_KEYS.values(),
+    *(f"{axis}range_{suffix}" for suffix in _SUFFIXES for axis in "xy"),
+)
+_TASK_OPTIONAL = ("volume_z", "combine_ax_and_bg", "noZI")
+TASK_UNUSED = ("zrange", "task_type")
+
+NETWORK_UNUSED = (
+    "outputdir",
+    "outweightfilename",
+    "eval_threshold",
+    "eval_reduction",
+    "encoder_name",
+    "encoder_weights",
+    "lr_poly_decay_n",
+    "lr_gamma",
+    "lr_milestone",
+)
+_SSL_KEYS = (
+    "projector_hidden_size",
+    "projector_output_size",
+    "projector_2_hidden_size",
+    "projector_2_output_size",
+    "myow_layout",
+    "transform",
+    "trans_prob",
+    "lr_warmup_epochs",
+    "base_learning_rate",
+    "base_momentum",
+    "myow_base_weight",
+    "lr_decay",
+    "mm_decay",
+    "byol_warmup_epochs",
+    "myow_rampup_epochs",
+    "miner",
+    "miner_candidate_repr",
+    "miner_distance",
+    "knn_select",
+    "knn_nneighs",
+)
+_SSL_RENAMED = {"ssl_optimizer": "optimizer", "ssl_epochs": "epochs"}
+
+
+def is_upstream_task(values: Mapping[str, Any]) -> bool:
+    """Whether a task file is in the public format."""
+    return "cubes" not in values and any(key.endswith(f"_{_SUFFIXES[0]}") for key in values)
+
+
+def normalise_task(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """A public task file in the native format, and its keys that have no use here.
+
+    Raises:
+        InputError: a key is missing or unknown.
+    """
+    accepted = (*_TASK_REQUIRED, *_TASK_OPTIONAL, *TASK_UNUSED)
+    for key in values:
+        if key not in accepted:
+            raise InputError(f"{where}: {key}: unknown key; accepted: {', '.join(sorted(accepted))}")
+    for key in _TASK_REQUIRED:
+        if key not in values:
+            raise InputError(f"{where}: {key}: is missing; this key is required")
+    flags = {key: _flag(values, key, where) for key in ("combine_ax_and_bg", "noZI")}
+    kind = _kind_of(str(values["name"]), str(values["annotation_chan"]))
+    regions = REGIONS[:3] if flags["noZI"] else REGIONS
+    native: dict[str, Any] = {
+        "name": values["name"],
+        "task": kind,
+        "image_chan": values["image_chan"],
+        "annotation_chan": values["annotation_chan"],
+        "tile_size": values["tile_size"],
+        "volume_z": values.get("volume_z", 1),
+        "cubes": _cubes(values, regions, kind, where),
+        **_classes(kind, flags["combine_ax_and_bg"]),
+    }
+    return native, [key for key in TASK_UNUSED if key in values]
+
+
+def _kind_of(name: str, annotation_chan: str) -> str:
+    if annotation_chan.rstrip("/").endswith("roi_labels"):
+        return "classification"
+    return "readout" if name.startswith("task3") else "segmentation"
+
+
+def _classes(kind: str, combine_axons: bool) -> dict[str, Any]:
+    if kind == "classification":
+        return {"classes": list(REGIONS), "annotation_map": ROI_LABEL_TO_REGION}
+    if combine_axons:
+        return {"classes": ["bg+axons", "vessels", "cells"], "annotation_map": {0: 0, 1: 1, 2: 2, 3: 0}}
+    return {"classes": ["bg", "vessels", "cells", "axons"]}
+
+
+def _cubes(values: Mapping[str, Any], regions: tuple[str, ...], kind: str, where: str) -> list[dict[str, Any]]:
+    splits: dict[str, Any] = {split: values[key] for split, key in _SPLIT_KEYS.items()}
+    if kind == "readout":
+        # Task 3 reads every annotated slice; the test slices are those of Task 1 (PROTOCOL, Task 3).
+        z_test = splits["test"]
+        first, last = _range(values, "z_train", where)[0], _range(values, "z_test", where)[0]
+        splits = {"train": [first, last], "test": z_test}
+    return [
+        {
+            "region": region,
+            "label": label,
+            "split": split,
+            "z": z,
+            "y": values[f"yrange_{_SUFFIXES[label]}"],
+            "x": values[f"xrange_{_SUFFIXES[label]}"],
+        }
+        for split, z in splits.items()
+        for label, region in enumerate(regions)
+    ]
+
+
+def _range(values: Mapping[str, Any], key: str, where: str) -> list[int]:
+    value = values[key]
+    if not isinstance(value, list) or len(value) != 2 or not all(type(v) is int for v in value):
+        raise InputError(f"{where}: {key}: is {value!r}; accepted: two integers, [start, stop)")
+    return value
+
+
+def _flag(values: Mapping[str, Any], key: str, where: str) -> bool:
+    value = values.get(key, 0)
+    if value not in (0, 1):
+        raise InputError(f"{where}: {key}: is {value!r}; accepted: 0 or 1")
+    return bool(value)
+
+
+def is_upstream_network(values: Mapping[str, Any]) -> bool:
+    """Whether a network file is in the public format."""
+    return any(key in values for key in ("outputdir", "outweightfilename", "task_type"))
+
+
+def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """A public network file in the native format, and its keys that have no use here.
+
+    Raises:
+        InputError: a flag or the kind of training is unknown; other keys are checked by the settings class.
+    """
+    unused = [key for key in NETWORK_UNUSED if key in values]
+    native = {key: value for key, value in values.items() if key not in NETWORK_UNUSED}
+    if "augmentations" in native:
+        native["augmentations"] = _flag(native, "augmentations", where)
+    kind = native.pop("task_type", "supervised")
+    if kind not in ("supervised", "SSL"):
+        raise InputError(f"{where}: task_type: is {kind!r}; accepted: 'supervised', 'SSL'")
+    ssl = {key: native.pop(key) for key in _SSL_KEYS if key in native}
+    ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
+    if kind == "SSL":
+        native["ssl"] = ssl
+    elif ssl:
+        raise InputError(
+            f"{where}: {next(iter(ssl))}: belongs to task_type 'SSL', not 'supervised'; accepted: leave it out"
+        )
+    return native, unused
