@@ -36,9 +36,7 @@ class EncoderClassifier(nn.Module):
         head: the last linear layer, which gives logits.
     """
 
-    def __init__(
-        self, encoder: nn.Module, features: int, classes: int, dropout: float, latent_dim: int | None
-    ) -> None:
+    def __init__(self, encoder: nn.Module, features: int, classes: int, dropout: float, latent_dim: int | None) -> None:
         super().__init__()
         self.encoder = encoder
         self.projection = nn.Identity() if latent_dim is None else nn.Linear(features, latent_dim)

@@ -1,7 +1,7 @@
 """Batch norm over the batches of all workers together, on any backend of torch.distributed.
 
-torch.nn.SyncBatchNorm does this on GPUs only; training with several CPU workers has to equal training with one
-as well.
+torch.nn.SyncBatchNorm does this on GPUs only; training with several CPU workers has to equal training with
+one as well.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch.nn import functional as F
 def synchronise_norms(module: nn.Module) -> nn.Module:
     """`module` with each batch norm replaced by one whose training statistics span all ranks.
 
-    Parameters, buffers and the keys of the state dict stay those of nn.BatchNorm. A module on a CUDA device gets
-    torch.nn.SyncBatchNorm. Convert before wrapping in DistributedDataParallel, which needs
-    `broadcast_buffers=False` or ranks whose buffers agree, as they do here.
+    Parameters, buffers and the keys of the state dict stay those of nn.BatchNorm. A module on a CUDA device
+    gets torch.nn.SyncBatchNorm. Convert before DistributedDataParallel wraps the module. The running
+    statistics agree between ranks without its `broadcast_buffers`.
     """
     if any(parameter.is_cuda for parameter in module.parameters()):
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return converted
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
         return GlobalBatchNorm.sharing(module)
@@ -34,8 +34,8 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm (Ioffe and Szegedy 2015) of (N, C, ...) over the samples of all ranks.
 
-    In evaluation, without a process group and with one rank this is nn.BatchNorm, bit for bit. In training with
-    more ranks, every rank has to run forward and backward, be its own batch empty (N = 0) or not.
+    In evaluation, without a process group and with one rank this is nn.BatchNorm, bit for bit. In training
+    with more ranks, every rank has to run forward and backward, be its own batch empty (N = 0) or not.
     """
 
     @classmethod
@@ -58,7 +58,8 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         normalised: Tensor = _Normalise.apply(features, mean, torch.rsqrt(var + self.eps), count)
         if self.weight is None:
             return normalised
-        return normalised * _as_channels(self.weight, features) + _as_channels(self.bias, features)
+        scaled = normalised * _as_channels(self.weight, features) + _as_channels(self.bias, features)
+        return scaled.to(features.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -88,8 +89,8 @@ def _reduced_axes(features: Tensor) -> list[int]:
 def _global_moments(features: Tensor) -> tuple[int, Tensor, Tensor]:
     """Values per channel over all ranks, their mean (C,) and biased variance (C,), the same on every rank.
 
-    Ranks exchange (count, mean, squared deviations) rather than sums of squares, which cancel in float32 where
-    the mean is large (Chan et al. 1983, the pairwise update).
+    Ranks exchange (count, mean, squared deviations) rather than sums of squares, which cancel in float32
+    where the mean is large (Chan et al. 1983, the pairwise update).
     """
     axes, channels = _reduced_axes(features), features.shape[1]
     local = torch.zeros(1 + 2 * channels, dtype=torch.float64, device=features.device)
@@ -100,7 +101,7 @@ def _global_moments(features: Tensor) -> tuple[int, Tensor, Tensor]:
         local[1 : 1 + channels], local[1 + channels :] = mean, var * local[0]
     gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, local)
-    counts, means, deviations = torch.stack(gathered).split([1, channels, channels], dim=1)
+    counts, means, deviations = torch.split(torch.stack(gathered), [1, channels, channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
     var = (deviations + counts * (means - mean).square()).sum(0) / total
@@ -113,18 +114,14 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, mean: Tensor, inverse_std: Tensor, count: int) -> Tensor:
-        normalised = (
-            F.batch_norm(features, mean, inverse_std.pow(-2), eps=0) if features.numel() else features
-        )
+        normalised = F.batch_norm(features, mean, inverse_std.pow(-2), eps=0)
         ctx.save_for_backward(normalised, inverse_std)
         ctx.count = count
         return normalised
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """With y the normalised features, g their gradient and E the mean over the global batch:
-        (g - E[g] - y E[g y]) / std.
-        """
+        """(g - E[g] - y E[g y]) / std: y normalised, g its gradient, E the mean over the global batch."""
         (grad,), (normalised, inverse_std) = grads, ctx.saved_tensors
         axes = _reduced_axes(grad)
         wide = inverse_std.dtype

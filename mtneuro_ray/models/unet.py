@@ -51,8 +51,8 @@ class SizeRule:
 def unet_size_rule(n_blocks: int = 4, conv_mode: str = "same") -> SizeRule:
     """Which image sizes a U-Net accepts; needs no tensors.
 
-    In "valid" mode each block takes 4 pixels off an axis before the next pooling halves it; every pooling must
-    meet an even size (Ronneberger et al. 2015, section 2), and at least one pixel must come out at the end.
+    In "valid" mode each block takes 4 pixels off an axis before the next pooling halves it; every pooling
+    must meet an even size (Ronneberger et al. 2015, section 2), and at least one pixel must come out at the end.
     """
     divisor = 2 ** (n_blocks - 1)
     if conv_mode == "same":
@@ -108,9 +108,7 @@ class _Style:
                 f"normalization: {self.normalization!r} is unknown; accepted: batch, instance, groupN, none"
             )
         if filters % int(group[1]):
-            raise InputError(
-                f"normalization: {group[1]} groups do not divide {filters} filters; accepted: a divisor"
-            )
+            raise InputError(f"normalization: {group[1]} groups do not divide {filters} filters; accepted: a divisor")
         return [nn.GroupNorm(int(group[1]), filters)]
 
 
