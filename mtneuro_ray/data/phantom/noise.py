@@ -1,0 +1,91 @@
+"""Noise without state: every number is a hash of a key and a coordinate.
+
+Only integer arithmetic and IEEE additions, products and divisions are used, so a value is the same bits in
+every cutout, in every process and on every machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint32]
+Floats = npt.NDArray[np.float32]
+Range = tuple[int, int]
+Box = tuple[Range, Range, Range]
+
+_STRIDES = (np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D))
+_MASK = 0xFFFFFFFF
+
+
+def _scramble(h: Hashes) -> Hashes:
+    """Avalanche every bit of `h`, in place (the finaliser of MurmurHash3)."""
+    h ^= h >> np.uint32(16)
+    h *= np.uint32(0x85EBCA6B)
+    h ^= h >> np.uint32(13)
+    h *= np.uint32(0xC2B2AE35)
+    h ^= h >> np.uint32(16)
+    return h
+
+
+def derive_key(seed: int, purpose: int) -> int:
+    """The key of one stream of numbers, 32 bits, for a seed and the stream's own number."""
+    folded = np.array([(seed & _MASK) ^ (seed >> 32)], np.uint32)
+    return int(_scramble(_scramble(folded + np.uint32(0x632BE5AB)) + np.uint32(purpose))[0])
+
+
+def hash_points(key: int, *coordinates: npt.NDArray[Any]) -> Hashes:
+    """One hash per point of the integer coordinates, which broadcast against each other."""
+    h: Hashes = np.array(key, np.uint32)
+    for coordinate, stride in zip(coordinates, _STRIDES, strict=False):
+        h = _scramble(h + coordinate.astype(np.uint32) * stride)
+    return h
+
+
+def uniforms(hashes: Hashes, count: int) -> list[Floats]:
+    """`count` independent arrays of numbers in [0, 1), float32, one number per hash."""
+    return [unit(_scramble(hashes + np.uint32((n + 1) * 0x9E3779B1 & _MASK))) for n in range(count)]
+
+
+def unit(hashes: Hashes) -> Floats:
+    """Hashes as float32 in [0, 1)."""
+    return (hashes >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def white_bytes(key: int, box: Box) -> npt.NDArray[np.int8]:
+    """White noise, int8 uniform over all values, of the box's shape z, y, x.
+
+    One hash serves four neighbours along x, so the box is widened to multiples of four and cropped.
+    """
+    z, y, (x0, x1) = (box[0], box[1], box[2])
+    words = np.arange(x0 // 4, -(-x1 // 4))
+    rows = hash_points(key, np.arange(*z)[:, None], np.arange(*y)[None, :])
+    columns = hash_points(key ^ 0x5BD1E995, words)
+    little_endian = _scramble(rows[:, :, None] + columns).astype("<u4", copy=False)
+    return little_endian.view(np.int8)[:, :, x0 % 4 :][:, :, : x1 - x0]
+
+
+def value_noise(key: int, a: Floats, b: Floats, c: Floats) -> Floats:
+    """Smooth noise in [0, 1) with a feature size of one, at any points, float32.
+
+    The corners of the unit cell hold hashes, blended by a cubic step. All coordinates have one shape.
+    """
+    corners = [np.floor(v) for v in (a, b, c)]
+    steps = []
+    for v, corner in zip((a, b, c), corners, strict=True):
+        t = v - corner
+        steps.append(t * t * (np.float32(3) - np.float32(2) * t))
+    i, j, k = (corner.astype(np.int64) for corner in corners)
+    faces = []
+    for di in (0, 1):
+        edges = []
+        for dj in (0, 1):
+            row = hash_points(key, i + di, j + dj)
+            low, high = (unit(_scramble(row + (k + dk).astype(np.uint32) * _STRIDES[2])) for dk in (0, 1))
+            edges.append(low + steps[2] * (high - low))
+        faces.append(edges[0] + steps[1] * (edges[1] - edges[0]))
+    blended: Floats = faces[0] + steps[0] * (faces[1] - faces[0])
+    return blended

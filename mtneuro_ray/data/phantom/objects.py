@@ -1,0 +1,222 @@
+"""Cells and blood vessels: solid objects, each drawn from the hash of its own site of a lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.data.phantom import regions
+from mtneuro_ray.data.phantom.noise import (
+    Box,
+    Floats,
+    Hashes,
+    Ints,
+    derive_key,
+    hash_points,
+    uniforms,
+    value_noise,
+)
+from mtneuro_ray.data.phantom.texture import fibres_at
+from mtneuro_ray.data.phantom.tissue import by_label
+
+CELL_SITE = 14  # voxels between sites of the cell lattice
+NODE_SITE = 28  # voxels between nodes of the capillary lattice
+TRUNK_SITE = 256  # voxels between columns of large vessels
+_CELL_REACH = 11
+_EDGE_REACH = 2 * NODE_SITE + 8
+_BEADS = 28  # balls along a capillary from node to node
+_TRUNK_KNOT = 128  # planes between bends of a large vessel
+_TRUNK_SWAY = 40
+_TRUNK_REACH = _TRUNK_SWAY + 30
+_CHUNK = 1 << 17  # voxels tested at once, so that they stay in the cache
+
+
+class Painted(NamedTuple):
+    """Voxels of a box that objects cover.
+
+    Attributes:
+        where: Positions in the flattened box; where one repeats, the last counts.
+        grey: Grey values, one per position, int16.
+    """
+
+    where: Ints
+    grey: npt.NDArray[np.int16]
+
+
+class _Solids(NamedTuple):
+    """Prolate ellipsoids. `centre`: three arrays z, y, x in voxels; `pole`: unit vector of the long axis."""
+
+    centre: tuple[Floats, Floats, Floats]
+    reach: Ints
+    girth: Floats
+    stretch: Floats
+    pole: tuple[Floats, Floats, Floats]
+
+    def take(self, chosen: npt.NDArray[np.intp]) -> _Solids:
+        z, y, x = (v[chosen] for v in self.centre)
+        pz, py, px = (v[chosen] for v in self.pole)
+        return _Solids((z, y, x), self.reach[chosen], self.girth[chosen], self.stretch[chosen], (pz, py, px))
+
+
+def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Hashes]:
+    """Coordinates and hashes of every lattice site whose object may reach into the box."""
+    spans = [np.arange((lo - reach) // spacing, (hi - 1 + reach) // spacing + 1) for lo, hi in box]
+    grid = [v.ravel() for v in np.meshgrid(*spans, indexing="ij")]
+    return grid, hash_points(key, *grid)
+
+
+def _covered(solids: _Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], Ints, Floats]]:
+    """Voxels of the box inside each solid: its number, the flat position and the squared depth in [0, 1)."""
+    for reach in np.unique(solids.reach).tolist():
+        members = np.flatnonzero(solids.reach == reach)
+        size = max(1, _CHUNK // (2 * reach + 1) ** 3)
+        for start in range(0, len(members), size):
+            chosen = members[start : start + size]
+            number, index, depth = _cover_chunk(solids.take(chosen), box, reach)
+            yield chosen[number], index, depth
+
+
+def _cover_chunk(solids: _Solids, box: Box, reach: int) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
+    offsets = np.arange(-reach, reach + 1)
+    _, height, width = (hi - lo for lo, hi in box)
+    squares, leans, flats = [], [], []
+    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, (height * width, width, 1), strict=True):
+        base = np.floor(centre).astype(np.int64)
+        away = offsets - (centre - base.astype(np.float32))[:, None]
+        voxel = base[:, None] + offsets
+        outside = np.where((voxel >= lo) & (voxel < hi), np.float32(0), np.float32(9))
+        squares.append(away * away / (solids.girth * solids.girth)[:, None] + outside)
+        leans.append(away * pole[:, None])
+        flats.append((voxel - lo) * pitch)
+    lean = leans[0][:, :, None, None] + leans[1][:, None, :, None] + leans[2][:, None, None, :]
+    lean *= lean
+    lean *= solids.stretch[:, None, None, None]
+    square = squares[0][:, :, None, None] + squares[1][:, None, :, None] + squares[2][:, None, None, :]
+    square -= lean
+    number, i, j, k = np.nonzero(square < 1)
+    index = flats[0][number, i] + flats[1][number, j] + flats[2][number, k]
+    return number, index, square[number, i, j, k]
+
+
+def _unit_vectors(a: Floats, b: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
+    half = np.float32(0.5)
+    a, b, c = a - half, b - half, c - half
+    length = np.sqrt(a * a + b * b + c * c) + np.float32(1e-6)
+    return a / length, b / length, c / length
+
+
+def cells(seed: int, box: Box) -> Iterator[Painted]:
+    """The cells of a box: ellipsoids with a paler nucleus, sparser where the tissue is myelinated."""
+    grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH)
+    most = np.float32(1.6) * by_label("cells").max()
+    chance = uniforms(hashes, 1)[0]
+    likely = np.flatnonzero(chance < most)
+    hashes, chance = hashes[likely], chance[likely]
+    u = uniforms(hashes + np.uint32(77), 9)
+    z, y, x = ((g[likely] + v) * np.float32(CELL_SITE) for g, v in zip(grid, u[:3], strict=True))
+    at = [np.floor(v).astype(np.int64) for v in (z, y, x)]
+    label = regions.labels_at(regions.tissue_table(), at[0], at[1], at[2])
+    myelinated = fibres_at(seed, at[0], at[1], at[2]).excess > 0
+    share = np.where(myelinated, by_label("cells_in_myelin")[label], by_label("cells")[label])
+    crowd = value_noise(derive_key(seed, 11), z / np.float32(90), y / np.float32(120), x / np.float32(120))
+    kept = (chance < share * (np.float32(0.4) + np.float32(1.2) * crowd)) & (label != regions.CLEAR)
+    girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[3])
+    ratio = np.float32(1) + np.float32(0.6) * u[4] * u[4]
+    solids = _Solids(
+        (z, y, x),
+        np.ceil(girth * ratio).astype(np.int64),
+        girth,
+        (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth),
+        _unit_vectors(u[5], u[6], u[7]),
+    ).take(np.flatnonzero(kept))
+    tone = (np.float32(28) + np.float32(46) * u[8])[kept]
+    nucleus = (np.float32(24) * u[4])[kept]
+    for number, index, depth in _covered(solids, box):
+        core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
+        yield Painted(index, (tone[number] + core * nucleus[number]).astype(np.int16))
+
+
+def _node(key: int, site: list[Ints]) -> list[Floats]:
+    """Where the vessel node of a lattice site lies, voxels z, y, x."""
+    jitter = uniforms(hash_points(key, *site), 3)
+    return [(g + v) * np.float32(NODE_SITE) for g, v in zip(site, jitter, strict=True)]
+
+
+def capillaries(seed: int, box: Box) -> Iterator[Painted]:
+    """The network of thin vessels: curved tubes between neighbouring nodes of a jittered lattice."""
+    grid, hashes = _sites(derive_key(seed, 20), box, NODE_SITE, _EDGE_REACH)
+    for axis in range(3):
+        u = uniforms(hashes + np.uint32(1000 * (axis + 1)), 6)
+        start = _node(derive_key(seed, 21), grid)
+        at = [np.floor(v).astype(np.int64) for v in start]
+        label = regions.labels_at(regions.tissue_table(), at[0], at[1], at[2])
+        kept = np.flatnonzero((u[0] < by_label("capillaries")[label]) & (label != regions.CLEAR))
+        neighbour = [g[kept] + (a == axis) for a, g in enumerate(grid)]
+        stop = _node(derive_key(seed, 21), neighbour)
+        bend = [(v[kept] - np.float32(0.5)) * np.float32(NODE_SITE) for v in u[1:4]]
+        calibre = by_label("calibre")[label][kept] * (np.float32(0.75) + np.float32(0.5) * u[4][kept])
+        tone = np.float32(6) + np.float32(52) * u[5][kept]
+        yield from _tubes([v[kept] for v in start], stop, bend, calibre, tone, box)
+
+
+def _tubes(
+    start: list[Floats], stop: list[Floats], bend: list[Floats], calibre: Floats, tone: Floats, box: Box
+) -> Iterator[Painted]:
+    """Balls along parabolas from `start` to `stop`, bent sideways by half of `bend`."""
+    t = (np.arange(_BEADS, dtype=np.float32) + np.float32(0.5)) / np.float32(_BEADS)
+    bow = np.float32(2) * t * (np.float32(1) - t)
+    path = [a[:, None] + (b - a)[:, None] * t + c[:, None] * bow for a, b, c in zip(start, stop, bend, strict=True)]
+    near = np.ones(path[0].shape, bool)
+    for v, (lo, hi) in zip(path, box, strict=True):
+        near &= (v > lo - 4) & (v < hi + 4)
+    edge, bead = np.nonzero(near)
+    z, y, x = (v[edge, bead] for v in path)
+    girth = calibre[edge]
+    zero = np.zeros_like(girth)
+    solids = _Solids((z, y, x), np.ceil(girth).astype(np.int64), girth, zero, (zero, zero, zero))
+    for number, index, _ in _covered(solids, box):
+        yield Painted(index, tone[edge[number]].astype(np.int16))
+
+
+def trunks(seed: int, box: Box) -> Iterator[Painted]:
+    """The few large vessels: dark lumens that wind along z and show as discs in a slice."""
+    key = derive_key(seed, 30)
+    (z0, z1), span_y, span_x = box
+    grid, hashes = _sites(key, ((0, 1), span_y, span_x), TRUNK_SITE, _TRUNK_REACH)
+    u = uniforms(hashes, 5)
+    z = np.arange(z0, z1)
+    for n in np.flatnonzero((u[0] < np.float32(0.3)) & (grid[0] == 0)).tolist():
+        wide = u[3][n] ** 2
+        radius = np.float32(5.5) + np.float32(6) * u[3][n] + np.float32(14) * wide * wide * wide * wide
+        column = [(g[n] + v[n]) * np.float32(TRUNK_SITE) for g, v in zip(grid[1:], u[1:3], strict=True)]
+        centres = [c + _sway(int(hashes[n]) ^ (a + 1), z) for a, c in enumerate(column)]
+        yield _discs(centres, radius, np.int16(4 + 8 * u[4][n]), box)
+
+
+def _sway(key: int, z: Ints) -> Floats:
+    """How far a large vessel strays from its column at each plane, voxels."""
+    knot = z // _TRUNK_KNOT
+    t = (z % _TRUNK_KNOT).astype(np.float32) / np.float32(_TRUNK_KNOT)
+    low, high = (uniforms(hash_points(key, knot + k), 1)[0] - np.float32(0.5) for k in (0, 1))
+    swayed: Floats = (low + (high - low) * t * t * (3 - 2 * t)) * np.float32(2 * _TRUNK_SWAY)
+    return swayed
+
+
+def _discs(centres: list[Floats], radius: np.float32, tone: np.int16, box: Box) -> Painted:
+    """One disc per plane of the box, where the plane has tissue at its centre."""
+    (z0, z1), (y0, y1), (x0, x1) = box
+    at = [np.floor(c).astype(np.int64) for c in centres]
+    tissue = regions.labels_at(regions.tissue_table(), np.arange(z0, z1), at[0], at[1]) != regions.CLEAR
+    reach = int(radius) + 2
+    spans = [
+        np.arange(max(lo, int(c.min()) - reach), min(hi, int(c.max()) + reach + 1))
+        for c, (lo, hi) in zip(centres, ((y0, y1), (x0, x1)), strict=True)
+    ]
+    down, right = (span.astype(np.float32) - c[:, None] for span, c in zip(spans, centres, strict=True))
+    square = (down * down)[:, :, None] + (right * right)[:, None, :]
+    i, j, k = np.nonzero((square < radius * radius) & tissue[:, None, None])
+    index = (i * (y1 - y0) + spans[0][j] - y0) * (x1 - x0) + spans[1][k] - x0
+    return Painted(index, np.full(len(index), tone))
