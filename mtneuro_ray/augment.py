@@ -1,0 +1,78 @@
+"""Flips and rotations of image and mask together.
+
+Which symmetry a sample gets depends on (seed, epoch, sample) alone, so it does not matter how a batch is divided
+among workers or in which order samples come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+FLIP_Y, FLIP_X, TRANSPOSE, FLIP_Z = 1, 2, 4, 8
+"""Bits of an operation. The first three give the 8 symmetries of the square: transpose first, then flip."""
+
+OPS = 16
+"""Operations of a volume; the first 8 leave z alone."""
+
+
+def draw_ops(seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor) -> Tensor:
+    """A symmetry in [0, 16) for each sample, uniform and independent between seeds, epochs and samples.
+
+    Args:
+        seed: seed of the run, 0 or more.
+        epoch: epoch, from 0.
+        sample_indices: (B,) indices of the samples within the split, 0 or more.
+
+    Returns:
+        (B,) int64 on the CPU, bits FLIP_Y, FLIP_X, TRANSPOSE and FLIP_Z.
+    """
+    samples = np.asarray(sample_indices, dtype=np.uint64)
+    state = np.zeros_like(samples)
+    for word in (np.uint64(seed), np.uint64(epoch), samples):
+        state = _mix(state ^ word)
+    return torch.from_numpy((state % np.uint64(OPS)).astype(np.int64))
+
+
+def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Tensor]:
+    """Image and mask with the operation of each sample applied to both; values are moved, never changed.
+
+    Tiles that are not square in y,x are not transposed: flips and the turn by 180 degrees are left.
+
+    Args:
+        image: (B, C, Y, X) or (B, C, Z, Y, X), any dtype and device.
+        mask: (B, Y, X) or (B, Z, Y, X).
+        ops: (B,) of `draw_ops`; FLIP_Z does nothing in 2D.
+
+    Raises:
+        ValueError: the spatial axes of image and mask differ.
+    """
+    if image.shape[2:] != mask.shape[1:] or not len(image) == len(mask) == len(ops):
+        raise ValueError(
+            f"image {tuple(image.shape)}, mask {tuple(mask.shape)} and {len(ops)} operations do not fit together"
+        )
+    return _apply(image, ops), _apply(mask.unsqueeze(1), ops).squeeze(1)
+
+
+def _apply(tensor: Tensor, ops: Tensor) -> Tensor:
+    """(B, C, [Z,] Y, X) with the operation of each sample applied."""
+    ops = ops.to(tensor.device).view(-1, *(1 for _ in tensor.shape[1:]))
+    if tensor.shape[-1] == tensor.shape[-2]:
+        tensor = torch.where((ops & TRANSPOSE) != 0, tensor.transpose(-1, -2), tensor)
+    tensor = torch.where((ops & FLIP_Y) != 0, tensor.flip(-2), tensor)
+    tensor = torch.where((ops & FLIP_X) != 0, tensor.flip(-1), tensor)
+    if tensor.dim() == 5:
+        tensor = torch.where((ops & FLIP_Z) != 0, tensor.flip(-3), tensor)
+    return tensor
+
+
+def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The splitmix64 step (Steele et al. 2014): a bijection of 64-bit words in which every bit moves every other."""
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

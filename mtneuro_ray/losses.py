@@ -1,0 +1,95 @@
+"""Losses by name. Each gives one value per sample.
+
+A mean over a worker's own batch would weight samples by how the batch happens to be divided; from values per
+sample the engine can take the mean over the true global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import torch
+from segmentation_models_pytorch import losses as smp_losses
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtneuro_ray.errors import InputError
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, classes, ...) and true classes (B, ...), int64 -> losses (B,). An empty batch gives (0,)."""
+
+
+def cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each sample, the mean over its pixels.
+
+    With `class_weights` (classes,) each pixel counts times the weight of its true class. The sum is divided by
+    the number of pixels, not by the sum of their weights as torch does: that would cancel the weight of a sample
+    with a single class, and of every sample in classification.
+    """
+    weights = None if class_weights is None else class_weights.to(logits)
+    return _per_sample(F.cross_entropy(logits, target, weight=weights, reduction="none"))
+
+
+def dice(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - Dice (Milletari et al. 2016) of each sample, the mean over classes; absent from its truth counts 0.
+
+    The library pools the pixels of a batch before the ratio; here each sample is a batch of its own, so that the
+    loss does not depend on how samples are grouped.
+    """
+    return _one_by_one(smp_losses.DiceLoss(mode="multiclass"), logits, target)
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Focal loss with gamma 2 (Lin et al. 2017) of each sample: one-versus-rest, mean over classes."""
+    return _one_by_one(smp_losses.FocalLoss(mode="multiclass", gamma=2.0), logits, target)
+
+
+def _cross_entropy_and_dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    return cross_entropy(logits, target, class_weights) + dice(logits, target)
+
+
+def _focal_and_dice(logits: Tensor, target: Tensor) -> Tensor:
+    return focal(logits, target) + dice(logits, target)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "dice": dice,
+    "focal": focal,
+    "cross_entropy+dice": _cross_entropy_and_dice,
+    "focal+dice": _focal_and_dice,
+}
+"""Loss name -> function; "+" is a plain sum."""
+
+WEIGHTED_LOSSES = frozenset({"cross_entropy", "cross_entropy+dice"})
+"""The losses that take class weights; they weight the cross-entropy."""
+
+
+def build_loss(name: str = "cross_entropy", class_weights: Sequence[float] | None = None) -> Loss:
+    """The loss called `name`, as a function of logits (B, classes, ...) and target (B, ...) giving (B,).
+
+    Raises:
+        InputError: no loss has this name, or it takes no class weights.
+    """
+    if name not in LOSSES:
+        raise InputError(f"loss: no loss is called {name!r}; accepted: {', '.join(LOSSES)}")
+    if class_weights is None:
+        return LOSSES[name]
+    if name not in WEIGHTED_LOSSES:
+        accepted = ", ".join(sorted(WEIGHTED_LOSSES))
+        raise InputError(f"class_weights: the loss {name!r} takes none; accepted with: {accepted}")
+    return partial(LOSSES[name], class_weights=torch.tensor(class_weights))
+
+
+def _per_sample(values: Tensor) -> Tensor:
+    """(B, ...) -> the mean of each sample (B,)."""
+    return values.flatten(1).mean(1) if values.dim() > 1 else values
+
+
+def _one_by_one(batch_loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
+    """A loss of whole batches, applied to each sample alone."""
+    if len(logits) == 0:
+        return logits.flatten(1).sum(1)
+    return torch.stack([batch_loss(one[None], true[None]).squeeze() for one, true in zip(logits, target, strict=True)])

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mtneuro_ray.augment import OPS, augment_pairs, draw_ops
+
+
+def numbered(*shape: int) -> tuple[Tensor, Tensor]:
+    """Images in which every pixel differs, and a mask that is a function of them."""
+    image = torch.arange(int(np.prod(shape)), dtype=torch.float32).reshape(shape)
+    return image, mask_of(image)
+
+
+def mask_of(image: Tensor) -> Tensor:
+    return (image[:, 0] % 7).to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "symmetries"),
+    [((OPS, 2, 6, 6), 8), ((OPS, 1, 4, 6, 6), 16), ((OPS, 1, 6, 4), 4), ((OPS, 1, 4, 6, 8), 8)],
+)
+def test_pairs_stay_aligned_in_every_symmetry(shape: tuple[int, ...], symmetries: int) -> None:
+    one, _ = numbered(1, *shape[1:])
+    image = one.expand(shape)
+    turned, mask = augment_pairs(image, mask_of(image), torch.arange(OPS))
+    assert torch.equal(mask, mask_of(turned))
+    assert mask.dtype == torch.uint8
+    assert torch.equal(turned.flatten(2).sort().values, image.flatten(2).sort().values)
+    assert len({tuple(sample.flatten().tolist()) for sample in turned}) == symmetries
+
+
+def test_the_eight_symmetries_of_the_square_are_flips_and_rotations() -> None:
+    one, _ = numbered(1, 1, 5, 5)
+    image = one.expand(8, 1, 5, 5)
+    turned, _ = augment_pairs(image, mask_of(image), torch.arange(8))
+    rotations = [np.rot90(one[0, 0].numpy(), k) for k in range(4)]
+    expected = rotations + [rotation[::-1] for rotation in rotations]
+    assert {t.numpy().tobytes() for t in turned} == {np.ascontiguousarray(e).tobytes() for e in expected}
+
+
+def test_operation_zero_changes_nothing() -> None:
+    image, mask = numbered(2, 1, 4, 4)
+    same_image, same_mask = augment_pairs(image, mask, torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(same_image, image)
+    assert torch.equal(same_mask, mask)
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    image, mask = augment_pairs(torch.empty(0, 1, 4, 4), torch.empty(0, 4, 4), draw_ops(0, 0, []))
+    assert image.shape == (0, 1, 4, 4)
+    assert mask.shape == (0, 4, 4)
+
+
+def test_image_and_mask_must_fit() -> None:
+    with pytest.raises(ValueError, match="do not fit together"):
+        augment_pairs(torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 5), torch.zeros(2, dtype=torch.int64))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20), st.integers(0, 1000), st.integers(0, 50))
+def test_draws_do_not_depend_on_the_division_of_a_batch(samples: list[int], seed: int, epoch: int) -> None:
+    whole = draw_ops(seed, epoch, samples)
+    cut = len(samples) // 2
+    assert torch.equal(torch.cat([draw_ops(seed, epoch, samples[:cut]), draw_ops(seed, epoch, samples[cut:])]), whole)
+    assert torch.equal(draw_ops(seed, epoch, torch.tensor(samples)), whole)
+
+
+def test_draws_are_uniform_and_independent_of_each_other() -> None:
+    samples = np.arange(16_000)
+    first = draw_ops(1, 0, samples)
+    for other in (draw_ops(1, 1, samples), draw_ops(2, 0, samples), draw_ops(0, 1, samples), first.roll(1)):
+        pairs = torch.bincount(first * OPS + other, minlength=OPS**2)
+        # 62.5 expected in each of 256 cells; chi-square has mean 255 and standard deviation 22.6.
+        assert ((pairs - 62.5).square() / 62.5).sum() < 255 + 5 * 22.6
