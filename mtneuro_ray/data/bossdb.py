@@ -169,7 +169,6 @@ class BossSource(VolumeSource):
         try:
             return ask(self._remote())
         except requests.HTTPError as error:  # `intern` raises it for every status but 200
-            assert error.response is not None
             problem = self._problem_of(error.response, what)
         except requests.RequestException as error:
             problem = describe_network_error(error, self._settings.timeout_s)
@@ -179,7 +178,9 @@ class BossSource(VolumeSource):
         # Outside the handlers: `intern`'s errors hold the request and with it the token, so none is chained.
         raise problem
 
-    def _problem_of(self, response: requests.Response, what: str) -> Exception:
+    def _problem_of(self, response: requests.Response | None, what: str) -> Exception:
+        if response is None:
+            return TransientError("no answer", unreachable=True)
         status, host = response.status_code, self._settings.host
         if status in (401, 403):
             return InputError(
