@@ -55,11 +55,8 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         if count < 2:
             raise ValueError("batch norm in training needs more than one value per channel over all ranks")
         self._track(count, mean, var)
-        normalised: Tensor = _Normalise.apply(features, mean, torch.rsqrt(var + self.eps), count)
-        if self.weight is None:
-            return normalised
-        scaled = normalised * _as_channels(self.weight, features) + _as_channels(self.bias, features)
-        return scaled.to(features.dtype)
+        normalised: Tensor = _Normalise.apply(features, mean, var + self.eps, self.weight, self.bias, count)
+        return normalised
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -110,23 +107,36 @@ def _global_moments(features: Tensor) -> tuple[int, Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / std, differentiated through mean and std as functions of the samples of all ranks."""
+    """weight (x - mean) / sqrt(var) + bias, with mean and var as functions of the samples of all ranks."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, mean: Tensor, inverse_std: Tensor, count: int) -> Tensor:
-        normalised = F.batch_norm(features, mean, inverse_std.pow(-2), eps=0)
-        ctx.save_for_backward(normalised, inverse_std)
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        mean: Tensor,
+        var: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        count: int,
+    ) -> Tensor:
+        ctx.save_for_backward(features, mean, var, weight)
         ctx.count = count
-        return normalised
+        return F.batch_norm(features, mean, var, weight, bias, eps=0)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """(g - E[g] - y E[g y]) / std: y normalised, g its gradient, E the mean over the global batch."""
-        (grad,), (normalised, inverse_std) = grads, ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The input gets weight (g - E[g] - y E[g y]) / std: y normalised, g the gradient, E the global mean.
+
+        Weight and bias get the gradient of this rank's samples, as every other parameter does.
+        """
+        (grad,), (features, mean, var, weight) = grads, ctx.saved_tensors
+        normalised = F.batch_norm(features, mean, var, eps=0)
         axes = _reduced_axes(grad)
-        wide = inverse_std.dtype
-        sums = torch.stack([grad.sum(axes, dtype=wide), (grad * normalised).sum(axes, dtype=wide)])
+        local = torch.stack([part.sum(axes, dtype=var.dtype) for part in (grad, grad * normalised)])
+        sums = local.clone()
         dist.all_reduce(sums)
         mean_grad, mean_product = (_as_channels(part, grad) for part in sums / ctx.count)
-        centred = grad - mean_grad - normalised * mean_product
-        return (centred * _as_channels(inverse_std, grad)).to(grad.dtype), None, None, None
+        scale = torch.rsqrt(var) if weight is None else torch.rsqrt(var) * weight
+        centred = (grad - mean_grad).sub_(normalised.mul_(mean_product)).mul_(_as_channels(scale, grad))
+        bias_grad, weight_grad = (None, None) if weight is None else local
+        return centred.to(grad.dtype), None, None, weight_grad, bias_grad, None
