@@ -58,6 +58,11 @@ def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Ten
     return _apply(image, ops), _apply(mask.unsqueeze(1), ops).squeeze(1)
 
 
+def augment_images(image: Tensor, ops: Tensor) -> Tensor:
+    """Images (B, C, [Z,] Y, X) with the operation of each sample applied."""
+    return _apply(image, ops)
+
+
 def _apply(tensor: Tensor, ops: Tensor) -> Tensor:
     """(B, C, [Z,] Y, X) with the operation of each sample applied."""
     ops = ops.to(tensor.device).view(-1, *(1 for _ in tensor.shape[1:]))

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TypeAlias
 
 import torch
-from segmentation_models_pytorch import losses as smp_losses
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,12 +37,16 @@ def dice(logits: Tensor, target: Tensor) -> Tensor:
     The library pools the pixels of a batch before the ratio; here each sample is a batch of its own, so that the
     loss does not depend on how samples are grouped.
     """
-    return _one_by_one(smp_losses.DiceLoss(mode="multiclass"), logits, target)
+    from segmentation_models_pytorch.losses import DiceLoss  # slow to import: it brings its encoders along
+
+    return _one_by_one(DiceLoss(mode="multiclass"), logits, target)
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
     """Focal loss with gamma 2 (Lin et al. 2017) of each sample: one-versus-rest, mean over classes."""
-    return _one_by_one(smp_losses.FocalLoss(mode="multiclass", gamma=2.0), logits, target)
+    from segmentation_models_pytorch.losses import FocalLoss
+
+    return _one_by_one(FocalLoss(mode="multiclass", gamma=2.0), logits, target)
 
 
 def _cross_entropy_and_dice(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:

@@ -36,11 +36,15 @@ def segmentation_counts(pred: Tensor, target: Tensor, num_classes: int) -> Count
     Raises:
         ValueError: the shapes differ or a class lies outside [0, num_classes).
     """
-    joint = _joint_histogram(pred, target, num_classes)
-    tp = joint.diagonal(axis1=1, axis2=2)
-    fp = joint.sum(axis=1) - tp
-    fn = joint.sum(axis=2) - tp
-    tn = joint.sum(axis=(1, 2))[:, None] - tp - fp - fn
+    return counts_of(image_confusions(pred, target, num_classes))
+
+
+def counts_of(confusions: Counts) -> Counts:
+    """Counts (N, classes, 4), as `segmentation_counts`, from confusions (N, classes, classes), rows the truth."""
+    tp = confusions.diagonal(axis1=1, axis2=2)
+    fp = confusions.sum(axis=1) - tp
+    fn = confusions.sum(axis=2) - tp
+    tn = confusions.sum(axis=(1, 2))[:, None] - tp - fp - fn
     return np.stack([tp, fp, fn, tn], axis=2)
 
 
@@ -58,8 +62,7 @@ def confusion_matrix(pred: Tensor, target: Tensor, num_classes: int) -> Counts:
     Raises:
         ValueError: the shapes differ or a class lies outside [0, num_classes).
     """
-    joint = _joint_histogram(pred, target, num_classes)
-    total: Counts = joint.sum(axis=0)
+    total: Counts = image_confusions(pred, target, num_classes).sum(axis=0)
     return total
 
 
@@ -123,8 +126,12 @@ def classification_metrics(confusion: Counts) -> Metrics:
     }
 
 
-def _joint_histogram(pred: Tensor, target: Tensor, num_classes: int) -> Counts:
-    """Pixels of (N, ...) per image, true class and predicted class: (N, num_classes, num_classes)."""
+def image_confusions(pred: Tensor, target: Tensor, num_classes: int) -> Counts:
+    """Pixels of (N, ...) per image, true class and predicted class: (N, num_classes, num_classes).
+
+    Raises:
+        ValueError: the shapes differ or a class lies outside [0, num_classes).
+    """
     if pred.shape != target.shape:
         raise ValueError(f"predictions {tuple(pred.shape)} and truth {tuple(target.shape)} differ in shape")
     images, cells = len(pred), num_classes**2

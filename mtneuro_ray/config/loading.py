@@ -7,10 +7,10 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import mtneuro_ray
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
@@ -38,22 +38,16 @@ class Pair:
     task_file: Path
     network_file: Path
 
-    @property
-    def setting(self) -> str:
-        """The name under which results of this pair are kept together."""
-        return self.task.name
-
-    @property
-    def model(self) -> str:
-        """The name of the network in tables."""
-        return self.network.name
-
 
 def packaged_names(kind: str) -> list[str]:
     """Names of the tasks, networks or spaces that come with the package."""
-    folder = files("mtneuro_ray.config") / "packaged" / kind
-    suffix = _SUFFIX[kind]
-    return sorted(entry.name.removesuffix(suffix) for entry in folder.iterdir() if entry.name.endswith(suffix))
+    return sorted(path.stem for path in _folder(kind).glob(f"*{_SUFFIX[kind]}"))
+
+
+def _folder(kind: str) -> Path:
+    package = Path(mtneuro_ray.__file__).parent
+    # Spaces lie beside the package, where people edit them; an installed wheel has none.
+    return package.parent / "tune_spaces" if kind == "spaces" else package / "config" / "packaged" / kind
 
 
 def find(kind: str, name: str) -> Path:
@@ -64,7 +58,7 @@ def find(kind: str, name: str) -> Path:
     """
     names = packaged_names(kind)
     if name in names:
-        return Path(str(files("mtneuro_ray.config") / "packaged" / kind / (name + _SUFFIX[kind])))
+        return _folder(kind) / (name + _SUFFIX[kind])
     if Path(name).is_file():
         return Path(name)
     raise InputError(f"{name}: no such file and no such name; accepted: a path or one of {', '.join(names)}")

@@ -84,8 +84,7 @@ class NetworkSettings(Settings):
     """Images of one optimizer step, over all workers together."""
     augmentations: bool = False
     """Flips and 90-degree rotations of image and mask together."""
-    loss: str = "cross_entropy"
-    class_weights: Literal["none", "balanced"] = "none"
+    loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy"
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
     eval_crops: Literal["whole", "corners"] = "whole"
@@ -96,6 +95,11 @@ class NetworkSettings(Settings):
     compile: bool = False
     """Whether torch.compile is applied to the model."""
     ssl: SslSettings | None = None
+
+    @property
+    def table_name(self) -> str:
+        """The name in tables, which the 3-class and the 4-class form of a model share."""
+        return (self.name or self.model).removesuffix(f"_{self.classes}class")
 
     def check(self, where: str) -> None:
         """Check what concerns several keys at once."""

@@ -37,12 +37,14 @@ class VolumeSource(ABC):
         identity: Names the data themselves. Two sources with one identity hold the same voxels.
         shape: Voxels along z, y, x.
         dtype: An unsigned integer type.
+        parallel_reads: Reads that one process should have in flight: 1 where they compute, more where they wait.
     """
 
     uri: str
     identity: str
     shape: Shape
     dtype: np.dtype[np.unsignedinteger]
+    parallel_reads: int = 1
 
     def read(self, roi: Roi) -> Voxels:
         """The voxels of `roi`, a C-contiguous array of shape `roi.shape`.

@@ -1,0 +1,36 @@
+"""`mtneuro-ray ingest`."""
+
+from __future__ import annotations
+
+import argparse
+
+from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.config.preset import preset_named
+from mtneuro_ray.data.bounds import check_known_bounds
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.plan import boxes
+from mtneuro_ray.storage import Folder
+
+
+def store_of(options: argparse.Namespace) -> CutoutStore:
+    """The cutout store that the options name."""
+    return CutoutStore(Folder(options.store) if options.store else Folder(options.out) / "store")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Bring what a task reads into the store."""
+    task, file = load_task(options.task, options.volume)
+    if options.preset:
+        task = preset_named(options.preset, "--preset").scale_task(task, str(file))
+    check_known_bounds(task, file)
+    store = store_of(options)
+
+    from mtneuro_ray.runtime.cluster import connected
+    from mtneuro_ray.runtime.prepare import ingest
+    from mtneuro_ray.runtime.ray_data import fetch_all
+
+    with connected(options.address, options.num_cpus):
+        volumes = ingest(store, task, file, fetch_all)
+    voxels = sum(box.num_voxels for box in boxes(task)) * len(volumes.channels)
+    print(f"{task.name}: {voxels} voxels of {len(volumes.channels)} channels are in {store.folder}")
+    return 0

@@ -1,0 +1,162 @@
+"""Arguments of every command, and the one place where errors become a line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TypeAlias
+
+from mtneuro_ray import __version__
+from mtneuro_ray.errors import MTNeuroError
+
+_EXAMPLES = {
+    "plan": "mtneuro-ray plan --task task2_2D_3class --network UNet_2D_3class",
+    "ingest": "mtneuro-ray ingest --task task1 --volume phantom --store store",
+    "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
+    "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
+    "results": "mtneuro-ray results table --out out --format md",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="mtneuro-ray", description="The MTNeuro benchmark as a training and tuning platform on Ray."
+    )
+    parser.add_argument("--version", action="version", version=f"mtneuro-ray {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_plan(commands)
+    _add_ingest(commands)
+    _add_train(commands)
+    _add_sweep(commands)
+    _add_results(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add(commands: _Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=summary, description=summary, epilog=f"example: {_EXAMPLES[name]}")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--volume",
+        help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x",
+    )
+    parser.add_argument("--preset", help="scale: smoke (minutes on a CPU) or paper")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the network; may be given several times",
+    )
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="out", metavar="DIR", help="folder of results, here or s3://...; default: out")
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("MTNEURO_STORE"),
+        metavar="DIR",
+        help="folder of cutouts, shared by all runs; default: MTNEURO_STORE, else OUT/store",
+    )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="Ray cluster to run on; default: RAY_ADDRESS, else one on this machine")
+    parser.add_argument("--num-cpus", type=int, metavar="N", help="CPUs of a cluster started here; default: all")
+
+
+def _add_plan(commands: _Commands) -> None:
+    parser = _add(commands, "plan", "Show what would be read and run; starts no cluster and reads no voxels.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--task", help="task, by name or path")
+    what.add_argument("--space", help="tune space, by path")
+    parser.add_argument("--network", help="network, by name or path; checked against the task")
+    _add_settings(parser)
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def _add_ingest(commands: _Commands) -> None:
+    parser = _add(commands, "ingest", "Fill the cutout store with what a task reads.")
+    parser.add_argument("--task", required=True, help="task, by name or path")
+    _add_settings(parser)
+    _add_out(parser)
+    _add_store(parser)
+    _add_cluster(parser)
+
+
+def _add_train(commands: _Commands) -> None:
+    parser = _add(commands, "train", "Train one model on one task and evaluate it on the test split.")
+    parser.add_argument("--task", required=True, help="task, by name or path")
+    parser.add_argument("--network", required=True, help="network, by name or path")
+    parser.add_argument("--seed", type=int, help="default: the network's")
+    _add_settings(parser)
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="Ray Train workers; 0 trains in this process; default: 1"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of a worker; default: 1")
+    parser.add_argument("--gpu", action="store_true", help="one GPU for each worker")
+    _add_out(parser)
+    _add_store(parser)
+    _add_cluster(parser)
+
+
+def _add_sweep(commands: _Commands) -> None:
+    parser = _add(commands, "sweep", "Search the grid of a tune space, then repeat each best cell over the seeds.")
+    parser.add_argument("--space", required=True, help="tune space, by path")
+    _add_settings(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    _add_out(parser)
+    _add_store(parser)
+    _add_cluster(parser)
+
+
+def _add_results(commands: _Commands) -> None:
+    parser = _add(commands, "results", "Query the runs of an output folder.")
+    parser.add_argument("what", choices=["best", "table", "runs"], help="best cells, tables over seeds, or all runs")
+    _add_out(parser)
+    parser.add_argument("--model", help="only this model")
+    parser.add_argument("--setting", help="only this task")
+    parser.add_argument("--metric", help="for best: validation metric, such as val/dataset/iou_mean")
+    parser.add_argument("--mode", choices=["max", "min"], default="max", help="for best: which values are better")
+    parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        0; 1 where runs failed or a volume can't be read; 2 on bad input.
+    """
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        module = import_module(f"mtneuro_ray.cli.{options.command}")
+        status: int = module.run(options)
+    except MTNeuroError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python must not complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""`mtneuro-ray plan`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
+from mtneuro_ray.config.preset import preset_named
+from mtneuro_ray.config.space import SettingSpace
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.plan import check_batch, describe
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the plan of a task or of a tune space."""
+    plan = plan_space(options) if options.space else plan_task(options)
+    print(json.dumps(plan, indent=1) if options.format == "json" else as_text(plan))
+    return 0
+
+
+def plan_task(options: argparse.Namespace) -> dict[str, Any]:
+    """The plan of one training."""
+    if options.network:
+        pair = load_pair(
+            options.task,
+            options.network,
+            volume=options.volume,
+            preset=options.preset,
+            overrides=options.overrides,
+        )
+        check_batch(pair.task, pair.network.batch_size, str(pair.network_file))
+        task, file = pair.task, pair.task_file
+    else:
+        task, file = load_task(options.task, options.volume)
+        if options.preset:
+            task = preset_named(options.preset, "--preset").scale_task(task, str(file))
+    check_known_bounds(task, file)
+    return {**_described(task), "runs": 1, "cells": 0, "seeds": 1}
+
+
+def plan_space(options: argparse.Namespace) -> dict[str, Any]:
+    """The plan of a sweep: every setting, and totals."""
+    space, entries = load_sweep(
+        options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
+    )
+    settings = [_setting_plan(setting, pair) for setting, pair in entries]
+    totals = {key: sum(setting[key] for setting in settings) for key in ("cells", "seeds", "runs")}
+    return {"space": space.name, **totals, "settings": settings}
+
+
+def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
+    """Check batches and bounds of every setting of a sweep before anything is read.
+
+    Raises:
+        InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
+    """
+    for setting, pair in entries:
+        _setting_plan(setting, pair)
+
+
+def _setting_plan(setting: SettingSpace, pair: Pair) -> dict[str, Any]:
+    where = str(pair.network_file)
+    for cell in setting.search.cells:
+        network = pair.network.replace(where, **cell)
+        check_batch(pair.task, network.batch_size, f"search.axes with {pair.task.name}")
+    check_known_bounds(pair.task, pair.task_file)
+    cells, seeds = setting.search.num_cells, len(setting.seeds)
+    counts = {"cells": cells, "seeds": seeds, "runs": cells + seeds}
+    return {"model": pair.network.table_name, **_described(pair.task), **counts}
+
+
+def _described(task: TaskSettings) -> dict[str, Any]:
+    return describe(task, bytes_per_voxel(task))
+
+
+def as_text(plan: dict[str, Any]) -> str:
+    """The plan for a person."""
+    if "settings" in plan:
+        parts = [_setting_text(setting) for setting in plan["settings"]]
+        total = f"{plan['space']}: {plan['runs']} runs ({plan['cells']} cells + {plan['seeds']} seed runs)"
+        return "\n\n".join([*parts, total])
+    return _setting_text(plan)
+
+
+def _setting_text(plan: dict[str, Any]) -> str:
+    lines = [f"{plan.get('model', '')} {plan['task']}".strip()]
+    for split, counts in plan["splits"].items():
+        shares = ", ".join(f"{name} {count}" for name, count in counts["per_class"].items())
+        lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
+    lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
+    if plan["cells"]:
+        lines.append(f"  runs  {plan['runs']:6} ({plan['cells']} cells + {plan['seeds']} seeds)")
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""`mtneuro-ray sweep`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mtneuro_ray.cli import plan as planning
+from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.results import load
+from mtneuro_ray.results.render import markdown, rows_as_table
+from mtneuro_ray.storage import Folder
+
+BEST_COLUMNS: tuple[str, ...] = ("model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is missing of a sweep and print its tables."""
+    space, entries = load_sweep(
+        options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
+    )
+    planning.check_entries(entries)
+    if options.dry_run:
+        print(planning.as_text(planning.plan_space(options)))
+        return 0
+
+    from mtneuro_ray.runtime.cluster import connected
+    from mtneuro_ray.runtime.sweep import sweep
+
+    out = Folder(options.out)
+    with connected(options.address, options.num_cpus):
+        problems = sweep(space, entries, store_of(options), out)
+    results = load(out)
+    print(markdown([rows_as_table("Best cells", results.best(), BEST_COLUMNS), *results.table()]))
+    print(f"\nrun files: {out}/runs")
+    for problem in problems:
+        print(f"failed: {problem}", file=sys.stderr)
+    return 1 if problems else 0

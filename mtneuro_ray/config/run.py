@@ -1,0 +1,62 @@
+"""One run, fully named by its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.task import TaskSettings
+
+# Raised whenever the same settings would give other numbers.
+PROTOCOL_VERSION = 1
+
+Role = Literal["cell", "final"]
+
+
+class RunSettings(Settings):
+    """What one training computes, and on which data.
+
+    Attributes:
+        role: A `cell` of a search never sees the test split; a `final` run is evaluated on it once.
+        data: Identities of the volumes that are read, image first.
+    """
+
+    task: TaskSettings
+    network: NetworkSettings
+    role: Role
+    data: tuple[str, ...]
+    protocol_version: int = PROTOCOL_VERSION
+
+    @property
+    def run_id(self) -> str:
+        """Hash of everything above: equal settings on equal data are one run, whatever machine they run on."""
+        # A channel's address is where, not what: the identities stand for the data.
+        values = self.model_dump(mode="json", exclude={"task": {"image_chan", "annotation_chan"}})
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def model(self) -> str:
+        """The network's name in tables: one for all its numbers of classes."""
+        return self.network.table_name
+
+    @property
+    def setting(self) -> str:
+        """The task's name in tables."""
+        return self.task.name
+
+    def summary(self) -> dict[str, Any]:
+        """The settings that tables show."""
+        network = self.network
+        return {
+            "model": self.model,
+            "setting": self.setting,
+            "role": self.role,
+            "learning_rate": network.learning_rate,
+            "batch_size": network.batch_size,
+            "seed": network.seed,
+            "epochs": network.epochs,
+        }

@@ -1,0 +1,90 @@
+"""Which cutouts a task still needs, and how one gets into the store; where that runs is for `runtime` to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.source import VolumeSource, open_volume
+from mtneuro_ray.data.store import CutoutStore, as_stored
+from mtneuro_ray.plan import boxes, check_boxes, missing
+from mtneuro_ray.roi import Roi
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """The opened channels of a task."""
+
+    image: VolumeSource
+    annotation: VolumeSource | None
+
+    @property
+    def channels(self) -> list[VolumeSource]:
+        """Those that are read."""
+        return [self.image] if self.annotation is None else [self.image, self.annotation]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """One box of one volume that the store lacks."""
+
+    source: VolumeSource
+    roi: Roi
+
+
+def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
+    """Open what a task reads, and check its cubes against the volumes' bounds.
+
+    Raises:
+        InputError: a channel is malformed or a cube lies outside.
+        SourceError: a channel can't be opened.
+    """
+    reads_annotation = task.annotation_chan is not None and task.label_map is not None
+    volumes = Volumes(
+        open_volume(task.image_chan, task_file.parent),
+        open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation else None,
+    )
+    for source in volumes.channels:
+        check_boxes(task, source.shape, str(task_file))
+    return volumes
+
+
+def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:
+    """Cutouts that the store lacks, after deleting shards that are damaged."""
+    needed = boxes(task)
+    cutouts: list[Cutout] = []
+    for source in volumes.channels:
+        store.drop_damaged(source.identity, needed)
+        cutouts.extend(Cutout(source, roi) for roi in missing(needed, store.boxes(source.identity)))
+    return cutouts
+
+
+def fetch(store: CutoutStore, cutout: Cutout) -> int:
+    """Read one cutout from its source into the store; the bytes asked of the source are returned.
+
+    Raises:
+        SourceError: the source can't be read.
+        InputError: it holds what can't be stored.
+    """
+    voxels = cutout.source.read(cutout.roi)
+    store.write(cutout.source.identity, cutout.roi, as_stored(voxels, cutout.source.uri, cutout.roi))
+    return voxels.nbytes
+
+
+@contextmanager
+def ingest_lock(store: CutoutStore) -> Iterator[None]:
+    """One ingest at a time into a store on this machine, so that no voxel is asked for twice.
+
+    A store in a bucket has no lock: two ingests at once may both read a cutout, and write the same shard.
+    """
+    if not store.folder.is_local:
+        yield
+        return
+    store.folder.local_path.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.folder.local_path / "ingest.lock"):
+        yield

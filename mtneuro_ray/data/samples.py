@@ -1,0 +1,141 @@
+"""From stored voxels to the arrays of a split: images, masks and labels, in the order of the plan."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.plan import Sample, samples
+
+logger = logging.getLogger(__name__)
+
+Labels = npt.NDArray[np.int64]
+_UNMAPPED = 255
+
+
+@dataclass(frozen=True, slots=True)
+class SplitArrays:
+    """Everything that training or evaluation needs of one split.
+
+    Attributes:
+        images: (N, Z, Y, X) grey values, area-averaged by the task's `downsample`.
+        masks: (N, Z, Y, X) classes of every voxel in a segmentation task, else None.
+        labels: (N,) classes of whole images: the region.
+        regions: (N,) index into `region_names`.
+        region_names: Regions in the order of the task.
+    """
+
+    images: Bytes
+    masks: Bytes | None
+    labels: Labels
+    regions: Labels
+    region_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_split(
+    store: CutoutStore, image_identity: str, annotation_identity: str | None, task: TaskSettings, split: Split
+) -> SplitArrays:
+    """Assemble one split from the store.
+
+    Args:
+        store: Holds every voxel of the split.
+        image_identity: Identity of the image volume.
+        annotation_identity: Identity of the annotation volume; None where the task reads none.
+        task: What the split consists of.
+        split: Which one.
+
+    Raises:
+        StoreError: voxels are missing or damaged.
+        InputError: an annotation holds a label that is no class.
+    """
+    plan = samples(task, split)
+    rois = [sample.roi for sample in plan]
+    images = np.stack(store.read(image_identity, rois))
+    masks = None
+    labels = np.array([sample.label for sample in plan], np.int64)
+    label_map = task.label_map
+    if annotation_identity is not None and label_map is not None:
+        annotations = np.stack(store.read(annotation_identity, rois))
+        table = _lookup(label_map)
+        if task.task == "classification":
+            labels = _region_labels(annotations, table, plan, task)
+        else:
+            masks = _reduce_labels(_mapped(annotations, table, plan, task), task.downsample)
+    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
+    return SplitArrays(
+        images=area_average(images, task.downsample),
+        masks=masks,
+        labels=labels,
+        regions=np.array([names.index(sample.region) for sample in plan], np.int64),
+        region_names=names,
+    )
+
+
+def area_average(images: Bytes, factor: int) -> Bytes:
+    """Average `factor` x `factor` blocks of the last two axes, rounded half up to uint8."""
+    if factor == 1:
+        return images
+    *lead, height, width = images.shape
+    blocks = images.reshape(*lead, height // factor, factor, width // factor, factor)
+    total = blocks.sum(axis=(-3, -1), dtype=np.uint32)
+    area = factor * factor
+    averaged: Bytes = ((2 * total + area) // (2 * area)).astype(np.uint8)
+    return averaged
+
+
+def _reduce_labels(masks: Bytes, factor: int) -> Bytes:
+    """Labels at the middles of the blocks that `area_average` merges."""
+    return np.ascontiguousarray(masks[..., factor // 2 :: factor, factor // 2 :: factor])
+
+
+def _lookup(label_map: dict[int, int]) -> Bytes:
+    table = np.full(256, _UNMAPPED, np.uint8)
+    for label, value in label_map.items():
+        table[label] = value
+    return table
+
+
+def _mapped(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Bytes:
+    masks = table[annotations]
+    unknown = masks == _UNMAPPED
+    if unknown.any():
+        where = int(np.argmax(unknown.reshape(len(masks), -1).any(axis=1)))
+        label = int(annotations[where][unknown[where]][0])
+        accepted = ", ".join(str(known) for known in np.flatnonzero(table != _UNMAPPED))
+        raise InputError(
+            f"{task.annotation_chan}: box {plan[where].roi}: label {label} is outside the classes of {task.name}; "
+            f"accepted: {accepted}"
+        )
+    return masks
+
+
+def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Labels:
+    """Class of each image: the most frequent label of its annotation, mapped (PROTOCOL, Data).
+
+    A most frequent label that maps to no class leaves the cube's own; both this and a disagreement are told.
+    """
+    labels = np.empty(len(plan), np.int64)
+    for number, (annotation, sample) in enumerate(zip(annotations, plan, strict=True)):
+        mode = int(np.bincount(annotation.ravel(), minlength=256).argmax())
+        value = int(table[mode])
+        if value != sample.label:
+            logger.warning(
+                "%s: image %s of region %s is mostly label %d (%s)",
+                task.name,
+                sample.roi,
+                sample.region,
+                mode,
+                "no class: the cube's own is kept" if value == _UNMAPPED else f"class {task.classes[value]}",
+            )
+        labels[number] = sample.label if value == _UNMAPPED else value
+    return labels

@@ -1,0 +1,160 @@
+"""The cutout store: every voxel that was ever asked of a source, in checksummed Parquet shards.
+
+A shard is one box of one source. Its file name is the box and its folder the hash of the source's identity, so that
+runs, workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtneuro_ray.data.source import Voxels
+from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.storage import Folder
+
+FORMAT_VERSION = 1
+_SUFFIX = ".parquet"
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def as_stored(voxels: Voxels, uri: str, roi: Roi) -> Bytes:
+    """Voxels as the store keeps them, one byte each: BossDB serves labels of at most 8 bits as 64.
+
+    Raises:
+        InputError: a value needs more than 8 bits.
+    """
+    if voxels.dtype != np.uint8:
+        top = int(voxels.max())
+        if top > 255:
+            raise InputError(f"{uri}: box {roi} holds the value {top}; accepted: grey values and labels 0 to 255")
+    return np.ascontiguousarray(voxels, dtype=np.uint8)
+
+
+class CutoutStore:
+    """Shards of any number of sources under one folder.
+
+    Args:
+        folder: Where they lie; made on the first write.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def _source_folder(self, identity: str) -> Folder:
+        return self.folder / hashlib.sha256(identity.encode()).hexdigest()[:20]
+
+    def boxes(self, identity: str) -> list[Roi]:
+        """Boxes of the source that have a shard."""
+        return [Roi.parse(name.removesuffix(_SUFFIX)) for name in self._source_folder(identity).list(_SUFFIX)]
+
+    def write(self, identity: str, roi: Roi, voxels: Bytes) -> int:
+        """Write one shard, whole or not at all; its size in bytes is returned."""
+        if voxels.shape != roi.shape or voxels.dtype != np.uint8:
+            raise ValueError(f"{voxels.dtype} {voxels.shape} is not uint8 {roi.shape}")
+        content = _encode(identity, roi, voxels)
+        self._source_folder(identity).write(f"{roi}{_SUFFIX}", content)
+        return len(content)
+
+    def read_shard(self, identity: str, roi: Roi) -> Bytes:
+        """The voxels of one shard, axes z, y, x.
+
+        Raises:
+            StoreError: there is no such shard, or what is there is not what was written.
+        """
+        folder = self._source_folder(identity)
+        try:
+            return _decode(folder.read(f"{roi}{_SUFFIX}"), identity, roi)
+        except FileNotFoundError:
+            raise StoreError(f"{folder}: no shard {roi}") from None
+        except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+            raise StoreError(f"{folder}: shard {roi} is damaged ({type(error).__name__})") from None
+
+    def drop_damaged(self, identity: str, needed: Iterable[Roi]) -> list[Roi]:
+        """Check the shards that hold voxels of `needed`; delete those that are damaged and return their boxes."""
+        wanted = list(needed)
+        damaged = []
+        for roi in self.boxes(identity):
+            if not any(roi.intersection(box) for box in wanted):
+                continue
+            try:
+                self.read_shard(identity, roi)
+            except StoreError:
+                self._source_folder(identity).delete(f"{roi}{_SUFFIX}")
+                damaged.append(roi)
+        return damaged
+
+    def read(self, identity: str, boxes: Iterable[Roi]) -> list[Bytes]:
+        """The voxels of any boxes that shards cover, each (z, y, x), every shard decoded once.
+
+        Raises:
+            StoreError: voxels are missing or a shard is damaged.
+        """
+        wanted = list(boxes)
+        out = [np.empty(box.shape, np.uint8) for box in wanted]
+        left = [box.num_voxels for box in wanted]
+        seen: list[Roi] = []
+        for shard in self.boxes(identity):
+            targets = [(n, overlap) for n, box in enumerate(wanted) if (overlap := box.intersection(shard))]
+            if not targets:
+                continue
+            voxels = self.read_shard(identity, shard)
+            for n, overlap in targets:
+                out[n][overlap.slices_within(wanted[n])] = voxels[overlap.slices_within(shard)]
+                left[n] -= sum(piece.num_voxels for piece in _outside(overlap, seen))
+            seen.append(shard)
+        for box, voxels_left in zip(wanted, left, strict=True):
+            if voxels_left:
+                raise StoreError(f"{self.folder}: {voxels_left} voxels of box {box} of {identity} are not stored")
+        return out
+
+
+def _outside(box: Roi, others: Iterable[Roi]) -> list[Roi]:
+    pieces = [box]
+    for other in others:
+        pieces = [rest for piece in pieces for rest in piece.minus(other)]
+    return pieces
+
+
+def _digest(identity: str, roi: Roi, voxels: Bytes) -> str:
+    header = json.dumps([FORMAT_VERSION, identity, str(roi), list(voxels.shape)])
+    digest = hashlib.sha256(header.encode())
+    digest.update(memoryview(voxels.data))
+    return digest.hexdigest()
+
+
+def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
+    depth, height, width = voxels.shape
+    planes = pa.FixedShapeTensorArray.from_numpy_ndarray(voxels.reshape(depth, height, width))
+    table = pa.table({"z": pa.array(np.arange(*roi.z, dtype=np.int32)), "voxels": planes})
+    table = table.replace_schema_metadata(
+        {
+            "mtneuro.version": str(FORMAT_VERSION),
+            "mtneuro.source": identity,
+            "mtneuro.box": str(roi),
+            "mtneuro.sha256": _digest(identity, roi, voxels),
+            **(table.schema.metadata or {}),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=False)
+    return bytes(sink.getvalue())
+
+
+def _decode(content: bytes, identity: str, roi: Roi) -> Bytes:
+    table = pq.read_table(pa.BufferReader(content))
+    voxels: Bytes = table.column("voxels").combine_chunks().to_numpy_ndarray()
+    voxels = np.ascontiguousarray(voxels)
+    if voxels.shape != roi.shape:
+        raise ValueError(f"shape {voxels.shape}")
+    if table.schema.metadata[b"mtneuro.sha256"].decode() != _digest(identity, roi, voxels):
+        raise ValueError("checksum")
+    return voxels

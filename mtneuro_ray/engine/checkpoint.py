@@ -1,0 +1,69 @@
+"""What is needed to go on with a run after its process is lost. Loads with `weights_only=True`."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtneuro_ray.storage import Folder
+
+LAST = "last.pt"
+MODEL = "model.pt"
+
+History = list[dict[str, Any]]
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: Epochs that are finished.
+        history: One entry per finished epoch.
+        best_value: Best validation value so far, where the run keeps its best epoch.
+        best_weights: The model's weights then.
+    """
+
+    epoch: int = 0
+    history: History = field(default_factory=list)
+    best_value: float | None = None
+    best_weights: Weights | None = None
+
+
+def save(folder: Folder, progress: Progress, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Replace the last checkpoint, whole or not at all."""
+    state = {
+        "epoch": progress.epoch,
+        "history": progress.history,
+        "best_value": progress.best_value,
+        "best_weights": progress.best_weights,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    folder.write(LAST, _pack(state))
+
+
+def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
+    """Load the last checkpoint into model and optimizer, if there is one."""
+    if folder is None or not folder.exists(LAST):
+        return Progress()
+    state = torch.load(io.BytesIO(folder.read(LAST)), map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(state["epoch"], state["history"], state["best_value"], state["best_weights"])
+
+
+def save_weights(folder: Folder, model: nn.Module) -> None:
+    """Write the weights of a finished run, `torch.load(..., weights_only=True)` away from use."""
+    folder.write(MODEL, _pack({name: tensor.cpu() for name, tensor in model.state_dict().items()}))
+
+
+def _pack(state: object) -> memoryview:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getbuffer()

@@ -1,0 +1,218 @@
+"""The loop that every model is trained by, in one process, in a trial or under several workers.
+
+All randomness is drawn from (seed, epoch, image or step), never from a stream that runs on, so a resumed run and a
+run with another number of workers take the same steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mtneuro_ray.augment import draw_ops
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine import checkpoint
+from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
+from mtneuro_ray.engine.checkpoint import History, Progress
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
+from mtneuro_ray.errors import TrainingError
+from mtneuro_ray.metrics import Metrics
+from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.tasks import Task, build_task
+
+# Images of one forward pass in evaluation. Larger is no faster; it bounds memory.
+_EVAL_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has found.
+
+    Attributes:
+        metrics: Metrics of the evaluated splits.
+        history: One entry per epoch: "epoch", "train/loss", "val/..." numbers.
+        timings: Seconds and rates; of this process, so not repeatable.
+    """
+
+    metrics: dict[str, Metrics]
+    history: History
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The parts of one worker's run that the functions below share."""
+
+    run: RunSettings
+    task: Task
+    splits: dict[Split, ResidentSplit]
+    context: WorkerContext
+    module: nn.Module
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    train_images: int = 0
+    train_seconds: float = 0.0
+
+
+def train(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Outcome:
+    """Train a run, or the rest of it, and evaluate it. Call on every worker of the run.
+
+    Args:
+        run: What to train. A `final` run is evaluated on the test split, a `cell` never.
+        data: The splits, with "train", "val" and, for a final run, "test".
+        context: Where this worker runs.
+
+    Raises:
+        TrainingError: the loss is no longer a number, or memory is exhausted.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(context.threads)
+    torch.use_deterministic_algorithms(context.device.type == "cpu")
+    try:
+        worker = _set_up(run, data, context)
+        progress = checkpoint.resume(context.checkpoints, worker.module, worker.optimiser, context.device)
+        _fit(worker, progress)
+        if progress.best_weights is not None:
+            worker.module.load_state_dict(progress.best_weights)
+        metrics = {"val": _evaluate(worker, "val")}
+        if run.role == "final":
+            metrics["test"] = _evaluate(worker, "test")
+            if context.is_leader and context.checkpoints is not None:
+                checkpoint.save_weights(context.checkpoints, worker.module)
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(f"out of memory at batch size {run.network.batch_size}: {error}") from None
+    timings = {"total_s": time.perf_counter() - started, "train_s": worker.train_seconds}
+    if worker.train_seconds:
+        timings["train_images_per_s"] = worker.train_images / worker.train_seconds
+    return Outcome(metrics, progress.history, timings)
+
+
+def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> _Worker:
+    torch.manual_seed(run.network.seed)
+    task = build_task(run)
+    module = task.build_model().to(context.device)
+    if run.network.dim == 2:
+        module = module.to(memory_format=torch.channels_last)
+    model = context.distribute(module)
+    if run.network.compile:
+        model = torch.compile(model)  # type: ignore[assignment]
+    return _Worker(
+        run=run,
+        task=task,
+        splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
+        context=context,
+        module=module,
+        model=model,
+        optimiser=build_optimiser(run.network, module.parameters(), context.device),
+    )
+
+
+def _fit(worker: _Worker, progress: Progress) -> None:
+    """Train the epochs that are left; a checkpoint now and then, a report after each."""
+    context, network = worker.context, worker.run.network
+    saved = time.monotonic()
+    while progress.epoch < network.epochs:
+        loss = _train_epoch(worker, progress.epoch)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"diverged: the loss is {loss} in epoch {progress.epoch + 1} at learning rate {network.learning_rate}"
+            )
+        metrics = _evaluate(worker, "val")
+        progress.epoch += 1
+        progress.history.append(_entry(progress.epoch, loss, metrics))
+        if network.keep == "best":
+            _keep_best(worker, progress, metrics)
+        due = time.monotonic() - saved >= context.checkpoint_interval_s
+        if context.is_leader and context.checkpoints is not None and due:
+            checkpoint.save(context.checkpoints, progress, worker.module, worker.optimiser)
+            saved = time.monotonic()
+        context.report(progress.history[-1])
+
+
+def _entry(epoch: int, loss: float, metrics: Metrics) -> dict[str, Any]:
+    scalars = {f"val/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+    return {"epoch": epoch, "train/loss": loss, **scalars}
+
+
+def _keep_best(worker: _Worker, progress: Progress, metrics: Metrics) -> None:
+    value = metrics[worker.task.default_metric]
+    assert isinstance(value, float)
+    if progress.best_value is None or value > progress.best_value:
+        progress.best_value = value
+        progress.best_weights = {name: tensor.detach().clone() for name, tensor in worker.module.state_dict().items()}
+
+
+def _train_epoch(worker: _Worker, epoch: int) -> float:
+    """One pass over the training split; the mean loss of its images."""
+    started = time.perf_counter()
+    run, context, split = worker.run, worker.context, worker.splits["train"]
+    batches = global_batches(epoch_order(len(split), run.network.seed, epoch), run.network.batch_size)
+    total = torch.zeros((), dtype=torch.float64, device=context.device)
+    worker.model.train()
+    for number, indices in enumerate(batches):
+        step = epoch * len(batches) + number
+        for group in worker.optimiser.param_groups:
+            group["lr"] = learning_rate(run.network, step, len(batches))
+        total += _train_step(worker, indices, epoch, step)
+    losses = context.gather(float(total))
+    worker.train_images += len(split)
+    worker.train_seconds += time.perf_counter() - started
+    return math.fsum(losses) / len(split)
+
+
+def _train_step(worker: _Worker, indices: np.ndarray[Any, np.dtype[np.int64]], epoch: int, step: int) -> torch.Tensor:
+    """One optimizer step on a global batch; the summed loss of this worker's part of it."""
+    network, context = worker.run.network, worker.context
+    start, stop = context.share_of(len(indices))
+    batch = worker.splits["train"].gather(indices[start:stop])
+    if network.augmentations:
+        ops = draw_ops(network.seed, epoch, indices[start:stop])
+        batch = worker.task.augment(batch, ops.to(context.device))
+    set_dropout_key(worker.module, DropoutKey(network.seed, step, start, len(indices)))
+    worker.optimiser.zero_grad(set_to_none=True)
+    with _autocast(worker):
+        losses = worker.task.losses(worker.model, batch)
+    total = losses.sum(dtype=torch.float32)
+    # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
+    (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
+    worker.optimiser.step()
+    return total.detach()
+
+
+@torch.no_grad()
+def _evaluate(worker: _Worker, name: Split) -> Metrics:
+    """Metrics of a split: each image is seen by exactly one worker, and counts are joined in the plan's order."""
+    split = worker.splits[name]
+    # Not through DistributedDataParallel: it would synchronise where workers hold unequal shares.
+    model = worker.model if worker.context.world_size == 1 else worker.module
+    model.eval()
+    start, stop = worker.context.share_of(len(split))
+    losses, confusions = [], []
+    for first in range(start, stop, _EVAL_BATCH):
+        with _autocast(worker):
+            loss, confusion = worker.task.evaluate(model, split.part(first, min(first + _EVAL_BATCH, stop)))
+        losses.extend(loss.double().tolist())
+        confusions.append(confusion)
+    shape = (0, worker.task.num_classes, worker.task.num_classes)
+    own = np.concatenate([np.zeros(shape, np.int64), *confusions])
+    gathered = worker.context.gather((losses, own))
+    metrics = worker.task.metrics(np.concatenate([counts for _, counts in gathered]))
+    metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
+    return metrics
+
+
+def _autocast(worker: _Worker) -> torch.autocast:
+    device = worker.context.device.type
+    precision = worker.run.network.precision
+    reduced = precision == "bf16" or (precision == "auto" and device == "cuda")
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=reduced)

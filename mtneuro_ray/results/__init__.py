@@ -1,0 +1,5 @@
+"""Run files and what is derived from them: the best cells and the tables. Knows no torch and no ray."""
+
+from mtneuro_ray.results.query import Results, load
+
+__all__ = ["Results", "load"]

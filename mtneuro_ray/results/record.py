@@ -1,0 +1,105 @@
+"""One JSON file per run: the truth that every table is derived from."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.storage import Folder
+
+logger = logging.getLogger(__name__)
+
+Status = Literal["done", "error"]
+_FOLDER = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is kept of a run.
+
+    Attributes:
+        run_id: Hash of `settings`.
+        status: "error" runs are shown, and tried again by the next submit.
+        summary: The settings that tables show.
+        settings: All settings, from which the run can be repeated.
+        metrics: Split -> metrics.
+        history: One entry per epoch.
+        timings: Seconds and rates of this one execution.
+        placement: Workers, threads and devices that it ran on.
+        versions: Of the libraries that decide the numbers.
+        host: Where the leader ran.
+        error: What went wrong, in one line.
+    """
+
+    run_id: str
+    status: Status
+    summary: dict[str, Any]
+    settings: dict[str, Any]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    placement: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    error: str | None = None
+
+    @classmethod
+    def failed(cls, run: RunSettings, error: str, **details: Any) -> RunRecord:
+        """The record of a run that ended in an error."""
+        return cls(run.run_id, "error", run.summary(), run.model_dump(mode="json"), error=error, **details)
+
+    def metric(self, name: str) -> float | None:
+        """A number such as `val/dataset/iou_mean`, or None where the run has none."""
+        split, _, key = name.partition("/")
+        value = self.metrics.get(split, {}).get(key)
+        return value if isinstance(value, float) else None
+
+
+class RunFolder:
+    """The run files of one output folder."""
+
+    def __init__(self, out: Folder) -> None:
+        self.out = out
+        self._folder = out / _FOLDER
+
+    def write(self, record: RunRecord) -> None:
+        """Write a run's file, whole or not at all. A finished run is never replaced by a failed one."""
+        if record.status == "error" and self.is_done(record.run_id):
+            return
+        text = json.dumps(asdict(record), indent=1, allow_nan=True, sort_keys=True)
+        self._folder.write(f"{record.run_id}.json", text.encode())
+
+    def read(self, run_id: str) -> RunRecord | None:
+        """The record of a run, or None where there is none that can be read."""
+        name = f"{run_id}.json"
+        try:
+            return RunRecord(**json.loads(self._folder.read(name)))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            logger.warning("%s/%s: is not a run file of this version and is left out", self._folder, name)
+            return None
+
+    def is_done(self, run_id: str) -> bool:
+        """Whether the run has finished."""
+        record = self.read(run_id)
+        return record is not None and record.status == "done"
+
+    def all(self) -> list[RunRecord]:
+        """Every record, in the order of the run ids."""
+        names = [name.removesuffix(".json") for name in self._folder.list(".json")]
+        return [record for name in names if (record := self.read(name)) is not None]
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The plain numbers among the metrics of all splits, named `split/metric`."""
+    return {
+        f"{split}/{name}": value
+        for split, values in metrics.items()
+        for name, value in values.items()
+        if isinstance(value, float)
+    }

@@ -1,0 +1,80 @@
+"""One run from its settings to its file, on every worker that takes part in it."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+import mtneuro_ray
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.checkpoint import LAST
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.loop import train
+from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.storage import Folder
+
+
+def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
+    """Where the checkpoints and the final weights of a run lie."""
+    return out / "checkpoints" / run.run_id
+
+
+def execute(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder) -> RunRecord:
+    """Train a run and, on its leader, write its file; an error that ends the run is written, too.
+
+    Raises:
+        Exception: whatever is no fault of the run's settings; it, too, is in the file.
+    """
+    runs = RunFolder(out)
+    placement = {
+        "workers": context.world_size,
+        "threads": context.threads,
+        "device": _device_name(context.device),
+    }
+    details: dict[str, Any] = {"placement": placement, "versions": versions(), "host": socket.gethostname()}
+    try:
+        outcome = train(run, data, context)
+        record = RunRecord(
+            run_id=run.run_id,
+            status="done",
+            summary=run.summary(),
+            settings=run.model_dump(mode="json"),
+            metrics=outcome.metrics,
+            history=outcome.history,
+            timings=outcome.timings,
+            **details,
+        )
+    except MTNeuroError as error:
+        record = RunRecord.failed(run, str(error), **details)
+    except Exception as error:
+        if context.is_leader:
+            runs.write(RunRecord.failed(run, f"{type(error).__name__}: {error}".splitlines()[0], **details))
+        raise
+    if context.is_leader:
+        runs.write(record)
+        if context.checkpoints is not None:
+            # Its result is safe; what is left there is only good for going on with the run.
+            context.checkpoints.delete(LAST)
+    return record
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    return {
+        "mtneuro_ray": mtneuro_ray.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

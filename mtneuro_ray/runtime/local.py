@@ -1,0 +1,43 @@
+"""Everything in this process, without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.ingest import Cutout, fetch
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.storage import Folder
+
+
+def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+    """Fetch cutouts one by one; `advance` is called with the bytes of each."""
+    for cutout in cutouts:
+        advance(fetch(store, cutout))
+
+
+def train_here(
+    run: RunSettings,
+    data: Mapping[Split, SplitArrays],
+    out: Folder,
+    *,
+    gpu: bool = False,
+    threads: int = 1,
+    report: Callable[[Mapping[str, Any]], None] = lambda entry: None,
+) -> RunRecord:
+    """Train one run in this process."""
+    context = WorkerContext(
+        device=torch.device("cuda" if gpu else "cpu"),
+        threads=threads,
+        checkpoints=checkpoint_folder(out, run),
+        report=report,
+    )
+    return execute(run, data, context, out)

@@ -1,0 +1,36 @@
+"""From a task to stored voxels: what comes before any training, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.runtime.progress import ByteProgress
+
+
+class Fetcher(Protocol):
+    """Something that fetches cutouts into the store: in this process or on a cluster."""
+
+    def __call__(self, store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+        """Fetch all of them; call `advance` with the bytes that each took from its source."""
+
+
+def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher) -> Volumes:
+    """Open a task's volumes and bring what the store lacks of them.
+
+    Raises:
+        InputError: a channel is malformed, or a cube lies outside its volume.
+        SourceError: a volume can't be read. What was read is kept; the next ingest goes on from there.
+    """
+    volumes = open_volumes(task, task_file)
+    with ingest_lock(store):
+        cutouts = pending(store, task, volumes)
+        if cutouts:
+            total = sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts)
+            with ByteProgress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as progress:
+                fetch_all(store, cutouts, progress.advance)
+    return volumes

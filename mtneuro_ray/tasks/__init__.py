@@ -1,0 +1,29 @@
+"""What a task computes: its model's inputs, its loss and its counts. Knows nothing of epochs, workers or files."""
+
+from __future__ import annotations
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.tasks.base import Batch, Task
+from mtneuro_ray.tasks.classification import ClassificationTask
+from mtneuro_ray.tasks.segmentation import SegmentationTask
+
+__all__ = ["TASKS", "Batch", "ClassificationTask", "SegmentationTask", "Task", "build_task"]
+
+TASKS: dict[str, type[Task]] = {"classification": ClassificationTask, "segmentation": SegmentationTask}
+
+
+def build_task(run: RunSettings) -> Task:
+    """The task that a run trains.
+
+    Raises:
+        InputError: this kind of task or of training is not available.
+    """
+    kind = run.task.task
+    if kind not in TASKS:
+        raise InputError(f"{run.task.name}: task: {kind!r} can't be trained; accepted: {', '.join(TASKS)}")
+    if run.network.method != "supervised":
+        raise InputError(
+            f"{run.network.name}: method: {run.network.method!r} is not available yet; accepted: 'supervised'"
+        )
+    return TASKS[kind](run)

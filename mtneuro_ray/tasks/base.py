@@ -1,0 +1,70 @@
+"""The contract of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.metrics import Counts, Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images of one step on the device of the model.
+
+    Attributes:
+        images: (B, Z, Y, X) uint8 grey values.
+        masks: (B, Z, Y, X) uint8 classes, or None.
+        labels: (B,) int64 classes of whole images.
+    """
+
+    images: Tensor
+    masks: Tensor | None
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Task(ABC):
+    """Everything about a run that depends on what is learned.
+
+    Attributes:
+        default_metric: Validation metric that selects among cells and epochs.
+    """
+
+    default_metric: str
+
+    def __init__(self, run: RunSettings) -> None:
+        self.run = run
+        self.network = run.network
+        self.num_classes = len(run.task.classes)
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """The model; its weights are determined by `torch.manual_seed` alone."""
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X) in [0, 1]; Z is dropped where it is 1."""
+        scaled = images.unsqueeze(1).to(torch.float32).mul_(1 / 255)
+        return scaled.squeeze(2) if images.shape[1] == 1 else scaled
+
+    @abstractmethod
+    def augment(self, batch: Batch, ops: Tensor) -> Batch:
+        """The batch under one geometric operation per image (`augment.draw_ops`)."""
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Loss of each image in training, (B,)."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
+        """Loss of each image (B,) and confusions of each image (B, classes, classes), rows the truth."""
+
+    @abstractmethod
+    def metrics(self, confusions: Counts) -> Metrics:
+        """Metrics of a whole split from the confusions of its images (N, classes, classes)."""

@@ -1,0 +1,67 @@
+"""Task 2: the microstructure at every voxel (paper, section 4.2)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from mtneuro_ray.augment import augment_pairs
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.losses import build_loss
+from mtneuro_ray.metrics import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
+from mtneuro_ray.models.registry import build_model
+from mtneuro_ray.tasks.base import Batch, Task
+
+
+class SegmentationTask(Task):
+    """One class per voxel, in 2D or 3D."""
+
+    default_metric = "dataset/iou_mean"
+
+    def __init__(self, run: RunSettings) -> None:
+        super().__init__(run)
+        self._loss = build_loss(run.network.loss)
+
+    def build_model(self) -> nn.Module:
+        """The U-Net of the run's settings."""
+        network = self.network
+        return build_model(
+            network.model,
+            in_channels=network.in_channels,
+            classes=network.classes,
+            n_blocks=network.n_blocks,
+            start_filters=network.start_filters,
+            activation=network.activation,
+            normalization=network.normalization,
+            conv_mode=network.conv_mode,
+            dim=network.dim,
+        )
+
+    def augment(self, batch: Batch, ops: Tensor) -> Batch:
+        """The same flips and rotations of images and masks."""
+        images, masks = augment_pairs(batch.images.unsqueeze(1), cast(Tensor, batch.masks), ops)
+        return Batch(images.squeeze(1), masks, batch.labels)
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Loss of each image, (B,)."""
+        logits = model(self.inputs(batch.images))
+        return self._loss(logits, self._target(logits, batch))
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
+        """Loss and confusions of each image."""
+        logits = model(self.inputs(batch.images)).float()
+        target = self._target(logits, batch)
+        return self._loss(logits, target), image_confusions(logits.argmax(1), target, self.num_classes)
+
+    def metrics(self, confusions: Counts) -> Metrics:
+        """Class-wise IoU and F1 in both reductions, their means, and the confusion matrix of all voxels."""
+        return segmentation_metrics(counts_of(confusions), confusions.sum(0))
+
+    def _target(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Classes (B, [Z,] Y, X) as int64, cut to the middle where unpadded convolutions shrink the prediction."""
+        masks = cast(Tensor, batch.masks)
+        target = masks.squeeze(1) if masks.shape[1] == 1 else masks
+        for axis, size in enumerate(logits.shape[2:], start=1):
+            target = target.narrow(axis, (target.shape[axis] - size) // 2, size)
+        return target.long()
