@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -118,8 +119,15 @@ class ChunkedSource(VolumeSource):
     def _read(self, roi: Roi) -> Voxels:
         if roi.intersection(self._domain) != roi:
             raise InputError(f"{self.uri}: box {roi} leaves the volume's domain; accepted: within {self._domain}")
-        num_bytes = roi.num_voxels * self.dtype.itemsize
-        voxels: Voxels = _finish(lambda: self._view[roi.slices].read(order="C"), self._address, f"box {roi}", num_bytes)
+        calls = itertools.count()
+
+        def start() -> Any:
+            if next(calls):
+                # tensorstore joins a new read of a chunk to the one under way: of no use when that one is stuck.
+                self.__dict__.pop("_view", None)
+            return self._view[roi.slices].read(order="C")
+
+        voxels: Voxels = _finish(start, self._address, f"box {roi}", num_bytes=roi.num_voxels * self.dtype.itemsize)
         return voxels
 
 
@@ -138,9 +146,8 @@ def open_chunked(uri: str, base: Path) -> ChunkedSource:
     return ChunkedSource(Address.parse(uri, base))
 
 
-@functools.cache
-def _context() -> Any:
-    """Retries of single requests, jittered, which tensorstore does by itself (32 of them by default)."""
+def _new_context() -> Any:
+    """Caches and connections of one opening; single requests are retried once by tensorstore itself, not 32 times."""
     retries = {"max_retries": 1, "initial_delay": "500ms", "max_delay": "8s"}
     return ts.Context({f"{kind}_request_retries": retries for kind in ("http", "s3", "gcs")})
 
@@ -152,12 +159,15 @@ def _open(address: Address) -> Any:
     for level in levels:
         for driver in DRIVERS[address.scheme]:
             spec = {"driver": driver, "kvstore": _kvstore(address.place + level)}
-            start = functools.partial(ts.open, spec, read=True, open=True, context=_context())
             try:
-                return _finish(start, address, "metadata")
+                return _finish(functools.partial(_start_open, spec), address, "metadata")
             except FileNotFoundError:
                 continue
     raise InputError(f"{address.uri}: no {address.scheme} array there")
+
+
+def _start_open(spec: dict[str, Any]) -> Any:
+    return ts.open(spec, read=True, open=True, context=_new_context())
 
 
 def _kvstore(place: str) -> str | dict[str, str]:
@@ -182,7 +192,7 @@ def _finish(start: Callable[[], Any], address: Address, what: str, num_bytes: in
             raise TransientError(f"no answer within {timeout_s:.3g} s") from None
         except ValueError as error:  # tensorstore's one type of error; its message starts with a status
             reason = _one_line(error)
-        if reason.startswith("NOT_FOUND"):
+        if reason.startswith("NOT_FOUND") or '"node_type"' in reason:  # the latter of a group in Zarr 3
             raise FileNotFoundError(reason)
         if not _STATUS.match(reason):
             raise InputError(f"{address.uri}: {reason}")
@@ -193,7 +203,7 @@ def _finish(start: Callable[[], Any], address: Address, what: str, num_bytes: in
     try:
         return persist(attempt, f"{address.uri}: {what}", attempts, BACKOFF_S)
     except TransientError as error:
-        tries = f" after {attempts} attempts" if attempts > 1 else ""
+        tries = f" in {attempts} attempts" if address.remote else ""
         raise SourceError(f"{address.uri}: {what} could not be read{tries}: {error.reason}") from None
 
 

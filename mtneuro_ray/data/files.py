@@ -209,10 +209,10 @@ def _slices_of(folder: Path) -> Sequence[Path]:
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
     if not pictures:
         raise InputError(f"file:{folder}: no slices in this folder; accepted: {', '.join(PICTURES)} files")
-    return sorted(pictures, key=lambda path: (_natural_key(path.name), path.name))
+    return sorted(pictures, key=lambda path: (natural_key(path.name), path.name))
 
 
-def _natural_key(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, str]]:
     """Orders numbers by value and the text between them as text."""
     parts = re.findall(r"\d+|\D+", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
