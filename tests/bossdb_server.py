@@ -21,7 +21,7 @@ from mtneuro_ray.data.source import Voxels
 from mtneuro_ray.roi import Roi
 
 Fault = Literal[
-    "503", "429", "429-long", "400", "401", "403", "404", "stall", "cut", "garbage", "empty", "shape", "reset"
+    "503", "429", "429-long", "400", "401", "403", "404", "stall", "drip", "cut", "garbage", "empty", "shape", "reset"
 ]
 
 _CUTOUT = re.compile(r"/v1/cutout/([^/]+/[^/]+/[^/]+)/0/(\d+):(\d+)/(\d+):(\d+)/(\d+):(\d+)/")
@@ -38,7 +38,7 @@ class BossServer:
         channels: `collection/experiment/channel` -> uint8, uint16 or uint64 array, axes z, y, x.
         token: The only one accepted.
         latency_s: Seconds that every answer is held back.
-        stall_s: Seconds that a `stall` fault holds an answer back.
+        stall_s: Seconds that a `stall` holds an answer back and a `drip` goes on.
 
     Attributes:
         requests: Path of every request, in order of arrival, faulty ones included.
@@ -214,6 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "stall":
             self.boss.closing.wait(self.boss.stall_s)
             self.close_connection = True
+        elif fault == "drip":
+            self._drip()
         elif fault == "garbage":
             self._answer(200, "application/blosc", b"\x02\x01\x11\x01<html>this is no volume</html>")
         elif fault == "empty":
@@ -226,6 +228,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             return False
         return True
+
+    def _drip(self) -> None:
+        """A byte now and then, so that no single wait is long."""
+        self.send_response(200)
+        self.send_header("Content-Length", "10000")
+        self.end_headers()
+        self.close_connection = True
+        give_up = time.monotonic() + self.boss.stall_s
+        while time.monotonic() < give_up and not self.boss.closing.wait(0.02):
+            self.wfile.write(b"\0")
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 import blosc
 import numpy as np
 import requests
+import urllib3
 from intern.remote.boss import BossRemote
 from intern.resource.boss.resource import ChannelResource, CoordinateFrameResource, ExperimentResource
 
-from mtneuro_ray.data.http_errors import describe_network_error, parse_retry_after
+from mtneuro_ray.data.http_reads import describe_network_error, limit_answers, parse_retry_after
 from mtneuro_ray.data.retry import LONGEST_PAUSE_S, TransientError, persist
 from mtneuro_ray.data.source import VolumeSource, Voxels
 from mtneuro_ray.errors import InputError, SourceError
@@ -43,7 +44,7 @@ class BossSettings:
         host: Name or name:port, without a protocol.
         protocol: `https` or `http`.
         token: Never shown. `public` reads what is public.
-        timeout_s: Seconds to wait for a connection, and between any two parts of an answer.
+        timeout_s: Seconds to wait for a connection, for an answer to begin, and for it to end, beside its length.
         attempts: How often one request is tried, at most.
         backoff_s: Seconds, the scale of the first pause between two attempts; later ones double.
 
@@ -170,7 +171,7 @@ class BossSource(VolumeSource):
             return ask(self._remote())
         except requests.HTTPError as error:  # `intern` raises it for every status but 200
             problem = self._problem_of(error.response, what)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             problem = describe_network_error(error, self._settings.timeout_s)
         except (blosc.blosc_extension.error, ValueError, TypeError, KeyError) as error:
             text = " ".join(str(error).split()).replace(self._settings.token, "***")
@@ -213,6 +214,7 @@ def connect(settings: BossSettings) -> BossRemote:
         options = session.merge_environment_settings(service.url_prefix, {}, None, None, None)
         # Otherwise a .netrc entry for the host would take the place of the token.
         session.trust_env = False
+        limit_answers(session, settings.timeout_s)
         service.session_send_opts = {**options, "timeout": settings.timeout_s}
     return remote
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.data import bossdb
 from mtneuro_ray.data.bossdb import BossSettings, BossSource, connect, open_bossdb
-from mtneuro_ray.data.http_errors import parse_retry_after
+from mtneuro_ray.data.http_reads import parse_retry_after
 from mtneuro_ray.data.source import Voxels
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
@@ -29,7 +29,7 @@ from tests.data.conftest import SHAPE, TOKEN, random_volume
 
 URI = "bossdb://lab/brain/image"
 BOX = Roi((1, 5), (2, 8), (3, 19))
-RECOVERABLE: tuple[Fault, ...] = ("503", "429", "stall", "cut", "garbage", "empty", "shape", "reset")
+RECOVERABLE: tuple[Fault, ...] = ("503", "429", "stall", "drip", "cut", "garbage", "empty", "shape", "reset")
 HOPELESS: dict[Fault, tuple[type[MTNeuroError], str]] = {
     "400": (SourceError, f"refused box {BOX} (HTTP 400)"),
     "401": (InputError, "set BOSSDB_TOKEN"),
@@ -109,7 +109,7 @@ def test_hopeless_answers_are_not_asked_for_again(server: BossServer, source: Bo
     assert TOKEN not in everything_shown(caught.value)
 
 
-@pytest.mark.parametrize("fault", ["503", "stall", "cut", "garbage", "reset"])
+@pytest.mark.parametrize("fault", ["503", "stall", "drip", "cut", "garbage", "reset"])
 def test_metadata_are_retried_too(server: BossServer, settings: BossSettings, fault: Fault) -> None:
     server.fail(fault, fault, metadata=True)
     assert BossSource(URI, settings).shape == SHAPE

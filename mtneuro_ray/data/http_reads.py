@@ -1,22 +1,50 @@
-"""What a failed HTTP request says, in words that hold no header, no URL and no token."""
+"""A time limit on whole HTTP answers, and failed requests in words that hold no header, no URL and no token."""
 
 from __future__ import annotations
 
+import io
+import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
+import urllib3
 
 from mtneuro_ray.data.retry import TransientError
 
+SLOWEST_BYTES_PER_S = 2**17
 
-def describe_network_error(error: requests.RequestException, timeout_s: float) -> TransientError:
+
+def limit_answers(session: requests.Session, timeout_s: float) -> None:
+    """Make a session's answers arrive within `timeout_s` seconds, beside their length at 128 KiB/s, or fail.
+
+    The `timeout` of `requests` starts anew with every byte: an answer that drips would take for ever.
+    """
+
+    def read_whole(response: requests.Response, **_: object) -> None:
+        length = int(response.headers.get("Content-Length") or 0)
+        deadline = time.monotonic() + timeout_s + length / SLOWEST_BYTES_PER_S
+        body = io.BytesIO()
+        while part := response.raw.read1(2**20, decode_content=True):
+            body.write(part)
+            if time.monotonic() > deadline:
+                response.close()
+                raise requests.Timeout
+        body.seek(0)
+        response.raw = body
+
+    session.hooks["response"] = [read_whole]
+
+
+def describe_network_error(
+    error: requests.RequestException | urllib3.exceptions.HTTPError, timeout_s: float
+) -> TransientError:
     """The reason of a request that got no whole answer; its text is this project's, not the library's."""
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return TransientError(f"no answer within {timeout_s:g} s", unreachable=True)
     if isinstance(error, requests.ConnectionError):
         return TransientError(f"connection failed: {_innermost_reason(error)}", unreachable=True)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.IncompleteRead):
         return TransientError("the answer was cut short")
     return TransientError(f"the answer could not be read ({type(error).__name__})")
 
