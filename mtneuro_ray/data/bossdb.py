@@ -185,7 +185,8 @@ class BossSource(VolumeSource):
         status, host = response.status_code, self._settings.host
         if status in (401, 403):
             return InputError(
-                f"{self.uri}: {host} rejected the token (HTTP {status}); set BOSSDB_TOKEN to one that may read it"
+                f"{self.uri}: {host} rejected the token (HTTP {status}); set BOSSDB_TOKEN, on every machine "
+                "that reads, to one that may read this channel"
             )
         if status == 404:
             return InputError(f"{self.uri}: no such channel at {host} (HTTP 404)")

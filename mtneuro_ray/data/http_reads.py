@@ -44,7 +44,7 @@ def describe_network_error(
         return TransientError(f"no answer within {timeout_s:g} s", unreachable=True)
     if isinstance(error, requests.ConnectionError):
         return TransientError(f"connection failed: {_innermost_reason(error)}", unreachable=True)
-    if isinstance(error, urllib3.exceptions.IncompleteRead):
+    if isinstance(error, urllib3.exceptions.ProtocolError):
         return TransientError("the answer was cut short")
     return TransientError(f"the answer could not be read ({type(error).__name__})")
 

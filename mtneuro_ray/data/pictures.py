@@ -48,30 +48,37 @@ def describe_tiff(path: Path) -> Description:
         InputError: it is no TIFF, or none of one greyscale plane or stack.
         OSError: it cannot be read.
     """
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            axes, shape, dtype = series.axes, series.shape, series.dtype
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file makes tifffile raise nearly anything
-        raise InputError(f"{path}: no readable TIFF ({error})") from None
-    kept = [(axis, size) for axis, size in zip(axes, shape, strict=True) if size > 1 or axis in "YX"]
-    names = "".join(axis for axis, _ in kept)
-    if dtype is None or dtype.kind != "u" or not re.fullmatch("[^SC]?YX", names):
-        raise InputError(f"{path}: {dtype} picture with axes {axes}; accepted: {ACCEPTED}")
-    depth, height, width = [1, *(size for _, size in kept)][-3:]
-    return (int(depth), int(height), int(width)), np.dtype(dtype).newbyteorder("=")
+    shape, stored_type, _ = _layout(path, _version(path))
+    return shape, stored_type.newbyteorder("=")
 
 
 def read_tiff(path: Path, roi: Roi) -> Voxels:
     """The voxels of a box of a TIFF: by memory map where it is stored plainly, else page by page."""
-    shape, dtype = describe_tiff(path)
+    shape, stored_type, offset = _layout(path, _version(path))
+    if offset is None:
+        return _read_pages(path, roi, shape, stored_type.newbyteorder("="))
+    mapped = np.memmap(path, stored_type, "r", offset, shape)
+    return np.array(mapped[roi.slices], stored_type.newbyteorder("="))
+
+
+@functools.lru_cache(maxsize=4096)
+def _layout(path: Path, version: tuple[int, int]) -> tuple[Shape, np.dtype[np.unsignedinteger], int | None]:
+    """Shape z, y, x, type as stored, and where the voxels begin if they follow each other plainly."""
     try:
-        mapped: Voxels = tifffile.memmap(path, mode="r")
-    except ValueError:  # compressed, tiled or not contiguous
-        return _read_pages(path, roi, shape, dtype)
-    return mapped.reshape(shape)[roi.slices].astype(dtype)
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            axes, sizes, dtype, offset = series.axes, series.shape, series.dtype, series.dataoffset
+            byte_order = tiff.byteorder
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file makes tifffile raise nearly anything
+        raise InputError(f"{path}: no readable TIFF ({error})") from None
+    kept = [(axis, size) for axis, size in zip(axes, sizes, strict=True) if size > 1 or axis in "YX"]
+    names = "".join(axis for axis, _ in kept)
+    if dtype is None or dtype.kind != "u" or not re.fullmatch("[^SC]?YX", names):
+        raise InputError(f"{path}: {dtype} picture with axes {axes}; accepted: {ACCEPTED}")
+    depth, height, width = [1, *(size for _, size in kept)][-3:]
+    return (int(depth), int(height), int(width)), np.dtype(dtype).newbyteorder(byte_order), offset
 
 
 def _read_pages(path: Path, roi: Roi, shape: Shape, dtype: np.dtype[np.unsignedinteger]) -> Voxels:
