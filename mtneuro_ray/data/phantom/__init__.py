@@ -19,6 +19,8 @@ from mtneuro_ray.roi import Roi
 VERSION = 1  # names the voxels: raise it with every change of any of them
 EXPERIMENT = "thalamocortical"
 _TILE = (64, 128, 128)  # voxels rendered at once: what stays in the cache
+_THIN = 8  # planes up to which wider tiles are faster
+_WIDE = (_THIN, 512, 512)
 _SEEDS = 2**32
 
 _Renderer = Callable[[int, Box], npt.NDArray[np.uint8]]
@@ -56,7 +58,7 @@ class PhantomSource(VolumeSource):
     def _read(self, roi: Roi) -> Voxels:
         _, renderer = _CHANNELS[self._channel]
         out = np.empty(roi.shape, self.dtype)
-        for tile in roi.split(_TILE):
+        for tile in roi.split(_WIDE if roi.shape[0] <= _THIN else _TILE):
             out[tile.slices_within(roi)] = renderer(self._seed, tile.ranges)
         return out
 

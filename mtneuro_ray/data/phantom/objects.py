@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,17 @@ from mtneuro_ray.data.phantom.noise import (
     uniforms,
     value_noise,
 )
-from mtneuro_ray.data.phantom.texture import fibres_at
+from mtneuro_ray.data.phantom.texture import fibre_course, fibres_at
 from mtneuro_ray.data.phantom.tissue import by_label
 
 CELL_SITE = 14  # voxels between sites of the cell lattice
 NODE_SITE = 28  # voxels between nodes of the capillary lattice
+STRAND_SITE = 17  # voxels between sites of the lattice of single axons
 TRUNK_SITE = 256  # voxels between columns of large vessels
 _CELL_REACH = 11
 _EDGE_REACH = 2 * NODE_SITE + 8
-_BEADS = 28  # balls along a capillary from node to node
+_STRAND_REACH = 40
+_BEADS = 28  # balls along a tube from end to end
 _TRUNK_KNOT = 128  # planes between bends of a large vessel
 _TRUNK_SWAY = 40
 _TRUNK_REACH = _TRUNK_SWAY + 30
@@ -70,8 +72,11 @@ def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Ha
 
 def _covered(solids: _Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], Ints, Floats]]:
     """Voxels of the box inside each solid: its number, the flat position and the squared depth in [0, 1)."""
-    for reach in np.unique(solids.reach).tolist():
-        members = np.flatnonzero(solids.reach == reach)
+    near = np.ones(len(solids.reach), bool)
+    for centre, (lo, hi) in zip(solids.centre, box, strict=True):
+        near &= (centre > lo - solids.reach - 1) & (centre < hi + solids.reach)
+    for reach in np.unique(solids.reach[near]).tolist():
+        members = np.flatnonzero(near & (solids.reach == reach))
         size = max(1, _CHUNK // (2 * reach + 1) ** 3)
         for start in range(0, len(members), size):
             chosen = members[start : start + size]
@@ -82,23 +87,41 @@ def _covered(solids: _Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], 
 def _cover_chunk(solids: _Solids, box: Box, reach: int) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
     offsets = np.arange(-reach, reach + 1)
     _, height, width = (hi - lo for lo, hi in box)
-    squares, leans, flats = [], [], []
-    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, (height * width, width, 1), strict=True):
-        base = np.floor(centre).astype(np.int64)
+    pitches = (height * width, width, 1)
+    squares, leans = [], []
+    first = np.zeros(len(solids.reach), np.int64)
+    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, pitches, strict=True):
+        base = np.rint(centre).astype(np.int64)
         away = offsets - (centre - base.astype(np.float32))[:, None]
         voxel = base[:, None] + offsets
         outside = np.where((voxel >= lo) & (voxel < hi), np.float32(0), np.float32(9))
         squares.append(away * away / (solids.girth * solids.girth)[:, None] + outside)
         leans.append(away * pole[:, None])
-        flats.append((voxel - lo) * pitch)
-    lean = leans[0][:, :, None, None] + leans[1][:, None, :, None] + leans[2][:, None, None, :]
-    lean *= lean
-    lean *= solids.stretch[:, None, None, None]
-    square = squares[0][:, :, None, None] + squares[1][:, None, :, None] + squares[2][:, None, None, :]
-    square -= lean
-    number, i, j, k = np.nonzero(square < 1)
-    index = flats[0][number, i] + flats[1][number, j] + flats[2][number, k]
-    return number, index, square[number, i, j, k]
+        first += (base - lo) * pitch
+    depth = _sum_of_axes(squares)
+    if solids.stretch.any():
+        lean = _sum_of_axes(leans)
+        lean *= lean
+        lean *= solids.stretch[:, None, None, None]
+        depth -= lean
+    steps = _sum_of_axes([(offsets * pitch)[None] for pitch in pitches]).ravel()
+    flat = depth.ravel()
+    inside = np.flatnonzero(flat < 1)
+    number = inside // len(steps)
+    return number, first[number] + steps[inside - number * len(steps)], flat[inside]
+
+
+def _sum_of_axes(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """One number per solid and voxel of its cube from one per solid and step along z, y and x."""
+    z, y, x = parts
+    total: npt.NDArray[Any] = (z[:, :, None] + y[:, None, :])[..., None] + x[:, None, None, :]
+    return total
+
+
+def _reach(radius: Floats) -> Ints:
+    """Whole voxels from the one nearest to a centre that a radius can cover."""
+    whole: Ints = np.floor(radius + np.float32(0.5)).astype(np.int64)
+    return whole
 
 
 def _unit_vectors(a: Floats, b: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
@@ -111,29 +134,34 @@ def _unit_vectors(a: Floats, b: Floats, c: Floats) -> tuple[Floats, Floats, Floa
 def cells(seed: int, box: Box) -> Iterator[Painted]:
     """The cells of a box: ellipsoids with a paler nucleus, sparser where the tissue is myelinated."""
     grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH)
-    most = np.float32(1.6) * by_label("cells").max()
-    chance = uniforms(hashes, 1)[0]
-    likely = np.flatnonzero(chance < most)
-    hashes, chance = hashes[likely], chance[likely]
-    u = uniforms(hashes + np.uint32(77), 9)
-    z, y, x = ((g[likely] + v) * np.float32(CELL_SITE) for g, v in zip(grid, u[:3], strict=True))
-    at = [np.floor(v).astype(np.int64) for v in (z, y, x)]
-    label = regions.labels_at(regions.tissue_table(), at[0], at[1], at[2])
-    myelinated = fibres_at(seed, at[0], at[1], at[2]).excess > 0
-    share = np.where(myelinated, by_label("cells_in_myelin")[label], by_label("cells")[label])
-    crowd = value_noise(derive_key(seed, 11), z / np.float32(90), y / np.float32(120), x / np.float32(120))
-    kept = (chance < share * (np.float32(0.4) + np.float32(1.2) * crowd)) & (label != regions.CLEAR)
-    girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[3])
-    ratio = np.float32(1) + np.float32(0.6) * u[4] * u[4]
-    solids = _Solids(
-        (z, y, x),
-        np.ceil(girth * ratio).astype(np.int64),
-        girth,
-        (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth),
-        _unit_vectors(u[5], u[6], u[7]),
-    ).take(np.flatnonzero(kept))
-    tone = (np.float32(28) + np.float32(46) * u[8])[kept]
-    nucleus = (np.float32(24) * u[4])[kept]
+    chance, *u = uniforms(hashes, 10)
+    centre = [(g + v) * np.float32(CELL_SITE) for g, v in zip(grid, u[:3], strict=True)]
+    label = _region_of(centre)
+    crowd = value_noise(derive_key(seed, 11), *(v * np.float32(1 / 110) for v in centre))
+    chance /= np.float32(0.4) + np.float32(1.2) * crowd
+    likely = np.flatnonzero((chance < by_label("cells")[label]) & (label != regions.CLEAR))
+    at = (np.floor(v[likely]).astype(np.int64) for v in centre)
+    myelinated = fibres_at(seed, *at).excess > 0
+    kept = likely[~myelinated | (chance < by_label("cells_in_myelin")[label])[likely]]
+    z, y, x = (v[kept] for v in centre)
+    yield from _ellipsoids((z, y, x), label[kept], [v[kept] for v in u[3:]], box)
+
+
+def _region_of(points: Sequence[Floats]) -> regions.Labels:
+    z, y, x = (np.floor(v).astype(np.int64) for v in points)
+    return regions.labels_at(regions.tissue_table(), z, y, x)
+
+
+def _ellipsoids(
+    centre: tuple[Floats, Floats, Floats], label: regions.Labels, u: list[Floats], box: Box
+) -> Iterator[Painted]:
+    """Cells of their regions' size at `centre`, shaped by six random numbers each."""
+    girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[0])
+    ratio = np.float32(1) + np.float32(0.6) * u[1] * u[1]
+    stretch = (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth)
+    solids = _Solids(centre, _reach(girth * ratio), girth, stretch, _unit_vectors(u[2], u[3], u[4]))
+    tone = np.float32(34) + (np.float32(50) + by_label("pallor")[label]) * u[5]
+    nucleus = np.float32(36) * u[4]
     for number, index, depth in _covered(solids, box):
         core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
         yield Painted(index, (tone[number] + core * nucleus[number]).astype(np.int16))
@@ -151,14 +179,13 @@ def capillaries(seed: int, box: Box) -> Iterator[Painted]:
     for axis in range(3):
         u = uniforms(hashes + np.uint32(1000 * (axis + 1)), 6)
         start = _node(derive_key(seed, 21), grid)
-        at = [np.floor(v).astype(np.int64) for v in start]
-        label = regions.labels_at(regions.tissue_table(), at[0], at[1], at[2])
+        label = _region_of(start)
         kept = np.flatnonzero((u[0] < by_label("capillaries")[label]) & (label != regions.CLEAR))
         neighbour = [g[kept] + (a == axis) for a, g in enumerate(grid)]
         stop = _node(derive_key(seed, 21), neighbour)
         bend = [(v[kept] - np.float32(0.5)) * np.float32(NODE_SITE) for v in u[1:4]]
         calibre = by_label("calibre")[label][kept] * (np.float32(0.75) + np.float32(0.5) * u[4][kept])
-        tone = np.float32(6) + np.float32(52) * u[5][kept]
+        tone = np.float32(8) + (np.float32(70) + by_label("pallor")[label][kept]) * u[5][kept]
         yield from _tubes([v[kept] for v in start], stop, bend, calibre, tone, box)
 
 
@@ -166,9 +193,15 @@ def _tubes(
     start: list[Floats], stop: list[Floats], bend: list[Floats], calibre: Floats, tone: Floats, box: Box
 ) -> Iterator[Painted]:
     """Balls along parabolas from `start` to `stop`, bent sideways by half of `bend`."""
+    margin = NODE_SITE // 4 + 4
+    close = np.ones(len(calibre), bool)
+    for a, b, (lo, hi) in zip(start, stop, box, strict=True):
+        close &= (np.maximum(a, b) > lo - margin) & (np.minimum(a, b) < hi + margin)
+    ends = [(a[close, None], b[close, None], c[close, None]) for a, b, c in zip(start, stop, bend, strict=True)]
+    calibre, tone = calibre[close], tone[close]
     t = (np.arange(_BEADS, dtype=np.float32) + np.float32(0.5)) / np.float32(_BEADS)
     bow = np.float32(2) * t * (np.float32(1) - t)
-    path = [a[:, None] + (b - a)[:, None] * t + c[:, None] * bow for a, b, c in zip(start, stop, bend, strict=True)]
+    path = [a + (b - a) * t + c * bow for a, b, c in ends]
     near = np.ones(path[0].shape, bool)
     for v, (lo, hi) in zip(path, box, strict=True):
         near &= (v > lo - 4) & (v < hi + 4)
@@ -176,9 +209,26 @@ def _tubes(
     z, y, x = (v[edge, bead] for v in path)
     girth = calibre[edge]
     zero = np.zeros_like(girth)
-    solids = _Solids((z, y, x), np.ceil(girth).astype(np.int64), girth, zero, (zero, zero, zero))
+    solids = _Solids((z, y, x), _reach(girth), girth, zero, (zero, zero, zero))
     for number, index, _ in _covered(solids, box):
         yield Painted(index, tone[edge[number]].astype(np.int16))
+
+
+def strands(seed: int, box: Box) -> Iterator[Painted]:
+    """Single myelinated axons: thin bright tubes that follow the course of the fibres."""
+    grid, hashes = _sites(derive_key(seed, 25), box, STRAND_SITE, STRAND_SITE + _STRAND_REACH)
+    u = uniforms(hashes, 8)
+    start = [(g + v) * np.float32(STRAND_SITE) for g, v in zip(grid, u[:3], strict=True)]
+    label = _region_of(start)
+    kept = np.flatnonzero((u[3] < by_label("strands")[label]) & (label != regions.CLEAR))
+    start, label, u = [v[kept] for v in start], label[kept], [v[kept] for v in u]
+    length = np.float32(_STRAND_REACH) * (np.float32(0.5) + np.float32(0.5) * u[4])
+    course = fibre_course(label, *start[1:])
+    step = [(u[5] - np.float32(0.5)) * length, course[0] * length, course[1] * length]
+    bend = [(v - np.float32(0.5)) * np.float32(12) for v in u[5:8]]
+    stop = [a + d for a, d in zip(start, step, strict=True)]
+    calibre = np.float32(0.9) + np.float32(0.8) * u[6]
+    yield from _tubes(start, stop, bend, calibre, np.float32(155) + np.float32(55) * u[7], box)
 
 
 def trunks(seed: int, box: Box) -> Iterator[Painted]:

@@ -62,7 +62,7 @@ def _map_at(name: str, z: Ints, y: Ints, x: Ints) -> Floats:
     return found
 
 
-def _fibre_frame(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
+def fibre_frame(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Coordinates across and along the fibres, in voxels.
 
     They sweep round the internal capsule in the thalamus, fan out of it in the striatum and run
@@ -72,29 +72,47 @@ def _fibre_frame(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, 
     across = np.sqrt(right * right + down * down)
     along = x - np.float32(0.5) * y
     fan = labels == regions.STR
-    reach = np.maximum(x - np.float32(2900), np.float32(150))
-    across = np.where(fan, (y - np.float32(800)) / reach * np.float32(1100), across)
+    reach = np.maximum(x - np.float32(1900), np.float32(400))
+    across = np.where(fan, (y - np.float32(800)) / reach * np.float32(2100), across)
     along = np.where(fan, x, along)
     upright = (labels == regions.CC) | (labels == regions.CTX)
     return np.where(upright, x, across), np.where(upright, y, along)
 
 
+def _noise(seed: int, purpose: int, size: float, z: Floats, y: Floats, x: Floats) -> Floats:
+    """Smooth noise in [-0.5, 0.5) with features of `size` voxels."""
+    scale = np.float32(1 / size)
+    return value_noise(derive_key(seed, purpose), z * scale, y * scale, x * scale) - np.float32(0.5)
+
+
 def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> Fibres:
     """Myelin and shade at integer points; the coordinates have one shape."""
-    labels = regions.labels_at(regions.whole_table(), z, y, x)
     fz, fy, fx = (v.astype(np.float32) for v in (z, y, x))
-    across, along = _fibre_frame(labels, fy, fx)
+    bump = np.float32(70) * _noise(seed, 5, 90, fz, fy, fx)
+    wy, wx = (v + bump.astype(np.int64) for v in (y, x))
+    labels = regions.labels_at(regions.whole_table(), z, wy, wx)
+    across, along = fibre_frame(labels, fy + np.float32(0.35) * bump, fx)
     size = by_label("fibre")[labels]
     frame = (across / size[..., 0], along / size[..., 1], fz / size[..., 2])
     coarse = value_noise(derive_key(seed, 1), *frame)
     fine = value_noise(derive_key(seed, 2), *(v * np.float32(2.6) for v in frame))
-    excess = np.float32(0.66) * coarse + np.float32(0.34) * fine - _map_at("myelin", z, y, x)
-    softness = by_label("softness")[labels]
-    gain = np.clip(excess / softness + np.float32(0.5), np.float32(0), np.float32(1))
-    wide = value_noise(derive_key(seed, 3), fz / np.float32(240), fy / np.float32(330), fx / np.float32(330))
-    near = value_noise(derive_key(seed, 4), fz / np.float32(40), fy / np.float32(50), fx / np.float32(50))
-    local = np.float32(34) * (wide - np.float32(0.5)) + np.float32(14) * (near - np.float32(0.5))
-    return Fibres(excess, _map_at("grey", z, y, x) + local + gain * _map_at("shine", z, y, x))
+    place = _noise(seed, 3, 330, fz, fy, fx)
+    myelin = _map_at("myelin", z, wy, wx) + np.float32(0.1) * place
+    excess = np.float32(0.66) * coarse + np.float32(0.34) * fine - myelin
+    gain: Floats = np.clip(excess / by_label("softness")[labels] + np.float32(0.5), np.float32(0), np.float32(1))
+    local = np.float32(34) * _noise(seed, 4, 300, fz, fy, fx) + np.float32(8) * _noise(seed, 6, 50, fz, fy, fx)
+    shade = _map_at("grey", z, wy, wx) + local + gain * _map_at("shine", z, wy, wx)
+    return Fibres(excess, shade)
+
+
+def fibre_course(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The way the fibres run at points, as steps along y and x of length one."""
+    right, down = np.float32(0.49) * (x - np.float32(3500)), y - np.float32(1500)
+    fan = labels == regions.STR
+    dy = np.where(fan, y - np.float32(800), right)
+    dx = np.where(fan, x - np.float32(1900), -down)
+    length = np.sqrt(dy * dy + dx * dx) + np.float32(1)
+    return dy / length, dx / length
 
 
 def _upsample(nodes: Fixed, box: Box) -> Fixed:
@@ -126,10 +144,10 @@ def _node_index(span: tuple[int, int]) -> tuple[Ints, Ints]:
     return voxels // STEP - span[0] // STEP, voxels % STEP
 
 
-def _nodes(seed: int, box: Box) -> Fibres:
-    axes = [np.arange(lo // STEP, (hi - 1) // STEP + 2) * STEP for lo, hi in box]
-    z, y, x = (v.astype(np.int64) for v in np.meshgrid(*axes, indexing="ij"))
-    return fibres_at(seed, z, y, x)
+def _nodes(box: Box) -> tuple[Ints, Ints, Ints]:
+    axes = [np.arange(lo // STEP, (hi - 1) // STEP + 2, dtype=np.int64) * STEP for lo, hi in box]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    return z, y, x
 
 
 def _fixed(values: Floats, scale: int) -> Fixed:
@@ -139,10 +157,15 @@ def _fixed(values: Floats, scale: int) -> Fixed:
 
 def shade_in(seed: int, box: Box) -> Fixed:
     """Grey values of neuropil and axons in a box, int16, `SHADE_SCALE` to the grey value."""
-    return _upsample(_fixed(_nodes(seed, box).shade, SHADE_SCALE), box)
+    return _upsample(_fixed(fibres_at(seed, *_nodes(box)).shade, SHADE_SCALE), box)
+
+
+def grain_in(box: Box) -> Fixed:
+    """How strong the grain is in a box, int16, 16 to its unit."""
+    return _upsample(_fixed(_map_at("grain", *_nodes(box)), 16), box)
 
 
 def axons_in(seed: int, box: Box) -> npt.NDArray[np.bool_]:
     """Which voxels of a box are myelinated axons (before cells and vessels are put in)."""
-    inside: npt.NDArray[np.bool_] = _upsample(_fixed(_nodes(seed, box).excess, FIBRE_SCALE), box) > 0
+    inside: npt.NDArray[np.bool_] = _upsample(_fixed(fibres_at(seed, *_nodes(box)).excess, FIBRE_SCALE), box) > 0
     return inside

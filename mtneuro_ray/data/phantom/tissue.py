@@ -25,6 +25,9 @@ class Tissue:
         radius: Mean semi-axis of a cell in voxels.
         capillaries: Share of the edges of the capillary lattice that exist.
         calibre: Mean radius of a capillary in voxels.
+        strands: Share of the sites of the strand lattice that hold a single thin axon.
+        grain: Strength of the grain.
+        pallor: Grey values that the palest cells and capillaries gain on those of the cortex.
     """
 
     grey: float
@@ -37,18 +40,21 @@ class Tissue:
     radius: float
     capillaries: float
     calibre: float
+    strands: float
+    grain: float
+    pallor: float
 
 
 _ISOTROPIC = (30.0, 30.0, 30.0)
 TISSUES: dict[int, Tissue] = {
-    CTX: Tissue(121, 1.3, 30, 0.1, _ISOTROPIC, 0.46, 0.46, 3.9, 0.50, 1.85),
-    STR: Tissue(120, 0.62, 50, 0.05, (34, 160, 50), 0.42, 0.08, 4.5, 0.50, 1.9),
-    TRN: Tissue(122, 0.47, 32, 0.12, (26, 140, 44), 0.45, 0.22, 4.8, 0.85, 1.95),
-    VP: Tissue(120, 0.43, 32, 0.12, (30, 150, 50), 0.45, 0.22, 4.8, 0.85, 1.95),
-    ZI: Tissue(118, 0.49, 14, 0.1, (16, 40, 22), 0.50, 0.36, 5.0, 1.0, 1.95),
-    IC: Tissue(130, 0.28, 38, 0.12, (22, 200, 44), 0.20, 0.10, 4.2, 0.6, 1.9),
-    HYP: Tissue(128, 0.62, 16, 0.1, (16, 60, 24), 0.45, 0.36, 4.4, 0.6, 1.9),
-    CC: Tissue(130, 0.28, 28, 0.12, (20, 160, 40), 0.20, 0.10, 4.0, 0.5, 1.9),
+    CTX: Tissue(122, 1.4, 30, 0.1, _ISOTROPIC, 0.44, 0.46, 3.85, 0.44, 1.85, 0.0, 1.1, 0),
+    STR: Tissue(118, 0.635, 52, 0.05, (28, 130, 45), 0.42, 0.06, 4.4, 0.42, 1.9, 0.15, 1.0, 14),
+    TRN: Tissue(112, 0.455, 38, 0.12, (16, 120, 36), 0.50, 0.24, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
+    VP: Tissue(110, 0.425, 38, 0.12, (16, 130, 36), 0.52, 0.22, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
+    ZI: Tissue(118, 0.495, 20, 0.15, (14, 36, 20), 0.54, 0.40, 5.0, 1.05, 1.95, 1.0, 1.3, 34),
+    IC: Tissue(128, 0.36, 56, 0.3, (20, 200, 44), 0.20, 0.10, 4.2, 0.6, 1.9, 1.0, 1.2, 20),
+    HYP: Tissue(128, 0.62, 16, 0.1, (16, 60, 24), 0.45, 0.36, 4.4, 0.6, 1.9, 0.4, 1.1, 20),
+    CC: Tissue(128, 0.36, 40, 0.3, (20, 160, 40), 0.20, 0.10, 4.0, 0.5, 1.9, 0.5, 1.1, 14),
 }
 
 
