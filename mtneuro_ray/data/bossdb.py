@@ -28,6 +28,9 @@ from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 
 MOST_VOXELS_A_REQUEST = 16_000_000
+# Somebody waits while a volume is opened, and may have no way to BossDB at all.
+OPENING_ATTEMPTS = 3
+CONNECT_TIMEOUT_S = 10.0
 PHANTOM_HINT = "use --volume phantom for the built-in volume"
 
 _URI = re.compile(r"bossdb://([\w.-]+)/([\w.-]+)/([\w.-]+)", re.ASCII)
@@ -44,7 +47,8 @@ class BossSettings:
         host: Name or name:port, without a protocol.
         protocol: `https` or `http`.
         token: Never shown. `public` reads what is public.
-        timeout_s: Seconds to wait for a connection, for an answer to begin, and for it to end, beside its length.
+        timeout_s: Seconds to wait for an answer to begin, and for it to end, beside its length; for a connection,
+            at most 10 of them.
         attempts: How often one request is tried, at most.
         backoff_s: Seconds, the scale of the first pause between two attempts; later ones double.
 
@@ -132,7 +136,7 @@ class BossSource(VolumeSource):
             frame = remote.get_project(CoordinateFrameResource(frame_name))
             return (int(frame.z_stop), int(frame.y_stop), int(frame.x_stop)), np.dtype(found.datatype)
 
-        return self._persist(ask, "metadata")
+        return self._persist(ask, "metadata", min(OPENING_ATTEMPTS, self._settings.attempts))
 
     def _read(self, roi: Roi) -> Voxels:
         voxels = np.empty(roi.shape, self.dtype)
@@ -151,18 +155,15 @@ class BossSource(VolumeSource):
                 raise ValueError(f"{voxels.dtype} {voxels.shape}")
             return voxels
 
-        return self._persist(ask, f"box {box}")
+        return self._persist(ask, f"box {box}", self._settings.attempts)
 
-    def _persist(self, ask: Callable[[BossRemote], _T], what: str) -> _T:
-        settings = self._settings
+    def _persist(self, ask: Callable[[BossRemote], _T], what: str, attempts: int) -> _T:
         failure: TransientError
         try:
-            return persist(
-                lambda: self._attempt(ask, what), f"{self.uri}: {what}", settings.attempts, settings.backoff_s
-            )
+            return persist(lambda: self._attempt(ask, what), f"{self.uri}: {what}", attempts, self._settings.backoff_s)
         except TransientError as error:
             failure = error
-        problem = f"{self.uri}: {what} failed {settings.attempts} times at {settings.host}: {failure.reason}"
+        problem = f"{self.uri}: {what} failed {attempts} times at {self._settings.host}: {failure.reason}"
         raise SourceError(f"{problem}; {PHANTOM_HINT}" if failure.unreachable else problem)
 
     def _attempt(self, ask: Callable[[BossRemote], _T], what: str) -> _T:
@@ -209,6 +210,7 @@ def connect(settings: BossSettings) -> BossRemote:
     # `intern` passes this dictionary through an INI parser, which chokes on a token with a % sign and quotes it.
     remote = BossRemote({"protocol": settings.protocol, "host": settings.host, "token": "public"})
     remote.token_project = remote.token_volume = settings.token
+    timeouts_s = (min(CONNECT_TIMEOUT_S, settings.timeout_s), settings.timeout_s)
     for service in (remote.project_service, remote.volume_service):
         session: requests.Session = service.session
         # `intern` looks proxies up for no URL at all, so NO_PROXY never matches.
@@ -216,7 +218,7 @@ def connect(settings: BossSettings) -> BossRemote:
         # Otherwise a .netrc entry for the host would take the place of the token.
         session.trust_env = False
         limit_answers(session, settings.timeout_s)
-        service.session_send_opts = {**options, "timeout": settings.timeout_s}
+        service.session_send_opts = {**options, "timeout": timeouts_s}
     return remote
 
 
