@@ -127,7 +127,10 @@ class ChunkedSource(VolumeSource):
                 self.__dict__.pop("_view", None)
             return self._view[roi.slices].read(order="C")
 
-        voxels: Voxels = _finish(start, self._address, f"box {roi}", num_bytes=roi.num_voxels * self.dtype.itemsize)
+        try:
+            voxels: Voxels = _finish(start, self._address, f"box {roi}", num_bytes=roi.num_voxels * self.dtype.itemsize)
+        except FileNotFoundError as error:
+            raise SourceError(f"{self.uri}: box {roi} could not be read: {error}") from None
         return voxels
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import pickle
+import shutil
 import threading
 import time
 from collections import deque
@@ -193,6 +195,15 @@ def test_damaged_chunk_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "0.0.0").write_bytes(b"garbage")
     with pytest.raises(SourceError, match=f"^zarr://{tmp_path}: box {BOX} could not be read: "):
         source.read(BOX)
+
+
+def test_array_that_vanishes_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    elsewhere = pickle.dumps(open_volume(writers.write_zarr2(folder, TRUTH)))
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match=f"^zarr://{folder}: no such folder$"):
+        pickle.loads(elsewhere).read(BOX)
 
 
 def test_bucket_reads(address: Address) -> None:
