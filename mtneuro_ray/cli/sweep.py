@@ -25,12 +25,10 @@ def run(options: argparse.Namespace) -> int:
         print(planning.as_text(planning.plan_space(options)))
         return 0
 
-    from mtneuro_ray.runtime.cluster import connected
-    from mtneuro_ray.runtime.sweep import sweep
+    from mtneuro_ray.runtime.sweep import Where, sweep
 
     out = Folder(options.out)
-    with connected(options.address, options.num_cpus):
-        problems = sweep(space, entries, store_of(options), out)
+    problems = sweep(entries, space.run, Where(store_of(options), out, options.address, options.num_cpus))
     results = load(out)
     print(markdown([rows_as_table("Best cells", results.best(), BEST_COLUMNS), *results.table()]))
     print(f"\nrun files: {out}/runs")

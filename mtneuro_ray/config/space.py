@@ -63,6 +63,14 @@ class ResourceSettings(Settings):
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Restarts of a trial whose process or machine was lost."""
 
+    def check(self, where: str) -> None:
+        """Check that trials with workers of their own can't wait for each other forever."""
+        if self.workers_per_trial > 1 and self.max_concurrent is None:
+            raise InputError(
+                f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "
+                "trials as the cluster has room for with all their workers"
+            )
+
 
 class SettingSpace(Settings):
     """One task with one network: its search, its seeds, its changes to the network."""
@@ -90,6 +98,7 @@ class SweepSpace(Settings):
 
     def check(self, where: str) -> None:
         """Check every setting's axes, and that no setting stands twice."""
+        self.run.check(where)
         seen: set[tuple[str, str]] = set()
         for number, setting in enumerate(self.settings):
             setting.search.check(f"{where}: settings.{number}")

@@ -81,10 +81,11 @@ def train(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerCo
     try:
         worker = _set_up(run, data, context)
         progress = checkpoint.resume(context.checkpoints, worker.module, worker.optimiser, context.device)
-        _fit(worker, progress)
+        last = _fit(worker, progress)
         if progress.best_weights is not None:
             worker.module.load_state_dict(progress.best_weights)
-        metrics = {"val": _evaluate(worker, "val")}
+            last = None
+        metrics = {"val": last or _evaluate(worker, "val")}
         if run.role == "final":
             metrics["test"] = _evaluate(worker, "test")
             if context.is_leader and context.checkpoints is not None:
@@ -117,8 +118,13 @@ def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: Worker
     )
 
 
-def _fit(worker: _Worker, progress: Progress) -> None:
-    """Train the epochs that are left; a checkpoint now and then, a report after each."""
+def _fit(worker: _Worker, progress: Progress) -> Metrics | None:
+    """Train the epochs that are left, with a checkpoint now and then and a report after each.
+
+    Returns:
+        Validation metrics of the last epoch; None where no epoch was left.
+    """
+    metrics: Metrics | None = None
     context, network = worker.context, worker.run.network
     saved = time.monotonic()
     while progress.epoch < network.epochs:
@@ -137,6 +143,7 @@ def _fit(worker: _Worker, progress: Progress) -> None:
             checkpoint.save(context.checkpoints, progress, worker.module, worker.optimiser)
             saved = time.monotonic()
         context.report(progress.history[-1])
+    return metrics
 
 
 def _entry(epoch: int, loss: float, metrics: Metrics) -> dict[str, Any]:

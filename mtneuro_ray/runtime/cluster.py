@@ -27,6 +27,7 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     # Ray's own lines would bury ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     starts_here = address == "local"
     try:

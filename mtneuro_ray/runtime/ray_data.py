@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.runtime.prepare import ingest
 
 SplitRef = ObjectRef[SplitArrays]
 SplitRefs = dict[Split, SplitRef]
@@ -83,6 +85,16 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
 def _load(store: CutoutStore, identities: tuple[str, str | None], task: TaskSettings, split: Split) -> SplitArrays:
     image, annotation = identities
     return load_split(store, image, annotation, task, split)
+
+
+def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> SplitRefs:
+    """Ingest what the store lacks of a task and share its splits.
+
+    Raises:
+        InputError: the data do not fit the settings.
+        SourceError: a volume can't be read.
+    """
+    return share_splits(store, task, ingest(store, task, task_file, fetch_all))
 
 
 def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> SplitRefs:

@@ -11,18 +11,18 @@ from typing import Any
 import optuna
 import ray.tune
 import torch
-from ray.tune import Callback, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings, Scalar
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits
 from mtneuro_ray.runtime.ray_train import train_on_workers
+from mtneuro_ray.search import Plan
 from mtneuro_ray.storage import Folder
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
@@ -30,96 +30,89 @@ _MOST_CONCURRENT = 128
 _VALUE = "value"
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One run of a stage.
-
-    Attributes:
-        run: What is trained.
-        point: The parameters under which Tune and Optuna know it.
-        metric: Number that is reported.
-        splits: The data that it reads.
-    """
-
-    run: RunSettings
-    point: dict[str, Scalar]
-    metric: str
-    splits: SplitRefs
-
-    @property
-    def key(self) -> str:
-        """The point, as text."""
-        return _key_of(self.point)
-
-
-def _key_of(point: Mapping[str, Scalar]) -> str:
+def _key_of(point: Mapping[str, Any]) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-def _space_of(trials: list[Trial]) -> Any:
-    """A define-by-run space that suggests exactly the points of these trials.
+class _Space:
+    """A define-by-run space that suggests exactly the points of some runs.
 
-    Optuna wants one list of choices per parameter name, so settings with different axes share their union.
+    Optuna wants one list of choices per parameter name, so settings with different axes share their union. A class
+    and no closure, because Tune pickles it with the searcher.
     """
-    choices: dict[str, list[Scalar]] = {}
-    for trial in trials:
-        for name, value in trial.point.items():
-            if value not in choices.setdefault(name, []):
-                choices[name].append(value)
-    names_of = {str(trial.point["setting"]): list(trial.point) for trial in trials}
 
-    def suggest(trial: optuna.Trial) -> dict[str, Any]:
-        setting = trial.suggest_categorical("setting", choices["setting"])
-        for name in names_of[str(setting)]:
-            if name != "setting":
-                trial.suggest_categorical(name, choices[name])
+    def __init__(self, plans: list[Plan]) -> None:
+        self._choices: dict[str, list[Scalar]] = {}
+        for plan in plans:
+            for name, value in plan.point.items():
+                if value not in self._choices.setdefault(name, []):
+                    self._choices[name].append(value)
+        self._axes = {str(plan.point["setting"]): list(plan.point) for plan in plans}
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Suggest a point; Optuna fills in those that wait in its queue, in their order."""
+        setting = trial.suggest_categorical("setting", self._choices["setting"])
+        for name in self._axes[str(setting)]:
+            trial.suggest_categorical(name, self._choices[name])
         return {}
 
-    return suggest
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What every trial of a stage shares; Ray keeps one copy a node."""
+
+    plans: dict[str, Plan]
+    splits: dict[str, SplitRefs]
+    out: Folder
+    resources: ResourceSettings
+
+    def splits_of(self, run: RunSettings) -> SplitRefs:
+        """The data of a run. The test split never reaches a cell."""
+        refs = self.splits[run.task.name]
+        return {split: ref for split, ref in refs.items() if run.role == "final" or split != "test"}
 
 
-def _run_trial(config: dict[str, Any], trials: dict[str, Trial], out: Folder, resources: ResourceSettings) -> None:
+def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
     """The trainable. Its result is in the run's file before Tune hears of it."""
-    trial = trials[_key_of(config)]
-    record = RunFolder(out).read(trial.run.run_id)
+    plan = stage.plans[_key_of(config)]
+    run, resources = plan.run, stage.resources
+    record = RunFolder(stage.out).read(run.run_id)
     if record is None or record.status != "done":
         if resources.workers_per_trial > 1:
-            record = train_on_workers(trial.run, trial.splits, out, resources)
+            record = train_on_workers(run, stage.splits_of(run), stage.out, resources)
         else:
             context = WorkerContext(
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
                 threads=resources.cpus_per_worker,
-                checkpoints=checkpoint_folder(out, trial.run),
+                checkpoints=checkpoint_folder(stage.out, run),
             )
-            record = execute(trial.run, get_splits(trial.splits), context, out)
-    value = record.metric(trial.metric)
+            record = execute(run, get_splits(stage.splits_of(run)), context, stage.out)
+    value = record.metric(plan.metric)
     ray.tune.report({_VALUE: math.nan if value is None else value})
 
 
 class _Progress(Callback):
     """One line per finished trial."""
 
-    def __init__(self, label: str, trials: dict[str, Trial], out: Folder) -> None:
+    def __init__(self, label: str, stage: _Stage) -> None:
         self._label = label
-        self._trials = trials
-        self._runs = RunFolder(out)
+        self._plans = stage.plans
+        self._runs = RunFolder(stage.out)
         self._ended = 0
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell of a trial that ran to its end."""
         self._tell(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell of a trial that was given up."""
         self._tell(trial)
 
     def _tell(self, trial: Any) -> None:
-        known = self._trials[_key_of(trial.config)]
+        plan = self._plans[_key_of(trial.config)]
         self._ended += 1
-        record = self._runs.read(known.run.run_id)
-        point = " ".join(f"{name}={value}" for name, value in known.point.items() if name != "setting")
-        say(
-            f"[{self._label} {self._ended}/{len(self._trials)}] {known.point['setting']} {point}: "
-            f"{_described(record, known.metric)}"
-        )
+        told = _described(self._runs.read(plan.run.run_id), plan.metric)
+        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {told}")
 
 
 def _described(record: RunRecord | None, metric: str) -> str:
@@ -130,56 +123,57 @@ def _described(record: RunRecord | None, metric: str) -> str:
     return f"{metric} {record.metric(metric):.4f}, {record.timings.get('total_s', 0.0):.1f} s"
 
 
-def run_stage(label: str, trials: list[Trial], out: Folder, resources: ResourceSettings) -> None:
-    """Run every trial once, as many at a time as there is room for; each leaves its run's file.
+def run_stage(
+    label: str, plans: list[Plan], splits: dict[str, SplitRefs], out: Folder, resources: ResourceSettings
+) -> None:
+    """Run every plan once, as many at a time as there is room for; each leaves its run's file.
 
-    A trial that fails is recorded and stops nothing.
+    A run that fails is recorded and stops nothing.
+
+    Args:
+        label: Name of the stage.
+        plans: What to run, distinct.
+        splits: Task name -> its shared splits.
+        out: Folder of the run files.
+        resources: What a trial occupies.
     """
-    by_key = {trial.key: trial for trial in trials}
+    stage = _Stage({_key_of(plan.point): plan for plan in plans}, splits, out, resources)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = OptunaSearch(
-        space=_space_of(trials), metric=_VALUE, mode="max", points_to_evaluate=[trial.point for trial in trials]
+        space=_Space(plans), metric=_VALUE, mode="max", points_to_evaluate=[plan.point for plan in plans]
     )
-    trainable = ray.tune.with_parameters(_run_trial, trials=by_key, out=out, resources=resources)
     tuner = Tuner(
-        ray.tune.with_resources(trainable, _bundle(resources)),
+        ray.tune.with_resources(ray.tune.with_parameters(_run_trial, stage=stage), _bundle(resources)),
         tune_config=TuneConfig(
             metric=_VALUE,
             mode="max",
             search_alg=search,
-            num_samples=len(trials),
-            max_concurrent_trials=resources.max_concurrent or min(len(trials), _MOST_CONCURRENT),
+            num_samples=len(plans),
+            max_concurrent_trials=resources.max_concurrent or min(len(plans), _MOST_CONCURRENT),
             reuse_actors=True,
         ),
         run_config=RunConfig(
             name=label,
             storage_path=(out / "ray").root,
             verbose=0,
-            callbacks=[_Progress(label, by_key, out)],
-            failure_config=ray.tune.FailureConfig(max_failures=resources.max_failures),
+            callbacks=[_Progress(label, stage)],
+            failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
     tuner.fit()
-    _record_losses(trials, out)
+    _record_losses(plans, out)
 
 
 def _bundle(resources: ResourceSettings) -> dict[str, float]:
     if resources.workers_per_trial > 1:
         # The trial only waits; its workers have bundles of their own.
-        if resources.max_concurrent is None:
-            raise MTNeuroError(
-                "run.max_concurrent: is needed with workers_per_trial above 1, or trials would wait for each "
-                "other's workers; accepted: as many trials as the cluster has room for"
-            )
         return {"cpu": 0.01}
     return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
 
 
-def _record_losses(trials: list[Trial], out: Folder) -> None:
+def _record_losses(plans: list[Plan], out: Folder) -> None:
     """A trial whose process was killed could not write its own file."""
     runs = RunFolder(out)
-    for trial in trials:
-        if runs.read(trial.run.run_id) is None:
-            runs.write(
-                RunRecord.failed(trial.run, "its process was lost (killed, or out of memory), and so were its retries")
-            )
+    for plan in plans:
+        if runs.read(plan.run.run_id) is None:
+            runs.write(RunRecord.failed(plan.run, "its process was lost (killed, or out of memory) on every try"))
