@@ -106,6 +106,8 @@ class BossSource(VolumeSource):
         SourceError: BossDB did not answer, or not with what it should.
     """
 
+    parallel_reads = 8
+
     def __init__(
         self,
         uri: str,

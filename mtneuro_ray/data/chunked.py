@@ -100,6 +100,8 @@ class ChunkedSource(VolumeSource):
         SourceError: it could not be opened.
     """
 
+    parallel_reads = 8
+
     def __init__(self, address: Address) -> None:
         self._address = address
         self.uri = address.uri

@@ -1,0 +1,50 @@
+# Every target sets up what it needs: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= out/demo
+
+.PHONY: setup demo test test-all lint bench lock clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is too old; accepted: Python 3.11 or later, as in make PYTHON=python3.12" >&2; exit 2; }
+	@echo "installing the pinned environment into $(VENV) (torch is large: minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup
+	$(BIN)/mtneuro-ray sweep --space tune_spaces/smoke.toml --out $(OUT)
+	$(BIN)/mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke \
+	    --set learning_rate=0.01 --set batch_size=8 --out $(OUT)
+	@echo; echo "== Everything so far: mtneuro-ray results table --out $(OUT)"; echo
+	$(BIN)/mtneuro-ray results table --out $(OUT)
+	@echo; echo "== Best hyperparameters: mtneuro-ray results best --out $(OUT)"; echo
+	$(BIN)/mtneuro-ray results best --out $(OUT)
+	@echo; echo "run files: $(OUT)/runs    weights: $(OUT)/checkpoints    cutouts: $(OUT)/store"
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	for benchmark in benchmarks/*_rate.py benchmarks/trial_overhead.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done
+
+# Pins are chosen anew within pyproject.toml's bounds; needs uv.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	    --no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

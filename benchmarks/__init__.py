@@ -1,0 +1,1 @@
+"""Measured claims: each script prints ratios from one run."""
