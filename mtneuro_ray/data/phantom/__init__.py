@@ -18,8 +18,8 @@ from mtneuro_ray.roi import Roi
 
 VERSION = 1  # names the voxels: raise it with every change of any of them
 EXPERIMENT = "thalamocortical"
-_TILE = (64, 128, 128)  # voxels rendered at once: what stays in the cache
-_THIN = 8  # planes up to which wider tiles are faster
+_TILE = (64, 256, 256)  # voxels rendered at once: wide enough that the halo costs little
+_THIN = 8  # planes up to which still wider tiles are faster
 _WIDE = (_THIN, 512, 512)
 _SEEDS = 2**32
 
@@ -28,7 +28,7 @@ _Renderer = Callable[[int, Box], npt.NDArray[np.uint8]]
 
 def _roi_labels(seed: int, box: Box) -> npt.NDArray[np.uint8]:
     """Region labels do not depend on the seed."""
-    return regions.labels_in(box)
+    return np.array(regions.ROI_LABELS, np.uint8)[regions.labels_in(box)]
 
 
 _CHANNELS: dict[str, tuple[str, _Renderer]] = {

@@ -32,9 +32,9 @@ def _scramble(h: Hashes) -> Hashes:
 
 
 def derive_key(seed: int, purpose: int) -> int:
-    """The key of one stream of numbers, 32 bits, for a seed and the stream's own number."""
-    folded = np.array([(seed & _MASK) ^ (seed >> 32)], np.uint32)
-    return int(_scramble(_scramble(folded + np.uint32(0x632BE5AB)) + np.uint32(purpose))[0])
+    """The key of one stream of numbers, 32 bits, for a seed below 2**32 and the stream's own number."""
+    start = np.array([seed], np.uint32)
+    return int(_scramble(_scramble(start + np.uint32(0x632BE5AB)) + np.uint32(purpose))[0])
 
 
 def hash_points(key: int, *coordinates: npt.NDArray[Any]) -> Hashes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mtneuro_ray.data.phantom import regions
 from mtneuro_ray.data.phantom.noise import (
@@ -19,48 +17,20 @@ from mtneuro_ray.data.phantom.noise import (
     uniforms,
     value_noise,
 )
+from mtneuro_ray.data.phantom.solids import MAX_BEND, Painted, Solids, covered, reach_of, tubes
 from mtneuro_ray.data.phantom.texture import fibre_course, fibres_at
 from mtneuro_ray.data.phantom.tissue import by_label
 
 CELL_SITE = 14  # voxels between sites of the cell lattice
 NODE_SITE = 28  # voxels between nodes of the capillary lattice
-STRAND_SITE = 17  # voxels between sites of the lattice of single axons
+STRAND_SITE = 14  # voxels between sites of the lattice of single axons
 TRUNK_SITE = 256  # voxels between columns of large vessels
 _CELL_REACH = 11
-_EDGE_REACH = 2 * NODE_SITE + 8
+_EDGE_REACH = 2 * NODE_SITE + MAX_BEND
 _STRAND_REACH = 40
-_BEADS = 28  # balls along a tube from end to end
 _TRUNK_KNOT = 128  # planes between bends of a large vessel
 _TRUNK_SWAY = 40
 _TRUNK_REACH = _TRUNK_SWAY + 30
-_CHUNK = 1 << 17  # voxels tested at once, so that they stay in the cache
-
-
-class Painted(NamedTuple):
-    """Voxels of a box that objects cover.
-
-    Attributes:
-        where: Positions in the flattened box; where one repeats, the last counts.
-        grey: Grey values, one per position, int16.
-    """
-
-    where: Ints
-    grey: npt.NDArray[np.int16]
-
-
-class _Solids(NamedTuple):
-    """Prolate ellipsoids. `centre`: three arrays z, y, x in voxels; `pole`: unit vector of the long axis."""
-
-    centre: tuple[Floats, Floats, Floats]
-    reach: Ints
-    girth: Floats
-    stretch: Floats
-    pole: tuple[Floats, Floats, Floats]
-
-    def take(self, chosen: npt.NDArray[np.intp]) -> _Solids:
-        z, y, x = (v[chosen] for v in self.centre)
-        pz, py, px = (v[chosen] for v in self.pole)
-        return _Solids((z, y, x), self.reach[chosen], self.girth[chosen], self.stretch[chosen], (pz, py, px))
 
 
 def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Hashes]:
@@ -70,58 +40,9 @@ def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Ha
     return grid, hash_points(key, *grid)
 
 
-def _covered(solids: _Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], Ints, Floats]]:
-    """Voxels of the box inside each solid: its number, the flat position and the squared depth in [0, 1)."""
-    near = np.ones(len(solids.reach), bool)
-    for centre, (lo, hi) in zip(solids.centre, box, strict=True):
-        near &= (centre > lo - solids.reach - 1) & (centre < hi + solids.reach)
-    for reach in np.unique(solids.reach[near]).tolist():
-        members = np.flatnonzero(near & (solids.reach == reach))
-        size = max(1, _CHUNK // (2 * reach + 1) ** 3)
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
-            number, index, depth = _cover_chunk(solids.take(chosen), box, reach)
-            yield chosen[number], index, depth
-
-
-def _cover_chunk(solids: _Solids, box: Box, reach: int) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
-    offsets = np.arange(-reach, reach + 1)
-    _, height, width = (hi - lo for lo, hi in box)
-    pitches = (height * width, width, 1)
-    squares, leans = [], []
-    first = np.zeros(len(solids.reach), np.int64)
-    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, pitches, strict=True):
-        base = np.rint(centre).astype(np.int64)
-        away = offsets - (centre - base.astype(np.float32))[:, None]
-        voxel = base[:, None] + offsets
-        outside = np.where((voxel >= lo) & (voxel < hi), np.float32(0), np.float32(9))
-        squares.append(away * away / (solids.girth * solids.girth)[:, None] + outside)
-        leans.append(away * pole[:, None])
-        first += (base - lo) * pitch
-    depth = _sum_of_axes(squares)
-    if solids.stretch.any():
-        lean = _sum_of_axes(leans)
-        lean *= lean
-        lean *= solids.stretch[:, None, None, None]
-        depth -= lean
-    steps = _sum_of_axes([(offsets * pitch)[None] for pitch in pitches]).ravel()
-    flat = depth.ravel()
-    inside = np.flatnonzero(flat < 1)
-    number = inside // len(steps)
-    return number, first[number] + steps[inside - number * len(steps)], flat[inside]
-
-
-def _sum_of_axes(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """One number per solid and voxel of its cube from one per solid and step along z, y and x."""
-    z, y, x = parts
-    total: npt.NDArray[Any] = (z[:, :, None] + y[:, None, :])[..., None] + x[:, None, None, :]
-    return total
-
-
-def _reach(radius: Floats) -> Ints:
-    """Whole voxels from the one nearest to a centre that a radius can cover."""
-    whole: Ints = np.floor(radius + np.float32(0.5)).astype(np.int64)
-    return whole
+def _scatter(sites: list[Ints], jitter: list[Floats], spacing: int) -> list[Floats]:
+    """Voxel coordinates of a point within each site's own cell of the lattice."""
+    return [(g.astype(np.float32) + v) * np.float32(spacing) for g, v in zip(sites, jitter, strict=True)]
 
 
 def _unit_vectors(a: Floats, b: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
@@ -135,7 +56,7 @@ def cells(seed: int, box: Box) -> Iterator[Painted]:
     """The cells of a box: ellipsoids with a paler nucleus, sparser where the tissue is myelinated."""
     grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH)
     chance, *u = uniforms(hashes, 10)
-    centre = [(g + v) * np.float32(CELL_SITE) for g, v in zip(grid, u[:3], strict=True)]
+    centre = _scatter(grid, u[:3], CELL_SITE)
     label = _region_of(centre)
     crowd = value_noise(derive_key(seed, 11), *(v * np.float32(1 / 110) for v in centre))
     chance /= np.float32(0.4) + np.float32(1.2) * crowd
@@ -159,18 +80,17 @@ def _ellipsoids(
     girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[0])
     ratio = np.float32(1) + np.float32(0.6) * u[1] * u[1]
     stretch = (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth)
-    solids = _Solids(centre, _reach(girth * ratio), girth, stretch, _unit_vectors(u[2], u[3], u[4]))
+    solids = Solids(centre, reach_of(girth * ratio), girth, stretch, _unit_vectors(u[2], u[3], u[4]))
     tone = np.float32(34) + (np.float32(50) + by_label("pallor")[label]) * u[5]
     nucleus = np.float32(36) * u[4]
-    for number, index, depth in _covered(solids, box):
+    for number, index, depth in covered(solids, box):
         core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
         yield Painted(index, (tone[number] + core * nucleus[number]).astype(np.int16))
 
 
 def _node(key: int, site: list[Ints]) -> list[Floats]:
     """Where the vessel node of a lattice site lies, voxels z, y, x."""
-    jitter = uniforms(hash_points(key, *site), 3)
-    return [(g + v) * np.float32(NODE_SITE) for g, v in zip(site, jitter, strict=True)]
+    return _scatter(site, uniforms(hash_points(key, *site), 3), NODE_SITE)
 
 
 def capillaries(seed: int, box: Box) -> Iterator[Painted]:
@@ -183,42 +103,17 @@ def capillaries(seed: int, box: Box) -> Iterator[Painted]:
         kept = np.flatnonzero((u[0] < by_label("capillaries")[label]) & (label != regions.CLEAR))
         neighbour = [g[kept] + (a == axis) for a, g in enumerate(grid)]
         stop = _node(derive_key(seed, 21), neighbour)
-        bend = [(v[kept] - np.float32(0.5)) * np.float32(NODE_SITE) for v in u[1:4]]
+        bend = [(v[kept] - np.float32(0.5)) * np.float32(2 * MAX_BEND) for v in u[1:4]]
         calibre = by_label("calibre")[label][kept] * (np.float32(0.75) + np.float32(0.5) * u[4][kept])
         tone = np.float32(8) + (np.float32(70) + by_label("pallor")[label][kept]) * u[5][kept]
-        yield from _tubes([v[kept] for v in start], stop, bend, calibre, tone, box)
-
-
-def _tubes(
-    start: list[Floats], stop: list[Floats], bend: list[Floats], calibre: Floats, tone: Floats, box: Box
-) -> Iterator[Painted]:
-    """Balls along parabolas from `start` to `stop`, bent sideways by half of `bend`."""
-    margin = NODE_SITE // 4 + 4
-    close = np.ones(len(calibre), bool)
-    for a, b, (lo, hi) in zip(start, stop, box, strict=True):
-        close &= (np.maximum(a, b) > lo - margin) & (np.minimum(a, b) < hi + margin)
-    ends = [(a[close, None], b[close, None], c[close, None]) for a, b, c in zip(start, stop, bend, strict=True)]
-    calibre, tone = calibre[close], tone[close]
-    t = (np.arange(_BEADS, dtype=np.float32) + np.float32(0.5)) / np.float32(_BEADS)
-    bow = np.float32(2) * t * (np.float32(1) - t)
-    path = [a + (b - a) * t + c * bow for a, b, c in ends]
-    near = np.ones(path[0].shape, bool)
-    for v, (lo, hi) in zip(path, box, strict=True):
-        near &= (v > lo - 4) & (v < hi + 4)
-    edge, bead = np.nonzero(near)
-    z, y, x = (v[edge, bead] for v in path)
-    girth = calibre[edge]
-    zero = np.zeros_like(girth)
-    solids = _Solids((z, y, x), _reach(girth), girth, zero, (zero, zero, zero))
-    for number, index, _ in _covered(solids, box):
-        yield Painted(index, tone[edge[number]].astype(np.int16))
+        yield from tubes([v[kept] for v in start], stop, bend, calibre, tone, box)
 
 
 def strands(seed: int, box: Box) -> Iterator[Painted]:
     """Single myelinated axons: thin bright tubes that follow the course of the fibres."""
     grid, hashes = _sites(derive_key(seed, 25), box, STRAND_SITE, STRAND_SITE + _STRAND_REACH)
     u = uniforms(hashes, 8)
-    start = [(g + v) * np.float32(STRAND_SITE) for g, v in zip(grid, u[:3], strict=True)]
+    start = _scatter(grid, u[:3], STRAND_SITE)
     label = _region_of(start)
     kept = np.flatnonzero((u[3] < by_label("strands")[label]) & (label != regions.CLEAR))
     start, label, u = [v[kept] for v in start], label[kept], [v[kept] for v in u]
@@ -228,7 +123,8 @@ def strands(seed: int, box: Box) -> Iterator[Painted]:
     bend = [(v - np.float32(0.5)) * np.float32(12) for v in u[5:8]]
     stop = [a + d for a, d in zip(start, step, strict=True)]
     calibre = np.float32(0.9) + np.float32(0.8) * u[6]
-    yield from _tubes(start, stop, bend, calibre, np.float32(155) + np.float32(55) * u[7], box)
+    tone = (by_label("grey") + by_label("shine"))[label] + np.float32(50) * (u[7] - np.float32(0.1))
+    yield from tubes(start, stop, bend, calibre, tone, box)
 
 
 def trunks(seed: int, box: Box) -> Iterator[Painted]:
@@ -237,12 +133,12 @@ def trunks(seed: int, box: Box) -> Iterator[Painted]:
     (z0, z1), span_y, span_x = box
     grid, hashes = _sites(key, ((0, 1), span_y, span_x), TRUNK_SITE, _TRUNK_REACH)
     u = uniforms(hashes, 5)
+    columns = _scatter(grid[1:], u[1:3], TRUNK_SITE)
     z = np.arange(z0, z1)
     for n in np.flatnonzero((u[0] < np.float32(0.3)) & (grid[0] == 0)).tolist():
-        wide = u[3][n] ** 2
-        radius = np.float32(5.5) + np.float32(6) * u[3][n] + np.float32(14) * wide * wide * wide * wide
-        column = [(g[n] + v[n]) * np.float32(TRUNK_SITE) for g, v in zip(grid[1:], u[1:3], strict=True)]
-        centres = [c + _sway(int(hashes[n]) ^ (a + 1), z) for a, c in enumerate(column)]
+        wide = u[3][n] * u[3][n] * u[3][n] * u[3][n]
+        radius = np.float32(5.5) + np.float32(6) * u[3][n] + np.float32(14) * wide * wide
+        centres = [c[n] + _sway(int(hashes[n]) ^ (a + 1), z) for a, c in enumerate(columns)]
         yield _discs(centres, radius, np.int16(4 + 8 * u[4][n]), box)
 
 

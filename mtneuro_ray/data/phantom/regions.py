@@ -10,7 +10,8 @@ import numpy.typing as npt
 from mtneuro_ray.data.phantom.noise import Box
 
 SHAPE = (720, 1420, 5805)
-CLEAR, CTX, STR, TRN, VP, ZI, IC, HYP, CC = range(9)
+CLEAR, CTX, STR, TRN, VP, ZI, IC, HYP, CC, TRACT = range(10)
+ROI_LABELS = (CLEAR, CTX, STR, TRN, VP, ZI, IC, HYP, CC, HYP)  # the optic tract has no label of its own
 CELL = 2  # voxels per cell of the region table, along y and x
 MIDDLE_Z = 309  # the polygons describe this plane
 
@@ -42,6 +43,7 @@ _POLYGONS = {
     CC: (
         "0,4200 343,4265 470,4300 1100,4295 1199,4265 1420,4200 1420,4370 1199,4383 750,4388 600,4370 343,4330 0,4270"
     ),
+    TRACT: ("0,1200 230,1180 262,960 330,800 520,640 700,480 860,330 960,215 1010,190 860,0 0,0"),
     CTX: ("0,4270 343,4330 600,4370 750,4388 1199,4383 1420,4370 1420,5804 0,5804"),
 }
 _TISSUE = (

@@ -97,7 +97,7 @@ def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> Fibres:
     coarse = value_noise(derive_key(seed, 1), *frame)
     fine = value_noise(derive_key(seed, 2), *(v * np.float32(2.6) for v in frame))
     place = _noise(seed, 3, 330, fz, fy, fx)
-    myelin = _map_at("myelin", z, wy, wx) + np.float32(0.1) * place
+    myelin = _map_at("myelin", z, wy, wx) + np.float32(0.05) * place
     excess = np.float32(0.66) * coarse + np.float32(0.34) * fine - myelin
     gain: Floats = np.clip(excess / by_label("softness")[labels] + np.float32(0.5), np.float32(0), np.float32(1))
     local = np.float32(34) * _noise(seed, 4, 300, fz, fy, fx) + np.float32(8) * _noise(seed, 6, 50, fz, fy, fx)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.data.phantom.regions import CC, CTX, HYP, IC, STR, TRN, VP, ZI
+from mtneuro_ray.data.phantom.regions import CC, CTX, HYP, IC, ROI_LABELS, STR, TRACT, TRN, VP, ZI
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,19 @@ class Tissue:
 
 _ISOTROPIC = (30.0, 30.0, 30.0)
 TISSUES: dict[int, Tissue] = {
-    CTX: Tissue(122, 1.4, 30, 0.1, _ISOTROPIC, 0.44, 0.46, 3.85, 0.44, 1.85, 0.0, 1.1, 0),
-    STR: Tissue(118, 0.635, 52, 0.05, (28, 130, 45), 0.42, 0.06, 4.4, 0.42, 1.9, 0.15, 1.0, 14),
-    TRN: Tissue(112, 0.455, 38, 0.12, (16, 120, 36), 0.50, 0.24, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
-    VP: Tissue(110, 0.425, 38, 0.12, (16, 130, 36), 0.52, 0.22, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
-    ZI: Tissue(118, 0.495, 20, 0.15, (14, 36, 20), 0.54, 0.40, 5.0, 1.05, 1.95, 1.0, 1.3, 34),
+    CTX: Tissue(122, 1.4, 30, 0.1, _ISOTROPIC, 0.44, 0.46, 3.85, 0.46, 1.85, 0.0, 1.0, 0),
+    STR: Tissue(117, 0.604, 50, 0.06, (24, 120, 42), 0.44, 0.06, 4.4, 0.43, 1.9, 0.15, 0.95, 14),
+    TRN: Tissue(113, 0.445, 34, 0.15, (17, 170, 38), 0.62, 0.19, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
+    VP: Tissue(112, 0.431, 34, 0.15, (17, 170, 38), 0.62, 0.19, 4.8, 0.85, 1.95, 1.0, 1.2, 34),
+    ZI: Tissue(116, 0.482, 20, 0.15, (14, 36, 20), 0.54, 0.40, 5.0, 1.05, 1.95, 1.0, 1.3, 34),
     IC: Tissue(128, 0.36, 56, 0.3, (20, 200, 44), 0.20, 0.10, 4.2, 0.6, 1.9, 1.0, 1.2, 20),
     HYP: Tissue(128, 0.62, 16, 0.1, (16, 60, 24), 0.45, 0.36, 4.4, 0.6, 1.9, 0.4, 1.1, 20),
-    CC: Tissue(128, 0.36, 40, 0.3, (20, 160, 40), 0.20, 0.10, 4.0, 0.5, 1.9, 0.5, 1.1, 14),
+    CC: Tissue(128, 0.36, 46, 0.3, (20, 160, 40), 0.20, 0.10, 4.0, 0.5, 1.9, 0.5, 1.1, 14),
+    TRACT: Tissue(140, 0.30, 60, 0.4, (20, 200, 44), 0.12, 0.08, 4.0, 0.5, 1.9, 0.5, 1.1, 20),
 }
 
 
 def by_label(name: str) -> npt.NDArray[np.float32]:
     """One number of `Tissue` as a table that a region label indexes; label 0 reads as cortex."""
-    values = [getattr(TISSUES[label or CTX], name) for label in range(CC + 1)]
+    values = [getattr(TISSUES[label or CTX], name) for label in range(len(ROI_LABELS))]
     return np.array(values, np.float32)

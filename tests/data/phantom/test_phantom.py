@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtneuro_ray.data.phantom import VERSION
 from mtneuro_ray.data.source import Voxels, open_volume
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
@@ -23,7 +25,7 @@ CUBES = {
     "D": ((400, 4600), (244, 3800), (694, 2295), (650, 1799)),
 }
 CLASS_OF_LABEL = (0, 0, 1, 2, 2, 3, 3, 3, 1)
-BIG = Roi((300, 318), (880, 1010), (3040, 3180))
+BIG = Roi((300, 318), (900, 1010), (3100, 3240))
 
 
 def read(channel: str, roi: Roi, query: str = "") -> Voxels:
@@ -89,6 +91,73 @@ def test_the_regions_of_every_cube_map_to_its_class() -> None:
             for z in (*range(110, 470, 40), 469):
                 labels = source.read(Roi.at((z, y, x), (1, 256, 256)))
                 assert CLASS_OF_LABEL[int(np.bincount(labels.ravel().astype(int)).argmax())] == expected
+
+
+# Background, vessels, cells and axons of the dense cubes, %: the paper, Appendix 4.2.3.
+PAPER = ((93.0, 2.33, 4.64, 0.0), (72.63, 2.5, 5.66, 19.22), (22.75, 4.73, 5.73, 66.8), (32.15, 5.4, 9.41, 53.04))
+
+
+@pytest.mark.parametrize(("corner", "paper"), list(zip(CUBES["A"], PAPER, strict=True)))
+def test_the_dense_cubes_hold_the_classes_in_the_papers_proportions(
+    corner: tuple[int, int], paper: tuple[float, ...]
+) -> None:
+    source = open_volume(BASE + "pixel_labels")
+    planes = [source.read(Roi.at((z, *corner), (1, 256, 256))) for z in range(110, 470, 30)]
+    counts = np.bincount(np.concatenate(planes).ravel().astype(int))
+    shares = 100 * np.pad(counts, (0, 4 - len(counts))) / counts.sum()
+    assert len(counts) <= 4
+    np.testing.assert_allclose(shares[1:3], paper[1:3], atol=1.5)
+    np.testing.assert_allclose(shares[[0, 3]], [paper[0], paper[3]], atol=4)
+
+
+@pytest.mark.parametrize("corner", CUBES["A"])
+def test_what_the_labels_say_can_be_seen(corner: tuple[int, int]) -> None:
+    roi = Roi.at((300, *corner), (16, 256, 256))
+    image, labels = read("image", roi), read("pixel_labels", roi)
+    background, vessels, cells = (image[labels == k].mean() for k in range(3))
+    assert vessels < cells < background - 20
+    # A grey value alone must not tell the two dark classes apart.
+    assert np.percentile(image[labels == 1], 60) > np.percentile(image[labels == 2], 20)
+    if (labels == 3).any():
+        axons = image[labels == 3]
+        assert background + 5 < axons.mean()
+        assert np.percentile(axons, 10) < np.percentile(image[labels == 0], 95)
+
+
+def test_neighbouring_slices_hold_the_same_objects_and_distant_ones_do_not() -> None:
+    volume = read("image", Roi.at((300, *CUBES["A"][0]), (11, 256, 256))).astype(float)
+    near, far = (np.corrcoef(volume[0].ravel(), volume[k].ravel())[0, 1] for k in (1, 10))
+    assert near > 0.7
+    assert far < 0.3
+
+
+def test_outside_the_tissue_there_is_nothing() -> None:
+    roi = Roi((300, 304), (0, 32), (100, 200))
+    assert not read("roi_labels", roi).any()
+    assert not read("pixel_labels", roi).any()
+    assert read("image", roi).max() < 40
+
+
+@pytest.mark.parametrize(
+    ("channel", "digest"),
+    [
+        ("image", "b7b07b9e5001f527"),
+        ("roi_labels", "27bf754ff1adde78"),
+        ("pixel_labels", "7475844e1391dd0c"),
+    ],
+)
+def test_the_voxels_of_this_version_have_not_changed(channel: str, digest: str) -> None:
+    voxels = read(channel, Roi.at((200, 840, 3040), (6, 96, 160)))
+    found = hashlib.sha256(voxels.astype("<u8").tobytes()).hexdigest()[:16]
+    assert (VERSION, found) == (1, digest), "raise phantom.VERSION and pin the new checksums"
+
+
+def test_a_source_is_named_by_its_address_and_version_and_can_be_sent_to_a_worker() -> None:
+    source = open_volume(BASE + "image")
+    assert source.uri == f"{BASE}image?seed=0"
+    assert source.identity == f"{BASE}image?seed=0&version={VERSION}"
+    assert open_volume(BASE + "image?seed=7").identity != source.identity
+    assert pickle.loads(pickle.dumps(source)).identity == source.identity
 
 
 @pytest.mark.parametrize(
