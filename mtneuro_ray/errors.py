@@ -6,6 +6,10 @@ class MTNeuroError(Exception):
 
     exit_status = 1
 
+    def __init__(self, message: str) -> None:
+        # Messages quote keys, values and other libraries, which may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class InputError(MTNeuroError):
     """A file, key or option is wrong: `WHERE: KEY: what is wrong; what is accepted`."""

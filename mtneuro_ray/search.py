@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.run import Role, RunSettings
-from mtneuro_ray.config.space import Scalar, SettingSpace
+from mtneuro_ray.config.space import METRICS, Scalar, SettingSpace
 from mtneuro_ray.results.record import RunRecord
 
 Cell = dict[str, Scalar]
-
-DEFAULT_METRIC = {"classification": "val/accuracy", "segmentation": "val/dataset/iou_mean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Search:
     @property
     def metric(self) -> str:
         """The validation metric that selects the cell."""
-        return self.space.metric or DEFAULT_METRIC[self.pair.task.task]
+        return self.space.metric or METRICS[self.pair.task.task][0]
 
     def cell_plans(self) -> list[Plan]:
         """A run for each cell, trained with the search's own seed."""

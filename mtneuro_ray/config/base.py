@@ -30,13 +30,16 @@ class Settings(BaseModel):
             settings = cls.model_validate_json(json.dumps(values))
         except ValidationError as error:
             raise InputError(f"{where}: {_first_mistake(error, cls)}") from None
+        except TypeError as error:
+            # TOML knows dates and times, which no key here takes.
+            raise InputError(f"{where}: {error}; accepted: text, numbers, true, false, lists and tables") from None
         settings.check(where)
         return settings
 
     def check(self, where: str) -> None:
         """Check what concerns several keys at once; `where` names the file in the error."""
 
-    def replace(self, where: str, **changes: Any) -> Self:
+    def replace(self, where: str, /, **changes: Any) -> Self:
         """A checked copy with some keys changed."""
         return self.load({**self.model_dump(mode="json"), **changes}, where)
 
@@ -50,7 +53,7 @@ def _first_mistake(error: ValidationError, cls: type[BaseModel]) -> str:
     elif first["type"] == "missing":
         text = "is missing; this key is required"
     else:
-        text = f"is {first['input']!r}; accepted: {_lower_first(first['msg'])}"
+        text = f"is {shortened(first['input'])}; accepted: {_lower_first(first['msg'])}"
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return f"{key}: {text}{more}"
 
@@ -77,6 +80,12 @@ def _lower_first(text: str) -> str:
     return text.removeprefix("Input should be ").removeprefix("Value error, ").rstrip(".")
 
 
+def shortened(value: Any) -> str:
+    """A value as an error quotes it, on one line that can be read."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
@@ -87,6 +96,9 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: broken JSON: {error.msg}; accepted: one object") from None
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, brackets in thousands.
+        raise InputError(f"{path}: can't be read as JSON ({type(error).__name__}); accepted: one object") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}; accepted: one JSON object")
     return value
@@ -102,6 +114,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(_read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: broken TOML: {error}; accepted: TOML 1.0") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: can't be read as TOML ({type(error).__name__}); accepted: TOML 1.0") from None
 
 
 def _read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ import mtneuro_ray
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import SettingSpace, SweepSpace, load_space
+from mtneuro_ray.config.space import METRICS, SettingSpace, SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.upstream import (
     is_upstream_network,
@@ -136,7 +136,7 @@ def parse_value(text: str) -> Any:
     """A value from a command line: JSON where it parses as such, else the text itself."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -168,6 +168,38 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
                 f"{where}: n_blocks: {network.n_blocks} blocks need sides divisible by {divisor}, "
                 f"task {task.name} has {side}; accepted: another tile_size, volume_z or n_blocks"
             )
+        if network.conv_mode == "valid" and not passes_unpadded(side, network.n_blocks):
+            raise InputError(
+                f"{where}: conv_mode: valid convolutions of {network.n_blocks} blocks can't take a side of {side} "
+                f"(task {task.name}); accepted: 'same', or another tile_size, volume_z or n_blocks"
+            )
+
+
+def passes_unpadded(side: int, n_blocks: int) -> bool:
+    """Whether a U-Net without padding takes a side: each pooling meets an even length and a voxel comes out."""
+    for _ in range(n_blocks - 1):
+        side -= 4
+        if side <= 0 or side % 2:
+            return False
+        side //= 2
+    side -= 4
+    for _ in range(n_blocks - 1):
+        side = 2 * side - 4
+    return side > 0
+
+
+def check_trainable(pair: Pair) -> None:
+    """Check that this version trains such a pair, before anything is read for it.
+
+    Raises:
+        InputError: the task or the method is for later.
+    """
+    if pair.task.task not in METRICS:
+        raise InputError(f"{pair.task_file}: task: {pair.task.task!r} can't be trained; accepted: {', '.join(METRICS)}")
+    if pair.network.method != "supervised":
+        raise InputError(
+            f"{pair.network_file}: method: {pair.network.method!r} is not available yet; accepted: 'supervised'"
+        )
 
 
 def load_pair(
@@ -204,6 +236,8 @@ def load_sweep(
     """
     path = find("spaces", name)
     space = load_space(path)
+    if space.preset is not None:
+        preset_named(space.preset, f"{path}: preset")
     preset = preset or space.preset
     if preset is not None:
         space = preset_named(preset, "--preset").scale_space(space, str(path))
@@ -214,6 +248,10 @@ def load_sweep(
         pair = load_pair(
             setting.task, setting.network, volume=volume or space.volume, preset=preset, overrides=overrides
         )
+        metrics = METRICS.get(pair.task.task, ())
+        if setting.metric is not None and setting.metric not in metrics:
+            accepted = ", ".join(metrics)
+            raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
         network = pair.network.replace(f"{where}.set", **setting.set)
         for cell in setting.search.cells:
             check_pair(pair.task, network.replace(f"{where}.search.axes", **cell), str(path))

@@ -108,3 +108,9 @@ class NetworkSettings(Settings):
                 f"{where}: warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; "
                 f"accepted: 0 to {self.epochs - 1}"
             )
+        groups = self.normalization.removeprefix("group")
+        if self.model == "UNet" and groups.isdecimal() and self.start_filters % int(groups):
+            raise InputError(
+                f"{where}: normalization: {groups} groups do not divide {self.start_filters} start_filters; "
+                "accepted: a divisor"
+            )

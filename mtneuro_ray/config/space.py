@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Settings, read_toml
+from mtneuro_ray.config.base import Settings, read_toml, shortened
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
 
 Positive = Annotated[int, Field(ge=1)]
 Scalar = bool | int | float | str
+# Validation metrics that can select a cell, the default first.
+METRICS = {
+    "classification": ("val/accuracy", "val/balanced_accuracy", "val/f1_mean", "val/loss"),
+    "segmentation": (
+        "val/dataset/iou_mean",
+        "val/dataset/f1_mean",
+        "val/image/iou_mean",
+        "val/image/f1_mean",
+        "val/loss",
+    ),
+}
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -42,8 +54,8 @@ class SearchSettings(Settings):
     def check(self, where: str) -> None:
         """Check the axes against the network's keys."""
         for axis, values in self.axes.items():
-            if axis not in NetworkSettings.model_fields or axis == "seed":
-                accepted = sorted(set(NetworkSettings.model_fields) - {"seed", "name"})
+            accepted = sorted(set(NetworkSettings.model_fields) - {"seed", "name"})
+            if axis not in accepted:
                 raise InputError(f"{where}: search.axes.{axis}: unknown key; accepted: {', '.join(accepted)}")
             if len(set(values)) < len(values):
                 raise InputError(f"{where}: search.axes.{axis}: a value stands twice; accepted: distinct values")
@@ -57,7 +69,7 @@ class ResourceSettings(Settings):
     workers_per_trial: Positive = 1
     cpus_per_worker: Positive = 1
     """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
-    gpus_per_worker: Annotated[float, Field(ge=0.0)] = 0.0
+    gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     max_concurrent: Positive | None = None
     """Trials at once; as many as the cluster holds by default."""
     max_failures: Annotated[int, Field(ge=0)] = 2
@@ -129,17 +141,34 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: include: includes itself; accepted: other files")
     shared = {key: values.pop(key) for key in _SHARED if key in values}
     own = values.pop("settings", None)
+    if own is not None and not (isinstance(own, list) and all(isinstance(setting, dict) for setting in own)):
+        raise InputError(f"{path}: settings: is {shortened(own)}; accepted: tables, each under [[settings]]")
     included = values.pop("include", [])
     if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
-        raise InputError(f"{path}: include: is {included!r}; accepted: a list of paths relative to this file")
+        raise InputError(f"{path}: include: is {shortened(included)}; accepted: paths relative to this file, as a list")
     settings: list[Any] = []
     for name in included:
         inner = _expanded(path.parent / name, (*including, path.resolve()))
+        _check_included(path, name, values, inner)
         settings.extend({**setting, **shared} for setting in inner["settings"])
     if own is not None:
-        settings.extend({**shared, **setting} if isinstance(setting, dict) else setting for setting in own)
+        settings.extend({**shared, **setting} for setting in own)
     elif not included:
         settings.append(shared)
     values.setdefault("name", path.stem)
     values["settings"] = settings
     return values
+
+
+def _check_included(path: Path, name: str, outer: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
+    """Only settings are taken from an included file; what else decides its numbers must be said again."""
+    for key in inner:
+        if key not in SweepSpace.model_fields:
+            accepted = ", ".join((*_SHARED, "settings", "include", *SweepSpace.model_fields))
+            raise InputError(f"{path.parent / name}: {key}: unknown key; accepted: {accepted}")
+    for key in ("volume", "preset"):
+        if key in inner and inner[key] != outer.get(key):
+            raise InputError(
+                f"{path}: {key}: is {shortened(outer.get(key))}, the included {name} has {shortened(inner[key])}; "
+                "accepted: the same in both"
+            )

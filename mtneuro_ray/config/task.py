@@ -20,6 +20,8 @@ ROI_LABEL_TO_REGION = {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
 
 Positive = Annotated[int, Field(ge=1)]
 Bound = Annotated[int, Field(ge=0)]
+# Labels are stored in one byte, in which one value has to stay free for "no class".
+MAX_CLASSES = 255
 
 
 class Cube(Settings):
@@ -46,7 +48,7 @@ class TaskSettings(Settings):
     task: Literal["classification", "segmentation", "readout"]
     image_chan: str
     annotation_chan: str | None = None
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     tile_size: tuple[Positive, Positive]
     """Height and width of an image, in voxels of the volume."""
     tile_stride: tuple[Positive, Positive] | None = None
@@ -94,6 +96,8 @@ class TaskSettings(Settings):
     def _check_labels(self, where: str) -> None:
         top = len(self.classes) - 1
         for label, value in (self.annotation_map or {}).items():
+            if not 0 <= label <= 255:
+                raise InputError(f"{where}: annotation_map.{label}: is no label; accepted: 0 to 255")
             if value > top:
                 raise InputError(f"{where}: annotation_map.{label}: class {value} is outside; accepted: 0 to {top}")
         if self.task != "classification":

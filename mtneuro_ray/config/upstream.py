@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mtneuro_ray.config.base import shortened
 from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
 from mtneuro_ray.errors import InputError
 
@@ -111,20 +112,18 @@ def _classes(kind: str, combine_axons: bool) -> dict[str, Any]:
 
 
 def _cubes(values: Mapping[str, Any], regions: tuple[str, ...], kind: str, where: str) -> list[dict[str, Any]]:
-    splits: dict[str, Any] = {split: values[key] for split, key in _SPLIT_KEYS.items()}
+    splits = {split: _range(values, key, where) for split, key in _SPLIT_KEYS.items()}
     if kind == "readout":
         # Task 3 reads every annotated slice; the test slices are those of Task 1 (PROTOCOL, Task 3).
-        z_test = splits["test"]
-        first, last = _range(values, "z_train", where)[0], _range(values, "z_test", where)[0]
-        splits = {"train": [first, last], "test": z_test}
+        splits = {"train": [splits["train"][0], splits["test"][0]], "test": splits["test"]}
     return [
         {
             "region": region,
             "label": label,
             "split": split,
             "z": z,
-            "y": values[f"yrange_{_SUFFIXES[label]}"],
-            "x": values[f"xrange_{_SUFFIXES[label]}"],
+            "y": _range(values, f"yrange_{_SUFFIXES[label]}", where),
+            "x": _range(values, f"xrange_{_SUFFIXES[label]}", where),
         }
         for split, z in splits.items()
         for label, region in enumerate(regions)
@@ -133,15 +132,20 @@ def _cubes(values: Mapping[str, Any], regions: tuple[str, ...], kind: str, where
 
 def _range(values: Mapping[str, Any], key: str, where: str) -> list[int]:
     value = values[key]
-    if not isinstance(value, list) or len(value) != 2 or not all(type(v) is int for v in value):
-        raise InputError(f"{where}: {key}: is {value!r}; accepted: two integers, [start, stop)")
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(type(bound) is int for bound in value)
+        or not 0 <= value[0] < value[1]
+    ):
+        raise InputError(f"{where}: {key}: is {shortened(value)}; accepted: two integers, half-open, 0 <= start < stop")
     return value
 
 
 def _flag(values: Mapping[str, Any], key: str, where: str) -> bool:
     value = values.get(key, 0)
     if value not in (0, 1):
-        raise InputError(f"{where}: {key}: is {value!r}; accepted: 0 or 1")
+        raise InputError(f"{where}: {key}: is {shortened(value)}; accepted: 0 or 1")
     return bool(value)
 
 
@@ -162,7 +166,7 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
         native["augmentations"] = _flag(native, "augmentations", where)
     kind = native.pop("task_type", "supervised")
     if kind not in ("supervised", "SSL"):
-        raise InputError(f"{where}: task_type: is {kind!r}; accepted: 'supervised', 'SSL'")
+        raise InputError(f"{where}: task_type: is {shortened(kind)}; accepted: 'supervised', 'SSL'")
     ssl = {key: native.pop(key) for key in _SSL_KEYS if key in native}
     ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
     if kind == "SSL":

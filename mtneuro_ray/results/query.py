@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
 from mtneuro_ray.results.tables import Table, result_tables
-from mtneuro_ray.search import DEFAULT_METRIC
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Results:
         sign = 1 if mode == "max" else -1
         best: dict[tuple[Any, ...], dict[str, Any]] = {}
         for record in self.where(model, setting).records:
-            name = metric or DEFAULT_METRIC[record.settings["task"]["task"]]
+            name = metric or METRICS[record.settings["task"]["task"]][0]
             value = record.metric(name)
             if record.status != "done" or record.summary["role"] != "cell" or value is None or value != value:
                 continue
