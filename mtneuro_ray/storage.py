@@ -7,6 +7,7 @@ import posixpath
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from mtneuro_ray.errors import InputError
@@ -29,16 +30,20 @@ class Folder:
         if "://" in text:
             try:
                 self._fs, self._root = pafs.FileSystem.from_uri(text)
-            except (ValueError, OSError) as error:
+            except (pa.ArrowException, ValueError, OSError) as error:
                 raise InputError(f"{text}: {error}; accepted: a path, s3://... or gs://...") from None
-            self.root = text.rstrip("/")
+            self.root = text
         else:
             self._fs, self._root = pafs.LocalFileSystem(), str(Path(text).absolute())
             self.root = self._root
         self.is_local = isinstance(self._fs, pafs.LocalFileSystem)
+        if self.is_local and Path(self._root).is_file():
+            raise InputError(f"{text}: is a file; accepted: a folder")
 
     def __truediv__(self, name: str) -> Folder:
-        return Folder(posixpath.join(self.root, name))
+        # The options of an address (`?endpoint_override=...`) stay behind its path.
+        base, mark, options = self.root.partition("?" if "://" in self.root else "\0")
+        return Folder(posixpath.join(base, name) + mark + options)
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
         return (Folder, (self.root,))

@@ -54,13 +54,14 @@ class CutoutStore:
 
     def boxes(self, identity: str) -> list[Roi]:
         """Boxes of the source that have a shard."""
-        return [Roi.parse(name.removesuffix(_SUFFIX)) for name in self._source_folder(identity).list(_SUFFIX)]
+        names = self._source_folder(identity).list(_SUFFIX)
+        return [roi for name in names if (roi := _box_named(name.removesuffix(_SUFFIX)))]
 
     def write(self, identity: str, roi: Roi, voxels: Bytes) -> int:
         """Write one shard, whole or not at all; its size in bytes is returned."""
         if voxels.shape != roi.shape or voxels.dtype != np.uint8:
             raise ValueError(f"{voxels.dtype} {voxels.shape} is not uint8 {roi.shape}")
-        content = _encode(identity, roi, voxels)
+        content = _encode(identity, roi, np.ascontiguousarray(voxels))
         self._source_folder(identity).write(f"{roi}{_SUFFIX}", content)
         return len(content)
 
@@ -117,6 +118,15 @@ class CutoutStore:
         return out
 
 
+def _box_named(name: str) -> Roi | None:
+    """The box whose shard has this name; None for a file that the store did not write."""
+    try:
+        roi = Roi.parse(name)
+    except ValueError:
+        return None
+    return roi if str(roi) == name else None
+
+
 def _outside(box: Roi, others: Iterable[Roi]) -> list[Roi]:
     pieces = [box]
     for other in others:
@@ -151,10 +161,12 @@ def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
 
 def _decode(content: bytes, identity: str, roi: Roi) -> Bytes:
     table = pq.read_table(pa.BufferReader(content))
-    voxels: Bytes = table.column("voxels").combine_chunks().to_numpy_ndarray()
-    voxels = np.ascontiguousarray(voxels)
-    if voxels.shape != roi.shape:
-        raise ValueError(f"shape {voxels.shape}")
-    if table.schema.metadata[b"mtneuro.sha256"].decode() != _digest(identity, roi, voxels):
+    planes = table.column("voxels").combine_chunks()
+    if not isinstance(planes, pa.FixedShapeTensorArray):
+        raise ValueError(f"type {planes.type}")
+    voxels: Bytes = np.ascontiguousarray(planes.to_numpy_ndarray())
+    if voxels.shape != roi.shape or voxels.dtype != np.uint8:
+        raise ValueError(f"{voxels.dtype} {voxels.shape}")
+    if (table.schema.metadata or {})[b"mtneuro.sha256"].decode() != _digest(identity, roi, voxels):
         raise ValueError("checksum")
     return voxels

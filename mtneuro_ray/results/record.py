@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.storage import Folder
@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["done", "error"]
 _FOLDER = "runs"
+_SUMMARY = {"model", "setting", "role", "learning_rate", "batch_size", "seed", "epochs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,13 @@ class RunFolder:
         """The record of a run, or None where there is none that can be read."""
         name = f"{run_id}.json"
         try:
-            return RunRecord(**json.loads(self._folder.read(name)))
+            record = RunRecord(**json.loads(self._folder.read(name)))
+            if not _is_complete(record):
+                raise ValueError("keys are missing")
+            return record
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             logger.warning("%s/%s: is not a run file of this version and is left out", self._folder, name)
             return None
 
@@ -93,6 +97,17 @@ class RunFolder:
         """Every record, in the order of the run ids."""
         names = [name.removesuffix(".json") for name in self._folder.list(".json")]
         return [record for name in names if (record := self.read(name)) is not None]
+
+
+def _is_complete(record: RunRecord) -> bool:
+    """Whether a record holds what tables are made of."""
+    mappings = (record.summary, record.settings, record.metrics, record.timings)
+    return (
+        record.status in get_args(Status)
+        and all(isinstance(mapping, dict) for mapping in mappings)
+        and record.summary.keys() >= _SUMMARY
+        and record.settings.keys() >= RunSettings.model_fields.keys()
+    )
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -10,6 +10,15 @@ from typing import Any
 
 from mtneuro_ray.results.tables import Table, as_objects
 
+_LATEX = str.maketrans(
+    {
+        **{character: "\\" + character for character in "&%_#${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+)
+
 
 def markdown(tables: Sequence[Table]) -> str:
     """Aligned Markdown, readable in a terminal as it is."""
@@ -17,7 +26,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    grid = [table.columns, *table.rows]
+    grid = [[cell.replace("|", r"\|") for cell in row] for row in (table.columns, *table.rows)]
     widths = [max(len(row[column]) for row in grid) for column in range(len(table.columns))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in grid
@@ -65,9 +74,7 @@ def _latex(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    for character in "&%_#":
-        text = text.replace(character, "\\" + character)
-    return text.replace("+-", r"$\pm$")
+    return text.translate(_LATEX).replace("+-", r"$\pm$")
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {

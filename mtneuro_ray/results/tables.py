@@ -41,12 +41,14 @@ class Table:
 
 def result_tables(records: Sequence[RunRecord]) -> list[Table]:
     """A table per setting and kind of data, from the finished final runs; a method is one line of settings."""
-    groups: dict[tuple[str, str], dict[str, list[RunRecord]]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...]], dict[str, list[RunRecord]]] = {}
     for record in records:
         if record.status == "done" and record.summary["role"] == "final":
-            key = (record.summary["setting"], _data_of(record))
+            # Tasks of one name may differ in kind or classes, and so in columns.
+            task = record.settings["task"]
+            key = (record.summary["setting"], _data_of(record), (task["task"], *task["classes"]))
             groups.setdefault(key, {}).setdefault(_method_of(record), []).append(record)
-    return [_table(setting, data, list(methods.values())) for (setting, data), methods in sorted(groups.items())]
+    return [_table(setting, data, list(methods.values())) for (setting, data, _), methods in sorted(groups.items())]
 
 
 def _data_of(record: RunRecord) -> str:
@@ -55,9 +57,10 @@ def _data_of(record: RunRecord) -> str:
 
 
 def _method_of(record: RunRecord) -> str:
-    """Everything that names a run but its seed."""
+    """Everything that names a run but its seed; the addresses of its channels do not."""
     network = {**record.settings["network"], "seed": None}
-    return json.dumps([record.summary["model"], network, record.settings["task"], record.settings["data"]])
+    task = {**record.settings["task"], "image_chan": None, "annotation_chan": None}
+    return json.dumps([record.summary["model"], network, task, record.settings["data"]], sort_keys=True)
 
 
 def _table(setting: str, data: str, methods: list[list[RunRecord]]) -> Table:
