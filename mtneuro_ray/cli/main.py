@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from mtneuro_ray import __version__
-from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.errors import InputError, MTNeuroError
 
 _EXAMPLES = {
     "plan": "mtneuro-ray plan --task task2_2D_3class --network UNet_2D_3class",
@@ -22,11 +22,17 @@ _EXAMPLES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are as short as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise InputError(f"{self.prog}: {message}; accepted: see {self.prog} --help")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="mtneuro-ray", description="The MTNeuro benchmark as a training and tuning platform on Ray."
-    )
+    parser = _Parser(prog="mtneuro-ray", description="The MTNeuro benchmark as a training and tuning platform on Ray.")
     parser.add_argument("--version", action="version", version=f"mtneuro-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_plan(commands)
@@ -37,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
 def _add(commands: _Commands, name: str, summary: str) -> argparse.ArgumentParser:
@@ -50,6 +56,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x",
     )
     parser.add_argument("--preset", help="scale: smoke (minutes on a CPU) or paper")
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -85,6 +94,7 @@ def _add_plan(commands: _Commands) -> None:
     what.add_argument("--space", help="tune space, by path")
     parser.add_argument("--network", help="network, by name or path; checked against the task")
     _add_settings(parser)
+    _add_overrides(parser)
     parser.add_argument("--format", choices=["text", "json"], default="text")
 
 
@@ -103,6 +113,7 @@ def _add_train(commands: _Commands) -> None:
     parser.add_argument("--network", required=True, help="network, by name or path")
     parser.add_argument("--seed", type=int, help="default: the network's")
     _add_settings(parser)
+    _add_overrides(parser)
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="Ray Train workers; 0 trains in this process; default: 1"
     )
@@ -117,6 +128,7 @@ def _add_sweep(commands: _Commands) -> None:
     parser = _add(commands, "sweep", "Search the grid of a tune space, then repeat each best cell over the seeds.")
     parser.add_argument("--space", required=True, help="tune space, by path")
     _add_settings(parser)
+    _add_overrides(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     _add_out(parser)
     _add_store(parser)
@@ -140,9 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where runs failed or a volume can't be read; 2 on bad input.
     """
-    options = build_parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
+        options = build_parser().parse_args(arguments)
         module = import_module(f"mtneuro_ray.cli.{options.command}")
         status: int = module.run(options)
     except MTNeuroError as error:
@@ -152,6 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; Python must not complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A folder that can't be written, a full disk: the machine's fault, and the line names the file.
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130

@@ -6,11 +6,12 @@ import argparse
 import json
 from typing import Any
 
-from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
+from mtneuro_ray.config.loading import Pair, check_trainable, load_pair, load_sweep, load_task
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import SettingSpace
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import check_batch, describe
 
 
@@ -34,6 +35,8 @@ def plan_task(options: argparse.Namespace) -> dict[str, Any]:
         check_batch(pair.task, pair.network.batch_size, str(pair.network_file))
         task, file = pair.task, pair.task_file
     else:
+        if options.overrides:
+            raise InputError("--set: changes a network, and there is none; accepted: with --network")
         task, file = load_task(options.task, options.volume)
         if options.preset:
             task = preset_named(options.preset, "--preset").scale_task(task, str(file))
@@ -48,7 +51,8 @@ def plan_space(options: argparse.Namespace) -> dict[str, Any]:
     )
     settings = [_setting_plan(setting, pair) for setting, pair in entries]
     totals = {key: sum(setting[key] for setting in settings) for key in ("cells", "seeds", "runs")}
-    return {"space": space.name, **totals, "settings": settings}
+    splits = {"splits": settings[0]["splits"]} if len(settings) == 1 else {}
+    return {"space": space.name, **splits, **totals, "settings": settings}
 
 
 def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
@@ -58,6 +62,7 @@ def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
         InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
     """
     for setting, pair in entries:
+        check_trainable(pair)
         _setting_plan(setting, pair)
 
 

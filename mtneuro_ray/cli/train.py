@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.config.loading import Pair, load_pair
+from mtneuro_ray.config.loading import Pair, check_trainable, load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.bounds import check_known_bounds
@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.workers < 0 or options.threads < 1:
         raise InputError("--workers, --threads: accepted: 0 or more workers, 1 or more threads")
+    check_trainable(pair)
     check_batch(pair.task, pair.network.batch_size, str(pair.network_file))
     check_known_bounds(pair.task, pair.task_file)
     store, out = store_of(options), Folder(options.out)
@@ -46,9 +47,11 @@ def _settings(pair: Pair, identities: list[str]) -> RunSettings:
 
 def _train_here(options: argparse.Namespace, pair: Pair, store: CutoutStore, out: Folder) -> RunRecord:
     from mtneuro_ray.data.samples import load_split
-    from mtneuro_ray.runtime.local import fetch_all, train_here
+    from mtneuro_ray.runtime.local import check_gpu, fetch_all, train_here
     from mtneuro_ray.runtime.prepare import ingest
 
+    if options.gpu:
+        check_gpu("--gpu")
     volumes = ingest(store, pair.task, pair.task_file, fetch_all)
     identities = [channel.identity for channel in volumes.channels]
     run = _settings(pair, identities)

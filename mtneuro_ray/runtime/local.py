@@ -13,6 +13,7 @@ from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
 from mtneuro_ray.storage import Folder
@@ -22,6 +23,16 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
     """Fetch cutouts one by one; `advance` is called with the bytes of each."""
     for cutout in cutouts:
         advance(fetch(store, cutout))
+
+
+def check_gpu(where: str) -> None:
+    """Check that this machine can train on a GPU.
+
+    Raises:
+        InputError: it can't.
+    """
+    if not torch.cuda.is_available():
+        raise InputError(f"{where}: torch finds no GPU on this machine; accepted: leave it out")
 
 
 def train_here(
