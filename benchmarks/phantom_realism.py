@@ -148,10 +148,10 @@ def print_rows(title: str, rows: dict[str, Sequence[float]]) -> None:
         print(f"{name:>16}", *(f"{v:7.2f}" for v in values))
 
 
-def picture_of(read: Reader, scale: int = 2) -> Picture:
+def picture_of(read: Reader) -> Picture:
     """The four dense boxes at z 309: CTX, STR above VP, ZI."""
     boxes = [read(MIDDLE_Z, y, x) for y, x in CUBES["A"]]
-    return np.block([[boxes[0], boxes[1]], [boxes[2], boxes[3]]]).repeat(scale, 0).repeat(scale, 1)
+    return np.block([[boxes[0], boxes[1]], [boxes[2], boxes[3]]])
 
 
 def save_pictures(out: Path, image: VolumeSource, labels: VolumeSource, real: Picture | None) -> None:
