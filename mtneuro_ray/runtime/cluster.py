@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
 import ray
+import ray.data
+from ray.exceptions import AuthenticationError
 
-from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.errors import InputError, MTNeuroError
+
+_TOKEN_ACCEPTED = (
+    "accepted: RAY_AUTH_MODE=token with the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH "
+    "names, or in ~/.ray/auth_token"
+)
+_SECONDS_TO_ANSWER = 10.0
 
 
 @contextmanager
@@ -17,34 +29,95 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
     """Run the body on a Ray cluster.
 
     Args:
-        address: Of a running cluster; by default RAY_ADDRESS, which `ray job submit` sets, and without that a
-            cluster of this machine alone, which ends with the body.
+        address: HOST:PORT of a running cluster that this machine is part of, `auto` to find it, or `local`; by default
+            RAY_ADDRESS, which `ray job submit` sets, and without that `local`: a cluster of this machine alone, which
+            ends with the body and which nobody else joins.
         num_cpus: CPUs of a cluster started here; all by default.
 
     Raises:
-        MTNeuroError: the cluster can't be reached.
+        InputError: the address has no meaning here.
+        MTNeuroError: the cluster can't be reached, or refuses the token.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    # Ray's own lines would bury ours.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    starts_here = address == "local"
-    try:
-        ray.init(
-            address=address,
-            num_cpus=num_cpus if starts_here else None,
-            include_dashboard=False if starts_here else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise MTNeuroError(
-            f"Ray cluster {address}: can't be joined: {reason}; accepted: --address of a running cluster, and its "
-            "token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token"
-        ) from None
+    _quiet()
+    if address == "local":
+        _ensure_token()
+        _init(address, num_cpus=num_cpus, include_dashboard=False)
+    else:
+        if address != "auto":
+            _check_reachable(address)
+        _init(address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _quiet() -> None:
+    """Keep Ray's own lines from burying ours; they are all in its log files."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Ray Data sets its level when it is imported, and does not heed that of `ray.init`.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _init(address: str, **options: int | bool | None) -> None:
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise MTNeuroError(f"Ray cluster {address}: can't be joined: {reason}; accepted: a running cluster") from None
+
+
+def _ensure_token() -> None:
+    """Give a cluster of this process alone a token; left to itself, Ray writes one into the user's home."""
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token" and _token() is None:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _token() -> str | None:
+    """The token that Ray would use."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        token = (Path(named) if named else Path.home() / ".ray" / "auth_token").read_text().strip()
+    except OSError as error:
+        if named:
+            # Ray would end the process without a word that a person understands.
+            raise MTNeuroError(f"RAY_AUTH_TOKEN_PATH: {named}: {error.strerror}; {_TOKEN_ACCEPTED}") from None
+        return None
+    return token or None
+
+
+def _check_reachable(address: str) -> None:
+    """Ask the cluster for a sign of life, with the token.
+
+    Ray itself takes 20 s and as many lines of its own to say that a token is wrong, and two minutes to say that there
+    is nobody.
+    """
+    if not re.fullmatch(r"[^/\s]+:\d+", address):
+        raise InputError(
+            f"Ray address: {address!r} is not HOST:PORT; accepted: HOST:PORT on a machine of the cluster, auto, local; "
+            "from elsewhere, `ray job submit --address URL`"
+        )
+    token = _token() if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else None
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
+        try:
+            ask(b"", timeout=_SECONDS_TO_ANSWER, metadata=[("authorization", f"Bearer {token}")] if token else None)
+        except grpc.RpcError as error:
+            _explain(address, error.code(), token)
+
+
+def _explain(address: str, code: grpc.StatusCode, token: str | None) -> None:
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        problem = "refuses this token" if token else "requires a token, and there is none"
+        raise MTNeuroError(f"Ray cluster {address}: {problem}; {_TOKEN_ACCEPTED}")
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        raise MTNeuroError(
+            f"Ray cluster {address}: does not answer; accepted: the address that `ray start --head` has printed, in "
+            "--address or RAY_ADDRESS, or neither to run on this machine alone"
+        )
+    # Whatever else it says, Ray knows better how to talk to it.

@@ -1,0 +1,129 @@
+"""The real `ray job submit` on a head node of our own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ray_cluster import ROOT, PrivateHead, environment, private_head
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TASK = {
+    "name": "tiny",
+    "task": "segmentation",
+    "image_chan": "phantom://thalamocortical/image?seed=0",
+    "annotation_chan": "phantom://thalamocortical/pixel_labels?seed=0",
+    "classes": ["bg", "vessels", "cells", "axons"],
+    "tile_size": [32, 32],
+    "cubes": [
+        {"region": "CTX", "label": 0, "split": split, "z": [first, first + 2], "y": [900, 932], "x": [4600, 4632]}
+        for split, first in (("train", 110), ("val", 380), ("test", 420))
+    ],
+}
+SPACE = """
+task = "{task}"
+network = "UNet_2D_4class"
+seeds = [1]
+set = {{epochs = 1, batch_size = 2, start_filters = 2, n_blocks = 2}}
+[search]
+axes.learning_rate = [0.01]
+"""
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateHead]:
+    with private_head(tmp_path_factory.mktemp("head")) as head:
+        yield head
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one cell and one seed; its paths are absolute, since a job runs in a folder of its own."""
+    folder = tmp_path_factory.mktemp("space")
+    task = folder / "tiny.json"
+    task.write_text(json.dumps(TASK))
+    path = folder / "tiny.toml"
+    path.write_text(SPACE.format(task=task))
+    return path
+
+
+def submit(head: PrivateHead, env: dict[str, str], *entrypoint: str) -> subprocess.CompletedProcess[str]:
+    command = ["ray", "job", "submit", "--address", head.dashboard, "--working-dir", ".", "--", "python", *entrypoint]
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def run_files(out: Path) -> dict[str, tuple[float, str]]:
+    return {path.name: (path.stat().st_mtime, path.read_text()) for path in (out / "runs").glob("*.json")}
+
+
+def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("jobs/sweep.py", "--space", str(space), "--out", str(out))
+
+    first = submit(head, head.env, *command)
+    assert first.returncode == 0, first.stdout + first.stderr
+    after_first = run_files(out)
+    records = [json.loads(text) for _, text in after_first.values()]
+    assert sorted(record["settings"]["role"] for record in records) == ["cell", "final"]
+    assert {record["status"] for record in records} == {"done"}
+
+    second = submit(head, head.env, *command)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "cells: 1 of 1 runs are done, 0 to train" in second.stdout
+    assert "seeds: 1 of 1 runs are done, 0 to train" in second.stdout
+    assert run_files(out) == after_first
+
+
+def test_a_job_runs_the_code_that_was_uploaded(head: PrivateHead) -> None:
+    done = submit(head, head.env, "-P", "-c", "import mtneuro_ray; print(mtneuro_ray.__file__)")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{head.temp_dir}/" in done.stdout
+
+
+def test_a_bad_space_fails_the_job_with_its_one_line(head: PrivateHead, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("seeds = 1\n")
+    done = submit(head, head.env, "jobs/sweep.py", "--space", str(path), "--out", str(tmp_path / "out"))
+    assert done.returncode != 0
+    assert f"error: {path}: " in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("token", [None, "0" * 64], ids=["missing", "wrong"])
+def test_a_job_without_the_token_is_refused(head: PrivateHead, space: Path, tmp_path: Path, token: str | None) -> None:
+    # A home of its own: Ray would find the token of whoever runs this.
+    env = environment(token) | {"HOME": str(tmp_path)}
+    done = submit(head, env, "jobs/sweep.py", "--space", str(space), "--out", str(tmp_path / "out"))
+    assert done.returncode != 0
+    assert "token" in (done.stdout + done.stderr).lower()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"), [(None, "requires a token, and there is none"), ("0" * 64, "refuses this token")]
+)
+def test_joining_without_the_token_ends_in_one_line(
+    head: PrivateHead, space: Path, tmp_path: Path, token: str | None, problem: str
+) -> None:
+    env = environment(token) | {"HOME": str(tmp_path)}
+    done = sweep_here(env, space, tmp_path / "out", "--address", head.address)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: Ray cluster {head.address}: {problem}; accepted: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_joining_a_running_cluster(head: PrivateHead, space: Path, tmp_path: Path) -> None:
+    done = sweep_here(head.env | {"RAY_ADDRESS": head.address}, space, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert len(run_files(tmp_path / "out")) == 2
+
+
+def sweep_here(env: dict[str, str], space: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(space), "--out", str(out), *more]
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
