@@ -45,7 +45,10 @@ class Settings(BaseModel):
 
 
 def _first_mistake(error: ValidationError, cls: type[BaseModel]) -> str:
-    mistakes = error.errors(include_url=False)
+    found = error.errors(include_url=False)
+    # Of a list with a bad item pydantic also says that it is too short.
+    inner = {mistake["loc"][:depth] for mistake in found for depth in range(len(mistake["loc"]))}
+    mistakes = [mistake for mistake in found if mistake["loc"] not in inner]
     first = mistakes[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -124,6 +124,7 @@ class SweepSpace(Settings):
 
 # Keys that a file may give once, at its top, for all of its settings.
 _SHARED = ("task", "network", "metric", "mode", "seeds", "search", "scheduler", "set")
+_OWN = ("name", "volume", "preset", "run")
 
 
 def load_space(path: Path) -> SweepSpace:
@@ -155,6 +156,10 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         settings.extend({**shared, **setting} for setting in own)
     elif not included:
         settings.append(shared)
+    for key in values:
+        if key not in _OWN:
+            accepted = ", ".join(sorted((*_OWN, *_SHARED, "settings", "include")))
+            raise InputError(f"{path}: {key}: unknown key; accepted: {accepted}")
     values.setdefault("name", path.stem)
     values["settings"] = settings
     return values
@@ -162,10 +167,6 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
 
 def _check_included(path: Path, name: str, outer: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
     """Only settings are taken from an included file; what else decides its numbers must be said again."""
-    for key in inner:
-        if key not in SweepSpace.model_fields:
-            accepted = ", ".join((*_SHARED, "settings", "include", *SweepSpace.model_fields))
-            raise InputError(f"{path.parent / name}: {key}: unknown key; accepted: {accepted}")
     for key in ("volume", "preset"):
         if key in inner and inner[key] != outer.get(key):
             raise InputError(

@@ -170,6 +170,8 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     ssl = {key: native.pop(key) for key in _SSL_KEYS if key in native}
     ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
     if kind == "SSL":
+        if "method" not in native:
+            raise InputError(f"{where}: method: is missing; this key is required with task_type 'SSL'")
         native["ssl"] = ssl
     elif ssl:
         raise InputError(

@@ -1,0 +1,73 @@
+import pytest
+
+from mtneuro_ray.config.loading import load_pair, load_task
+from mtneuro_ray.config.preset import PRESETS, Preset
+from mtneuro_ray.config.space import SweepSpace
+from mtneuro_ray.plan import samples
+from tests.config.checks import refused
+from tests.settings import cube, network_settings, task_settings
+
+
+def space(**axes: list[object]) -> SweepSpace:
+    setting = {"task": "t", "network": "n", "seeds": [1, 100, 350], "search": {"axes": axes}}
+    return SweepSpace.load({"name": "s", "settings": [setting]}, "space.toml")
+
+
+def test_an_unknown_preset_is_refused_with_the_names() -> None:
+    with refused("--preset: 'fast' is no preset", "smoke, paper"):
+        load_pair("task1", "SUP_ResNet-18_2D", preset="fast")
+
+
+def test_the_paper_s_preset_changes_nothing() -> None:
+    task, network, sweep = task_settings(), network_settings(), space(learning_rate=[0.1, 0.2, 0.3])
+    paper = PRESETS["paper"]
+    assert (paper.scale_task(task, "t"), paper.scale_network(network, "n")) == (task, network)
+    assert paper.scale_space(sweep, "s") == sweep
+
+
+def test_a_smaller_tile_is_cut_from_the_centre_of_each_cube() -> None:
+    scaled = Preset(tile_size=6).scale_task(task_settings(), "t")
+    assert scaled.tile_size == (6, 6)
+    assert {(each.y, each.x) for each in scaled.cubes} == {((5, 11), (5, 11))}
+    assert [each.z for each in scaled.cubes] == [each.z for each in task_settings().cubes]
+
+
+def test_tiles_with_a_stride_keep_their_cubes() -> None:
+    task = task_settings(tile_stride=[8, 8])
+    scaled = Preset(tile_size=8).scale_task(task, "t")
+    assert scaled.cubes == task.cubes
+    assert len(samples(scaled, "train")) == 4 * 4
+
+
+@pytest.mark.parametrize("preset", [Preset(tile_size=64), Preset(max_slices=64), Preset(epochs=64, batch_size=64)])
+def test_a_preset_makes_nothing_larger(preset: Preset) -> None:
+    task, network = task_settings(max_slices=3), network_settings(warmup_epochs=1)
+    assert preset.scale_task(task, "t") == task
+    assert preset.scale_network(network, "n") == network
+
+
+def test_fewer_epochs_keep_one_after_the_warm_up() -> None:
+    network = network_settings(epochs=10, warmup_epochs=4)
+    assert Preset(epochs=3).scale_network(network, "n").warmup_epochs == 2
+    assert Preset(epochs=1).scale_network(network, "n").warmup_epochs == 0
+
+
+def test_first_values_and_seeds_are_kept() -> None:
+    scaled = Preset(values_per_axis=2, seeds=1).scale_space(space(learning_rate=[3, 2, 1], batch_size=[8]), "s")
+    assert scaled.settings[0].search.axes == {"learning_rate": (3, 2), "batch_size": (8,)}
+    assert scaled.settings[0].seeds == (1,)
+
+
+def test_a_tile_that_the_downsampling_does_not_divide_is_refused_by_file() -> None:
+    cubes = [cube(split=split, z=(n, n + 1)) for n, split in enumerate(("train", "val", "test"))]
+    task = task_settings(tile_size=[15, 15], downsample=3, cubes=cubes)
+    with refused("t.json: downsample: 3 does not divide tile_size 7"):
+        Preset(tile_size=7).scale_task(task, "t.json")
+
+
+def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
+    task, _ = load_task("task2_2D_4class")
+    scaled = PRESETS["smoke"].scale_task(task, "t")
+    assert [(c.region, c.split) for c in scaled.cubes] == [(c.region, c.split) for c in task.cubes]
+    assert scaled.classes == task.classes
+    assert len(samples(scaled, "train")) == 3 * 24

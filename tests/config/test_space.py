@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import pytest
+
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.space import load_space
+from tests.config.checks import refused
+
+ONE = """
+task = "task2_2D_4class"
+network = "UNet_2D_4class"
+seeds = [1, 100]
+[search]
+axes.learning_rate = [0.1, 0.01]
+axes.batch_size = [4, 8]
+"""
+SETTINGS = """
+seeds = [1]
+[search]
+axes.learning_rate = [0.1]
+[[settings]]
+task = "task2_2D_3class"
+network = "UNet_2D_3class"
+[[settings]]
+task = "task2_2D_4class"
+network = "UNet_2D_4class"
+seeds = [2, 3]
+search.axes.batch_size = [2]
+"""
+
+
+def write(folder: Path, text: str, name: str = "space.toml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_one_setting_at_the_top_of_the_file(tmp_path: Path) -> None:
+    space, entries = load_sweep(write(tmp_path, ONE))
+    assert space.name == "space"
+    [(setting, pair)] = entries
+    assert setting.seeds == (1, 100)
+    assert (pair.task.name, pair.network.name) == ("task2_2D_4class", "UNet_2D_4class")
+    assert setting.search.cells == [
+        {"learning_rate": lr, "batch_size": batch} for lr in (0.1, 0.01) for batch in (4, 8)
+    ]
+
+
+def test_settings_share_the_top_and_may_say_otherwise(tmp_path: Path) -> None:
+    first, second = load_space(Path(write(tmp_path, SETTINGS))).settings
+    assert (first.seeds, first.search.axes) == ((1,), {"learning_rate": (0.1,)})
+    assert (second.seeds, second.search.axes) == ((2, 3), {"batch_size": (2,)})
+
+
+def test_included_settings_come_first_and_take_the_outer_keys(tmp_path: Path) -> None:
+    write(tmp_path, SETTINGS, "inner.toml")
+    outer = 'include = ["inner.toml"]\nseeds = [7]\n[[settings]]\ntask = "task1"\nnetwork = "SUP_ResNet-18_2D"\n'
+    space = load_space(Path(write(tmp_path, outer + "search.axes.learning_rate = [0.03]\n")))
+    assert [setting.task for setting in space.settings] == ["task2_2D_3class", "task2_2D_4class", "task1"]
+    assert {setting.seeds for setting in space.settings} == {(7,)}
+    assert [list(setting.search.axes) for setting in space.settings] == [
+        ["learning_rate"],
+        ["batch_size"],
+        ["learning_rate"],
+    ]
+
+
+def test_an_included_file_may_leave_out_what_the_outer_one_says(tmp_path: Path) -> None:
+    write(tmp_path, 'task = "task1"\nnetwork = "SUP_ResNet-18_2D"\n', "inner.toml")
+    outer = 'include = ["inner.toml"]\nseeds = [7]\nsearch.axes.learning_rate = [0.03]\n'
+    assert len(load_space(Path(write(tmp_path, outer))).settings) == 1
+
+
+@pytest.mark.parametrize("inner", ['include = ["outer.toml"]', 'include = ["inner.toml"]'])
+def test_files_that_include_each_other_are_refused(tmp_path: Path, inner: str) -> None:
+    write(tmp_path, inner, "inner.toml")
+    with refused("include: includes itself"):
+        load_space(Path(write(tmp_path, 'include = ["inner.toml"]', "outer.toml")))
+
+
+def test_a_missing_include_is_named(tmp_path: Path) -> None:
+    with refused(f"{tmp_path / 'none.toml'}: no such file"):
+        load_space(Path(write(tmp_path, 'include = ["none.toml"]')))
+
+
+@pytest.mark.parametrize(
+    ("inner", "parts"),
+    [
+        ('colour = "red"\n' + ONE, ["inner.toml: colour: unknown key", "settings"]),
+        ('volume = "phantom"\n' + ONE, ["outer.toml: volume: is None, the included inner.toml has 'phantom'"]),
+        ('preset = "smoke"\n' + ONE, ["outer.toml: preset: is None, the included inner.toml has 'smoke'"]),
+    ],
+)
+def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: str, parts: list[str]) -> None:
+    write(tmp_path, inner, "inner.toml")
+    with refused(*parts):
+        load_space(Path(write(tmp_path, 'include = ["inner.toml"]', "outer.toml")))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("seeds = [1", [": broken TOML: ", "TOML 1.0"]),
+        ("x = " + "[" * 5000, [": can't be read as TOML", "TOML 1.0"]),
+        ("seeds = 2020-01-01\n" + ONE.replace("seeds = [1, 100]", ""), [": Object of type date"]),
+        ('colour = "red"\n' + ONE, [": colour: unknown key", "settings"]),
+        (ONE + "\n[run]\nspeed = 1", [": run.speed: unknown key", "max_concurrent"]),
+        (ONE + "\n[run]\nworkers_per_trial = 0", [": run.workers_per_trial: is 0"]),
+        (ONE + "\n[run]\nworkers_per_trial = 2", [": run.max_concurrent: is missing", "requires it"]),
+        (ONE + "\n[run]\ngpus_per_worker = inf", [": run.gpus_per_worker: is inf"]),
+        (ONE.replace("seeds = [1, 100]", ""), [": settings.0.seeds: is missing; this key is required"]),
+        (ONE.replace("[1, 100]", "[]"), [": settings.0.seeds: is []"]),
+        (ONE.replace("[1, 100]", "[1, 1]"), [": settings.0.seeds: a seed stands twice", "distinct"]),
+        (ONE.replace("[1, 100]", "[-1]"), [": settings.0.seeds.0: is -1"]),
+        (ONE.replace("[1, 100]", "1"), [": settings.0.seeds: is 1"]),
+        (ONE.replace("[4, 8]", "[4, 4]"), [": settings.0: search.axes.batch_size: a value stands twice", "distinct"]),
+        (ONE.replace("[4, 8]", "[]"), [": settings.0.search.axes.batch_size: is []"]),
+        (ONE.replace("batch_size", "batchsize"), [": settings.0: search.axes.batchsize: unknown key", "batch_size"]),
+        (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": settings.0: search.axes.seed: unknown key"]),
+        (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": settings.0: search.axes.name: unknown key"]),
+        (ONE + "trials = 3", [": settings.0: search.trials: has no meaning for a grid"]),
+        (ONE + 'sampler = "bayes"', [": settings.0.search.sampler: is 'bayes'", "'grid', 'random' or 'tpe'"]),
+        ('mode = "best"\n' + ONE, [": settings.0.mode: is 'best'", "'max' or 'min'"]),
+        ("settings = 3\n" + ONE, [": settings: is 3", "[[settings]]"]),
+        ('settings = ["a"]\n' + ONE, [": settings: is ['a']", "[[settings]]"]),
+        ("settings = {}\n" + ONE, [": settings: is {}", "[[settings]]"]),
+        ("settings = []\n" + ONE, [": settings: is []"]),
+        ('include = "a.toml"\n' + ONE, [": include: is 'a.toml'"]),
+        ("include = [1]\n" + ONE, [": include: is [1]"]),
+        (SETTINGS.replace("3class", "4class"), [": settings.1: task2_2D_4class with UNet_2D_4class stands twice"]),
+        (ONE.replace('"task2_2D_4class"', '"no_task"'), ["no_task: no such file", "task2_2D_4class"]),
+        (ONE.replace('"UNet_2D_4class"', '"UNet_2D_3class"'), ["classes: the network has 3, the task"]),
+        (ONE.replace("[4, 8]", "[4, 2.5]"), [": settings.0.search.axes: batch_size: is 2.5"]),
+        (ONE.replace("batch_size = [4, 8]", "n_blocks = [4, 10]"), [": settings.0.search.axes: n_blocks: is 10"]),
+        (ONE.replace("batch_size = [4, 8]", "dim = [3]"), [": dim: 3 needs volume_z above 1"]),
+        (ONE.replace("[search]", "set = {epoch = 1}\n[search]"), [": settings.0.set: epoch: unknown key", "epochs"]),
+        (ONE.replace("[search]", "set = {where = 1}\n[search]"), [": settings.0.set: where: unknown key"]),
+        ('metric = "val/iou"\n' + ONE, [": settings.0.metric: 'val/iou' can't select", "val/dataset/iou_mean"]),
+        ('metric = "test/dataset/iou_mean"\n' + ONE, [": settings.0.metric: 'test/dataset/iou_mean' can't select"]),
+        ('preset = "fast"\n' + ONE, [": preset: 'fast' is no preset", "smoke, paper"]),
+    ],
+    ids=lambda value: value[0][:50] if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, text: str, parts: list[str]) -> None:
+    path = write(tmp_path, text)
+    with refused(*((path + parts[0], *parts[1:]) if parts[0].startswith(": settings") else parts)):
+        load_sweep(path)
+
+
+def test_one_mistake_is_counted_as_one(tmp_path: Path) -> None:
+    with refused("settings.0.mode: is 'best'") as caught:
+        load_space(Path(write(tmp_path, 'mode = "best"\n' + ONE)))
+    assert "more)" not in str(caught.value)
+
+
+def test_the_space_s_volume_and_preset_hold_unless_others_are_given(tmp_path: Path) -> None:
+    path = write(tmp_path, 'volume = "phantom"\npreset = "smoke"\n' + ONE)
+    _, [(_, pair)] = load_sweep(path)
+    assert pair.task.image_chan == "phantom://thalamocortical/image?seed=0"
+    assert pair.task.tile_size == (64, 64)
+    _, [(_, pair)] = load_sweep(path, volume="zarr:///data/x", preset="paper")
+    assert pair.task.image_chan == "zarr:///data/x/image"
+    assert pair.task.tile_size == (256, 256)
+
+
+def test_overrides_and_set_reach_the_network_of_every_cell(tmp_path: Path) -> None:
+    path = write(tmp_path, ONE.replace("[search]", "set = {weight_decay = 0.5}\n[search]"))
+    _, [(_, pair)] = load_sweep(path, overrides=["epochs=3"])
+    assert (pair.network.weight_decay, pair.network.epochs) == (0.5, 3)
+
+
+@pytest.mark.parametrize(("sampler", "trials", "cells"), [("grid", "", 4), ("random", 3, 3), ("tpe", 9, 4)])
+def test_samplers_train_at_most_the_cells_of_the_grid(tmp_path: Path, sampler: str, trials: object, cells: int) -> None:
+    text = ONE + f'sampler = "{sampler}"\n' + (f"trials = {trials}\n" if trials else "")
+    [setting] = load_space(Path(write(tmp_path, text))).settings
+    assert setting.search.num_cells == cells
+
+
+@pytest.mark.parametrize("name", ["resnet18_supervised", "smoke", "unet_2d"])
+def test_spaces_of_the_checkout_load_by_name(name: str) -> None:
+    space, entries = load_sweep(name)
+    assert space.name == name
+    assert len(entries) == len(space.settings)
