@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import ray
@@ -62,7 +63,7 @@ def _quiet() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _init(address: str, **options: int | bool | None) -> None:
+def _init(address: str, **options: Any) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
