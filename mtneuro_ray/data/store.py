@@ -155,7 +155,9 @@ def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
         }
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=False)
+    # Parquet has no 8-bit integers. Split into streams, the three empty bytes of each voxel cost nothing.
+    encoding = {"voxels.list.element": "BYTE_STREAM_SPLIT"}
+    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=False, column_encoding=encoding)
     return bytes(sink.getvalue())
 
 

@@ -249,11 +249,13 @@ def mutated(base: dict[str, Any], more: list[str]) -> st.SearchStrategy[dict[str
 
 def loads_or_is_refused_in_one_line(load: Any, path: Path, values: Any) -> None:
     path.write_text(json.dumps(values))
+    text = ""
     try:
         load(str(path))
     except InputError as error:
-        assert str(error).startswith(f"{path}: ")
-        assert len(str(error).splitlines()) == 1
+        text = str(error)
+    assert text == "" or text.startswith(f"{path}: ")
+    assert len(text.splitlines()) <= 1
 
 
 NATIVE_TASK = {

@@ -1,0 +1,148 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtneuro_ray import plan
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.ingest import Volumes, fetch, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.runtime.local import fetch_all
+from mtneuro_ray.storage import Folder
+from tests.data.sources import MemoryVolume
+from tests.settings import cube, task_settings
+
+SHAPE = (12, 24, 40)
+
+
+@pytest.fixture(autouse=True)
+def small_cutouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several cutouts per box of these small tasks."""
+    monkeypatch.setattr(plan, "CUTOUT_SHAPE", (2, 16, 16))
+
+
+def volumes(fails_after: int | None = None, dtype: Any = np.uint64) -> tuple[MemoryVolume, MemoryVolume, Volumes]:
+    random = np.random.default_rng(0)
+    image = MemoryVolume(random.integers(0, 256, SHAPE, dtype=np.uint8), "image", fails_after)
+    labels = MemoryVolume(random.integers(0, 3, SHAPE, dtype=dtype), "labels")
+    return image, labels, Volumes(image, labels)
+
+
+def ingest(store: CutoutStore, task: TaskSettings, opened: Volumes) -> int:
+    """Bytes that came from the sources."""
+    taken: list[int] = []
+    fetch_all(store, pending(store, task, opened), taken.append)
+    return sum(taken)
+
+
+def needed(*tasks: TaskSettings) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """1 where a task has an image."""
+    wanted = np.zeros(SHAPE, np.int64)
+    for task in tasks:
+        for roi in plan.boxes(task):
+            wanted[roi.slices] = 1
+    return wanted
+
+
+ONE = task_settings()
+OTHER = task_settings(
+    tile_size=[12, 12],
+    cubes=[
+        cube(z=(2, 8), y=[8, 20], x=[4, 36]),
+        cube(split="val", z=(8, 9), y=[0, 12], x=[0, 24]),
+        cube(split="test", z=(9, 12), y=[0, 24], x=[0, 12]),
+    ],
+)
+
+
+def test_tasks_that_share_boxes_read_every_voxel_once(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    image, labels, opened = volumes()
+    total = ingest(store, ONE, opened) + ingest(store, OTHER, opened)
+    assert (needed(ONE) & needed(OTHER)).any()
+    for source in (image, labels):
+        np.testing.assert_array_equal(source.reads, needed(ONE, OTHER))
+    assert total == needed(ONE, OTHER).sum() * (1 + 8)
+
+
+def test_a_second_ingest_reads_nothing(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    _, _, opened = volumes()
+    ingest(store, ONE, opened)
+    assert pending(store, ONE, opened) == []
+    assert ingest(store, ONE, volumes(fails_after=0)[2]) == 0
+
+
+def test_what_was_ingested_is_what_the_source_holds(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    image, labels, opened = volumes()
+    ingest(store, OTHER, opened)
+    boxes = plan.boxes(OTHER)
+    for source in (image, labels):
+        for roi, voxels in zip(boxes, store.read(source.identity, boxes), strict=True):
+            np.testing.assert_array_equal(voxels, source.read(roi))
+
+
+def test_a_damaged_shard_is_fetched_again_and_nothing_else(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    ingest(store, ONE, volumes()[2])
+    image, labels, opened = volumes()
+    damaged = store.boxes(image.identity)[1]
+    next(tmp_path.rglob(f"{damaged}.parquet")).write_bytes(b"")
+    boxes = [each.roi for each in pending(store, ONE, opened)]
+    ingest(store, ONE, opened)
+    # The image and the labels have shards of the same names; one of the two was damaged.
+    assert boxes == [damaged]
+    assert image.reads.sum() + labels.reads.sum() == damaged.num_voxels
+
+
+@pytest.mark.parametrize("reads", [0, 1, 3])
+def test_an_interrupted_ingest_goes_on_where_it_stopped(tmp_path: Path, reads: int) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    first, _, opened = volumes(fails_after=reads)
+    with pytest.raises(SourceError, match="gone"):
+        ingest(store, ONE, opened)
+    assert len(store.boxes(first.identity)) == reads
+    second, _, opened = volumes()
+    ingest(store, ONE, opened)
+    np.testing.assert_array_equal(first.reads + second.reads, needed(ONE))
+
+
+def test_a_label_that_cannot_be_stored_is_refused_and_leaves_no_shard(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    source = MemoryVolume(np.full(SHAPE, 256, np.uint16))
+    [first, *_] = pending(store, ONE, Volumes(source, None))
+    with pytest.raises(InputError, match="holds the value 256"):
+        fetch(store, first)
+    assert store.boxes(source.identity) == []
+
+
+def test_a_box_outside_the_volume_is_refused_when_the_volumes_are_opened(tmp_path: Path) -> None:
+    for name in ("image", "labels"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((10, 16, 16), np.uint8))
+    open_volumes(task_settings(), tmp_path / "task.json")
+    np.save(tmp_path / "labels.npy", np.zeros((9, 16, 16), np.uint8))
+    with pytest.raises(InputError) as caught:
+        open_volumes(task_settings(), tmp_path / "task.json")
+    assert str(caught.value) == (
+        f"{tmp_path / 'task.json'}: cubes.2.z: ends at 10, outside the volume; accepted: at most 9"
+    )
+
+
+def test_an_annotation_that_no_class_is_read_from_is_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.zeros((10, 16, 16), np.uint8))
+    task = task_settings("classification", annotation_chan="file:none.npy")
+    assert task.label_map is None
+    assert len(open_volumes(task, tmp_path / "task.json").channels) == 1
+
+
+def test_one_ingest_at_a_time(tmp_path: Path) -> None:
+    from filelock import FileLock, Timeout
+
+    store = CutoutStore(Folder(tmp_path / "store"))
+    with ingest_lock(store), pytest.raises(Timeout):
+        FileLock(tmp_path / "store" / "ingest.lock", timeout=0).acquire()
+    with FileLock(tmp_path / "store" / "ingest.lock", timeout=0):
+        pass

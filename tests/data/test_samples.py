@@ -1,0 +1,192 @@
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.samples import SplitArrays, area_average, load_split
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.plan import samples
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.storage import Folder
+from tests.settings import cube, task_settings
+
+SHAPE = (12, 24, 40)
+IMAGE = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 3, SHAPE, dtype=np.uint8)
+REGIONS = ["CTX", "STR", "VP", "ZI"]
+Bytes = npt.NDArray[np.uint8]
+
+
+def load(
+    folder: Path, task: TaskSettings, labels: Bytes | None = LABELS, split: Any = "train", image: Bytes = IMAGE
+) -> SplitArrays:
+    store = CutoutStore(Folder(folder))
+    whole = Roi.at((0, 0, 0), SHAPE)
+    store.write("image", whole, image)
+    if labels is not None:
+        store.write("labels", whole, labels)
+    return load_split(store, "image", None if labels is None else "labels", task, split)
+
+
+def slow_average(image: Bytes, factor: int) -> Bytes:
+    """Each output voxel from a plain Python sum, half rounded up."""
+    height, width = (side // factor for side in image.shape)
+    out = np.empty((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            block = image[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor].ravel().tolist()
+            out[y, x] = int(sum(block) / len(block) + 0.5)
+    return out
+
+
+@given(
+    st.sampled_from([1, 2, 3, 4]).flatmap(
+        lambda factor: st.tuples(
+            st.just(factor),
+            arrays(
+                np.uint8,
+                st.tuples(st.just(2), st.integers(1, 4), st.integers(1, 4)).map(
+                    lambda s: (s[0], s[1] * factor, s[2] * factor)
+                ),
+            ),
+        )
+    )
+)
+def test_area_average_is_the_rounded_mean_of_each_block(case: tuple[int, Bytes]) -> None:
+    factor, images = case
+    averaged = area_average(images, factor)
+    assert averaged.dtype == np.uint8
+    for got, image in zip(averaged, images, strict=True):
+        np.testing.assert_array_equal(got, slow_average(image, factor))
+
+
+def test_images_and_masks_are_the_boxes_of_the_plan_in_its_order(tmp_path: Path) -> None:
+    cubes = [
+        cube("B", z=(2, 5), y=[0, 24], x=[8, 40], label=1),
+        cube("A", z=(0, 2), x=[0, 40]),
+        cube("A", split="val", z=(6, 7)),
+        cube("B", split="test", z=(8, 9)),
+    ]
+    task = task_settings(tile_size=[12, 8], cubes=cubes)
+    arrays_ = load(tmp_path, task)
+    plan = samples(task, "train")
+    assert len(arrays_) == len(plan) == 3 * 2 * 4 + 2 * 1 * 5
+    assert arrays_.masks is not None
+    assert arrays_.images.shape == arrays_.masks.shape == (34, 1, 12, 8)
+    for image, mask, region, label, sample in zip(
+        arrays_.images, arrays_.masks, arrays_.regions, arrays_.labels, plan, strict=True
+    ):
+        np.testing.assert_array_equal(image, IMAGE[sample.roi.slices])
+        np.testing.assert_array_equal(mask, LABELS[sample.roi.slices])
+        assert (arrays_.region_names[region], label) == (sample.region, sample.label)
+    assert arrays_.region_names == ("B", "A")
+
+
+def test_volumes_keep_their_slices(tmp_path: Path) -> None:
+    arrays_ = load(tmp_path, task_settings(volume_z=2, downsample=2), split="train")
+    assert arrays_.masks is not None
+    assert arrays_.images.shape == arrays_.masks.shape == (2, 2, 8, 8)
+    for z in range(4):
+        np.testing.assert_array_equal(arrays_.images[z // 2, z % 2], slow_average(IMAGE[z, :16, :16], 2))
+        np.testing.assert_array_equal(arrays_.masks[z // 2, z % 2], LABELS[z, 1:16:2, 1:16:2])
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_each_split_is_its_own_cubes(tmp_path: Path, split: Any) -> None:
+    task = task_settings()
+    [z] = [each.z for each in task.cubes if each.split == split]
+    np.testing.assert_array_equal(load(tmp_path, task, split=split).images[:, 0], IMAGE[slice(*z), :16, :16])
+
+
+def test_axons_are_background_in_three_classes(tmp_path: Path) -> None:
+    labels = LABELS.copy()
+    labels[::2] = 3
+    task = task_settings(annotation_map={"0": 0, "1": 1, "2": 2, "3": 0})
+    masks = load(tmp_path, task, labels).masks
+    assert masks is not None
+    np.testing.assert_array_equal(masks[:, 0], np.where(labels == 3, 0, labels)[:4, :16, :16])
+
+
+def test_a_label_outside_the_classes_is_one_line_with_its_box(tmp_path: Path) -> None:
+    labels = LABELS.copy()
+    labels[2, 3, 4] = 7
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, task_settings(), labels)
+    assert str(caught.value) == (
+        "file:labels.npy: box z2-3_y0-16_x0-16: label 7 is outside the classes of small; accepted: 0, 1, 2"
+    )
+
+
+def test_a_label_outside_every_image_does_not_matter(tmp_path: Path) -> None:
+    labels = LABELS.copy()
+    labels[:, 16:] = 7
+    assert len(load(tmp_path, task_settings(), labels)) == 4
+
+
+def region_task(**changes: Any) -> TaskSettings:
+    cubes = [
+        cube("STR", label=1),
+        cube("STR", split="val", z=(5, 7), label=1),
+        cube("STR", split="test", z=(8, 10), label=1),
+    ]
+    return task_settings("classification", classes=REGIONS, cubes=cubes, **changes)
+
+
+def test_the_class_of_an_image_is_its_most_frequent_label_mapped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.full(SHAPE, 2, np.uint8)
+    labels[1, :10] = 8
+    labels[2, :7] = 5
+    arrays_ = load(tmp_path, region_task(), labels)
+    assert arrays_.labels.tolist() == [1, 1, 1, 1]
+    assert arrays_.masks is None
+    assert caplog.records == []
+
+
+def test_a_slice_of_another_region_is_labelled_so_and_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.full(SHAPE, 2, np.uint8)
+    labels[2] = 5
+    assert load(tmp_path, region_task(), labels).labels.tolist() == [1, 1, 3, 1]
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "small: image z2-3_y0-16_x0-16 of region STR is mostly label 5 (class ZI)"
+
+
+def test_a_label_without_a_class_keeps_the_cube_s_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.full(SHAPE, 2, np.uint8)
+    labels[3] = 77
+    assert load(tmp_path, region_task(), labels).labels.tolist() == [1, 1, 1, 1]
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "small: image z3-4_y0-16_x0-16 of region STR is mostly label 77 (no class: the cube's own is kept)"
+    )
+
+
+def test_without_an_annotation_the_cubes_labels_are_the_classes(tmp_path: Path) -> None:
+    task = task_settings("classification", annotation_chan=None)
+    assert load(tmp_path, task, None).labels.tolist() == [0, 0, 0, 0]
+    task = region_task(annotation_chan=None)
+    assert load(tmp_path, task, None).labels.tolist() == [1, 1, 1, 1]
+
+
+def test_regions_of_a_lab_s_own_are_not_read_from_the_annotation(tmp_path: Path) -> None:
+    task = task_settings("classification", classes=["A", "B"])
+    assert load(tmp_path, task, np.full(SHAPE, 9, np.uint8)).labels.tolist() == [0, 0, 0, 0]
+
+
+def test_voxels_that_are_not_stored_are_an_error(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    store.write("image", Roi.at((0, 0, 0), (3, 16, 16)), IMAGE[:3, :16, :16])
+    with pytest.raises(StoreError, match=r"256 voxels of box z3-4_y0-16_x0-16 of image are not stored"):
+        load_split(store, "image", None, task_settings(annotation_chan="file:l.npy"), "train")
