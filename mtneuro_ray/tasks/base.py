@@ -43,15 +43,29 @@ class Task(ABC):
         self.run = run
         self.network = run.network
         self.num_classes = len(run.task.classes)
+        self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
     @abstractmethod
     def build_model(self) -> nn.Module:
         """The model; its weights are determined by `torch.manual_seed` alone."""
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X) in [0, 1]; Z is dropped where it is 1."""
-        scaled = images.unsqueeze(1).to(torch.float32).mul_(1 / 255)
+        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X) in [0, 1]; Z is dropped where it is 1.
+
+        The result is overwritten by the next call for as many images.
+        """
+        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
         return scaled.squeeze(2) if images.shape[1] == 1 else scaled
+
+    def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """A tensor of this shape, type and device, the same one each time.
+
+        Fresh memory for every batch would cost more than filling it: the system hands it out page by page.
+        """
+        key = (like.shape, like.device, dtype)
+        if key not in self._scratches:
+            self._scratches[key] = torch.empty(like.shape, dtype=dtype, device=like.device)
+        return self._scratches[key]
 
     @abstractmethod
     def augment(self, batch: Batch, ops: Tensor) -> Batch:

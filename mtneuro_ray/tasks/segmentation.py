@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_pairs
@@ -64,4 +65,4 @@ class SegmentationTask(Task):
         target = masks.squeeze(1) if masks.shape[1] == 1 else masks
         for axis, size in enumerate(logits.shape[2:], start=1):
             target = target.narrow(axis, (target.shape[axis] - size) // 2, size)
-        return target.long()
+        return self._scratch(target, torch.int64).copy_(target)

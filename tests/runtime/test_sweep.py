@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.results import load
+from mtneuro_ray.results.render import markdown
+from mtneuro_ray.runtime.sweep import Where, sweep
+from mtneuro_ray.storage import Folder
+from tests.tiny import Tiny, write_tiny
+
+pytestmark = pytest.mark.ray
+
+
+def _sweep(tiny: Tiny, out: Path) -> list[str]:
+    space, entries = load_sweep(str(tiny.space))
+    return sweep(entries, space.run, Where(CutoutStore(Folder(out / "store")), Folder(out), address="auto"))
+
+
+def _run_files(out: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (out / "runs").glob("*.json")}
+
+
+def _table(out: Path) -> str:
+    return markdown(load(out).table())
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment in which commands start clusters of their own."""
+    yield {**os.environ, "RAY_TMPDIR": "/tmp", "PYTHONPATH": os.getcwd()}
+
+
+def _command(tiny: Tiny, out: Path) -> list[str]:
+    return [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(tiny.space), "--out", str(out)]
+
+
+def _kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a driver and everything it has started, Ray's daemons too, which leave its process group."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=20)
+
+
+def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
+    tmp_path: Path, own_cluster: dict[str, str]
+) -> None:
+    tiny = write_tiny(tmp_path / "tiny", epochs=3)
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    first = subprocess.run(_command(tiny, undisturbed), env=own_cluster, capture_output=True, check=True)
+
+    process = subprocess.Popen(_command(tiny, disturbed), env=own_cluster, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(_run_files(disturbed)) < 2:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    _kill_with_descendants(process)
+    finished = _run_files(disturbed)
+    assert 2 <= len(finished) < 6
+
+    second = subprocess.run(_command(tiny, disturbed), env=own_cluster, capture_output=True, check=True)
+    again = _run_files(disturbed)
+    assert finished.items() <= again.items()
+    assert len(again) == 6
+    assert _table(disturbed) == _table(undisturbed)
+    assert second.stdout.decode().replace("disturbed", "") == first.stdout.decode().replace("undisturbed", "")
+
+
+def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(cluster: None, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny")
+    assert _sweep(tiny, tmp_path / "out") == []
+    results = load(tmp_path / "out")
+    cells = [(run["learning_rate"], run["batch_size"]) for run in results.runs() if run["role"] == "cell"]
+    assert sorted(cells) == [(0.001, 16), (0.001, 32), (0.01, 16), (0.01, 32)]
+    best = results.best()
+    assert len(best) == 1
+    finals = [run for run in results.runs() if run["role"] == "final"]
+    assert sorted(run["seed"] for run in finals) == [1, 100]
+    assert {(run["learning_rate"], run["batch_size"]) for run in finals} == {
+        (best[0]["learning_rate"], best[0]["batch_size"])
+    }
+    for record in results.records:
+        assert ("test" in record.metrics) == (record.summary["role"] == "final")
+
+    before, table = _run_files(tmp_path / "out"), _table(tmp_path / "out")
+    assert _sweep(tiny, tmp_path / "out") == []
+    assert _run_files(tmp_path / "out") == before
+    assert _table(tmp_path / "out") == table
+
+
+def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_path: Path) -> None:
+    axes = "axes.learning_rate = [0.01, 1e30]"
+    tiny = write_tiny(tmp_path / "tiny", axes=axes, optimizer="SGD", opt_momentum=0.9)
+    problems = _sweep(tiny, tmp_path / "out")
+    assert len(problems) == 1
+    assert "diverged" in problems[0]
+    runs = load(tmp_path / "out").runs()
+    assert [run["status"] for run in runs if run["learning_rate"] == 1e30] == ["error"]
+    assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
+
+
+def test_the_order_and_number_of_trials_at_once_change_no_digit(cluster: None, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny")
+    one_by_one = tmp_path / "single.toml"
+    one_by_one.write_text(tiny.space.read_text() + "\n[run]\nmax_concurrent = 1\n")
+    assert _sweep(tiny, tmp_path / "many") == []
+    assert _sweep(Tiny(tiny.task, tiny.network, one_by_one, tiny.image, tiny.labels), tmp_path / "one") == []
+    many, one = (
+        {record.run_id: (record.metrics, record.history) for record in load(tmp_path / name).records}
+        for name in ("many", "one")
+    )
+    assert many == one
