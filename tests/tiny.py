@@ -57,13 +57,7 @@ def write_tiny(folder: Path, *, kind: str = "segmentation", axes: str = "", **ne
     for name, values in (("task", task), ("network", settings)):
         (folder / f"{name}.json").write_text(json.dumps(values))
     axes = axes or "axes.learning_rate = [0.01, 0.001]\naxes.batch_size = [16, 32]"
-    (folder / "space.toml").write_text(
-        f'task = "{folder / "task.json"}"\nnetwork = "{folder / "network.json"}"\nseeds = [1, 100]\n\n[search]\n{axes}\n'
-    )
-    return Tiny(
-        folder / "task.json",
-        folder / "network.json",
-        folder / "space.toml",
-        folder / "image.npy",
-        folder / "labels.npy",
-    )
+    paths = Tiny(*(folder / name for name in ("task.json", "network.json", "space.toml", "image.npy", "labels.npy")))
+    pair = f'task = "{paths.task}"\nnetwork = "{paths.network}"\n'
+    paths.space.write_text(f"{pair}seeds = [1, 100]\n\n[search]\n{axes}\n")
+    return paths

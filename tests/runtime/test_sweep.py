@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.ray
 
 def _sweep(tiny: Tiny, out: Path) -> list[str]:
     space, entries = load_sweep(str(tiny.space))
-    return sweep(entries, space.run, Where(CutoutStore(Folder(out / "store")), Folder(out), address="auto"))
+    return sweep(entries, space.run, Where(CutoutStore(Folder(out / "store")), Folder(out)))
 
 
 def _run_files(out: Path) -> dict[str, tuple[int, int]]:
@@ -36,9 +35,9 @@ def _table(out: Path) -> str:
 
 
 @pytest.fixture
-def own_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+def own_cluster() -> dict[str, str]:
     """An environment in which commands start clusters of their own."""
-    yield {**os.environ, "RAY_TMPDIR": "/tmp", "PYTHONPATH": os.getcwd()}
+    return {**os.environ, "RAY_TMPDIR": "/tmp", "PYTHONPATH": os.getcwd()}
 
 
 def _command(tiny: Tiny, out: Path) -> list[str]:
