@@ -72,7 +72,7 @@ def _setting_plan(setting: SettingSpace, pair: Pair) -> dict[str, Any]:
         network = pair.network.replace(where, **cell)
         check_batch(pair.task, network.batch_size, f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
-    cells, seeds = setting.search.num_cells, len(setting.seeds)
+    cells, seeds = len(setting.search.cells), len(setting.seeds)
     counts = {"cells": cells, "seeds": seeds, "runs": cells + seeds}
     return {"model": pair.network.table_name, **_described(pair.task), **counts}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -32,24 +33,21 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class SearchSettings(Settings):
     """How the cells of one setting are chosen."""
 
-    sampler: Literal["grid", "random", "tpe"] = "grid"
-    """grid: every combination once. random and tpe: `trials` cells, drawn from `axes`."""
+    sampler: Literal["grid", "random"] = "grid"
+    """grid: every combination of the axes. random: `trials` of them, drawn by `seed`."""
     trials: Positive | None = None
-    """Cells that random and tpe try; the grid's number of cells bounds it."""
+    """Cells that random draws; all of the grid where it has no more."""
     seed: Seed = 0
     """Of the sampler, and of the training of every cell."""
     axes: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]]
 
     @property
     def cells(self) -> list[dict[str, Scalar]]:
-        """Every combination of the axes, the last axis fastest."""
-        return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
-
-    @property
-    def num_cells(self) -> int:
-        """Cells that the search trains."""
-        total = len(self.cells)
-        return total if self.sampler == "grid" or self.trials is None else min(self.trials, total)
+        """The combinations that are trained, in the order of the grid, whose last axis is the fastest."""
+        grid = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+        if self.sampler == "grid" or self.trials is None or self.trials >= len(grid):
+            return grid
+        return [grid[index] for index in sorted(Random(self.seed).sample(range(len(grid)), self.trials))]
 
     def check(self, where: str) -> None:
         """Check the axes against the network's keys."""
@@ -94,7 +92,6 @@ class SettingSpace(Settings):
     mode: Literal["max", "min"] = "max"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings
-    scheduler: Literal["none", "asha"] = "none"
     set: dict[str, Scalar] = Field(default_factory=dict)
     """Changes to the network's keys, for every cell."""
 
@@ -123,7 +120,7 @@ class SweepSpace(Settings):
 
 
 # Keys that a file may give once, at its top, for all of its settings.
-_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "scheduler", "set")
+_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set")
 _OWN = ("name", "volume", "preset", "run")
 
 
