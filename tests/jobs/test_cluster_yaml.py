@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.ray_cluster import ROOT

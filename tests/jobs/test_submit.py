@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ray_cluster import ROOT, PrivateHead, environment, private_head
+from tests.ray_cluster import ROOT, PrivateHead, environment
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -34,12 +32,6 @@ set = {{epochs = 1, batch_size = 2, start_filters = 2, n_blocks = 2}}
 [search]
 axes.learning_rate = [0.01]
 """
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateHead]:
-    with private_head(tmp_path_factory.mktemp("head")) as head:
-        yield head
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +75,12 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
 def test_a_job_runs_the_code_that_was_uploaded(head: PrivateHead) -> None:
     done = submit(head, head.env, "-P", "-c", "import mtneuro_ray; print(mtneuro_ray.__file__)")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{head.temp_dir}/" in done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.endswith("mtneuro_ray/__init__.py")]
+    uploaded = Path(line).parents[1]
+    assert uploaded.is_relative_to(head.temp_dir)
+    assert not (uploaded / ".git").exists()
+    # A few megabytes of source; Ray itself begins to warn at 256.
+    assert sum(path.stat().st_size for path in uploaded.rglob("*") if path.is_file()) < 20e6
 
 
 def test_a_bad_space_fails_the_job_with_its_one_line(head: PrivateHead, tmp_path: Path) -> None:
@@ -95,35 +92,17 @@ def test_a_bad_space_fails_the_job_with_its_one_line(head: PrivateHead, tmp_path
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.parametrize("token", [None, "0" * 64], ids=["missing", "wrong"])
-def test_a_job_without_the_token_is_refused(head: PrivateHead, space: Path, tmp_path: Path, token: str | None) -> None:
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [(None, "couldn't find an authentication token"), ("0" * 64, "Invalid authentication token")],
+    ids=["missing", "wrong"],
+)
+def test_a_job_without_the_token_is_refused(
+    head: PrivateHead, space: Path, tmp_path: Path, token: str | None, sentence: str
+) -> None:
     # A home of its own: Ray would find the token of whoever runs this.
     env = environment(token) | {"HOME": str(tmp_path)}
     done = submit(head, env, "jobs/sweep.py", "--space", str(space), "--out", str(tmp_path / "out"))
     assert done.returncode != 0
-    assert "token" in (done.stdout + done.stderr).lower()
+    assert sentence in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("token", "problem"), [(None, "requires a token, and there is none"), ("0" * 64, "refuses this token")]
-)
-def test_joining_without_the_token_ends_in_one_line(
-    head: PrivateHead, space: Path, tmp_path: Path, token: str | None, problem: str
-) -> None:
-    env = environment(token) | {"HOME": str(tmp_path)}
-    done = sweep_here(env, space, tmp_path / "out", "--address", head.address)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"error: Ray cluster {head.address}: {problem}; accepted: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_joining_a_running_cluster(head: PrivateHead, space: Path, tmp_path: Path) -> None:
-    done = sweep_here(head.env | {"RAY_ADDRESS": head.address}, space, tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert len(run_files(tmp_path / "out")) == 2
-
-
-def sweep_here(env: dict[str, str], space: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(space), "--out", str(out), *more]
-    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
