@@ -30,7 +30,12 @@ def run(options: argparse.Namespace) -> int:
     out = Folder(options.out)
     problems = sweep(entries, space.run, Where(store_of(options), out, options.address, options.num_cpus))
     results = load(out)
-    print(markdown([rows_as_table("Best cells", results.best(), BEST_COLUMNS), *results.table()]))
+    best = [
+        row
+        for setting, pair in entries
+        for row in results.best(pair.network.table_name, pair.task.name, metric=setting.metric, mode=setting.mode)
+    ]
+    print(markdown([rows_as_table("Best cells", best, BEST_COLUMNS), *results.table()]))
     print(f"\nrun files: {out}/runs")
     for problem in problems:
         print(f"failed: {problem}", file=sys.stderr)

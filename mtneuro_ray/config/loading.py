@@ -256,4 +256,24 @@ def load_sweep(
         for cell in setting.search.cells:
             check_pair(pair.task, network.replace(f"{where}.search.axes", **cell), str(path))
         entries.append((setting, Pair(pair.task, network, pair.task_file, pair.network_file)))
+    _check_names([pair for _, pair in entries], str(path))
     return space, entries
+
+
+def _check_names(pairs: list[Pair], where: str) -> None:
+    """Check that names tell the settings of a sweep apart: trials, tables and shared data go by them.
+
+    Raises:
+        InputError: a name stands for two different things.
+    """
+    tasks: dict[str, TaskSettings] = {}
+    names: set[str] = set()
+    for number, pair in enumerate(pairs):
+        name = f"{pair.network.table_name} on {pair.task.name}"
+        if name in names:
+            raise InputError(f"{where}: settings.{number}: {name} stands twice; accepted: networks of different names")
+        if tasks.setdefault(pair.task.name, pair.task) != pair.task:
+            raise InputError(
+                f"{where}: settings.{number}: another task is called {pair.task.name}, too; accepted: different names"
+            )
+        names.add(name)

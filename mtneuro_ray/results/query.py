@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
-from mtneuro_ray.results.tables import Table, result_tables
+from mtneuro_ray.results.tables import Table, method_of, result_tables
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Results:
         metric: str | None = None,
         mode: Literal["max", "min"] = "max",
     ) -> list[dict[str, Any]]:
-        """The best cell of each model, setting and scale, by a validation metric.
+        """The best cell of each model, setting and scale, by a validation metric; of equals the one with seed runs.
 
         Args:
             model: Only this one.
@@ -66,17 +66,29 @@ class Results:
         Returns:
             One entry per model and setting with the keys model, setting, learning_rate, batch_size, metric, value
             and run_id.
+
+        Raises:
+            InputError: there is no such model, setting or metric.
         """
         sign = 1 if mode == "max" else -1
+        chosen = self.where(model, setting).records
+        repeated = {method_of(record) for record in chosen if record.summary["role"] == "final"}
         best: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for record in self.where(model, setting).records:
+        ranks: dict[tuple[Any, ...], tuple[float, bool]] = {}
+        cells = [record for record in chosen if record.status == "done" and record.summary["role"] == "cell"]
+        names = sorted({name for record in cells for name in scalars(record.metrics)})
+        if metric is not None and cells and metric not in names:
+            raise InputError(f"--metric: no cell has {metric!r}; accepted: {', '.join(names)}")
+        for record in cells:
             name = metric or METRICS[record.settings["task"]["task"]][0]
             value = record.metric(name)
-            if record.status != "done" or record.summary["role"] != "cell" or value is None or value != value:
+            if value is None or value != value:
                 continue
             summary = record.summary
             key = (summary["setting"], summary["model"], summary["epochs"], *record.settings["data"])
-            if key not in best or sign * value > sign * best[key]["value"]:
+            rank = (sign * value, method_of(record) in repeated)
+            if key not in best or rank > ranks[key]:
+                ranks[key] = rank
                 best[key] = {
                     **{name: summary[name] for name in ("model", "setting", "learning_rate", "batch_size")},
                     "metric": name,

@@ -47,7 +47,7 @@ def result_tables(records: Sequence[RunRecord]) -> list[Table]:
             # Tasks of one name may differ in kind or classes, and so in columns.
             task = record.settings["task"]
             key = (record.summary["setting"], _data_of(record), (task["task"], *task["classes"]))
-            groups.setdefault(key, {}).setdefault(_method_of(record), []).append(record)
+            groups.setdefault(key, {}).setdefault(method_of(record), []).append(record)
     return [_table(setting, data, list(methods.values())) for (setting, data, _), methods in sorted(groups.items())]
 
 
@@ -56,7 +56,7 @@ def _data_of(record: RunRecord) -> str:
     return identity.partition(":")[0]
 
 
-def _method_of(record: RunRecord) -> str:
+def method_of(record: RunRecord) -> str:
     """Everything that names a run but its seed; the addresses of its channels do not."""
     network = {**record.settings["network"], "seed": None}
     task = {**record.settings["task"], "image_chan": None, "annotation_chan": None}

@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.results import Results, load
+from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.storage import Folder
+from tests.results.records import classification_record, segmentation_record
+from tests.settings import run_settings
+
+NAN = float("nan")
+
+
+def cell(lr: float, val: float, batch: int = 2, **changes: Any) -> RunRecord:
+    return segmentation_record(role="cell", val=val, learning_rate=lr, batch_size=batch, **changes)
+
+
+CELLS = [cell(0.1, 0.3), cell(0.01, 0.6), cell(0.001, NAN), cell(0.1, 0.5, 4)]
+FAILED = RunRecord.failed(run_settings(role="cell", network={"learning_rate": 9.0}), "diverged")
+FINALS = [segmentation_record((0.5, 0.3, 0.1), seed=1, learning_rate=0.01, val=0.99)]
+
+
+def test_the_best_cell_by_validation_of_each_model_and_setting() -> None:
+    other = cell(0.5, 0.1, name="wide_3class")
+    best = Results([*CELLS, FAILED, *FINALS, other]).best()
+    assert best == [
+        {
+            "model": "net",
+            "setting": "small",
+            "learning_rate": 0.01,
+            "batch_size": 2,
+            "metric": "val/dataset/iou_mean",
+            "value": 0.6,
+            "run_id": CELLS[1].run_id,
+        },
+        {
+            "model": "wide",
+            "setting": "small",
+            "learning_rate": 0.5,
+            "batch_size": 2,
+            "metric": "val/dataset/iou_mean",
+            "value": 0.1,
+            "run_id": other.run_id,
+        },
+    ]
+
+
+def test_another_metric_and_the_smallest_value() -> None:
+    [best] = Results(CELLS).best(metric="val/loss", mode="min")
+    assert (best["run_id"], best["metric"], best["value"]) == (CELLS[1].run_id, "val/loss", 0.4)
+    [worst] = Results(CELLS).best(mode="min")
+    assert worst["run_id"] == CELLS[0].run_id
+
+
+def test_the_order_of_the_records_does_not_matter() -> None:
+    assert Results(reversed(CELLS)).best() == Results(CELLS).best()
+
+
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_of_equal_cells_the_one_that_was_repeated_is_best(repeated: int) -> None:
+    cells = [cell(0.1, 0.6), cell(0.01, 0.6)]
+    final = segmentation_record(learning_rate=(0.1, 0.01)[repeated], seed=1)
+    [best] = Results([*cells, final]).best()
+    assert best["run_id"] == cells[repeated].run_id
+
+
+def test_runs_of_other_data_and_of_another_scale_are_not_compared() -> None:
+    small = cell(0.1, 0.9, epochs=1)
+    moved = cell(0.1, 0.8, data=("bossdb:image", "bossdb:labels"))
+    values = {row["value"] for row in Results([CELLS[1], small, moved]).best()}
+    assert values == {0.6, 0.9, 0.8}
+
+
+def test_where_keeps_a_model_or_a_setting() -> None:
+    results = Results([*CELLS, classification_record(0.9, 1)])
+    assert {r.summary["model"] for r in results.where(model="res").records} == {"res"}
+    assert len(results.where(setting="small").records) == 4
+    assert len(results.where("net", "small").records) == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "text"),
+    [
+        ("nope", None, "--model: no run of 'nope'; accepted: net, res"),
+        (None, "nope", "--setting: no run of 'nope'; accepted: regions, small"),
+        ("res", "small", "--setting: no run of 'small'; accepted: regions"),
+    ],
+)
+def test_a_name_that_does_not_occur_is_one_line_with_those_that_do(
+    model: str | None, setting: str | None, text: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        Results([*CELLS, classification_record(0.9, 1)]).where(model, setting)
+    assert str(caught.value) == text
+
+
+def test_a_metric_that_does_not_occur_is_one_line_with_those_that_do() -> None:
+    with pytest.raises(InputError) as caught:
+        Results([*CELLS, *FINALS]).best(metric="val/iou")
+    assert str(caught.value) == "--metric: no cell has 'val/iou'; accepted: val/dataset/iou_mean, val/loss"
+
+
+def test_no_cell_is_no_best_cell() -> None:
+    assert Results([FAILED, *FINALS]).best() == []
+    assert Results([]).best() == []
+
+
+def test_runs_are_flat_and_show_errors() -> None:
+    rows = {row["run_id"]: row for row in Results([FAILED, *FINALS]).runs()}
+    failed, final = rows[FAILED.run_id], rows[FINALS[0].run_id]
+    assert (failed["status"], failed["error"], failed["seconds"]) == ("error", "diverged", None)
+    assert (final["status"], final["error"], final["seconds"]) == ("done", None, 1.5)
+    assert final["test/dataset/iou_mean"] == pytest.approx(0.3)
+    assert final["seed"] == 1
+    assert not any(isinstance(value, list) for value in final.values())
+
+
+def test_a_folder_loads_as_its_runs_and_as_a_data_frame(tmp_path: Path) -> None:
+    runs = RunFolder(Folder(tmp_path))
+    for record in (*CELLS, FAILED):
+        runs.write(record)
+    frame = load(tmp_path).to_pandas()
+    assert len(frame) == 5
+    assert sorted(frame.query("status == 'done'")["learning_rate"]) == [0.001, 0.01, 0.1, 0.1]
+    assert frame.set_index("run_id").loc[CELLS[1].run_id, "val/dataset/iou_mean"] == 0.6
+
+
+def test_a_run_without_a_metric_is_passed_over() -> None:
+    bare = replace(cell(0.9, 0.9), metrics={"val": {}})
+    [best] = Results([bare, CELLS[0]]).best()
+    assert best["run_id"] == CELLS[0].run_id

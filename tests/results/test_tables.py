@@ -1,0 +1,146 @@
+import csv
+import io
+import json
+import statistics
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mtneuro_ray.results import Results
+from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.results.render import FORMATS, rows_as_table
+from mtneuro_ray.results.report import run_report
+from mtneuro_ray.results.tables import Table, as_objects, mean_and_deviation
+from tests.results.records import classification_record, segmentation_record
+from tests.settings import run_settings
+
+SEEDS = [segmentation_record((0.5, 0.3, 0.1), seed=1), segmentation_record((0.7, 0.2, 0.3), seed=100)]
+
+
+def test_means_over_seeds_and_their_sample_deviation() -> None:
+    [table] = Results(SEEDS).table()
+    assert table.title == "small, test split, phantom data"
+    assert table.columns == ["Method", "lr", "Batch", "Epochs", "Seeds", "Metric", "bg", "vessels", "cells", "Avg."]
+    common = ["net", "0.01", "2", "2", "2"]
+    # Means of seeds 0.3 and 0.4; the sample deviation of two values is their difference over the square root of 2.
+    assert table.rows == [
+        [*common, "F1 (dataset)", "0.700", "0.350", "0.300", "0.450 +- 0.071"],
+        [*common, "IoU (dataset)", "0.600", "0.250", "0.200", "0.350 +- 0.071"],
+        [*common, "F1 (image)", "0.690", "0.340", "0.290", "0.440 +- 0.071"],
+        [*common, "IoU (image)", "0.590", "0.240", "0.190", "0.340 +- 0.071"],
+    ]
+
+
+def test_a_classification_table_has_a_row_per_method() -> None:
+    records = [classification_record(0.8, 1), classification_record(0.88, 100), classification_record(0.4, 1, epochs=9)]
+    [table] = Results(records).table()
+    assert table.columns[-3:] == ["Accuracy", "Balanced accuracy", "F1"]
+    assert table.rows == [
+        ["res", "0.01", "2", "2", "2", "0.840 +- 0.057", "0.420 +- 0.028", "0.210 +- 0.014"],
+        ["res", "0.01", "2", "9", "1", "0.400", "0.200", "0.100"],
+    ]
+
+
+def test_cells_and_failed_runs_are_in_no_table() -> None:
+    failed = RunRecord.failed(run_settings(network={"seed": 3}), "diverged")
+    [table] = Results([*SEEDS, segmentation_record(role="cell"), failed]).table()
+    assert {row[4] for row in table.rows} == {"2"}
+    assert Results([failed]).table() == []
+
+
+def test_a_table_per_setting_and_kind_of_data() -> None:
+    others = [
+        segmentation_record(task={"name": "another"}),
+        segmentation_record(data=("bossdb:image", "bossdb:labels")),
+    ]
+    titles = [table.title for table in Results([*SEEDS, *others]).table()]
+    assert titles == [
+        "another, test split, phantom data",
+        "small, test split, bossdb data",
+        "small, test split, phantom data",
+    ]
+
+
+def test_tasks_of_one_name_with_other_classes_have_tables_of_their_own() -> None:
+    wider = segmentation_record((0.1, 0.2, 0.3, 0.4), task={"classes": ["bg", "a", "b", "c"]}, classes=4)
+    tables = Results([*SEEDS, wider]).table()
+    assert [len(table.columns) for table in tables] == [11, 10]
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
+
+
+def test_seeds_that_were_read_from_two_addresses_of_one_volume_are_one_method() -> None:
+    moved = segmentation_record((0.7, 0.2, 0.3), seed=100, task={"image_chan": "zarr:///copy/image"})
+    [table] = Results([SEEDS[0], moved]).table()
+    assert {row[4] for row in table.rows} == {"2"}
+
+
+@pytest.mark.parametrize("changes", [{"weight_decay": 0.5}, {"name": "other_3class"}, {"augmentations": True}])
+def test_other_settings_are_another_method(changes: dict[str, Any]) -> None:
+    [table] = Results([*SEEDS, segmentation_record(seed=1, **changes)]).table()
+    assert [row[4] for row in table.rows] in (["2"] * 4 + ["1"] * 4, ["1"] * 4 + ["2"] * 4)
+
+
+def test_the_deviation_is_the_sample_s() -> None:
+    values = [0.1, 0.2, 0.6]
+    assert mean_and_deviation(values) == f"0.300 +- {statistics.stdev(values):.3f}" == "0.300 +- 0.265"
+    assert mean_and_deviation([0.25]) == "0.250"
+
+
+TABLES = [
+    Table("one & two", ["Method", "Avg."], [["a_b", "0.1 +- 0.2"], ["50% | {x}^~\\$", "1"]]),
+    Table("three", ["x"], [["1,5"]]),
+]
+
+
+def test_markdown_is_aligned_and_keeps_bars_in_their_cells() -> None:
+    lines = FORMATS["md"](TABLES).splitlines()
+    assert lines[0] == "### one & two"
+    assert len({len(line) for line in lines[2:6]}) == 1
+    assert lines[5].startswith(r"| 50% \| {x}^~\$")
+    assert lines[7] == "### three"
+
+
+def test_csv_parts_tables_by_a_blank_line() -> None:
+    first, second = FORMATS["csv"](TABLES).split("\n\n")
+    assert list(csv.reader(io.StringIO(first))) == [
+        ["table", "Method", "Avg."],
+        ["one & two", "a_b", "0.1 +- 0.2"],
+        ["one & two", "50% | {x}^~\\$", "1"],
+    ]
+    assert list(csv.reader(io.StringIO(second))) == [["table", "x"], ["three", "1,5"]]
+
+
+def test_json_is_an_object_per_row() -> None:
+    assert json.loads(FORMATS["json"](TABLES)) == as_objects(TABLES)
+    assert as_objects(TABLES)[2] == {"table": "three", "x": "1,5"}
+
+
+def test_latex_is_escaped() -> None:
+    text = FORMATS["latex"](TABLES)
+    assert r"a\_b & 0.1 $\pm$ 0.2 \\" in text
+    assert r"50\% | \{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}\$ & 1 \\" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_table_is_no_failure(name: str) -> None:
+    assert FORMATS[name]([]) in ("", "[]")
+
+
+def test_rows_become_text() -> None:
+    table = rows_as_table("t", [{"a": 0.123456, "b": None, "c": 3}], ["a", "b", "c", "d"])
+    assert table.rows == [["0.1235", "", "3", ""]]
+
+
+def test_a_report_has_the_numbers_and_the_confusion_matrix() -> None:
+    text = run_report(classification_record(0.875, 1))
+    assert text.startswith("res on regions: lr 0.01, batch 2, 2 epochs, seed 1\n")
+    assert "| test  | accuracy" in text
+    assert "0.8750" in text
+    assert "| A | 3 | 1 |" in text
+
+
+def test_a_report_of_a_failed_run_is_its_error() -> None:
+    failed = replace(RunRecord.failed(run_settings(), "diverged: the loss is nan"))
+    assert run_report(failed).splitlines()[1:] == ["error: diverged: the loss is nan"]
