@@ -84,6 +84,9 @@ class NetworkSettings(Settings):
     """Images of one optimizer step, over all workers together."""
     augmentations: bool = False
     """Flips and 90-degree rotations of image and mask together."""
+    input_norm: Literal["unit", "image"] = "unit"
+    """Grey values as fractions of 255, or each image shifted and scaled to mean 0 and deviation 1, which takes away
+    the brightness of the place."""
     loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy"
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""

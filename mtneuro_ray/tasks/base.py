@@ -50,11 +50,16 @@ class Task(ABC):
         """The model; its weights are determined by `torch.manual_seed` alone."""
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X) in [0, 1]; Z is dropped where it is 1.
+        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X), scaled by the network's `input_norm`.
 
-        The result is overwritten by the next call for as many images.
+        Z is dropped where it is 1. The result is overwritten by the next call for as many images.
         """
         scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
+        if self.network.input_norm == "image" and len(images):
+            std, mean = torch.std_mean(scaled.flatten(1), dim=1, correction=0)
+            each = (-1, *(1 for _ in scaled.shape[1:]))
+            # A flat image has no deviation to scale by: one grey level in 255 bounds the division.
+            scaled.sub_(mean.view(each)).div_(std.clamp_min(1 / 255).view(each))
         return scaled.squeeze(2) if images.shape[1] == 1 else scaled
 
     def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
