@@ -1,0 +1,254 @@
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.engine import loop
+from mtneuro_ray.engine.checkpoint import LAST, MODEL
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.loop import Outcome, train
+from mtneuro_ray.engine.optimiser import learning_rate
+from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.storage import Folder
+from tests.engine.data import Data, data_of, run_of
+
+KINDS = ["segmentation", "classification"]
+VARIANTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("segmentation", {}, {}),
+    ("segmentation", {"augmentations": True, "optimizer": "SGD", "opt_momentum": 0.9}, {}),
+    ("segmentation", {"dim": 3}, {"depth": 2}),
+    ("classification", {"augmentations": True, "lr_schedule": "cosine", "warmup_epochs": 1}, {}),
+    ("classification", {"keep": "best", "eval_crops": "corners", "latent_dim": 8}, {}),
+]
+over_variants = pytest.mark.parametrize(("kind", "network", "shape"), VARIANTS)
+
+
+class LostError(Exception):
+    """The process is lost."""
+
+
+def run_with(kind: str, network: dict[str, Any], shape: dict[str, Any]) -> RunSettings:
+    return run_of(kind, task={"volume_z": shape["depth"]} if shape else None, **network)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = torch.load(folder / MODEL, weights_only=True)
+    return loaded
+
+
+def same(a: Outcome, b: Outcome) -> bool:
+    return a.metrics == b.metrics and a.history == b.history
+
+
+@over_variants
+def test_the_same_run_twice_is_the_same_bit_for_bit(
+    tmp_path: Path, kind: str, network: dict[str, Any], shape: dict[str, Any]
+) -> None:
+    run, data = run_with(kind, network, shape), data_of(kind, **shape)
+    outcomes = []
+    for name in ("a", "b"):
+        torch.rand(5)
+        outcomes.append(train(run, data, WorkerContext(checkpoints=Folder(tmp_path / name))))
+    assert same(*outcomes)
+    first, second = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_is_another_run() -> None:
+    data = data_of("segmentation")
+    losses = {
+        train(run_of("segmentation", seed=seed), data, WorkerContext()).history[0]["train/loss"] for seed in (0, 1)
+    }
+    assert len(losses) == 2
+
+
+@over_variants
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_an_interrupted_run_that_is_resumed_equals_one_that_never_stopped(
+    tmp_path: Path, kind: str, network: dict[str, Any], shape: dict[str, Any], epochs_before: int
+) -> None:
+    run, data = run_with(kind, network, shape), data_of(kind, **shape)
+    whole = train(run, data, WorkerContext(checkpoints=Folder(tmp_path / "whole")))
+
+    def stop(entry: Mapping[str, Any]) -> None:
+        if entry["epoch"] == epochs_before:
+            raise LostError
+
+    folder = Folder(tmp_path / "parts")
+    with pytest.raises(LostError):
+        train(run, data, WorkerContext(checkpoints=folder, checkpoint_interval_s=0, report=stop))
+    told: list[int] = []
+    context = WorkerContext(checkpoints=folder, report=lambda entry: told.append(entry["epoch"]))
+    resumed = train(run, data, context)
+    assert told == list(range(epochs_before + 1, 4))
+    assert same(resumed, whole)
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_run_that_is_lost_after_its_last_epoch_is_only_evaluated(tmp_path: Path, keep: str) -> None:
+    run, data = run_of("segmentation", keep=keep), data_of("segmentation")
+    context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
+    whole = train(run, data, context)
+    told: list[Any] = []
+    again = train(run, data, replace(context, report=told.append))
+    assert told == []
+    assert same(again, whole)
+    assert "train_images_per_s" not in again.timings
+
+
+def test_a_checkpoint_is_due_after_its_interval(tmp_path: Path) -> None:
+    run, data = run_of("segmentation"), data_of("segmentation")
+    folder = Folder(tmp_path)
+    train(run, data, WorkerContext(checkpoints=folder, checkpoint_interval_s=1e9))
+    assert not folder.exists(LAST)
+    train(run, data, WorkerContext(checkpoints=folder, checkpoint_interval_s=0))
+    assert folder.exists(LAST)
+
+
+def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
+    run = run_of("segmentation", keep="best")
+    train(run, data_of("segmentation"), WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0))
+    state = torch.load(io.BytesIO((tmp_path / LAST).read_bytes()), weights_only=True)
+    assert state["epoch"] == 3
+    assert [entry["epoch"] for entry in state["history"]] == [1, 2, 3]
+    assert state["best_weights"].keys() == state["model"].keys() == weights(tmp_path).keys()
+
+
+def test_the_history_has_a_loss_and_validation_numbers_for_each_epoch() -> None:
+    outcome = train(run_of("classification", epochs=2), data_of("classification"), WorkerContext())
+    assert [entry["epoch"] for entry in outcome.history] == [1, 2]
+    assert all({"train/loss", "val/loss", "val/accuracy"} <= entry.keys() for entry in outcome.history)
+    assert outcome.history[-1]["val/accuracy"] == outcome.metrics["val"]["accuracy"]
+    assert all(isinstance(value, float) for entry in outcome.history for key, value in entry.items() if key != "epoch")
+
+
+@pytest.mark.parametrize(("kind", "epochs"), [("segmentation", 20), ("classification", 60)])
+def test_training_learns(kind: str, epochs: int) -> None:
+    data = data_of(kind, (12, 5, 3))
+    outcome = train(run_of(kind, epochs=epochs, dropout=0.0, learning_rate=0.003), data, WorkerContext())
+    losses = [entry["train/loss"] for entry in outcome.history]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_cell_never_touches_the_test_split() -> None:
+    data = data_of("segmentation")
+    whole = train(run_of("segmentation", "cell"), data, WorkerContext())
+    del data["test"]
+    outcome = train(run_of("segmentation", "cell"), data, WorkerContext())
+    assert set(outcome.metrics) == {"val"}
+    assert same(outcome, whole)
+    with pytest.raises(KeyError, match="test"):
+        train(run_of("segmentation", "final"), data, WorkerContext())
+
+
+def test_a_cell_and_a_final_run_of_one_seed_learn_the_same() -> None:
+    data = data_of("segmentation")
+    cell, final = (train(run_of("segmentation", role), data, WorkerContext()) for role in ("cell", "final"))
+    assert cell.history == final.history
+    assert cell.metrics["val"] == final.metrics["val"]
+
+
+def test_a_cell_leaves_no_weights(tmp_path: Path) -> None:
+    train(run_of("segmentation", "cell"), data_of("segmentation"), WorkerContext(checkpoints=Folder(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_epoch_is_the_one_that_is_evaluated(kind: str) -> None:
+    # A rate that is far too high: validation goes up and down.
+    run = run_of(kind, keep="best", epochs=8, learning_rate=0.3)
+    outcome = train(run, data_of(kind, (9, 12, 3)), WorkerContext())
+    name = {"segmentation": "dataset/iou_mean", "classification": "accuracy"}[kind]
+    values = [entry[f"val/{name}"] for entry in outcome.history]
+    best = outcome.history[values.index(max(values))]
+    assert values[-1] < max(values)
+    assert outcome.metrics["val"][name] == max(values)
+    assert outcome.metrics["val"]["loss"] == best["val/loss"]
+
+
+def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_EVAL_BATCH", 4)
+    data = data_of("segmentation", (3, 9, 5))
+    outcome = train(run_of("segmentation", epochs=1), data, WorkerContext())
+    evaluated: tuple[Split, ...] = ("val", "test")
+    for split in evaluated:
+        confusion = np.array(outcome.metrics[split]["confusion"])
+        truth = np.ravel(data[split].masks)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(confusion.sum(axis=1), np.bincount(truth, minlength=3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_of_evaluation_batches_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, run = data_of(kind, (6, 9, 5)), run_of(kind, epochs=1)
+    whole = train(run, data, WorkerContext()).metrics
+    monkeypatch.setattr(loop, "_EVAL_BATCH", 2)
+    parts = train(run, data, WorkerContext()).metrics
+    for split in whole:
+        assert parts[split]["confusion"] == whole[split]["confusion"]
+        assert parts[split]["loss"] == pytest.approx(whole[split]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+def test_a_loss_that_is_no_number_is_a_training_error(rate: float) -> None:
+    run = run_of("segmentation", optimizer="SGD", learning_rate=rate, normalization="none")
+    with pytest.raises(TrainingError, match=r"diverged: the loss is (nan|inf) in epoch \d at learning rate 1e\+3"):
+        train(run, data_of("segmentation"), WorkerContext())
+
+
+def test_memory_that_is_exhausted_is_a_training_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*arguments: object) -> float:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(loop, "_train_epoch", exhausted)
+    with pytest.raises(TrainingError, match="out of memory at batch size 3: no more"):
+        train(run_of("segmentation"), data_of("segmentation"), WorkerContext())
+
+
+def test_the_learning_rate_of_each_step_is_the_schedule_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    step = torch.optim.Adam.step
+
+    def noted(self: torch.optim.Adam, *arguments: Any) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    run = run_of("segmentation", epochs=2, lr_schedule="cosine", warmup_epochs=1)
+    train(run, data_of("segmentation"), WorkerContext())
+    assert seen == [learning_rate(run.network, step, 3) for step in range(6)]
+
+
+@pytest.mark.parametrize("augmentations", [False, True])
+def test_training_data_are_not_changed(augmentations: bool) -> None:
+    data: Data = data_of("segmentation")
+    before = {split: (a.images.copy(), np.copy(a.masks)) for split, a in data.items() if a.masks is not None}
+    train(run_of("segmentation", augmentations=augmentations), data, WorkerContext())
+    for split, (images, masks) in before.items():
+        np.testing.assert_array_equal(data[split].images, images)
+        np.testing.assert_array_equal(data[split].masks, masks)
+
+
+def test_kinds_that_are_not_there_yet_are_refused() -> None:
+    with pytest.raises(InputError, match="'byol' is not available yet"):
+        train(run_of("classification", method="byol"), data_of("classification"), WorkerContext())
+    readout = run_of("segmentation", task={"kind": "readout"})
+    with pytest.raises(InputError, match="'readout' can't be trained; accepted: classification, segmentation"):
+        train(readout, data_of("segmentation"), WorkerContext())
+
+
+def test_corners_are_four_crops_of_half_the_side() -> None:
+    whole, corners = (
+        train(run_of("classification", eval_crops=crops, epochs=1), data_of("classification"), WorkerContext())
+        for crops in ("whole", "corners")
+    )
+    counts = [np.sum(outcome.metrics["test"]["confusion"]) for outcome in (whole, corners)]
+    assert counts == [3, 12]
