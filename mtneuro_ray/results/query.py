@@ -130,6 +130,7 @@ def _order(record: RunRecord) -> tuple[Any, ...]:
         summary["role"],
         summary["learning_rate"],
         summary["batch_size"],
+        summary["epochs"],
         summary["seed"],
         record.run_id,
     )

@@ -71,7 +71,7 @@ class RunFolder:
         """Write a run's file, whole or not at all. A finished run is never replaced by a failed one."""
         if record.status == "error" and self.is_done(record.run_id):
             return
-        text = json.dumps(asdict(record), indent=1, allow_nan=True, sort_keys=True)
+        text = json.dumps(asdict(record), indent=1, allow_nan=True)
         self._folder.write(f"{record.run_id}.json", text.encode())
 
     def read(self, run_id: str) -> RunRecord | None:

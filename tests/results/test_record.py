@@ -23,6 +23,15 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{DONE.run_id}.json"]
 
 
+def test_metrics_keep_their_order(tmp_path: Path) -> None:
+    runs = RunFolder(Folder(tmp_path))
+    runs.write(DONE)
+    record = runs.read(DONE.run_id)
+    assert record is not None
+    assert [list(values) for values in record.metrics.values()] == [list(v) for v in DONE.metrics.values()]
+    assert list(record.metrics) == ["val", "test"]
+
+
 def test_numbers_that_are_no_numbers_survive(tmp_path: Path) -> None:
     runs = RunFolder(Folder(tmp_path))
     values = {"loss": math.nan, "high": math.inf, "low": -math.inf, "one": 1.0, "sum": 0.1 + 0.2}

@@ -1,0 +1,345 @@
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mtneuro_ray
+from mtneuro_ray.cli.main import build_parser, main
+from mtneuro_ray.config.preset import PRESETS
+from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.storage import Folder
+from tests.results.records import segmentation_record
+from tests.settings import cube, network_values, run_settings, task_values, write_json
+
+SMOKE = str(Path(__file__).parents[2] / "tune_spaces" / "smoke.toml")
+SMOKE_SLICES = PRESETS["smoke"].max_slices or 0
+COMMANDS = ["plan", "ingest", "train", "sweep", "results"]
+
+
+@pytest.fixture(autouse=True)
+def no_store_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MTNEURO_STORE", raising=False)
+
+
+def tiny(folder: Path, **task: Any) -> list[str]:
+    """`--task` and `--network` of two 16 x 16 cubes over volumes in files."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, (10, 4, 8), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    np.save(folder / "image.npy", 60 * labels + random.integers(0, 60, labels.shape, dtype=np.uint8))
+    np.save(folder / "labels.npy", labels)
+    cubes = [
+        cube(region, split, z, x=[x, x + 16], label=label)
+        for label, (region, x) in enumerate((("A", 0), ("B", 16)))
+        for split, z in (("train", (0, 4)), ("val", (5, 7)), ("test", (8, 10)))
+    ]
+    return [
+        "--task",
+        write_json(folder / "task.json", task_values(**{"cubes": cubes, **task})),
+        "--network",
+        write_json(folder / "net.json", network_values()),
+    ]
+
+
+def only_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "COMMAND; accepted: see mtneuro-ray --help"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["plan"], "one of the arguments --task --space is required; accepted: see mtneuro-ray plan --help"),
+        (["plan", "--task", "task1", "--space", SMOKE], "not allowed with argument"),
+        (["plan", "--task", "task1", "--format", "xml"], "invalid choice: 'xml'"),
+        (["plan", "--task", "task9"], "task9: no such file and no such name; accepted: a path or one of task1"),
+        (["plan", "--task", "task1", "--network", "VNet"], "VNet: no such file and no such name"),
+        (["plan", "--task", "task1", "--network", "UNet_2D_4class"], "model: UNet does not serve"),
+        (["plan", "--task", "task1", "--preset", "fast"], "--preset: 'fast' is no preset; accepted: smoke, paper"),
+        (["plan", "--task", "task1", "--volume", "ftp://x"], "no such kind of volume; accepted: phantom"),
+        (["plan", "--task", "task1", "--set", "epochs=1"], "--set: changes a network, and there is none"),
+        (["plan", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "epochs"], "has no '='"),
+        (["plan", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "x=1"], "--set: x: unknown key"),
+        (
+            ["plan", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "batch_size=2000"],
+            "batch_size: 2000 is larger than the training split (1076 images of task1); accepted: 1 to 1076",
+        ),
+        (["plan", "--space", "none.toml"], "none.toml: no such file"),
+        (["plan", "--space", SMOKE, "--set", "dim=3"], "dim: 3 needs volume_z above 1"),
+        (["train", "--task", "task1"], "--network"),
+        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "one"], "invalid int value: 'one'"),
+        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "-1"], "seed: is -1"),
+        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--workers", "-1"], "--workers"),
+        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--threads", "0"], "--threads"),
+        (["train", "--task", "task3", "--network", "SUP_ResNet-18_2D"], "task: 'readout' can't be trained"),
+        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "method=byol"], "not available yet"),
+        (["sweep", "--space", "none.toml"], "none.toml: no such file"),
+        (["sweep", "--space", SMOKE, "--set", "classes=3"], "classes: the network has 3"),
+        (["ingest", "--task", "task9"], "task9: no such file"),
+        (["ingest", "--task", "task1", "--preset", "fast"], "--preset: 'fast' is no preset"),
+        (["results", "worst"], "invalid choice: 'worst'"),
+        (["results", "best", "--out", "ftp://host/x"], "ftp://host/x: "),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert text in only_error(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ({"colour": 1}, "colour: unknown key"),
+        ({"cubes": []}, "cubes: is []"),
+        ({"image_chan": "file:none.npy"}, "none.npy"),
+        ({"image_chan": "jpg:x"}, "jpg:x: no such kind of volume"),
+        ({"cubes": [cube(), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 11))]}, "cubes.2.z: ends at 11"),
+        ({"classes": ["a", "b"]}, "classes: the network has 3"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", [["plan"], ["train", "--workers", "0"]], ids=" ".join)
+def test_a_bad_task_file_is_one_line_and_status_2(
+    command: list[str], task: dict[str, Any], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out")] if command[0] == "train" else []
+    assert main([*command, *tiny(tmp_path, **task), *out]) == 2
+    assert text in only_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_has_no_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for what in ("best", "table", "runs"):
+        assert main(["results", what, "--out", str(tmp_path)]) == 2
+        assert only_error(capsys).startswith(f"error: {tmp_path}: holds no runs; accepted: ")
+
+
+def test_a_file_as_output_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = tiny(tmp_path)
+    assert main(["train", *arguments, "--workers", "0", "--out", str(tmp_path / "net.json")]) == 2
+    assert only_error(capsys).endswith("net.json: is a file; accepted: a folder")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = tiny(tmp_path)
+    below = tmp_path / "net.json" / "out"
+    assert main(["train", *arguments, "--workers", "0", "--out", str(below)]) == 1
+    assert str(tmp_path / "net.json") in only_error(capsys)
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["train", *tiny(tmp_path), "--workers", "0", "--gpu", "--out", str(tmp_path / "out")]) == 2
+    assert only_error(capsys) == "error: --gpu: torch finds no GPU on this machine; accepted: leave it out"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_that_the_parser_accepts(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    example = " ".join(capsys.readouterr().out.split("example: mtneuro-ray ")[1].split())
+    assert build_parser().parse_args(example.split()).command == command
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"mtneuro-ray {mtneuro_ray.__version__}\n"
+
+
+def test_a_plan_as_json_has_splits_runs_cells_and_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--task", "task2_2D_4class", "--network", "UNet_2D_4class", "--format", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["splits"] == {
+        split: {"images": 3 * each, "per_class": {"CTX": each, "STR": each, "VP": each}}
+        for split, each in (("train", 269), ("val", 29), ("test", 50))
+    }
+    assert (plan["runs"], plan["cells"], plan["seeds"]) == (1, 0, 1)
+
+
+def test_a_plan_of_a_space_counts_cells_and_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--space", SMOKE, "--format", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["runs"], plan["cells"], plan["seeds"]) == (6, 4, 2)
+    assert plan["splits"]["train"]["images"] == 3 * SMOKE_SLICES
+    assert [setting["splits"] for setting in plan["settings"]] == [plan["splits"]]
+
+
+def test_a_plan_of_several_settings_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--space", "unet_2d", "--format", "json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["runs"], plan["cells"], plan["seeds"]) == (60, 50, 10)
+    assert [setting["task"] for setting in plan["settings"]] == ["task2_2D_3class", "task2_2D_4class"]
+
+
+@pytest.mark.parametrize("arguments", [["plan", "--space", SMOKE], ["sweep", "--space", SMOKE, "--dry-run"]])
+def test_a_plan_for_a_person_starts_nothing(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert f"images  (CTX {SMOKE_SLICES}, STR {SMOKE_SLICES}, VP {SMOKE_SLICES})" in text
+    assert text.endswith("smoke: 6 runs (4 cells + 2 seed runs)\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_files(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+
+
+def test_training_in_this_process_from_files_to_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = ["train", *tiny(tmp_path), "--workers", "0", "--out", str(out), "--set", "epochs=1", "--seed", "5"]
+    assert main(arguments) == 0
+    first = capsys.readouterr()
+    [record] = RunFolder(Folder(out)).all()
+    assert first.out.startswith("net on small: lr 0.01, batch 2, 1 epochs, seed 5\n")
+    assert first.out.endswith(f"run file: {out}/runs/{record.run_id}.json\n")
+    assert "epoch 1: train/loss" in first.err
+    assert (record.status, record.summary["seed"], record.summary["role"]) == ("done", 5, "final")
+    assert np.sum(record.metrics["test"]["confusion"]) == 4 * 256
+
+    before = run_files(out)
+    assert main(arguments) == 0
+    second = capsys.readouterr()
+    assert run_files(out) == before
+    assert second.out == first.out
+    assert "epoch" not in second.err
+
+    assert main([*arguments, "--seed", "6"]) == 0
+    after = run_files(out)
+    assert len(after) == 2
+    assert before.items() <= after.items()
+
+
+def test_regions_are_classified_from_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grey = np.zeros((16, 96), np.uint8)
+    grey[:, 48:] = 200
+    Image.fromarray(grey).save(tmp_path / "image.png")
+    cubes = [
+        cube(region, split, (0, 1), x=[x, x + 16], label=label)
+        for label, (region, first) in enumerate((("dark", 0), ("bright", 48)))
+        for split, x in (("train", first), ("val", first + 16), ("test", first + 32))
+    ]
+    values = task_values("classification", image_chan="file:image.png", classes=["dark", "bright"], cubes=cubes)
+    task = write_json(tmp_path / "task.json", {**values, "annotation_chan": None, "downsample": 2})
+    network = write_json(tmp_path / "res.json", network_values(model="ResNet-18", classes=2, epochs=1))
+    assert main(["train", "--task", task, "--network", network, "--workers", "0", "--out", str(tmp_path / "out")]) == 0
+    assert "Confusion matrix of the test split" in capsys.readouterr().out
+    [record] = RunFolder(Folder(tmp_path / "out")).all()
+    assert np.sum(record.metrics["test"]["confusion"], axis=1).tolist() == [1, 1]
+
+
+def test_a_run_that_fails_is_status_1_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    wild = ["--set", "optimizer=SGD", "--set", "learning_rate=1e30", "--set", "normalization=none"]
+    assert main(["train", *tiny(tmp_path), "--workers", "0", *out, *wild]) == 1
+    assert "error: diverged: the loss is" in capsys.readouterr().out
+    assert main(["results", "runs", *out, "--format", "json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["status"] == "error"
+    assert row["error"].startswith("diverged")
+
+
+def test_a_store_of_its_own_is_shared_by_outputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", *tiny(tmp_path), "--workers", "0", "--set", "epochs=1"]
+    assert main([*arguments, "--out", str(tmp_path / "a"), "--store", str(tmp_path / "store")]) == 0
+    assert "ingest small: 12 cutouts" in capsys.readouterr().err
+    monkeypatch.setenv("MTNEURO_STORE", str(tmp_path / "store"))
+    assert main([*arguments, "--out", str(tmp_path / "b")]) == 0
+    assert "ingest" not in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["checkpoints", "runs"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> list[str]:
+    """`--out` of a folder with two cells, one of them best, two seed runs and a failure."""
+    runs = RunFolder(Folder(tmp_path))
+    for record in (
+        segmentation_record(role="cell", val=0.2, learning_rate=0.1),
+        segmentation_record(role="cell", val=0.6, learning_rate=0.01),
+        segmentation_record((0.5, 0.3, 0.1), seed=1),
+        segmentation_record((0.7, 0.2, 0.3), seed=100),
+        RunRecord.failed(run_settings(network={"seed": 3}), "diverged"),
+    ):
+        runs.write(record)
+    return ["--out", str(tmp_path)]
+
+
+def test_the_best_cell_as_json_has_the_keys_that_scripts_read(
+    out: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["results", "best", *out, "--format", "json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert set(row) == {"model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id"}
+    assert (row["learning_rate"], row["value"]) == (0.01, 0.6)
+
+
+@pytest.mark.parametrize("what", ["best", "table", "runs"])
+def test_results_print_in_every_format(what: str, out: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    printed = {}
+    for name in ("md", "csv", "json", "latex"):
+        assert main(["results", what, *out, "--format", name]) == 0
+        printed[name] = capsys.readouterr().out
+    rows = {"best": 1, "table": 4, "runs": 5}[what]
+    assert len(json.loads(printed["json"])) == rows
+    assert len(list(csv.reader(io.StringIO(printed["csv"])))) == rows + 1
+    assert len([line for line in printed["md"].splitlines() if line.startswith("| ")]) == rows + 1
+    assert printed["latex"].count(r"\\") == rows + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["table", "--model", "VNet"], "--model: no run of 'VNet'; accepted: net"),
+        (["runs", "--setting", "x"], "--setting: no run of 'x'; accepted: small"),
+        (["best", "--metric", "val/iou"], "--metric: no cell has 'val/iou'; accepted: val/dataset/iou_mean, val/loss"),
+    ],
+)
+def test_a_question_about_what_is_not_there_is_one_line(
+    arguments: list[str], text: str, out: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["results", *arguments, *out]) == 2
+    assert only_error(capsys) == f"error: {text}"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(out: list[str]) -> None:
+    code = "import sys; from mtneuro_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "results", "runs", *out],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
