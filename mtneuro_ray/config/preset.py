@@ -74,7 +74,7 @@ def _centre(cube: Cube, tile: list[int]) -> dict[str, Any]:
 
 
 PRESETS = {
-    "smoke": Preset(epochs=2, batch_size=8, tile_size=64, max_slices=24, values_per_axis=2, seeds=2),
+    "smoke": Preset(epochs=2, batch_size=8, tile_size=64, max_slices=64, values_per_axis=2, seeds=2),
     "paper": Preset(),
 }
 

@@ -39,6 +39,10 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
         InputError: the address has no meaning here.
         MTNeuroError: the cluster can't be reached, or refuses the token.
     """
+    if ray.is_initialized():
+        # The process is on a cluster already, which whoever joined it will leave.
+        yield
+        return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _quiet()
     if address == "local":
