@@ -30,9 +30,7 @@ class Roi:
     def __post_init__(self) -> None:
         for axis, (start, stop) in zip("zyx", self.ranges, strict=True):
             if start < 0 or stop <= start:
-                raise ValueError(
-                    f"{axis} range [{start}, {stop}) is not a box; accepted: 0 <= start < stop, half-open"
-                )
+                raise ValueError(f"{axis} range [{start}, {stop}) is not a box; accepted: 0 <= start < stop, half-open")
 
     @classmethod
     def parse(cls, name: str) -> Roi:
@@ -77,9 +75,7 @@ class Roi:
 
     def slices_within(self, outer: Roi) -> tuple[slice, slice, slice]:
         """Index of this box in an array that holds `outer`."""
-        z, y, x = (
-            slice(lo - base, hi - base) for (lo, hi), (base, _) in zip(self.ranges, outer.ranges, strict=True)
-        )
+        z, y, x = (slice(lo - base, hi - base) for (lo, hi), (base, _) in zip(self.ranges, outer.ranges, strict=True))
         return (z, y, x)
 
     def within(self, shape: Sequence[int]) -> bool:
@@ -88,9 +84,7 @@ class Roi:
 
     def intersection(self, other: Roi) -> Roi | None:
         """The voxels in both boxes, or None where they do not meet."""
-        ranges = [
-            (max(a0, b0), min(a1, b1)) for (a0, a1), (b0, b1) in zip(self.ranges, other.ranges, strict=True)
-        ]
+        ranges = [(max(a0, b0), min(a1, b1)) for (a0, a1), (b0, b1) in zip(self.ranges, other.ranges, strict=True)]
         if any(lo >= hi for lo, hi in ranges):
             return None
         return Roi(*ranges)

@@ -61,8 +61,7 @@ class VolumeSource(ABC):
         voxels = self._read(roi)
         if voxels.shape != roi.shape or voxels.dtype != self.dtype:
             raise SourceError(
-                f"{self.uri}: box {roi} came back as {voxels.dtype} {voxels.shape}, "
-                f"not {self.dtype} {roi.shape}"
+                f"{self.uri}: box {roi} came back as {voxels.dtype} {voxels.shape}, not {self.dtype} {roi.shape}"
             )
         return np.ascontiguousarray(voxels)
 
