@@ -17,6 +17,8 @@ from mtneuro_ray.plan import check_batch, describe
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan of a task or of a tune space."""
+    if options.space and options.network:
+        raise InputError("--network: belongs to --task; a tune space names its networks, accepted: leave it out")
     plan = plan_space(options) if options.space else plan_task(options)
     print(json.dumps(plan, indent=1) if options.format == "json" else as_text(plan))
     return 0

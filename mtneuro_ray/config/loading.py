@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,8 +209,19 @@ def load_pair(
     volume: str | None = None,
     preset: str | None = None,
     overrides: Iterable[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    where: str = "--set",
 ) -> Pair:
-    """A task with a network, scaled by a preset, changed by overrides, and checked together.
+    """A task with a network, scaled by a preset, changed by a space's `changes` and by overrides, and checked together.
+
+    Args:
+        task_name: Packaged name or path.
+        network_name: Packaged name or path.
+        volume: See `moved`.
+        preset: Name of a preset.
+        overrides: `key=value` texts; they have the last word.
+        changes: Keys of the network that a space sets.
+        where: The place of `changes`, for errors.
 
     Raises:
         InputError: one line that names the file and the key.
@@ -221,6 +232,8 @@ def load_pair(
         scale = preset_named(preset, "--preset")
         task = scale.scale_task(task, str(task_file))
         network = scale.scale_network(network, str(network_file))
+    if changes:
+        network = network.replace(where, **changes)
     network = apply_overrides(network, overrides)
     check_pair(task, network, str(network_file))
     return Pair(task, network, task_file, network_file)
@@ -246,16 +259,21 @@ def load_sweep(
     for number, setting in enumerate(space.settings):
         where = f"{path}: settings.{number}"
         pair = load_pair(
-            setting.task, setting.network, volume=volume or space.volume, preset=preset, overrides=overrides
+            setting.task,
+            setting.network,
+            volume=volume or space.volume,
+            preset=preset,
+            overrides=overrides,
+            changes=setting.set,
+            where=f"{where}.set",
         )
         metrics = METRICS.get(pair.task.task, ())
         if setting.metric is not None and setting.metric not in metrics:
             accepted = ", ".join(metrics)
             raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
-        network = pair.network.replace(f"{where}.set", **setting.set)
         for cell in setting.search.cells:
-            check_pair(pair.task, network.replace(f"{where}.search.axes", **cell), str(path))
-        entries.append((setting, Pair(pair.task, network, pair.task_file, pair.network_file)))
+            check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **cell), str(path))
+        entries.append((setting, pair))
     _check_names([pair for _, pair in entries], str(path))
     return space, entries
 

@@ -137,7 +137,7 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     values = read_toml(path)
     if path.resolve() in including:
         raise InputError(f"{path}: include: includes itself; accepted: other files")
-    shared = {key: values.pop(key) for key in _SHARED if key in values}
+    shared = _located({key: values.pop(key) for key in _SHARED if key in values}, path.parent)
     own = values.pop("settings", None)
     if own is not None and not (isinstance(own, list) and all(isinstance(setting, dict) for setting in own)):
         raise InputError(f"{path}: settings: is {shortened(own)}; accepted: tables, each under [[settings]]")
@@ -150,7 +150,7 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         _check_included(path, name, values, inner)
         settings.extend({**setting, **shared} for setting in inner["settings"])
     if own is not None:
-        settings.extend({**shared, **setting} for setting in own)
+        settings.extend({**shared, **_located(setting, path.parent)} for setting in own)
     elif not included:
         settings.append(shared)
     for key in values:
@@ -160,6 +160,16 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     values.setdefault("name", path.stem)
     values["settings"] = settings
     return values
+
+
+def _located(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The setting with the paths of its files; they are relative to the file that names them, as all paths in files."""
+    paths = {
+        key: str(folder / setting[key])
+        for key in ("task", "network")
+        if isinstance(setting.get(key), str) and setting[key].endswith(".json")
+    }
+    return {**setting, **paths}
 
 
 def _check_included(path: Path, name: str, outer: Mapping[str, Any], inner: Mapping[str, Any]) -> None:

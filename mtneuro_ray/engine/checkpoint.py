@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 from torch import nn
 
 from mtneuro_ray.storage import Folder
+
+logger = logging.getLogger(__name__)
 
 LAST = "last.pt"
 MODEL = "model.pt"
@@ -52,7 +56,12 @@ def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optim
     """Load the last checkpoint into model and optimizer, if there is one."""
     if folder is None or not folder.exists(LAST):
         return Progress()
-    state = torch.load(io.BytesIO(folder.read(LAST)), map_location=device, weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(folder.read(LAST)), map_location=device, weights_only=True)
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        # Better to train again from the start than to fail on it at every retry.
+        logger.warning("%s/%s: can't be read (%s); the run starts again", folder, LAST, type(error).__name__)
+        return Progress()
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     return Progress(state["epoch"], state["history"], state["best_value"], state["best_weights"])

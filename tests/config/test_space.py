@@ -203,3 +203,15 @@ def test_spaces_of_the_checkout_load_by_name(name: str) -> None:
     space, entries = load_sweep(name)
     assert space.name == name
     assert len(entries) == len(space.settings)
+
+
+def test_paths_of_files_are_relative_to_the_space_that_names_them(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "one.toml").write_text(
+        'task = "t.json"\nnetwork = "UNet_2D_4class"\nseeds = [1]\n[search.axes]\nepochs = [1]\n'
+    )
+    (tmp_path / "all.toml").write_text('include = ["inner/one.toml"]\n')
+    [setting] = load_space(tmp_path / "all.toml").settings
+    assert setting.task == str(inner / "t.json")
+    assert setting.network == "UNet_2D_4class"

@@ -252,3 +252,14 @@ def test_corners_are_four_crops_of_half_the_side() -> None:
     )
     counts = [np.sum(outcome.metrics["test"]["confusion"]) for outcome in (whole, corners)]
     assert counts == [3, 12]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04cut short"])
+def test_a_checkpoint_that_cannot_be_read_starts_the_run_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    run, data = run_of("segmentation"), data_of("segmentation")
+    whole = train(run, data, WorkerContext())
+    (tmp_path / LAST).write_bytes(content)
+    assert same(train(run, data, WorkerContext(checkpoints=Folder(tmp_path))), whole)
+    assert "can't be read" in caplog.text

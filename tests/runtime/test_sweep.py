@@ -77,10 +77,18 @@ def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     assert second.stdout.decode().replace("disturbed", "") == first.stdout.decode().replace("undisturbed", "")
 
 
-def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(cluster: None, tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path / "tiny")
-    assert _sweep(tiny, tmp_path / "out") == []
-    results = load(tmp_path / "out")
+@pytest.fixture(scope="module")
+def swept(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny, Path]:
+    """A sweep that has run, with as many trials at once as there was room for."""
+    folder = tmp_path_factory.mktemp("swept")
+    tiny = write_tiny(folder / "tiny")
+    assert _sweep(tiny, folder / "out") == []
+    return tiny, folder / "out"
+
+
+def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(swept: tuple[Tiny, Path]) -> None:
+    tiny, out = swept
+    results = load(out)
     cells = [(run["learning_rate"], run["batch_size"]) for run in results.runs() if run["role"] == "cell"]
     assert sorted(cells) == [(0.001, 16), (0.001, 32), (0.01, 16), (0.01, 32)]
     best = results.best()
@@ -93,10 +101,22 @@ def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(c
     for record in results.records:
         assert ("test" in record.metrics) == (record.summary["role"] == "final")
 
-    before, table = _run_files(tmp_path / "out"), _table(tmp_path / "out")
-    assert _sweep(tiny, tmp_path / "out") == []
-    assert _run_files(tmp_path / "out") == before
-    assert _table(tmp_path / "out") == table
+    before, table = _run_files(out), _table(out)
+    assert _sweep(tiny, out) == []
+    assert _run_files(out) == before
+    assert _table(out) == table
+
+
+def test_the_order_and_number_of_trials_at_once_change_no_digit(swept: tuple[Tiny, Path], tmp_path: Path) -> None:
+    tiny, out = swept
+    one_by_one = tmp_path / "single.toml"
+    one_by_one.write_text(tiny.space.read_text() + "\n[run]\nmax_concurrent = 1\n")
+    assert _sweep(Tiny(tiny.task, tiny.network, one_by_one, tiny.image, tiny.labels), tmp_path / "one") == []
+    many, one = (
+        {record.run_id: (record.metrics, record.history) for record in load(folder).records}
+        for folder in (out, tmp_path / "one")
+    )
+    assert many == one
 
 
 def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_path: Path) -> None:
@@ -108,16 +128,3 @@ def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_p
     runs = load(tmp_path / "out").runs()
     assert [run["status"] for run in runs if run["learning_rate"] == 1e30] == ["error"]
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
-
-
-def test_the_order_and_number_of_trials_at_once_change_no_digit(cluster: None, tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path / "tiny")
-    one_by_one = tmp_path / "single.toml"
-    one_by_one.write_text(tiny.space.read_text() + "\n[run]\nmax_concurrent = 1\n")
-    assert _sweep(tiny, tmp_path / "many") == []
-    assert _sweep(Tiny(tiny.task, tiny.network, one_by_one, tiny.image, tiny.labels), tmp_path / "one") == []
-    many, one = (
-        {record.run_id: (record.metrics, record.history) for record in load(tmp_path / name).records}
-        for name in ("many", "one")
-    )
-    assert many == one
