@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.losses import build_loss
 from mtneuro_ray.metrics import Counts, Metrics
 
 
@@ -43,6 +44,7 @@ class Task(ABC):
         self.run = run
         self.network = run.network
         self.num_classes = len(run.task.classes)
+        self._loss = build_loss(run.network.loss)
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
     @abstractmethod

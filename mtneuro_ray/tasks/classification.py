@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_images
-from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.losses import build_loss
 from mtneuro_ray.metrics import Counts, Metrics, classification_metrics, image_confusions
 from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.tasks.base import Batch, Task
@@ -17,10 +15,6 @@ class ClassificationTask(Task):
     """One class per image; evaluation on whole images or on their four corners."""
 
     default_metric = "accuracy"
-
-    def __init__(self, run: RunSettings) -> None:
-        super().__init__(run)
-        self._loss = build_loss(run.network.loss)
 
     def build_model(self) -> nn.Module:
         """ResNet-18 with the run's dropout and latent width."""

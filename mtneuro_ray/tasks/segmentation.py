@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_pairs
-from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.losses import build_loss
 from mtneuro_ray.metrics import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
 from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.tasks.base import Batch, Task
@@ -19,10 +17,6 @@ class SegmentationTask(Task):
     """One class per voxel, in 2D or 3D."""
 
     default_metric = "dataset/iou_mean"
-
-    def __init__(self, run: RunSettings) -> None:
-        super().__init__(run)
-        self._loss = build_loss(run.network.loss)
 
     def build_model(self) -> nn.Module:
         """The U-Net of the run's settings."""
