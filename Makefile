@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/mtneuro-ray sweep --space tune_spaces/smoke.toml --out $(OUT)
 	$(BIN)/mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke \
-	    --set learning_rate=0.01 --set batch_size=8 --out $(OUT)
+	    --set optimizer=Adam --set learning_rate=0.001 --set batch_size=8 --set input_norm=image --out $(OUT)
 	@echo; echo "== Everything so far: mtneuro-ray results table --out $(OUT)"; echo
 	$(BIN)/mtneuro-ray results table --out $(OUT)
 	@echo; echo "== Best hyperparameters: mtneuro-ray results best --out $(OUT)"; echo

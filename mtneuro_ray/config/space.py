@@ -73,6 +73,12 @@ class ResourceSettings(Settings):
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Restarts of a trial whose process or machine was lost."""
 
+    @property
+    def of_a_trial(self) -> dict[str, float]:
+        """CPU and GPU of one trial with all its workers."""
+        each = {"CPU": float(self.cpus_per_worker), "GPU": self.gpus_per_worker}
+        return {kind: amount * self.workers_per_trial for kind, amount in each.items()}
+
     def check(self, where: str) -> None:
         """Check that trials with workers of their own can't wait for each other forever."""
         if self.workers_per_trial > 1 and self.max_concurrent is None:

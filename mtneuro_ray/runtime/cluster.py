@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 @contextmanager
-def connected(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
+def connected(
+    address: str | None = None, num_cpus: int | None = None, needs: Mapping[str, float] | None = None
+) -> Iterator[None]:
     """Run the body on a Ray cluster.
 
     Args:
@@ -34,9 +36,11 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
             RAY_ADDRESS, which `ray job submit` sets, and without that `local`: a cluster of this machine alone, which
             ends with the body and which nobody else joins.
         num_cpus: CPUs of a cluster started here; all by default.
+        needs: CPU and GPU that the body takes at least. A cluster started here can't grow, and whoever asks for more
+            of it would wait forever.
 
     Raises:
-        InputError: the address has no meaning here.
+        InputError: the address has no meaning here, or this machine has less than is needed.
         MTNeuroError: the cluster can't be reached, or refuses the token.
     """
     if ray.is_initialized():
@@ -48,6 +52,7 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
     if address == "local":
         _ensure_token()
         _init(address, num_cpus=num_cpus, include_dashboard=False)
+        _check_room(needs or {})
     else:
         if address != "auto":
             _check_reachable(address)
@@ -56,6 +61,17 @@ def connected(address: str | None = None, num_cpus: int | None = None) -> Iterat
         yield
     finally:
         ray.shutdown()
+
+
+def _check_room(needs: Mapping[str, float]) -> None:
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for kind, needed in needs.items():
+        if needed > has.get(kind, 0):
+            ray.shutdown()
+            raise InputError(
+                f"Ray on this machine: {needed:g} {kind} are needed, it has {has.get(kind, 0):g}; accepted: fewer or "
+                "smaller workers, or --address of a larger cluster"
+            )
 
 
 def _quiet() -> None:

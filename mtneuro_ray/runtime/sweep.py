@@ -99,5 +99,5 @@ class _Stages:
         from mtneuro_ray.runtime.cluster import connected
 
         if not self._connected:
-            self._stack.enter_context(connected(self._where.address, self._where.num_cpus))
+            self._stack.enter_context(connected(self._where.address, self._where.num_cpus, self._resources.of_a_trial))
             self._connected = True

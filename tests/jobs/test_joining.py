@@ -105,3 +105,25 @@ def test_a_local_cluster_joins_nobody_and_leaves_the_home_alone(head: PrivateHea
     assert done.stdout.strip() != port(head.address)
     assert done.stderr == ""
     assert os.listdir(tmp_path) == []
+
+
+def test_more_workers_than_this_machine_has_room_for_are_refused(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mtneuro_ray.cli.main",
+        "train",
+        "--task",
+        "task1",
+        "--network",
+        "SUP_ResNet-18_2D",
+    ]
+    scale = ["--volume", "phantom", "--preset", "smoke", "--num-cpus", "1", "--workers", "2", "--out", str(tmp_path)]
+    refused = subprocess.run(
+        [*command, *scale], env=environment(None), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: Ray on this machine: 2 CPU are needed, it has 1; accepted: fewer or smaller workers, or --address of a "
+        "larger cluster\n"
+    )
