@@ -12,7 +12,7 @@ import ray.data
 from ray import ObjectRef
 
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.data.ingest import Cutout, Volumes, fetch
+from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
@@ -80,52 +80,37 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
         advance(int(row["bytes"]))
 
 
-# No CPU of its own: it must run while trials hold all of them, when a lost node's splits are built again.
-@ray.remote(num_cpus=0, max_retries=3)
-def _load(store: CutoutStore, identities: tuple[str, str | None], task: TaskSettings, split: Split) -> SplitArrays:
+# No CPU of its own: it must run while trials hold all of them, when a lost node's splits are built again. The number of
+# images is a result of its own, so that the driver can wait for it, and hear of errors, without fetching the images.
+@ray.remote(num_cpus=0, max_retries=3, num_returns=2)
+def _load(
+    store: CutoutStore, identities: tuple[str, str | None], task: TaskSettings, split: Split
+) -> tuple[SplitArrays, int]:
     image, annotation = identities
-    return load_split(store, image, annotation, task, split)
+    arrays = load_split(store, image, annotation, task, split)
+    return arrays, len(arrays)
 
 
 def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> SplitRefs:
-    """Ingest what the store lacks of a task and share its splits.
+    """Ingest what the store lacks of a task, and make each split one object that all workers of a node map.
 
     Raises:
         InputError: the data do not fit the settings.
         SourceError: a volume can't be read.
-    """
-    return share_splits(store, task, ingest(store, task, task_file, fetch_all))
-
-
-def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> SplitRefs:
-    """Each split of a task as one object that every worker of a node maps into its memory.
-
-    Raises:
-        InputError: an annotation holds a label that is no class.
         StoreError: voxels are missing or damaged.
     """
-    annotation = None if volumes.annotation is None else volumes.annotation.identity
+    volumes = ingest(store, task, task_file, fetch_all)
+    identities = (volumes.image.identity, None if volumes.annotation is None else volumes.annotation.identity)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
-    refs = {split: _load.remote(store, (volumes.image.identity, annotation), task, split) for split in splits}
-    ray.wait(list(refs.values()), num_returns=len(refs), fetch_local=False)
-    for ref in refs.values():
-        _raise_own(ref)
-    return refs
-
-
-@ray.remote(num_cpus=0)
-def _touch(split: SplitArrays) -> int:
-    return len(split)
-
-
-def _raise_own(ref: SplitRef) -> None:
+    # Two references each, which Ray types as one.
+    loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split) for split in splits}
     try:
-        ray.get(_touch.remote(ref))
+        ray.get([count for _, count in loads.values()])
     except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, MTNeuroError):
-            raise cause from None
+        if isinstance(error.cause, MTNeuroError):
+            raise error.cause from None
         raise
+    return {split: arrays for split, (arrays, _) in loads.items()}
 
 
 def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:

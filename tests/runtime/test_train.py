@@ -8,11 +8,11 @@ import pytest
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings, SearchSettings, SettingSpace
+from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.local import train_here
-from mtneuro_ray.runtime.prepare import ingest
-from mtneuro_ray.runtime.ray_data import SplitRefs, fetch_all, get_splits, share_splits
+from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.runtime.ray_train import train_on_workers
 from mtneuro_ray.runtime.ray_tune import run_stage
 from mtneuro_ray.search import Search
@@ -26,11 +26,10 @@ def _ready(folder: Path, **network: Any) -> tuple[Search, RunSettings, SplitRefs
     tiny = write_tiny(folder / "tiny", **network)
     pair = load_pair(str(tiny.task), str(tiny.network))
     store = CutoutStore(Folder(folder / "store"))
-    volumes = ingest(store, pair.task, tiny.task, fetch_all)
-    identities = tuple(channel.identity for channel in volumes.channels)
+    identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
     space = SettingSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
     search = Search.of(space, pair, identities)
-    return search, search.final_plans({"learning_rate": 0.001})[0].run, share_splits(store, pair.task, volumes)
+    return search, search.final_plans({"learning_rate": 0.001})[0].run, share_task(store, pair.task, tiny.task)
 
 
 def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None, tmp_path: Path) -> None:
