@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.source import VolumeSource, open_volume
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.plan import boxes, check_boxes, missing
 from mtneuro_ray.roi import Roi
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +89,13 @@ def ingest_lock(store: CutoutStore) -> Iterator[None]:
         yield
         return
     store.folder.local_path.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.folder.local_path / "ingest.lock"):
+    lock = FileLock(store.folder.local_path / "ingest.lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        logger.warning("%s: another ingest is at work here; waiting for it", store.folder)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -146,3 +146,26 @@ def test_one_ingest_at_a_time(tmp_path: Path) -> None:
         FileLock(tmp_path / "store" / "ingest.lock", timeout=0).acquire()
     with FileLock(tmp_path / "store" / "ingest.lock", timeout=0):
         pass
+
+
+def test_a_second_ingest_waits_for_the_first_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import threading
+    import time
+
+    store = CutoutStore(Folder(tmp_path / "store"))
+    held, order = threading.Event(), []
+
+    def first() -> None:
+        with ingest_lock(store):
+            held.set()
+            time.sleep(1.5)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert held.wait(10)
+    with ingest_lock(store):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "another ingest" in caplog.text
