@@ -8,8 +8,9 @@ A trial trains one epoch of a tiny U-Net on a few images. What is left after its
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
-import time
+from itertools import pairwise
 from pathlib import Path
 
 from mtneuro_ray.config.loading import load_sweep
@@ -23,34 +24,33 @@ from tests.tiny import write_tiny
 _AXES = "axes.learning_rate = [0.1, 0.05, 0.01, 0.005, 0.001]\naxes.batch_size = [2, 4, 6, 8, 10]"
 
 
-def _sweep(folder: Path, name: str, axes: str) -> tuple[float, list[float]]:
-    """Wall seconds of a sweep with one trial at a time, and the seconds of its trials themselves."""
-    tiny = write_tiny(folder / name, axes=axes, epochs=1)
+def _sweep(folder: Path) -> tuple[list[float], list[float]]:
+    """When each cell was finished, and the seconds of its training itself; one trial at a time."""
+    tiny = write_tiny(folder / "tiny", axes=_AXES, epochs=1)
     task = json.loads(tiny.task.read_text())
     tiny.task.write_text(json.dumps({**task, "max_slices": 2}))
     tiny.space.write_text(tiny.space.read_text() + "\n[run]\nmax_concurrent = 1\n")
     space, entries = load_sweep(str(tiny.space))
-    out = Folder(folder / f"{name}-out")
-    started = time.perf_counter()
+    out = Folder(folder / "out")
     problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
     assert not problems, problems
-    wall = time.perf_counter() - started
-    return wall, [record.timings["total_s"] for record in load(out).records]
+    cells = [record for record in load(out).records if record.summary["role"] == "cell"]
+    ends = sorted((folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in cells)
+    return ends, [record.timings["total_s"] for record in cells]
 
 
 def main() -> None:
-    """Print the overhead of the first trial and of each further one, by two sweeps that differ in length."""
+    """Print the overhead of each trial after the first."""
     with tempfile.TemporaryDirectory() as temporary, connected("local"):
-        folder = Path(temporary)
-        _sweep(folder, "warm", "axes.learning_rate = [0.01]")
-        short, own_short = _sweep(folder, "short", "axes.learning_rate = [0.01]")
-        long, own_long = _sweep(folder, "long", _AXES)
-    trials = len(own_long) - len(own_short)
-    per_trial = (long - sum(own_long) - (short - sum(own_short))) / trials
-    print(f"sweep of 1 cell + 2 seeds:   {short:6.1f} s, of which training {sum(own_short):6.1f} s")
-    print(f"sweep of 25 cells + 2 seeds: {long:6.1f} s, of which training {sum(own_long):6.1f} s")
-    print(f"overhead of each trial after the first: {per_trial:.2f} s")
-    print(f"ratio of overhead to a near-empty trial's own time: {per_trial / (sum(own_long) / len(own_long)):.1f}")
+        ends, own = _sweep(Path(temporary))
+    between = [later - earlier for earlier, later in pairwise(ends)]
+    overhead = statistics.fmean(between) - statistics.fmean(own)
+    print(f"{len(ends)} cells, one at a time: {ends[-1] - ends[0]:.1f} s from the end of the first to that of the last")
+    print(f"a trial's own training: {statistics.fmean(own):.3f} s")
+    print(
+        f"overhead of a trial after the first: {overhead:.3f} s, {overhead / statistics.fmean(own):.1f} x its own time"
+    )
+    print(f"longest gap between two trials: {max(between):.2f} s")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ def _row(cutout: Cutout, sources: list[VolumeSource]) -> dict[str, int | str]:
     return {"source": sources.index(cutout.source), "box": str(cutout.roi)}
 
 
+_MOST_ROWS_PER_BLOCK = 64
+
+
 class _FetchBatch:
     """Fetches the cutouts of a block of rows; an error is a row too, so that it reaches the driver in one line."""
 
@@ -56,6 +59,15 @@ class _FetchBatch:
             return 0, str(error), type(error).__name__
 
 
+def _rows_per_block(rows: int, parallel_reads: int) -> int:
+    """Cutouts of one task: what a process should have in flight at least, else enough tasks to keep all CPUs busy.
+
+    A task costs Ray tens of milliseconds, a cutout a few; beyond the bound, progress would be told too seldom.
+    """
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    return max(parallel_reads, min(_MOST_ROWS_PER_BLOCK, -(-rows // (4 * cpus))))
+
+
 def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
     """Fetch cutouts on whatever nodes there are: rows are coordinates, and tasks read and store them.
 
@@ -68,9 +80,7 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
     sources = list({cutout.source.identity: cutout.source for cutout in cutouts}.values())
     by_identity = {source.identity: source for source in sources}
     rows = [_row(Cutout(by_identity[c.source.identity], c.roi), sources) for c in cutouts]
-    # A block is what one task reads at once: as many cutouts as are worth having in flight.
-    per_block = max(source.parallel_reads for source in sources)
-    blocks = max(1, -(-len(rows) // per_block))
+    blocks = -(-len(rows) // _rows_per_block(len(rows), max(source.parallel_reads for source in sources)))
     dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _FetchBatch(store, sources), batch_size=None, num_cpus=1
     )
