@@ -10,7 +10,7 @@ import pytest
 
 from tests.ray_cluster import ROOT, PrivateHead, environment
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 TASK = {
     "name": "tiny",
