@@ -19,6 +19,7 @@ _EXAMPLES = {
     "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
     "results": "mtneuro-ray results table --out out --format md",
+    "report": "mtneuro-ray report --out out",
 }
 
 
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_sweep(commands)
     _add_results(commands)
+    _add_report(commands)
     return parser
 
 
@@ -144,6 +146,10 @@ def _add_results(commands: _Commands) -> None:
     parser.add_argument("--metric", help="for best: validation metric, such as val/dataset/iou_mean")
     parser.add_argument("--mode", choices=["max", "min"], default="max", help="for best: which values are better")
     parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
+
+
+def _add_report(commands: _Commands) -> None:
+    _add_out(_add(commands, "report", "Write OUT/report.html: tables, learning curves and grids on one page."))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from mtneuro_ray.cli.sweep import BEST_COLUMNS
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results, load
+from mtneuro_ray.results.query import BEST_COLUMNS
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.storage import Folder
 
@@ -26,11 +26,22 @@ _RUN_COLUMNS: tuple[str, ...] = (
 )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the best cells, the tables or all runs."""
-    results = load(Folder(options.out))
+def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
+    """The results of the output folder that the options name, and the folder.
+
+    Raises:
+        InputError: it holds none.
+    """
+    out = Folder(options.out)
+    results = load(out)
     if not results.records:
         raise InputError(f"{options.out}: holds no runs; accepted: the --out folder of a train or sweep")
+    return results, out
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the best cells, the tables or all runs."""
+    results, _ = load_runs(options)
     render = FORMATS[options.format]
     if options.what == "table":
         print(render(results.table(options.model, options.setting)))

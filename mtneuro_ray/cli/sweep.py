@@ -9,10 +9,9 @@ from mtneuro_ray.cli import plan as planning
 from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.results import load
+from mtneuro_ray.results.query import BEST_COLUMNS
 from mtneuro_ray.results.render import markdown, rows_as_table
 from mtneuro_ray.storage import Folder
-
-BEST_COLUMNS: tuple[str, ...] = ("model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import check_batch
 from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.results.report import run_report
+from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.storage import Folder
 
 

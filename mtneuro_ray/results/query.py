@@ -15,6 +15,9 @@ from mtneuro_ray.storage import Folder
 if TYPE_CHECKING:
     import pandas as pd
 
+# Keys of an entry of `Results.best`.
+BEST_COLUMNS: tuple[str, ...] = ("model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id")
+
 
 def load(out: str | os.PathLike[str] | Folder) -> Results:
     """The results of an output folder, on this machine or in a bucket."""

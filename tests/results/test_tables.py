@@ -10,7 +10,7 @@ import pytest
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
-from mtneuro_ray.results.report import run_report
+from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.results.tables import Table, as_objects, mean_and_deviation
 from tests.results.records import classification_record, segmentation_record
 from tests.settings import run_settings

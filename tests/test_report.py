@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mtneuro_ray.cli.main import main
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.report import html_page
+from mtneuro_ray.results import Results, load
+from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.local import train_here
+from mtneuro_ray.storage import Folder
+from tests.engine.data import data_of, run_of
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def cell(rate: float, size: int) -> RunSettings:
+    return run_of("segmentation", epochs=2, learning_rate=rate, batch_size=size, role="cell")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    data = data_of("segmentation")
+    runs = [cell(rate, size) for rate in (0.01, 0.001) for size in (2, 4)]
+    for run in (*runs, run_of("segmentation", epochs=2, seed=1), run_of("segmentation", epochs=2, seed=2)):
+        train_here(run, data, Folder(folder))
+    failed = run_of("segmentation", epochs=2, seed=3)
+    RunFolder(Folder(folder)).write(RunRecord.failed(failed, "diverged: <script>alert(1)</script>"))
+    return folder
+
+
+def test_the_page_shows_tables_curves_and_grid_and_loads_nothing(out: Path) -> None:
+    page = html_page(load(out), "results & more")
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    assert parser.seen.count("svg") == 1
+    assert "6 runs done, 1 failed" in page
+    assert "results &amp; more" in page
+    best = load(out).best()[0]
+    assert f"<td>{best['run_id']}</td>" in page
+    for table in load(out).table():
+        for row in table.rows:
+            assert f"<td>{row[-1].replace('+-', '&plusmn;')}</td>" in page
+    assert not re.search(r"(src|href)=['\"](?!#|data:)", page.replace("xlink:href", "href"))
+    assert "<script" not in page
+
+
+def test_the_command_writes_the_page(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}/report.html\n"
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_one_run_alone_has_a_page(out: Path) -> None:
+    final = [record for record in load(out).records if record.summary["role"] == "final" and record.status == "done"]
+    page = html_page(Results(final[:1]), "one")
+    assert "1 runs done, 0 failed" in page
+    assert "<svg" in page
