@@ -166,8 +166,9 @@ def run_stage(
 
 def _bundle(resources: ResourceSettings) -> dict[str, float]:
     if resources.workers_per_trial > 1:
-        # The trial only waits; its workers have bundles of their own.
-        return {"cpu": 0.01}
+        # The trial only waits; its workers have bundles of their own. Tune wants something to place it by, and a
+        # fraction of a CPU would be missing for the last worker of a full machine.
+        return {"memory": 1}
     return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
 
 

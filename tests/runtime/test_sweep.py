@@ -128,3 +128,13 @@ def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_p
     runs = load(tmp_path / "out").runs()
     assert [run["status"] for run in runs if run["learning_rate"] == 1e30] == ["error"]
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
+
+
+def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01]")
+    text = tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]")
+    tiny.space.write_text(text + "\n[run]\nworkers_per_trial = 2\nmax_concurrent = 1\n")
+    assert _sweep(tiny, tmp_path / "out") == []
+    records = load(tmp_path / "out").records
+    assert [record.summary["role"] for record in records] == ["cell", "final"]
+    assert [record.placement["workers"] for record in records] == [2, 2]
