@@ -73,9 +73,12 @@ class CutoutStore:
         """
         folder = self._source_folder(identity)
         try:
-            return _decode(folder.read(f"{roi}{_SUFFIX}"), identity, roi)
+            # An error of the folder is not the shard's: it must not count as damage, which is deleted.
+            content = folder.read(f"{roi}{_SUFFIX}")
         except FileNotFoundError:
             raise StoreError(f"{folder}: no shard {roi}") from None
+        try:
+            return _decode(content, identity, roi)
         except (pa.ArrowException, ValueError, KeyError, OSError) as error:
             raise StoreError(f"{folder}: shard {roi} is damaged ({type(error).__name__})") from None
 

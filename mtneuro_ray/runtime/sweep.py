@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ResourceSettings, SettingSpace
@@ -14,6 +15,9 @@ from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.search import Plan, Search
 from mtneuro_ray.storage import Folder
+
+if TYPE_CHECKING:
+    from mtneuro_ray.runtime.ray_data import SplitRefs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class _Stages:
         self._resources = resources
         self._where = where
         self._connected = False
+        # Task name -> its splits: what the cells have read, the seeds read again from shared memory.
+        self._splits: dict[str, SplitRefs] = {}
 
     def run(self, label: str, plans: list[Plan]) -> None:
         """Train the runs that have no result yet."""
@@ -89,11 +95,10 @@ class _Stages:
         from mtneuro_ray.runtime.ray_data import share_task
         from mtneuro_ray.runtime.ray_tune import run_stage
 
-        splits = {
-            pair.task.name: share_task(self._where.store, pair.task, pair.task_file)
-            for pair in {plan.pair.task.name: plan.pair for plan in todo}.values()
-        }
-        run_stage(label, todo, splits, self._where.out, self._resources)
+        for pair in (plan.pair for plan in todo):
+            if pair.task.name not in self._splits:
+                self._splits[pair.task.name] = share_task(self._where.store, pair.task, pair.task_file)
+        run_stage(label, todo, self._splits, self._where.out, self._resources)
 
     def _connect(self) -> None:
         from mtneuro_ray.runtime.cluster import connected
