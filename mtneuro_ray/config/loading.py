@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mtneuro_ray
+from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
@@ -151,41 +152,25 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
             f"{where}: classes: the network has {network.classes}, the task {task.name} has {len(task.classes)} "
             f"({', '.join(task.classes)}); accepted: the same number"
         )
-    wanted = {"classification": "ResNet-18", "segmentation": "UNet"}.get(task.task)
-    if wanted is not None and network.model != wanted:
-        raise InputError(f"{where}: model: {network.model} does not serve a {task.task} task; accepted: {wanted}")
-    if network.model != "UNet":
+    if task.task in METRICS and network.architecture.task != task.task:
+        accepted = ", ".join(name for name, other in ARCHITECTURES.items() if other.task == task.task)
+        raise InputError(f"{where}: model: {network.model} does not serve a {task.task} task; accepted: {accepted}")
+    if task.task != "segmentation":
         return
     if network.dim == 3 and task.volume_z == 1:
         raise InputError(f"{where}: dim: 3 needs volume_z above 1 in task {task.name}; accepted: 2")
     if network.dim == 2 and task.volume_z != 1:
         raise InputError(f"{where}: dim: 2 needs volume_z 1, task {task.name} has {task.volume_z}; accepted: 3")
-    divisor = 2 ** (network.n_blocks - 1)
-    sides = [side // task.downsample for side in task.tile_size] + ([task.volume_z] if network.dim == 3 else [])
-    for side in sides:
-        if network.conv_mode == "same" and side % divisor:
-            raise InputError(
-                f"{where}: n_blocks: {network.n_blocks} blocks need sides divisible by {divisor}, "
-                f"task {task.name} has {side}; accepted: another tile_size, volume_z or n_blocks"
-            )
-        if network.conv_mode == "valid" and not passes_unpadded(side, network.n_blocks):
-            raise InputError(
-                f"{where}: conv_mode: valid convolutions of {network.n_blocks} blocks can't take a side of {side} "
-                f"(task {task.name}); accepted: 'same', or another tile_size, volume_z or n_blocks"
-            )
-
-
-def passes_unpadded(side: int, n_blocks: int) -> bool:
-    """Whether a U-Net without padding takes a side: each pooling meets an even length and a voxel comes out."""
-    for _ in range(n_blocks - 1):
-        side -= 4
-        if side <= 0 or side % 2:
-            return False
-        side //= 2
-    side -= 4
-    for _ in range(n_blocks - 1):
-        side = 2 * side - 4
-    return side > 0
+    sizes = {"tile_size": [side // task.downsample for side in task.tile_size]}
+    if network.dim == 3:
+        sizes["volume_z"] = [task.volume_z]
+    for key, lengths in sizes.items():
+        for length in lengths:
+            if not network.size_rule.accepts(length):
+                raise InputError(
+                    f"{where}: model: {network.model} can't take the {key} of task {task.name}, an axis of {length}; "
+                    f"accepted: {network.size_rule}"
+                )
 
 
 def check_trainable(pair: Pair) -> None:

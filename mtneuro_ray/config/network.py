@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mtneuro_ray.config.architectures import ARCHITECTURES, Architecture, ModelName, SizeRule
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.errors import InputError
 
@@ -50,7 +51,7 @@ class NetworkSettings(Settings):
     """One model with its training and evaluation settings."""
 
     name: str = ""
-    model: Literal["ResNet-18", "UNet"]
+    model: ModelName
     method: Method = "supervised"
     in_channels: Literal[1] = 1
     classes: Annotated[int, Field(ge=2)]
@@ -62,6 +63,12 @@ class NetworkSettings(Settings):
     normalization: str = Field(default="batch", pattern=r"^(batch|instance|none|group[1-9]\d*)$")
     conv_mode: Literal["same", "valid"] = "same"
     """Convolutions of the U-Net: "valid" shrinks the prediction, which is then scored on its centre."""
+    encoder_name: str = "efficientnet-b7"
+    """Encoder of MAnet, FPN, UnetPlusPlus, PAN and PSPNet: any of segmentation_models_pytorch (paper, Appendix
+    4.2.2)."""
+    encoder_weights: str | None = "imagenet"
+    """Weights that the encoder starts from: a name that the library has for it, downloaded once a cluster; `file:` and
+    the path of a state dict (.safetensors, .pt, .pth), relative to the JSON that names it; or null for random ones."""
     dropout: Fraction = 0.2
     """Probability of dropping a feature before the classifier (ResNet-18; paper, section 4.1)."""
     latent_dim: Positive | None = None
@@ -88,6 +95,9 @@ class NetworkSettings(Settings):
     """Grey values as fractions of 255, or each image shifted and scaled to mean 0 and deviation 1, which takes away
     the brightness of the place."""
     loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy"
+    class_weights: Literal["none", "balanced", "median_frequency"] = "none"
+    """Weights of the classes in the cross-entropy, from the training split: inverse to a class's share of the voxels,
+    scaled so that the mean over voxels is 1 (balanced), or relative to the median share (Eigen & Fergus 2015)."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
     eval_crops: Literal["whole", "corners"] = "whole"
@@ -104,6 +114,16 @@ class NetworkSettings(Settings):
         """The name in tables, which the 3-class and the 4-class form of a model share."""
         return (self.name or self.model).removesuffix(f"_{self.classes}class")
 
+    @property
+    def architecture(self) -> Architecture:
+        """What is known of the model without building it."""
+        return ARCHITECTURES[self.model]
+
+    @property
+    def size_rule(self) -> SizeRule:
+        """Lengths of the spatial axes that the model accepts."""
+        return self.architecture.sizes(self.n_blocks, self.conv_mode)
+
     def check(self, where: str) -> None:
         """Check what concerns several keys at once."""
         if self.warmup_epochs >= self.epochs:
@@ -116,4 +136,25 @@ class NetworkSettings(Settings):
             raise InputError(
                 f"{where}: normalization: {groups} groups do not divide {self.start_filters} start_filters; "
                 "accepted: a divisor"
+            )
+        if self.dim not in self.architecture.dims:
+            accepted = ", ".join(map(str, self.architecture.dims))
+            raise InputError(f"{where}: dim: {self.model} does not come in {self.dim}; accepted: {accepted}")
+        if not self.architecture.encoder:
+            for key in ("encoder_name", "encoder_weights"):
+                if getattr(self, key) != NetworkSettings.model_fields[key].default:
+                    with_encoder = ", ".join(name for name, other in ARCHITECTURES.items() if other.encoder)
+                    raise InputError(
+                        f"{where}: {key}: {self.model} has no such encoder; accepted: leave it out, or a model of "
+                        f"{with_encoder}"
+                    )
+        if self.batch_size < self.architecture.smallest_batch:
+            raise InputError(
+                f"{where}: batch_size: {self.model} normalises over the images of a batch and can't be trained on "
+                f"{self.batch_size}; accepted: {self.architecture.smallest_batch} or more"
+            )
+        if self.class_weights != "none" and "cross_entropy" not in self.loss:
+            raise InputError(
+                f"{where}: class_weights: the loss {self.loss} takes none; accepted: 'none', or "
+                "a loss with cross_entropy in it"
             )

@@ -22,19 +22,29 @@ class RunSettings(Settings):
     Attributes:
         role: A `cell` of a search never sees the test split; a `final` run is evaluated on it once.
         data: Identities of the volumes that are read, image first.
+        weights: Identity of the file that the encoder's weights are read from, where it is one.
     """
 
     task: TaskSettings
     network: NetworkSettings
     role: Role
     data: tuple[str, ...]
+    weights: str | None = None
     protocol_version: int = PROTOCOL_VERSION
 
     @property
     def run_id(self) -> str:
-        """Hash of everything above: equal settings on equal data are one run, whatever machine they run on."""
-        # A channel's address is where, not what: the identities stand for the data.
-        values = self.model_dump(mode="json", exclude={"task": {"image_chan", "annotation_chan"}})
+        """Hash of everything above: equal settings on equal data are one run, whatever machine they run on.
+
+        Keys at their defaults are left out, so that a new key which changes nothing by default renames no run; a
+        default that changes has to come with another protocol version.
+        """
+        # An address of voxels or weights is where, not what: identities stand for both.
+        exclude: dict[str, set[str]] = {"task": {"image_chan", "annotation_chan"}}
+        if self.weights is not None:
+            exclude["network"] = {"encoder_weights"}
+        values = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+        values["protocol_version"] = self.protocol_version
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

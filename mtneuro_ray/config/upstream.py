@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.base import shortened
 from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
 from mtneuro_ray.errors import InputError
@@ -32,12 +33,12 @@ NETWORK_UNUSED = (
     "outweightfilename",
     "eval_threshold",
     "eval_reduction",
-    "encoder_name",
-    "encoder_weights",
     "lr_poly_decay_n",
     "lr_gamma",
     "lr_milestone",
 )
+# The public files name an encoder for models without one, too.
+_ENCODER_KEYS = ("encoder_name", "encoder_weights")
 _SSL_KEYS = (
     "projector_hidden_size",
     "projector_output_size",
@@ -160,8 +161,9 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     Raises:
         InputError: a flag or the kind of training is unknown; other keys are checked by the settings class.
     """
-    unused = [key for key in NETWORK_UNUSED if key in values]
-    native = {key: value for key, value in values.items() if key not in NETWORK_UNUSED}
+    without_use = {*NETWORK_UNUSED, *(() if _has_encoder(values) else _ENCODER_KEYS)}
+    unused = [key for key in values if key in without_use]
+    native = {key: value for key, value in values.items() if key not in without_use}
     if "augmentations" in native:
         native["augmentations"] = _flag(native, "augmentations", where)
     kind = native.pop("task_type", "supervised")
@@ -178,3 +180,7 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
             f"{where}: {next(iter(ssl))}: belongs to task_type 'SSL', not 'supervised'; accepted: leave it out"
         )
     return native, unused
+
+
+def _has_encoder(values: Mapping[str, Any]) -> bool:
+    return any(name == values.get("model") and other.encoder for name, other in ARCHITECTURES.items())

@@ -27,6 +27,7 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.metrics import Metrics
+from mtneuro_ray.models import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.tasks import Task, build_task
 
@@ -101,7 +102,7 @@ def train(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerCo
 def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> _Worker:
     torch.manual_seed(run.network.seed)
     task = build_task(run)
-    module = task.build_model().to(context.device)
+    module = build_model(run.network).to(context.device)
     if run.network.dim == 2:
         module = module.to(memory_format=torch.channels_last)
     model = context.distribute(module)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from inspect import signature
+from typing import cast
 
 from torch import nn
 
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.config.architectures import ModelName
+from mtneuro_ray.config.network import NetworkSettings
 
-MODELS: dict[str, str] = {
+MODELS: dict[ModelName, str] = {
     "ResNet-18": "mtneuro_ray.models.resnet:resnet18_classifier",
     "UNet": "mtneuro_ray.models.unet:UNet",
 }
 """Name in a network file -> `module:callable`. Modules are imported when a network of theirs is built."""
 
 
-def build_model(name: str, **settings: Any) -> nn.Module:
-    """The network called `name`, with the keyword arguments of its builder as `settings`.
+def build_model(network: NetworkSettings) -> nn.Module:
+    """The model of a network's settings, with random weights that `torch.manual_seed` alone determines.
 
-    Initial weights are determined by `torch.manual_seed` alone.
+    The parameters of a builder are the keys of the settings that it heeds.
 
     Raises:
-        InputError: no network has this name.
-        TypeError: the builder does not know a setting.
+        InputError: the library that provides the model refuses the settings.
     """
-    if name not in MODELS:
-        raise InputError(f"model: no network is called {name!r}; accepted: {', '.join(sorted(MODELS))}")
-    module, builder = MODELS[name].split(":")
-    return cast(nn.Module, getattr(import_module(module), builder)(**settings))
+    module, name = MODELS[network.model].split(":")
+    builder = getattr(import_module(module), name)
+    return cast(nn.Module, builder(**{key: getattr(network, key) for key in signature(builder).parameters}))

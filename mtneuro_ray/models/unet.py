@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from mtneuro_ray.config.architectures import unet_size_rule
 from mtneuro_ray.errors import InputError
 
 _CONV: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -23,45 +24,6 @@ _INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d | nn.InstanceNorm3d]] = {
     2: nn.InstanceNorm2d,
     3: nn.InstanceNorm3d,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SizeRule:
-    """The lengths that a network accepts along each spatial axis: multiples of `divisor`, plus `offset`.
-
-    Attributes:
-        divisor: product of the strides along the axis.
-        offset: added to the multiple; not zero only for unpadded convolutions.
-        smallest: the least accepted length, in pixels.
-    """
-
-    divisor: int
-    offset: int
-    smallest: int
-
-    def accepts(self, size: int) -> bool:
-        """Whether an axis of `size` pixels passes through the network."""
-        return size >= self.smallest and (size - self.offset) % self.divisor == 0
-
-    def __str__(self) -> str:
-        first = [str(self.smallest + k * self.divisor) for k in range(3)]
-        return f"every spatial axis one of {', '.join(first)}, ... (steps of {self.divisor})"
-
-
-def unet_size_rule(n_blocks: int = 4, conv_mode: str = "same") -> SizeRule:
-    """Which image sizes a U-Net accepts; needs no tensors.
-
-    In "valid" mode each block takes 4 pixels off an axis before the next pooling halves it; every pooling
-    must meet an even size (Ronneberger et al. 2015, section 2), and at least one pixel must come out at the end.
-    """
-    divisor = 2 ** (n_blocks - 1)
-    if conv_mode == "same":
-        return SizeRule(divisor, offset=0, smallest=divisor)
-    # Each step up makes 2n - 4 of n: walk from an output of one pixel or more to the lowest level.
-    lowest = 1
-    for _ in range(n_blocks - 1):
-        lowest = (lowest + 5) // 2
-    return SizeRule(divisor, offset=-4, smallest=divisor * (lowest + 8) - 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mtneuro_ray.storage import Folder
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["done", "error"]
+Status = Literal["done", "stopped", "error"]
 _FOLDER = "runs"
 _SUMMARY = {"model", "setting", "role", "learning_rate", "batch_size", "seed", "epochs"}
 
@@ -24,11 +24,13 @@ class RunRecord:
 
     Attributes:
         run_id: Hash of `settings`.
-        status: "error" runs are shown, and tried again by the next submit.
+        status: A "stopped" cell was ended early by the scheduler of its search. "error" runs are shown, and tried again
+            by the next submit.
         summary: The settings that tables show.
         settings: All settings, from which the run can be repeated.
         metrics: Split -> metrics.
         history: One entry per epoch.
+        class_counts: Split -> region -> voxels of each class in the truth; of final segmentation runs.
         timings: Seconds and rates of this one execution.
         placement: Workers, threads and devices that it ran on.
         versions: Of the libraries that decide the numbers.
@@ -42,6 +44,7 @@ class RunRecord:
     settings: dict[str, Any]
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    class_counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     placement: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

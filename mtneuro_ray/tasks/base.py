@@ -47,10 +47,6 @@ class Task(ABC):
         self._loss = build_loss(run.network.loss)
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
-    @abstractmethod
-    def build_model(self) -> nn.Module:
-        """The model; its weights are determined by `torch.manual_seed` alone."""
-
     def inputs(self, images: Tensor) -> Tensor:
         """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X), scaled by the network's `input_norm`.
 

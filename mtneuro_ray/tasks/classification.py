@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_images
 from mtneuro_ray.metrics import Counts, Metrics, classification_metrics, image_confusions
-from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.tasks.base import Batch, Task
 
 
@@ -15,17 +14,6 @@ class ClassificationTask(Task):
     """One class per image; evaluation on whole images or on their four corners."""
 
     default_metric = "accuracy"
-
-    def build_model(self) -> nn.Module:
-        """ResNet-18 with the run's dropout and latent width."""
-        network = self.network
-        return build_model(
-            network.model,
-            in_channels=network.in_channels,
-            classes=network.classes,
-            dropout=network.dropout,
-            latent_dim=network.latent_dim,
-        )
 
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
         """Flips and rotations of the images."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_pairs
 from mtneuro_ray.metrics import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
-from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.tasks.base import Batch, Task
 
 
@@ -17,21 +16,6 @@ class SegmentationTask(Task):
     """One class per voxel, in 2D or 3D."""
 
     default_metric = "dataset/iou_mean"
-
-    def build_model(self) -> nn.Module:
-        """The U-Net of the run's settings."""
-        network = self.network
-        return build_model(
-            network.model,
-            in_channels=network.in_channels,
-            classes=network.classes,
-            n_blocks=network.n_blocks,
-            start_filters=network.start_filters,
-            activation=network.activation,
-            normalization=network.normalization,
-            conv_mode=network.conv_mode,
-            dim=network.dim,
-        )
 
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
         """The same flips and rotations of images and masks."""

@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.loading import apply_overrides, check_pair, load_network, passes_unpadded
-from mtneuro_ray.models.unet import unet_size_rule
+from mtneuro_ray.config.loading import apply_overrides, check_pair, load_network
 from tests.config.checks import refused
 from tests.settings import network_settings, network_values, task_settings, write_json
 
@@ -14,7 +13,7 @@ from tests.settings import network_settings, network_values, task_settings, writ
     [
         ({"lr": 0.1}, ["lr: unknown key", "learning_rate"]),
         ({"ssl": {"depth": 1}}, ["ssl.depth: unknown key", "projector_hidden_size"]),
-        ({"model": "VGG"}, ["model: is 'VGG'", "'ResNet-18' or 'UNet'"]),
+        ({"model": "VGG"}, ["model: is 'VGG'", "'ResNet-18', 'UNet', 'MAnet'"]),
         ({"epochs": "5"}, ["epochs: is '5'", "integer"]),
         ({"epochs": 5.0}, ["epochs: is 5.0"]),
         ({"epochs": 0}, ["epochs: is 0"]),
@@ -30,6 +29,12 @@ from tests.settings import network_settings, network_values, task_settings, writ
         ({"seed": -1}, ["seed: is -1"]),
         ({"seed": 2**32}, ["seed: is 4294967296"]),
         ({"classes": None}, ["classes: is None"]),
+        ({"model": "VNetLight"}, ["dim: VNetLight does not come in 2; accepted: 3"]),
+        ({"model": "FPN", "dim": 3}, ["dim: FPN does not come in 3; accepted: 2"]),
+        ({"encoder_name": "resnet18"}, ["encoder_name: UNet has no such encoder", "MAnet, FPN"]),
+        ({"encoder_weights": None}, ["encoder_weights: UNet has no such encoder"]),
+        ({"model": "PAN", "batch_size": 1}, ["batch_size: PAN", "accepted: 2 or more"]),
+        ({"loss": "dice", "class_weights": "balanced"}, ["class_weights: the loss dice takes none", "cross_entropy"]),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",
 )
@@ -62,14 +67,32 @@ def test_the_name_is_the_file_s_unless_given_and_tables_drop_its_number_of_class
     ("task", "network", "parts"),
     [
         ({}, {"classes": 4}, ["classes: the network has 4, the task small has 3 (bg, vessels, cells)"]),
-        ({}, {"model": "ResNet-18"}, ["model: ResNet-18 does not serve a segmentation task", "UNet"]),
+        (
+            {},
+            {"model": "ResNet-18"},
+            ["model: ResNet-18 does not serve a segmentation task; accepted: UNet, MAnet, FPN"],
+        ),
         ({"kind": "classification"}, {}, ["model: UNet does not serve a classification task", "ResNet-18"]),
         ({}, {"dim": 3}, ["dim: 3 needs volume_z above 1", "2"]),
         ({"volume_z": 2}, {"dim": 2}, ["dim: 2 needs volume_z 1, task small has 2", "3"]),
-        ({"tile_size": [16, 12]}, {"n_blocks": 4}, ["n_blocks: 4 blocks need sides divisible by 8", "has 12"]),
-        ({"downsample": 4}, {"n_blocks": 4}, ["n_blocks: 4 blocks need sides divisible by 8", "has 4"]),
-        ({"volume_z": 2}, {"dim": 3, "n_blocks": 3}, ["n_blocks: 3 blocks need sides divisible by 4", "has 2"]),
-        ({}, {"conv_mode": "valid"}, ["conv_mode: valid convolutions of 2 blocks can't take a side of 16"]),
+        (
+            {"tile_size": [16, 12]},
+            {"n_blocks": 4},
+            ["model: UNet can't take the tile_size of task small, an axis of 12; accepted", "8, 16, 24"],
+        ),
+        ({"downsample": 4}, {"n_blocks": 4}, ["model: UNet can't take the tile_size of task small, an axis of 4"]),
+        (
+            {"volume_z": 2},
+            {"dim": 3, "n_blocks": 3},
+            ["model: UNet can't take the volume_z of task small, an axis of 2; accepted", "4, 8, 12"],
+        ),
+        ({}, {"conv_mode": "valid"}, ["model: UNet can't take the tile_size", "an axis of 16; accepted", "18, 20, 22"]),
+        (
+            {"volume_z": 2},
+            {"model": "VNetLight", "dim": 3},
+            ["model: VNetLight can't take the volume_z of task small, an axis of 2; accepted", "8, 16, 24"],
+        ),
+        ({}, {"model": "PAN"}, ["model: PAN can't take the tile_size", "128, 144, 160"]),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",
 )
@@ -83,14 +106,7 @@ def test_a_network_that_does_not_fit_the_task_is_refused(
 def test_networks_that_fit_pass() -> None:
     check_pair(task_settings(), network_settings(), "n")
     check_pair(task_settings(volume_z=2), network_settings(dim=3), "n")
-    check_pair(task_settings("classification"), network_settings(model="ResNet-18", dim=3), "n")
-
-
-@pytest.mark.parametrize("n_blocks", [2, 3, 4, 5])
-def test_unpadded_sides_are_those_that_the_model_takes(n_blocks: int) -> None:
-    rule = unet_size_rule(n_blocks, "valid")
-    sides = range(1, 400)
-    assert [side for side in sides if passes_unpadded(side, n_blocks)] == [s for s in sides if rule.accepts(s)]
+    check_pair(task_settings("classification"), network_settings(model="ResNet-18"), "n")
 
 
 @pytest.mark.parametrize(

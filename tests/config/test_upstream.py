@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtneuro_ray.config.loading import check_pair, load_network, load_task, packaged_names
+from mtneuro_ray.config.upstream import normalise_network
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import samples
 from tests.config.checks import refused
@@ -96,7 +97,8 @@ def test_every_packaged_task_has_a_public_one() -> None:
 def test_a_public_network_loads_with_every_number_it_gives(path: Path) -> None:
     network, _ = load_network(str(path))
     values = json.loads(path.read_text())
-    kept = set(values) & set(type(network).model_fields) - {"augmentations"}
+    # The public files name an encoder for models that have none.
+    kept = set(values) & set(type(network).model_fields) - {"augmentations", "encoder_name", "encoder_weights"}
     assert {"model", "classes", "learning_rate", "epochs", "batch_size", "seed"} <= kept
     assert {key: getattr(network, key) for key in kept} == {key: values[key] for key in kept}
     assert network.name == path.stem
@@ -104,6 +106,15 @@ def test_a_public_network_loads_with_every_number_it_gives(path: Path) -> None:
         assert network.ssl is not None
         assert network.ssl.epochs == values["ssl_epochs"]
         assert network.ssl.myow_base_weight == values["myow_base_weight"]
+
+
+def test_an_encoder_is_read_for_the_models_that_have_one() -> None:
+    values = {"model": "FPN", "classes": 4, "encoder_name": "resnet18", "encoder_weights": "imagenet"}
+    assert normalise_network(values, "n") == (values, [])
+    assert normalise_network({**values, "model": "UNet"}, "n") == (
+        {"model": "UNet", "classes": 4},
+        ["encoder_name", "encoder_weights"],
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in TASKS if "task2" in path.stem], ids=lambda path: path.stem)
