@@ -6,6 +6,7 @@ sample the engine can take the mean over the true global batch.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -84,6 +85,20 @@ def build_loss(name: str = "cross_entropy", class_weights: Sequence[float] | Non
         accepted = ", ".join(sorted(WEIGHTED_LOSSES))
         raise InputError(f"class_weights: the loss {name!r} takes none; accepted with: {accepted}")
     return partial(LOSSES[name], class_weights=torch.tensor(class_weights))
+
+
+def class_weights(kind: str, counts: Sequence[int]) -> list[float] | None:
+    """Weights of the classes from the voxels (or images) of each in the training split; None for "none".
+
+    "balanced": inverse to the share of a class, scaled so that the mean over voxels is 1 (as scikit-learn's
+    `class_weight="balanced"`). "median_frequency": the median share over the class's own (Eigen & Fergus 2015,
+    section 4.3). A class that does not occur weighs 0 and does not count.
+    """
+    if kind == "none":
+        return None
+    present = sorted(count for count in counts if count)
+    scale = sum(present) / len(present) if kind == "balanced" else statistics.median(present)
+    return [scale / count if count else 0.0 for count in counts]
 
 
 def _per_sample(values: Tensor) -> Tensor:

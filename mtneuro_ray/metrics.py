@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 Counts: TypeAlias = npt.NDArray[np.int64]
-Metrics: TypeAlias = dict[str, float | list[float] | list[list[int]]]
-"""Metric name -> value, a value per class, or a confusion matrix; can be written as JSON."""
+Metrics: TypeAlias = "dict[str, float | list[float] | list[list[int]] | dict[str, Metrics]]"
+"""Metric name -> value, a value per class, a confusion matrix, or each region's metrics; can be written as JSON."""
 
 TP, FP, FN, TN = range(4)
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from segmentation_models_pytorch import losses as smp_losses
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.losses import LOSSES, WEIGHTED_LOSSES, build_loss
+from mtneuro_ray.losses import LOSSES, WEIGHTED_LOSSES, build_loss, class_weights
 
 
 def random_batch(*spatial: int) -> tuple[Tensor, Tensor]:
@@ -71,6 +73,19 @@ def test_class_weights_multiply_the_pixels_of_their_class() -> None:
     weighted = (plain * torch.tensor([1.0, 2.0, 0.0, 0.5])[target]).mean((1, 2))
     loss = build_loss("cross_entropy", class_weights=[1.0, 2.0, 0.0, 0.5])
     torch.testing.assert_close(loss(logits, target), weighted)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    truth = np.repeat([0, 2, 3], [90, 7, 3])
+    expected = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=truth)
+    weights = class_weights("balanced", [90, 0, 7, 3])
+    assert weights is not None
+    np.testing.assert_allclose(weights, [expected[0], 0, *expected[1:]])
+
+
+def test_median_frequency_weights_give_the_median_class_one() -> None:
+    assert class_weights("median_frequency", [80, 10, 5, 0]) == [10 / 80, 1, 2, 0]
+    assert class_weights("none", [1, 2]) is None
 
 
 def test_what_is_not_known_is_refused_with_what_is() -> None:

@@ -92,7 +92,11 @@ def load_network(name: str) -> tuple[NetworkSettings, Path]:
         values, unused = normalise_network(values, str(path))
         _warn_unused(path, unused)
     values.setdefault("name", path.stem)
-    return NetworkSettings.load(values, str(path)), path
+    network = NetworkSettings.load(values, str(path))
+    if network.encoder_file is not None:
+        # Paths in files are relative to the file that names them.
+        network = network.replace(str(path), encoder_weights=f"file:{path.parent / network.encoder_file}")
+    return network, path
 
 
 def _warn_unused(path: Path, unused: list[str]) -> None:

@@ -115,6 +115,12 @@ class NetworkSettings(Settings):
         return (self.name or self.model).removesuffix(f"_{self.classes}class")
 
     @property
+    def encoder_file(self) -> str | None:
+        """Path of the file of weights that the encoder starts from, where `encoder_weights` names one."""
+        weights = self.encoder_weights
+        return weights.removeprefix("file:") if weights is not None and weights.startswith("file:") else None
+
+    @property
     def architecture(self) -> Architecture:
         """What is known of the model without building it."""
         return ARCHITECTURES[self.model]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.errors import InputError
 
 # Raised whenever the same settings would give other numbers.
 PROTOCOL_VERSION = 1
@@ -31,6 +33,17 @@ class RunSettings(Settings):
     data: tuple[str, ...]
     weights: str | None = None
     protocol_version: int = PROTOCOL_VERSION
+
+    @classmethod
+    def of(cls, task: TaskSettings, network: NetworkSettings, role: Role, data: Sequence[str]) -> RunSettings:
+        """The run of a task and a network on volumes of these identities.
+
+        Raises:
+            InputError: the network starts from a file of weights that can't be read.
+        """
+        path = network.encoder_file
+        weights = None if path is None else _identity_of(path)
+        return cls(task=task, network=network, role=role, data=tuple(data), weights=weights)
 
     @property
     def run_id(self) -> str:
@@ -70,3 +83,11 @@ class RunSettings(Settings):
             "seed": network.seed,
             "epochs": network.epochs,
         }
+
+
+def _identity_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise InputError(f"encoder_weights: file:{path}: {error.strerror}; accepted: a file that can be read") from None

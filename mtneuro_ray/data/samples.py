@@ -41,6 +41,15 @@ class SplitArrays:
     def __len__(self) -> int:
         return len(self.images)
 
+    def class_counts(self, num_classes: int) -> Labels:
+        """Voxels of each class in each region, or images where there are no masks: (regions, num_classes)."""
+        counts = np.zeros((len(self.region_names), num_classes), np.int64)
+        for region in range(len(counts)):
+            here = self.regions == region
+            truth = self.labels[here] if self.masks is None else self.masks[here]
+            counts[region] = np.bincount(truth.ravel(), minlength=num_classes)
+        return counts
+
 
 def load_split(
     store: CutoutStore, image_identity: str, annotation_identity: str | None, task: TaskSettings, split: Split

@@ -22,8 +22,14 @@ def epoch_order(count: int, seed: int, epoch: int) -> Indices:
 
 
 def global_batches(order: Indices, batch_size: int) -> list[Indices]:
-    """The order cut into batches; the last holds what is left."""
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    """The order cut into batches; the last holds what is left, and a single image that is left joins the one before.
+
+    A batch norm after global pooling has one value of an image, so a batch of one would end the run.
+    """
+    cuts = list(range(batch_size, len(order), batch_size))
+    if cuts and len(order) - cuts[-1] == 1 < batch_size:
+        cuts.pop()
+    return np.split(order, cuts)
 
 
 class ResidentSplit:

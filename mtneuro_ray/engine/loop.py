@@ -26,13 +26,14 @@ from mtneuro_ray.engine.checkpoint import History, Progress
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.metrics import Metrics
+from mtneuro_ray.metrics import Counts, Metrics
 from mtneuro_ray.models import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.tasks import Task, build_task
 
-# Images of one forward pass in evaluation. Larger is no faster; it bounds memory.
-_EVAL_BATCH = 32
+# Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.
+_EVAL_IMAGES = 32
+_EVAL_VOXELS = 32 * 256 * 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,13 @@ class Outcome:
     Attributes:
         metrics: Metrics of the evaluated splits.
         history: One entry per epoch: "epoch", "train/loss", "val/..." numbers.
+        class_counts: Split -> region -> voxels of each class, where regions are measured and test is among the splits.
         timings: Seconds and rates; of this process, so not repeatable.
     """
 
     metrics: dict[str, Metrics]
     history: History
+    class_counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,6 +59,7 @@ class _Worker:
 
     run: RunSettings
     task: Task
+    data: Mapping[Split, SplitArrays]
     splits: dict[Split, ResidentSplit]
     context: WorkerContext
     module: nn.Module
@@ -65,30 +69,40 @@ class _Worker:
     train_seconds: float = 0.0
 
 
-def train(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Outcome:
+def train(
+    run: RunSettings,
+    data: Mapping[Split, SplitArrays],
+    context: WorkerContext,
+    encoder: Mapping[str, torch.Tensor] | None = None,
+) -> Outcome:
     """Train a run, or the rest of it, and evaluate it. Call on every worker of the run.
 
     Args:
         run: What to train. A `final` run is evaluated on the test split, a `cell` never.
         data: The splits, with "train", "val" and, for a final run, "test".
         context: Where this worker runs.
+        encoder: Weights that the model's encoder starts from (`models.pretrained`); random ones where there are none.
 
     Raises:
+        InputError: the weights are not those of the model's encoder.
         TrainingError: the loss is no longer a number, or memory is exhausted.
     """
     started = time.perf_counter()
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     try:
-        worker = _set_up(run, data, context)
+        worker = _set_up(run, data, context, encoder)
         progress = checkpoint.resume(context.checkpoints, worker.module, worker.optimiser, context.device)
         last = _fit(worker, progress)
         if progress.best_weights is not None:
             worker.module.load_state_dict(progress.best_weights)
             last = None
         metrics = {"val": last or _evaluate(worker, "val")}
+        class_counts: dict[str, dict[str, list[int]]] = {}
         if run.role == "final":
             metrics["test"] = _evaluate(worker, "test")
+            if worker.task.by_region:
+                class_counts = {split: _named(part, worker.task.num_classes) for split, part in data.items()}
             if context.is_leader and context.checkpoints is not None:
                 checkpoint.save_weights(context.checkpoints, worker.module)
     except torch.OutOfMemoryError as error:
@@ -96,13 +110,29 @@ def train(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerCo
     timings = {"total_s": time.perf_counter() - started, "train_s": worker.train_seconds}
     if worker.train_seconds:
         timings["train_images_per_s"] = worker.train_images / worker.train_seconds
-    return Outcome(metrics, progress.history, timings)
+    return Outcome(metrics, progress.history, class_counts, timings)
 
 
-def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> _Worker:
+def _named(arrays: SplitArrays, num_classes: int) -> dict[str, list[int]]:
+    return dict(zip(arrays.region_names, arrays.class_counts(num_classes).tolist(), strict=True))
+
+
+def _set_up(
+    run: RunSettings,
+    data: Mapping[Split, SplitArrays],
+    context: WorkerContext,
+    encoder: Mapping[str, torch.Tensor] | None,
+) -> _Worker:
     torch.manual_seed(run.network.seed)
-    task = build_task(run)
-    module = build_model(run.network).to(context.device)
+    weighted = run.network.class_weights != "none"
+    counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
+    task = build_task(run, counts)
+    module = build_model(run.network)
+    if encoder is not None:
+        from mtneuro_ray.models.pretrained import load_encoder_weights
+
+        load_encoder_weights(module, encoder)
+    module = module.to(context.device)
     if run.network.dim == 2:
         module = module.to(memory_format=torch.channels_last)
     model = context.distribute(module)
@@ -111,6 +141,7 @@ def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: Worker
     return _Worker(
         run=run,
         task=task,
+        data=data,
         splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
         context=context,
         module=module,
@@ -186,7 +217,11 @@ def _train_step(worker: _Worker, indices: np.ndarray[Any, np.dtype[np.int64]], e
     if network.augmentations:
         ops = draw_ops(network.seed, epoch, indices[start:stop])
         batch = worker.task.augment(batch, ops.to(context.device))
-    set_dropout_key(worker.module, DropoutKey(network.seed, step, start, len(indices)))
+    key = DropoutKey(network.seed, step, start, len(indices))
+    set_dropout_key(worker.module, key)
+    # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how many
+    # workers divide a batch; a run that is resumed draws the same ones.
+    torch.manual_seed(key.generator(-1 - context.rank).initial_seed())
     worker.optimiser.zero_grad(set_to_none=True)
     with _autocast(worker):
         losses = worker.task.losses(worker.model, batch)
@@ -206,17 +241,32 @@ def _evaluate(worker: _Worker, name: Split) -> Metrics:
     model.eval()
     start, stop = worker.context.share_of(len(split))
     losses, confusions = [], []
-    for first in range(start, stop, _EVAL_BATCH):
+    voxels = worker.data[name].images[:1].size
+    at_once = max(1, min(_EVAL_IMAGES, _EVAL_VOXELS // voxels))
+    for first in range(start, stop, at_once):
         with _autocast(worker):
-            loss, confusion = worker.task.evaluate(model, split.part(first, min(first + _EVAL_BATCH, stop)))
+            loss, confusion = worker.task.evaluate(model, split.part(first, min(first + at_once, stop)))
         losses.extend(loss.double().tolist())
         confusions.append(confusion)
     shape = (0, worker.task.num_classes, worker.task.num_classes)
     own = np.concatenate([np.zeros(shape, np.int64), *confusions])
     gathered = worker.context.gather((losses, own))
-    metrics = worker.task.metrics(np.concatenate([counts for _, counts in gathered]))
+    confusions_of_all = np.concatenate([counts for _, counts in gathered])
+    metrics = worker.task.metrics(confusions_of_all)
+    if worker.task.by_region:
+        metrics["regions"] = _by_region(worker.task, worker.data[name], confusions_of_all)
     metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
     return metrics
+
+
+def _by_region(task: Task, arrays: SplitArrays, confusions: Counts) -> dict[str, Metrics]:
+    """The metrics of each region's images, with their number as "images"."""
+    found: dict[str, Metrics] = {}
+    for region, name in enumerate(arrays.region_names):
+        own = confusions[arrays.regions == region]
+        if len(own):
+            found[name] = {**task.metrics(own), "images": float(len(own))}
+    return found
 
 
 def _autocast(worker: _Worker) -> torch.autocast:

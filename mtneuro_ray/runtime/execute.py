@@ -27,8 +27,21 @@ def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
     return out / "checkpoints" / run.run_id
 
 
-def execute(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder) -> RunRecord:
+def execute(
+    run: RunSettings,
+    data: Mapping[Split, SplitArrays],
+    context: WorkerContext,
+    out: Folder,
+    encoder: Mapping[str, torch.Tensor] | None = None,
+) -> RunRecord:
     """Train a run and, on its leader, write its file; an error that ends the run is written, too.
+
+    Args:
+        run: What to train.
+        data: Its splits.
+        context: Where this worker runs.
+        out: Folder of the run files.
+        encoder: Weights that the model's encoder starts from.
 
     Raises:
         Exception: whatever is no fault of the run's settings; it, too, is in the file.
@@ -41,7 +54,7 @@ def execute(run: RunSettings, data: Mapping[Split, SplitArrays], context: Worker
     }
     details: dict[str, Any] = {"placement": placement, "versions": versions(), "host": socket.gethostname()}
     try:
-        outcome = train(run, data, context)
+        outcome = train(run, data, context, encoder)
         record = RunRecord(
             run_id=run.run_id,
             status="done",
@@ -49,6 +62,7 @@ def execute(run: RunSettings, data: Mapping[Split, SplitArrays], context: Worker
             settings=run.model_dump(mode="json"),
             metrics=outcome.metrics,
             history=outcome.history,
+            class_counts=outcome.class_counts,
             timings=outcome.timings,
             **details,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.tasks.base import Batch, Task
@@ -13,8 +15,12 @@ __all__ = ["TASKS", "Batch", "ClassificationTask", "SegmentationTask", "Task", "
 TASKS: dict[str, type[Task]] = {"classification": ClassificationTask, "segmentation": SegmentationTask}
 
 
-def build_task(run: RunSettings) -> Task:
+def build_task(run: RunSettings, class_counts: Sequence[int] = ()) -> Task:
     """The task that a run trains.
+
+    Args:
+        run: What is learned.
+        class_counts: Voxels, or images, of each class in the training split; needed for weighted losses.
 
     Raises:
         InputError: this kind of task or of training is not available.
@@ -26,4 +32,4 @@ def build_task(run: RunSettings) -> Task:
         raise InputError(
             f"{run.network.name}: method: {run.network.method!r} is not available yet; accepted: 'supervised'"
         )
-    return TASKS[kind](run)
+    return TASKS[kind](run, class_counts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.losses import build_loss
+from mtneuro_ray.losses import build_loss, class_weights
 from mtneuro_ray.metrics import Counts, Metrics
 
 
@@ -36,15 +37,21 @@ class Task(ABC):
 
     Attributes:
         default_metric: Validation metric that selects among cells and epochs.
+        by_region: Whether each region is measured by itself, too.
+
+    Args:
+        run: What is learned.
+        class_counts: Voxels, or images, of each class in the training split; they decide the weights of the classes.
     """
 
     default_metric: str
+    by_region: bool = False
 
-    def __init__(self, run: RunSettings) -> None:
+    def __init__(self, run: RunSettings, class_counts: Sequence[int] = ()) -> None:
         self.run = run
         self.network = run.network
         self.num_classes = len(run.task.classes)
-        self._loss = build_loss(run.network.loss)
+        self._loss = build_loss(run.network.loss, class_weights(run.network.class_weights, class_counts))
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
     def inputs(self, images: Tensor) -> Tensor:

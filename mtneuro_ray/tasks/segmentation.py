@@ -16,6 +16,7 @@ class SegmentationTask(Task):
     """One class per voxel, in 2D or 3D."""
 
     default_metric = "dataset/iou_mean"
+    by_region = True
 
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
         """The same flips and rotations of images and masks."""

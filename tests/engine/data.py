@@ -27,12 +27,12 @@ def arrays(count: int, seed: int, *, masks: bool, depth: int = 1, side: int = 16
         images=images,
         masks=classes.astype(np.uint8) if masks else None,
         labels=labels.astype(np.int64),
-        regions=np.zeros(count, np.int64),
-        region_names=("A",),
+        regions=np.arange(count) % 2,
+        region_names=("A", "B"),
     )
 
 
-def data_of(kind: str, counts: tuple[int, int, int] = (7, 5, 3), **shape: int) -> Data:
+def data_of(kind: str, counts: tuple[int, int, int] = (8, 5, 3), **shape: int) -> Data:
     splits: tuple[Split, ...] = ("train", "val", "test")
     masks = kind == "segmentation"
     return {
@@ -42,7 +42,7 @@ def data_of(kind: str, counts: tuple[int, int, int] = (7, 5, 3), **shape: int) -
 
 
 def run_of(kind: str, role: Role = "final", *, task: dict[str, Any] | None = None, **network: Any) -> RunSettings:
-    """Batches of 3: the last of 7 images holds one."""
+    """Batches of 3: the last of 8 images holds two."""
     model: dict[str, Any] = {"model": "ResNet-18", "dropout": 0.5} if kind == "classification" else {}
     settings = {"batch_size": 3, "epochs": 3, "learning_rate": 0.01, **model, **network}
     return run_settings(task={"kind": kind, **(task or {})}, network=settings, role=role)

@@ -37,11 +37,19 @@ def test_an_epoch_s_order_does_not_touch_other_streams() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 70))
-def test_batches_are_the_order_in_parts_of_which_only_the_last_is_short(count: int, size: int) -> None:
+def test_batches_are_the_order_in_parts_of_which_only_the_last_differs_in_size(count: int, size: int) -> None:
     batches = global_batches(epoch_order(count, 0, 0), size)
     assert np.concatenate(batches).tolist() == epoch_order(count, 0, 0).tolist()
     assert all(len(batch) == size for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= size
+    assert 1 <= len(batches[-1]) <= size + 1
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [(7, 3, [3, 4]), (8, 3, [3, 3, 2]), (3, 2, [3]), (1, 2, [1]), (3, 1, [1, 1, 1]), (6, 3, [3, 3])],
+)
+def test_a_single_image_that_is_left_joins_the_batch_before(count: int, size: int, lengths: list[int]) -> None:
+    assert [len(batch) for batch in global_batches(epoch_order(count, 0, 0), size)] == lengths
 
 
 @given(st.integers(0, 40), st.integers(1, 9))

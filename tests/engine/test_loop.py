@@ -17,6 +17,7 @@ from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.optimiser import learning_rate
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.storage import Folder
+from mtneuro_ray.tasks import SegmentationTask
 from tests.engine.data import Data, data_of, run_of
 
 KINDS = ["segmentation", "classification"]
@@ -176,7 +177,7 @@ def test_the_best_epoch_is_the_one_that_is_evaluated(kind: str) -> None:
 
 
 def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_EVAL_BATCH", 4)
+    monkeypatch.setattr(loop, "_EVAL_IMAGES", 4)
     data = data_of("segmentation", (3, 9, 5))
     outcome = train(run_of("segmentation", epochs=1), data, WorkerContext())
     evaluated: tuple[Split, ...] = ("val", "test")
@@ -186,15 +187,71 @@ def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_array_equal(confusion.sum(axis=1), np.bincount(truth, minlength=3))
 
 
+@pytest.mark.parametrize(("limit", "value"), [("_EVAL_IMAGES", 2), ("_EVAL_VOXELS", 700), ("_EVAL_VOXELS", 1)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_size_of_evaluation_batches_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_evaluation_batches_does_not_matter(
+    kind: str, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, run = data_of(kind, (6, 9, 5)), run_of(kind, epochs=1)
     whole = train(run, data, WorkerContext()).metrics
-    monkeypatch.setattr(loop, "_EVAL_BATCH", 2)
+    monkeypatch.setattr(loop, limit, value)
     parts = train(run, data, WorkerContext()).metrics
     for split in whole:
         assert parts[split]["confusion"] == whole[split]["confusion"]
         assert parts[split]["loss"] == pytest.approx(whole[split]["loss"], rel=1e-5)
+
+
+def test_regions_are_measured_by_themselves_and_add_up() -> None:
+    data = data_of("segmentation")
+    outcome = train(run_of("segmentation", epochs=1), data, WorkerContext())
+    for split, images in (("val", {"A": 3, "B": 2}), ("test", {"A": 2, "B": 1})):
+        metrics: Any = outcome.metrics[split]
+        regions = metrics["regions"]
+        assert {name: own["images"] for name, own in regions.items()} == images
+        total = np.sum([own["confusion"] for own in regions.values()], axis=0)
+        assert total.tolist() == metrics["confusion"]
+        weighted = sum(own["images"] * np.array(own["image/iou"]) for own in regions.values()) / sum(images.values())
+        np.testing.assert_allclose(weighted, metrics["image/iou"])
+    counts = {split: np.sum(list(regions.values()), axis=0) for split, regions in outcome.class_counts.items()}
+    assert {split: total.tolist() for split, total in counts.items()} == {
+        split: np.bincount(np.ravel(arrays.masks), minlength=3).tolist()  # type: ignore[arg-type]
+        for split, arrays in data.items()
+    }
+
+
+def test_the_classes_of_images_are_not_split_by_region() -> None:
+    outcome = train(run_of("classification", epochs=1), data_of("classification"), WorkerContext())
+    assert "regions" not in outcome.metrics["test"]
+    assert outcome.class_counts == {}
+
+
+def test_weights_of_classes_come_from_the_training_split() -> None:
+    data = data_of("segmentation")
+    masks = np.array(data["train"].masks)
+    masks[:5][masks[:5] == 1] = 0
+    data["train"] = replace(data["train"], masks=masks)
+    losses = {}
+    for kind in ("none", "balanced", "median_frequency"):
+        outcome = train(run_of("segmentation", epochs=1, class_weights=kind), data, WorkerContext())
+        losses[kind] = outcome.history[0]["train/loss"]
+    assert len(set(losses.values())) == 3
+
+
+def test_torch_s_own_random_numbers_depend_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[float] = []
+    losses = SegmentationTask.losses
+
+    def noted(self: SegmentationTask, *arguments: Any) -> Any:
+        drawn.append(float(torch.rand(())))
+        return losses(self, *arguments)
+
+    monkeypatch.setattr(SegmentationTask, "losses", noted)
+    run = run_of("segmentation", epochs=2)
+    for _ in range(2):
+        torch.rand(7)
+        train(run, data_of("segmentation"), WorkerContext())
+    assert drawn[:6] == drawn[6:]
+    assert len(set(drawn)) == 6
 
 
 @pytest.mark.parametrize("rate", [1e30, 1e38])
@@ -250,7 +307,7 @@ def test_corners_are_four_crops_of_half_the_side() -> None:
         train(run_of("classification", eval_crops=crops, epochs=1), data_of("classification"), WorkerContext())
         for crops in ("whole", "corners")
     )
-    counts = [np.sum(outcome.metrics["test"]["confusion"]) for outcome in (whole, corners)]
+    counts = [np.sum(np.array(outcome.metrics["test"]["confusion"])) for outcome in (whole, corners)]
     assert counts == [3, 12]
 
 

@@ -21,10 +21,11 @@ from tests.engine.data import data_of, run_of
 
 # Epochs are few and rates low: one wrong weight of a loss shows, rounding does not grow.
 CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
-    # Two workers halve batches of 3 unequally; the last batch of 7 images holds one, so one worker has none of it.
-    "unet": ("segmentation", (7, 5, 3), {"learning_rate": 1e-3}),
+    # Two workers halve batches of 3 unequally; a batch of one leaves one worker without any of it.
+    "unet": ("segmentation", (8, 5, 3), {"learning_rate": 1e-3}),
     "unet_augmented": ("segmentation", (7, 1, 2), {"learning_rate": 1e-3, "augmentations": True, "keep": "best"}),
-    "resnet": ("classification", (5, 3, 1), {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4}),
+    "unet_of_one": ("segmentation", (3, 2, 1), {"learning_rate": 1e-3, "batch_size": 1}),
+    "resnet": ("classification", (6, 3, 1), {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4}),
 }
 
 
