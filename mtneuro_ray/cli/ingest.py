@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.plan import boxes
@@ -19,9 +18,7 @@ def store_of(options: argparse.Namespace) -> CutoutStore:
 
 def run(options: argparse.Namespace) -> int:
     """Bring what a task reads into the store."""
-    task, file = load_task(options.task, options.volume)
-    if options.preset:
-        task = preset_named(options.preset, "--preset").scale_task(task, str(file))
+    task, file = load_task(options.task, options.volume, options.preset)
     check_known_bounds(task, file)
     store = store_of(options)
 

@@ -18,6 +18,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import check_batch
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.results.run_report import run_report
+from mtneuro_ray.runtime.prepare import check_encoders
 from mtneuro_ray.storage import Folder
 
 
@@ -38,9 +39,10 @@ def run(options: argparse.Namespace) -> int:
     check_known_bounds(pair.task, pair.task_file)
     store, out = store_of(options), Folder(options.out)
     identities = tuple(channel.identity for channel in open_volumes(pair.task, pair.task_file).channels)
-    settings = RunSettings(task=pair.task, network=pair.network, role="final", data=identities)
+    settings = RunSettings.of(pair.task, pair.network, "final", identities)
     record = RunFolder(out).read(settings.run_id)
     if record is None or record.status != "done":
+        check_encoders([(pair.network, str(pair.network_file))])
         train = _train_here if options.workers == 0 else _train_on_ray
         record = train(options, settings, pair.task_file, store, out)
     print(run_report(record))
@@ -69,7 +71,7 @@ def _train_on_ray(
     options: argparse.Namespace, settings: RunSettings, task_file: Path, store: CutoutStore, out: Folder
 ) -> RunRecord:
     from mtneuro_ray.runtime.cluster import connected
-    from mtneuro_ray.runtime.ray_data import share_task
+    from mtneuro_ray.runtime.ray_data import share_encoder, share_task
     from mtneuro_ray.runtime.ray_train import train_on_workers
 
     resources = ResourceSettings(
@@ -77,7 +79,8 @@ def _train_on_ray(
     )
     with connected(options.address, options.num_cpus, resources.of_a_trial):
         splits = share_task(store, settings.task, task_file)
-        return train_on_workers(settings, splits, out, resources, report=_show)
+        encoder = share_encoder(settings.network) if settings.network.starts_pretrained else None
+        return train_on_workers(settings, splits, out, resources, encoder=encoder, report=_show)
 
 
 def _show(entry: Mapping[str, Any]) -> None:

@@ -42,7 +42,8 @@ class Pair:
 
 def packaged_names(kind: str) -> list[str]:
     """Names of the tasks, networks or spaces that come with the package."""
-    return sorted(path.stem for path in _folder(kind).glob(f"*{_SUFFIX[kind]}"))
+    folder, suffix = _folder(kind), _SUFFIX[kind]
+    return sorted(path.relative_to(folder).as_posix().removesuffix(suffix) for path in folder.rglob(f"*{suffix}"))
 
 
 def _folder(kind: str) -> Path:
@@ -65,8 +66,10 @@ def find(kind: str, name: str) -> Path:
     raise InputError(f"{name}: no such file and no such name; accepted: a path or one of {', '.join(names)}")
 
 
-def load_task(name: str, volume: str | None = None) -> tuple[TaskSettings, Path]:
-    """A task by name or path, its channels moved to another volume if one is given.
+def load_task(name: str, volume: str | None = None, preset: str | None = None) -> tuple[TaskSettings, Path]:
+    """A task by name or path, its channels moved to another volume if one is given, and scaled by a preset.
+
+    A preset may name a volume of its own. It stands for BossDB alone: other data are read at every scale.
 
     Raises:
         InputError: one line that names the file and the key.
@@ -77,6 +80,11 @@ def load_task(name: str, volume: str | None = None) -> tuple[TaskSettings, Path]
         values, unused = normalise_task(values, str(path))
         _warn_unused(path, unused)
     task = TaskSettings.load(values, str(path))
+    if preset is not None:
+        scale = preset_named(preset, "--preset")
+        task = scale.scale_task(task, str(path))
+        if task.image_chan.startswith("bossdb://"):
+            volume = volume or scale.volume
     return (moved(task, volume, str(path)) if volume else task), path
 
 
@@ -215,12 +223,10 @@ def load_pair(
     Raises:
         InputError: one line that names the file and the key.
     """
-    task, task_file = load_task(task_name, volume)
+    task, task_file = load_task(task_name, volume, preset)
     network, network_file = load_network(network_name)
     if preset is not None:
-        scale = preset_named(preset, "--preset")
-        task = scale.scale_task(task, str(task_file))
-        network = scale.scale_network(network, str(network_file))
+        network = preset_named(preset, "--preset").scale_network(network, str(network_file))
     if changes:
         network = network.replace(where, **changes)
     network = apply_overrides(network, overrides)

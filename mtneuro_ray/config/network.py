@@ -115,6 +115,11 @@ class NetworkSettings(Settings):
         return (self.name or self.model).removesuffix(f"_{self.classes}class")
 
     @property
+    def starts_pretrained(self) -> bool:
+        """Whether the model has an encoder that starts from weights made elsewhere."""
+        return self.architecture.encoder and self.encoder_weights is not None
+
+    @property
     def encoder_file(self) -> str | None:
         """Path of the file of weights that the encoder starts from, where `encoder_weights` names one."""
         weights = self.encoder_weights

@@ -15,28 +15,47 @@ from mtneuro_ray.errors import InputError
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Preset(Settings):
-    """How a run and a sweep are scaled; whatever is None stays as it is."""
+class TaskScale(Settings):
+    """How the images of a kind of task are scaled."""
 
-    epochs: Positive | None = None
-    batch_size: Positive | None = None
-    """Upper bound."""
     tile_size: Positive | None = None
     """Side that larger tiles are reduced to, at the centre of their cubes."""
     max_slices: Positive | None = None
-    """Slices of each cube, evenly spread."""
+    """Images of each cube, evenly spread."""
+
+
+class Preset(Settings):
+    """How a run and a sweep are scaled; whatever is None stays as it is."""
+
+    volume: str | None = None
+    """Read instead of BossDB, where no other volume is named."""
+    whole: TaskScale = TaskScale()
+    """Of tasks that look at whole images."""
+    planes: TaskScale = TaskScale()
+    """Of segmentation in 2D."""
+    volumes: TaskScale = TaskScale()
+    """Of segmentation in 3D."""
+    encoder_name: str | None = None
+    """Encoder of the models that have one from the library; it starts from random weights."""
+    epochs: Positive | None = None
+    batch_size: Positive | None = None
+    """Upper bound."""
     values_per_axis: Positive | None = None
-    """First values of each search axis that are kept."""
+    """First values of each search axis that are kept; ranges stay."""
+    trials: Positive | None = None
+    """Most cells of a search that draws them."""
     seeds: Positive | None = None
     """First seeds that are kept."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
 
     def scale_task(self, task: TaskSettings, where: str) -> TaskSettings:
         """The task at this scale."""
+        scale = self.whole if task.task != "segmentation" else self.planes if task.volume_z == 1 else self.volumes
         changes: dict[str, Any] = {}
-        if self.max_slices is not None:
-            changes["max_slices"] = min(self.max_slices, task.max_slices or self.max_slices)
-        if self.tile_size is not None and max(task.tile_size) > self.tile_size:
-            tile = [min(side, self.tile_size) for side in task.tile_size]
+        if scale.max_slices is not None:
+            changes["max_slices"] = min(scale.max_slices, task.max_slices or scale.max_slices)
+        if scale.tile_size is not None and max(task.tile_size) > scale.tile_size:
+            tile = [min(side, scale.tile_size) for side in task.tile_size]
             changes["tile_size"] = tile
             if task.tile_stride is None:
                 changes["cubes"] = [_centre(cube, tile) for cube in task.cubes]
@@ -50,6 +69,8 @@ class Preset(Settings):
             changes["warmup_epochs"] = min(network.warmup_epochs, changes["epochs"] - 1)
         if self.batch_size is not None:
             changes["batch_size"] = min(self.batch_size, network.batch_size)
+        if self.encoder_name is not None and network.architecture.encoder:
+            changes |= {"encoder_name": self.encoder_name, "encoder_weights": None}
         return network.replace(where, **changes)
 
     def scale_space(self, space: SweepSpace, where: str) -> SweepSpace:
@@ -57,9 +78,15 @@ class Preset(Settings):
         values = space.model_dump(mode="json")
         for setting in values["settings"]:
             setting["seeds"] = setting["seeds"][: self.seeds]
-            axes = setting["search"]["axes"]
-            for axis in axes:
-                axes[axis] = axes[axis][: self.values_per_axis]
+            search = setting["search"]
+            if self.trials is not None and search["trials"] is not None:
+                search["trials"] = min(self.trials, search["trials"])
+            axes = search["axes"]
+            for axis, choices in axes.items():
+                if isinstance(choices, list):
+                    axes[axis] = choices[: self.values_per_axis]
+        if self.gpus_per_worker is not None:
+            values["run"]["gpus_per_worker"] = min(self.gpus_per_worker, values["run"]["gpus_per_worker"])
         return SweepSpace.load(values, where)
 
 
@@ -74,7 +101,21 @@ def _centre(cube: Cube, tile: list[int]) -> dict[str, Any]:
 
 
 PRESETS = {
-    "smoke": Preset(epochs=2, batch_size=8, tile_size=64, max_slices=64, values_per_axis=2, seeds=2),
+    "smoke": Preset(
+        volume="phantom",
+        whole=TaskScale(tile_size=64, max_slices=64),
+        # 128 pixels are the least that every model of Task 2 takes.
+        planes=TaskScale(tile_size=128, max_slices=16),
+        volumes=TaskScale(tile_size=64, max_slices=2),
+        # The same family as the paper's efficientnet-b7, without a download.
+        encoder_name="efficientnet-b0",
+        epochs=2,
+        batch_size=8,
+        values_per_axis=2,
+        trials=4,
+        seeds=2,
+        gpus_per_worker=0.0,
+    ),
     "paper": Preset(),
 }
 

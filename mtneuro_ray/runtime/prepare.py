@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
 from mtneuro_ray.data.store import CutoutStore
@@ -34,3 +35,22 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
             with ByteProgress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as progress:
                 fetch_all(store, cutouts, progress.advance)
     return volumes
+
+
+def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
+    """Check that the library has the encoders and weights that networks name, each with the place that names it.
+
+    Raises:
+        InputError: it has not.
+    """
+    distinct = {
+        (network.model, network.encoder_name, network.encoder_weights): (network, where)
+        for network, where in networks
+        if network.architecture.encoder
+    }
+    if distinct:
+        # Slow to import, and not needed by what has no encoder.
+        from mtneuro_ray.models.pretrained import check_encoder
+
+        for network, where in distinct.values():
+            check_encoder(network, where)

@@ -1,22 +1,27 @@
-"""Ingest on Ray Data, and the splits that the workers of a node share."""
+"""Ingest on Ray Data, and what the workers of a node share: splits and pretrained weights."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import ray
 import ray.data
+import torch
 from ray import ObjectRef
 
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
+from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
 
@@ -114,15 +119,53 @@ def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> Split
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
     loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split) for split in splits}
-    try:
-        ray.get([count for _, count in loads.values()])
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, MTNeuroError):
-            raise error.cause from None
-        raise
+    _wait([count for _, count in loads.values()])
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 
 def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
     """The splits, as read-only views of this node's shared memory."""
     return dict(zip(refs, ray.get(list(refs.values())), strict=True))
+
+
+def _wait(refs: list[ObjectRef[int]]) -> None:
+    """Wait for tasks; an error of ours in one of them is raised as itself."""
+    try:
+        ray.get(refs)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, MTNeuroError):
+            raise error.cause from None
+        raise
+
+
+EncoderRef = ObjectRef[dict[str, npt.NDArray[Any]]]
+
+
+@ray.remote(num_cpus=0, max_retries=3, num_returns=2)
+def _fetch_encoder(network: NetworkSettings) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    weights = fetch_encoder_weights(network) or {}
+    # Workers map arrays out of shared memory; tensors would be copied by each.
+    return {name: tensor.numpy() for name, tensor in weights.items()}, len(weights)
+
+
+def share_encoder(network: NetworkSettings) -> EncoderRef:
+    """Read or download the weights that a network's encoder starts from, once for the whole cluster.
+
+    Raises:
+        InputError: they can't be had, or are not those of the encoder.
+    """
+    # Two references, which Ray types as one.
+    fetched: Any = _fetch_encoder.remote(network)
+    encoder, count = fetched
+    _wait([count])
+    weights: EncoderRef = encoder
+    return weights
+
+
+def get_encoder(ref: EncoderRef | None) -> dict[str, torch.Tensor] | None:
+    """The shared weights, as read-only views of this node's memory."""
+    if ref is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return {name: torch.from_numpy(array) for name, array in ray.get(ref).items()}

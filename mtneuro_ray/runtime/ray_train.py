@@ -17,7 +17,7 @@ from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
-from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits
+from mtneuro_ray.runtime.ray_data import EncoderRef, SplitRefs, get_encoder, get_splits
 from mtneuro_ray.storage import Folder
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -44,11 +44,17 @@ def _work(config: dict[str, Any]) -> None:
         checkpoints=checkpoint_folder(out, run),
         report=report,
     )
-    execute(run, get_splits(config["splits"]), context, out)
+    execute(run, get_splits(config["splits"]), context, out, get_encoder(config["encoder"]))
 
 
 def train_on_workers(
-    run: RunSettings, splits: SplitRefs, out: Folder, resources: ResourceSettings, report: Report | None = None
+    run: RunSettings,
+    splits: SplitRefs,
+    out: Folder,
+    resources: ResourceSettings,
+    *,
+    encoder: EncoderRef | None = None,
+    report: Report | None = None,
 ) -> RunRecord:
     """Train one run on `resources.workers_per_trial` workers and return its record.
 
@@ -67,6 +73,7 @@ def train_on_workers(
             "run": run,
             "out": out,
             "splits": splits,
+            "encoder": encoder,
             "threads": resources.cpus_per_worker,
             "queue": queue,
         },

@@ -20,7 +20,7 @@ from tests.results.records import segmentation_record
 from tests.settings import cube, network_values, run_settings, task_values, write_json
 
 SMOKE = str(Path(__file__).parents[2] / "tune_spaces" / "smoke.toml")
-SMOKE_SLICES = PRESETS["smoke"].max_slices or 0
+SMOKE_SLICES = PRESETS["smoke"].planes.max_slices or 0
 COMMANDS = ["plan", "ingest", "train", "sweep", "results"]
 
 
@@ -190,7 +190,7 @@ def test_a_plan_of_a_space_counts_cells_and_seeds(capsys: pytest.CaptureFixture[
 
 
 def test_a_plan_of_several_settings_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "--space", "unet_2d", "--format", "json"]) == 0
+    assert main(["plan", "--space", "task2/unet_2d", "--format", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["runs"], plan["cells"], plan["seeds"]) == (60, 50, 10)
     assert [setting["task"] for setting in plan["settings"]] == ["task2_2D_3class", "task2_2D_4class"]

@@ -1,11 +1,15 @@
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from mtneuro_ray.config.loading import load_pair, load_task
-from mtneuro_ray.config.preset import PRESETS, Preset
+from mtneuro_ray.config.preset import PRESETS, Preset, TaskScale
 from mtneuro_ray.config.space import SweepSpace
 from mtneuro_ray.plan import samples
 from tests.config.checks import refused
-from tests.settings import cube, network_settings, task_settings
+from tests.settings import cube, network_settings, task_settings, task_values
 
 
 def space(**axes: list[object]) -> SweepSpace:
@@ -26,7 +30,7 @@ def test_the_paper_s_preset_changes_nothing() -> None:
 
 
 def test_a_smaller_tile_is_cut_from_the_centre_of_each_cube() -> None:
-    scaled = Preset(tile_size=6).scale_task(task_settings(), "t")
+    scaled = Preset(planes=TaskScale(tile_size=6)).scale_task(task_settings(), "t")
     assert scaled.tile_size == (6, 6)
     assert {(each.y, each.x) for each in scaled.cubes} == {((5, 11), (5, 11))}
     assert [each.z for each in scaled.cubes] == [each.z for each in task_settings().cubes]
@@ -34,12 +38,14 @@ def test_a_smaller_tile_is_cut_from_the_centre_of_each_cube() -> None:
 
 def test_tiles_with_a_stride_keep_their_cubes() -> None:
     task = task_settings(tile_stride=[8, 8])
-    scaled = Preset(tile_size=8).scale_task(task, "t")
+    scaled = Preset(planes=TaskScale(tile_size=8)).scale_task(task, "t")
     assert scaled.cubes == task.cubes
     assert len(samples(scaled, "train")) == 4 * 4
 
 
-@pytest.mark.parametrize("preset", [Preset(tile_size=64), Preset(max_slices=64), Preset(epochs=64, batch_size=64)])
+@pytest.mark.parametrize(
+    "preset", [Preset(planes=TaskScale(tile_size=64, max_slices=64)), Preset(epochs=64, batch_size=64)]
+)
 def test_a_preset_makes_nothing_larger(preset: Preset) -> None:
     task, network = task_settings(max_slices=3), network_settings(warmup_epochs=1)
     assert preset.scale_task(task, "t") == task
@@ -62,7 +68,7 @@ def test_a_tile_that_the_downsampling_does_not_divide_is_refused_by_file() -> No
     cubes = [cube(split=split, z=(n, n + 1)) for n, split in enumerate(("train", "val", "test"))]
     task = task_settings(tile_size=[15, 15], downsample=3, cubes=cubes)
     with refused("t.json: downsample: 3 does not divide tile_size 7"):
-        Preset(tile_size=7).scale_task(task, "t.json")
+        Preset(planes=TaskScale(tile_size=7)).scale_task(task, "t.json")
 
 
 def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
@@ -70,4 +76,42 @@ def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
     scaled = PRESETS["smoke"].scale_task(task, "t")
     assert [(c.region, c.split) for c in scaled.cubes] == [(c.region, c.split) for c in task.cubes]
     assert scaled.classes == task.classes
-    assert len(samples(scaled, "train")) == 3 * (PRESETS["smoke"].max_slices or 0)
+    assert len(samples(scaled, "train")) == 3 * 16
+
+
+@pytest.mark.parametrize(
+    ("task", "images", "shape"),
+    [
+        ("task1", 64, (1, 64, 64)),
+        ("task2_2D_3class", 16, (1, 128, 128)),
+        ("task2_3D_3class", 2, (8, 64, 64)),
+    ],
+)
+def test_each_kind_of_task_has_a_smoke_scale_of_its_own(task: str, images: int, shape: tuple[int, int, int]) -> None:
+    scaled, _ = load_task(task, preset="smoke")
+    for split in ("train", "val", "test"):
+        found = samples(scaled, split)
+        assert {sample.roi.shape for sample in found} == {shape}
+        assert all(n <= images for n in Counter(sample.region for sample in found).values())
+
+
+def test_a_preset_s_volume_stands_for_bossdb_alone(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(task_values()))
+    assert load_task("task1", preset="smoke")[0].image_chan == "phantom://thalamocortical/image?seed=0"
+    assert load_task("task1", "zarr:///copy", "smoke")[0].image_chan == "zarr:///copy/image"
+    assert load_task("task1", preset="paper")[0].image_chan.startswith("bossdb://")
+    assert load_task(str(own), preset="smoke")[0].image_chan == "file:image.npy"
+
+
+def test_smoke_takes_a_small_encoder_without_a_download() -> None:
+    scaled = PRESETS["smoke"].scale_network(network_settings(model="FPN"), "n")
+    assert (scaled.encoder_name, scaled.encoder_weights) == ("efficientnet-b0", None)
+    assert PRESETS["smoke"].scale_network(network_settings(), "n") == network_settings()
+
+
+def test_smoke_needs_no_gpu() -> None:
+    sweep = space(learning_rate=[1, 2, 3])
+    on_gpus = SweepSpace.load({**sweep.model_dump(mode="json"), "run": {"gpus_per_worker": 0.5}}, "s")
+    assert PRESETS["smoke"].scale_space(on_gpus, "s").run.gpus_per_worker == 0
+    assert PRESETS["paper"].scale_space(on_gpus, "s").run.gpus_per_worker == 0.5

@@ -168,7 +168,7 @@ def test_unused_keys_warn_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureF
         (
             "mtneuro_ray.config.loading",
             logging.WARNING,
-            f"{network}: ignored, without use here: outputdir, outweightfilename, eval_reduction, encoder_name",
+            f"{network}: ignored, without use here: encoder_name, outputdir, outweightfilename, eval_reduction",
         ),
     ]
 
