@@ -24,6 +24,18 @@ _RUN_COLUMNS: tuple[str, ...] = (
     "seconds",
     "error",
 )
+_TABLES = {
+    "table": Results.table,
+    "proportions": Results.proportions,
+    "regions": Results.regions,
+    "confusion": Results.confusion,
+}
+# What a breakdown is made of.
+_BREAKDOWNS = {
+    "proportions": "finished seed runs of a segmentation task, of this version",
+    "regions": "finished seed runs of a segmentation task, of this version",
+    "confusion": "finished seed runs",
+}
 
 
 def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
@@ -40,11 +52,18 @@ def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the best cells, the tables or all runs."""
+    """Print what is asked for: tables, the best cells or all runs.
+
+    Raises:
+        InputError: a breakdown is asked for, and no run has what it is made of.
+    """
     results, _ = load_runs(options)
     render = FORMATS[options.format]
-    if options.what == "table":
-        print(render(results.table(options.model, options.setting)))
+    if options.what in _TABLES:
+        tables = _TABLES[options.what](results, options.model, options.setting)
+        if options.what in _BREAKDOWNS and not any(table.cells for table in tables):
+            raise InputError(f"{options.out}: {options.what}: no run has them; accepted: {_BREAKDOWNS[options.what]}")
+        print(render(tables))
         return 0
     if options.what == "best":
         rows = results.best(options.model, options.setting, metric=options.metric, mode=options.mode)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.results import breakdowns, paper_tables, scores
+from mtneuro_ray.results.benchmark import parts_of
+from mtneuro_ray.results.methods import finished, method_of
 from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
-from mtneuro_ray.results.tables import Table, method_of, result_tables
+from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ class Results:
         repeated = {method_of(record) for record in chosen if record.summary["role"] == "final"}
         best: dict[tuple[Any, ...], dict[str, Any]] = {}
         ranks: dict[tuple[Any, ...], tuple[float, bool]] = {}
-        cells = [record for record in chosen if record.status == "done" and record.summary["role"] == "cell"]
+        cells = finished(chosen, "cell")
         names = sorted({name for record in cells for name in scalars(record.metrics)})
         if metric is not None and cells and metric not in names:
             raise InputError(f"--metric: no cell has {metric!r}; accepted: {', '.join(names)}")
@@ -101,8 +104,37 @@ class Results:
         return list(best.values())
 
     def table(self, model: str | None = None, setting: str | None = None) -> list[Table]:
-        """Tables as the paper's 1 and 2, one per setting: means over seeds, and their sample standard deviation."""
-        return result_tables(self.where(model, setting).records)
+        """Means over seeds with their sample standard deviation, and the best cells.
+
+        Returns:
+            A table as the paper's 1 per setting; of the benchmark's Task 2 the paper's Table 2, how far it is from the
+            paper's, and Table A4, with the paper's values in them.
+        """
+        chosen = self.where(model, setting)
+        return [
+            *scores.score_tables(chosen.records),
+            *paper_tables.score_tables(chosen.records),
+            *paper_tables.distance_tables(chosen.records),
+            *chosen.hyperparameters(),
+        ]
+
+    def hyperparameters(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+        """Table A4: the best cells of the benchmark's Task 2 by their own metric, and the paper's beside them."""
+        cells = finished(self.where(model, setting).records, "cell")
+        found = [(part, own, Results(own).best()) for part, own in parts_of(cells)]
+        return [paper_tables.cell_table(part, own, best) for part, own, best in found if best]
+
+    def proportions(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+        """Class proportions of the data of final runs, per region and split, the paper's beside those of its Task 2."""
+        return breakdowns.proportion_tables(self.where(model, setting).records)
+
+    def regions(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+        """F1 and IoU of each region of the test split, in both reductions."""
+        return breakdowns.region_tables(self.where(model, setting).records)
+
+    def confusion(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+        """Confusion matrices of the test split, summed over the seeds, as counts and as % of the truth."""
+        return breakdowns.confusion_tables(self.where(model, setting).records)
 
     def runs(self, model: str | None = None, setting: str | None = None) -> list[dict[str, Any]]:
         """One flat entry per run: its summary, status, error and every number of its metrics."""

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 Status = Literal["done", "stopped", "error"]
 _FOLDER = "runs"
 _SUMMARY = {"model", "setting", "role", "learning_rate", "batch_size", "seed", "epochs"}
+# Settings with a default may be younger than a run file.
+_SETTINGS = {name for name, setting in RunSettings.model_fields.items() if setting.is_required()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _is_complete(record: RunRecord) -> bool:
         record.status in get_args(Status)
         and all(isinstance(mapping, dict) for mapping in mappings)
         and record.summary.keys() >= _SUMMARY
-        and record.settings.keys() >= RunSettings.model_fields.keys()
+        and record.settings.keys() >= _SETTINGS
     )
 
 

@@ -26,25 +26,30 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    grid = [[cell.replace("|", r"\|") for cell in row] for row in (table.columns, *table.rows)]
+    grid = [[cell.replace("|", r"\|") for cell in row] for row in (*table.heads, *table.rows)]
     widths = [max(len(row[column]) for row in grid) for column in range(len(table.columns))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in grid
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([f"### {table.title}", "", lines[0], rule, *lines[1:]])
+    notes = ["", *(f"- {note}" for note in table.notes)] if table.notes else []
+    return "\n".join([f"### {table.title}", "", lines[0], rule, *lines[1:], *notes])
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """CSV; a column tells the table, and a blank line parts tables, whose columns differ."""
+    """CSV; a column tells the table, and a blank line parts what has other columns: the tables, and their notes."""
     parts = []
     for table in tables:
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["table", *table.columns])
-        writer.writerows([table.title, *row] for row in table.rows)
-        parts.append(out.getvalue())
+        parts.append(_csv(["table", *table.columns], [[table.title, *row] for row in table.rows]))
+        if table.notes:
+            parts.append(_csv(["table", "note"], [[table.title, note] for note in table.notes]))
     return "\n".join(parts).rstrip("\n")
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([columns, *rows])
+    return out.getvalue()
 
 
 def as_json(tables: Sequence[Table]) -> str:
@@ -58,15 +63,17 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def _latex(table: Table) -> str:
-    lines = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in (table.columns, *table.rows)]
+    heads, rows = (
+        [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in part] for part in (table.heads, table.rows)
+    )
     return "\n".join(
         [
-            f"% {table.title}",
+            *(f"% {line}" for line in (table.title, *table.notes)),
             r"\begin{tabular}{" + "l" * len(table.columns) + "}",
             r"\toprule",
-            lines[0],
+            *heads,
             r"\midrule",
-            *lines[1:],
+            *rows,
             r"\bottomrule",
             r"\end{tabular}",
         ]

@@ -32,7 +32,7 @@ def _numbers(metrics: dict[str, Any], classes: list[str]) -> Table:
         for name, value in values.items():
             if isinstance(value, float):
                 rows.append([split, name, f"{value:.4f}", *("" for _ in classes)])
-            elif value and isinstance(value[0], float):
+            elif isinstance(value, list) and isinstance(value[0], float):
                 rows.append([split, name, "", *(f"{part:.4f}" for part in value)])
     return Table("Metrics", ["split", "metric", "value", *classes], rows)
 

@@ -1,27 +1,28 @@
-"""Tables of final runs: accuracy as in the paper's Table 1, class-wise F1 and IoU as in its Table 2."""
+"""What a table is: text for people, and the same as numbers for programs."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mtneuro_ray.results.record import RunRecord
 
-# Heading and metric of each row of a segmentation method; both reductions always stand side by side.
-_SEGMENTATION_ROWS = (
-    ("F1 (dataset)", "dataset/f1"),
-    ("IoU (dataset)", "dataset/iou"),
-    ("F1 (image)", "image/f1"),
-    ("IoU (image)", "image/iou"),
-)
-_CLASSIFICATION_COLUMNS = (
-    ("Accuracy", "accuracy"),
-    ("Balanced accuracy", "balanced_accuracy"),
-    ("F1", "f1_mean"),
-)
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A cell that people and programs read differently.
+
+    Attributes:
+        text: As it is printed.
+        value: As it stands in JSON.
+    """
+
+    text: str
+    value: Any
+
+
+# A cell without a value. Every row of a table has every column.
+MISSING = Value("-", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,80 +30,71 @@ class Table:
     """One table.
 
     Attributes:
-        title: Setting, kind of data and split.
-        columns: Headings.
-        rows: Cells as text, one list per row.
+        title: What is shown, and of which data.
+        columns: Headings, no two of them the same.
+        cells: One list per row.
+        groups: First words of headings that stand side by side under this common heading.
+        notes: What a reader has to know of the table, a line each.
     """
 
     title: str
     columns: list[str]
-    rows: list[list[str]]
+    cells: Sequence[Sequence[Value | str]]
+    groups: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells as text."""
+        return [[cell if isinstance(cell, str) else cell.text for cell in row] for row in self.cells]
 
-def result_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """A table per setting and kind of data, from the finished final runs; a method is one line of settings."""
-    groups: dict[tuple[str, str, tuple[str, ...]], dict[str, list[RunRecord]]] = {}
-    for record in records:
-        if record.status == "done" and record.summary["role"] == "final":
-            # Tasks of one name may differ in kind or classes, and so in columns.
-            task = record.settings["task"]
-            key = (record.summary["setting"], _data_of(record), (task["task"], *task["classes"]))
-            groups.setdefault(key, {}).setdefault(method_of(record), []).append(record)
-    return [_table(setting, data, list(methods.values())) for (setting, data, _), methods in sorted(groups.items())]
-
-
-def _data_of(record: RunRecord) -> str:
-    identity: str = record.settings["data"][0]
-    return identity.partition(":")[0]
-
-
-def method_of(record: RunRecord) -> str:
-    """Everything that names a run but its seed; the addresses of its channels do not."""
-    network = {**record.settings["network"], "seed": None}
-    task = {**record.settings["task"], "image_chan": None, "annotation_chan": None}
-    return json.dumps([record.summary["model"], network, task, record.settings["data"]], sort_keys=True)
-
-
-def _table(setting: str, data: str, methods: list[list[RunRecord]]) -> Table:
-    task = methods[0][0].settings["task"]
-    title = f"{setting}, test split, {data} data"
-    common = ["Method", "lr", "Batch", "Epochs", "Seeds"]
-    if task["task"] == "segmentation":
-        columns = [*common, "Metric", *task["classes"], "Avg."]
-        return Table(title, columns, [row for runs in methods for row in _segmentation_rows(runs)])
-    columns = [*common, *(heading for heading, _ in _CLASSIFICATION_COLUMNS)]
-    return Table(title, columns, [_classification_row(runs) for runs in methods])
-
-
-def _common(runs: list[RunRecord]) -> list[str]:
-    summary = runs[0].summary
-    numbers = [f"{summary['learning_rate']:g}", str(summary["batch_size"]), str(summary["epochs"]), str(len(runs))]
-    return [summary["model"], *numbers]
-
-
-def _segmentation_rows(runs: list[RunRecord]) -> list[list[str]]:
-    rows = []
-    for heading, metric in _SEGMENTATION_ROWS:
-        per_class = zip(*(run.metrics["test"][metric] for run in runs), strict=True)
-        means = [f"{statistics.fmean(values):.3f}" for values in per_class]
-        average = mean_and_deviation([run.metrics["test"][f"{metric}_mean"] for run in runs])
-        rows.append([*_common(runs), heading, *means, average])
-    return rows
-
-
-def _classification_row(runs: list[RunRecord]) -> list[str]:
-    cells = [mean_and_deviation([run.metrics["test"][name] for run in runs]) for _, name in _CLASSIFICATION_COLUMNS]
-    return [*_common(runs), *cells]
-
-
-def mean_and_deviation(values: Sequence[float]) -> str:
-    """`mean +- std` with the sample standard deviation (ddof 1); of one value, the value."""
-    mean = f"{statistics.fmean(values):.3f}"
-    return mean if len(values) < 2 else f"{mean} +- {statistics.stdev(values):.3f}"
+    @property
+    def heads(self) -> list[list[str]]:
+        """The columns as one row of headings, or as two where there are groups."""
+        if not self.groups:
+            return [self.columns]
+        first, second = [], []
+        for column in self.columns:
+            group = next((group for group in self.groups if column.startswith(f"{group} ")), None)
+            first.append(column if group is None else "" if group in first else group)
+            second.append("" if group is None else column.removeprefix(f"{group} "))
+        return [first, second]
 
 
 def as_objects(tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Tables for JSON: one object per row."""
+    """Tables for JSON: one object per row, its numbers as numbers. Notes are for people and are left out."""
     return [
-        {"table": table.title, **dict(zip(table.columns, row, strict=True))} for table in tables for row in table.rows
+        {
+            "table": table.title,
+            **{
+                column: cell if isinstance(cell, str) else cell.value
+                for column, cell in zip(table.columns, row, strict=True)
+            },
+        }
+        for table in tables
+        for row in table.cells
     ]
+
+
+def number(value: float, digits: int = 3) -> Value:
+    """A number with a fixed number of decimals; in JSON all of them."""
+    return Value(f"{value:.{digits}f}", value)
+
+
+def count(value: int) -> Value:
+    """A whole number."""
+    return Value(str(value), value)
+
+
+def mean_of(values: Sequence[float], digits: int = 3) -> Value:
+    """The mean."""
+    return number(statistics.fmean(values), digits)
+
+
+def mean_and_deviation(values: Sequence[float]) -> Value:
+    """`mean +- std` with the sample standard deviation (ddof 1); of one value, the value, and no deviation in JSON."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Value(f"{mean:.3f}", {"mean": mean, "std": None})
+    deviation = statistics.stdev(values)
+    return Value(f"{mean:.3f} +- {deviation:.3f}", {"mean": mean, "std": deviation})

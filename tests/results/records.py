@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.run import Role
 from mtneuro_ray.results.record import RunRecord
 from tests.settings import run_settings
@@ -30,6 +32,59 @@ def segmentation_record(
     if role == "final":
         metrics["test"] = test
     return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), metrics, timings={"total_s": 1.5})
+
+
+PHANTOM = (
+    "phantom://thalamocortical/image?seed=0&version=1",
+    "phantom://thalamocortical/pixel_labels?seed=0&version=1",
+)
+THREE = (0.9, 0.6, 0.7)
+FOUR = (0.9, 0.6, 0.7, 0.8)
+
+
+def benchmark_record(
+    iou: tuple[float, ...] = THREE,
+    *,
+    dim: int = 2,
+    role: Role = "final",
+    task: dict[str, Any] | None = None,
+    data: tuple[str, ...] = PHANTOM,
+    val: float = 0.5,
+    **network: Any,
+) -> RunRecord:
+    """A run of the benchmark's own Task 2 with as many classes as there are values, at the paper's settings."""
+    classes = len(iou)
+    packaged, _ = load_task(f"task2_{dim}D_{classes}class", "phantom")
+    settings = {
+        "model": "UNet",
+        "name": f"UNet_{dim}D_{classes}class",
+        "dim": dim,
+        "n_blocks": 4,
+        "start_filters": 32,
+        "epochs": 20,
+        **network,
+    }
+    values = {**packaged.model_dump(mode="json"), **(task or {})}
+    return segmentation_record(iou, role=role, task=values, data=data, val=val, classes=classes, **settings)
+
+
+def with_regions(record: RunRecord, *, shift: float = 0.1) -> RunRecord:
+    """The record with two regions, whose IoU lies above and below that of the whole split, and counts of classes."""
+    classes = len(record.settings["task"]["classes"])
+    test = record.metrics["test"]
+    regions = {}
+    for number, (name, sign) in enumerate((("CTX", 1), ("STR", -1))):
+        values: dict[str, Any] = {"images": 50 + number, "loss": 0.5, "confusion": test["confusion"]}
+        for key, value in test.items():
+            if isinstance(value, list) and key != "confusion":
+                values[key] = [part + sign * shift for part in value]
+                values[f"{key}_mean"] = sum(values[key]) / len(value)
+        regions[name] = values
+    counts = {
+        split: {"CTX": [97 * scale, 2 * scale, scale, 0][:classes], "STR": [scale] * classes}
+        for split, scale in (("train", 10), ("val", 1), ("test", 2))
+    }
+    return replace(record, metrics={**record.metrics, "test": {**test, "regions": regions}}, class_counts=counts)
 
 
 def classification_record(accuracy: float, seed: int, **network: Any) -> RunRecord:

@@ -83,8 +83,8 @@ def test_other_settings_are_another_method(changes: dict[str, Any]) -> None:
 
 def test_the_deviation_is_the_sample_s() -> None:
     values = [0.1, 0.2, 0.6]
-    assert mean_and_deviation(values) == f"0.300 +- {statistics.stdev(values):.3f}" == "0.300 +- 0.265"
-    assert mean_and_deviation([0.25]) == "0.250"
+    assert mean_and_deviation(values).text == f"0.300 +- {statistics.stdev(values):.3f}" == "0.300 +- 0.265"
+    assert mean_and_deviation([0.25]).text == "0.250"
 
 
 TABLES = [
