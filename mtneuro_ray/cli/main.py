@@ -139,7 +139,12 @@ def _add_sweep(commands: _Commands) -> None:
 
 def _add_results(commands: _Commands) -> None:
     parser = _add(commands, "results", "Query the runs of an output folder.")
-    parser.add_argument("what", choices=["best", "table", "runs"], help="best cells, tables over seeds, or all runs")
+    parser.add_argument(
+        "what",
+        choices=["best", "table", "runs", "proportions", "regions", "confusion"],
+        help="best: best cells; table: the paper's tables, over seeds; runs: all runs; proportions: of the classes in "
+        "the data; regions: F1 and IoU of each region; confusion: confusion matrices",
+    )
     _add_out(parser)
     parser.add_argument("--model", help="only this model")
     parser.add_argument("--setting", help="only this task")
