@@ -49,10 +49,10 @@ def scale_of(record: RunRecord) -> str:
     if record.summary["epochs"] != paper.EPOCHS:
         changes.append(f"{record.summary['epochs']} epochs")
     if task["tile_size"] != published["tile_size"]:
-        changes.append(f"{' x '.join(map(str, task['tile_size']))} px images")
+        changes.append(f"{' x '.join(map(str, dict.fromkeys(task['tile_size'])))} px")
     if task["max_slices"] is not None:
         images = "slices" if task["volume_z"] == 1 else "sub-volumes"
-        changes.append(f"at most {task['max_slices']} {images} of a cube in each split")
+        changes.append(f"at most {task['max_slices']} {images} a cube and split")
     changes.extend(
         f"{key} {task[key]}" for key in ("tile_stride", "volume_z", "downsample") if task[key] != published[key]
     )

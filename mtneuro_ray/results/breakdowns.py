@@ -104,7 +104,7 @@ def _region_rows(runs: Sequence[RunRecord], names: MethodNames) -> Iterator[list
     regions = [run.metrics["test"]["regions"] for run in runs]
     for region, first in regions[0].items():
         for scores in segmentation_scores([values[region] for values in regions]):
-            yield [*method_cells(runs, names), region, count(first["images"]), *scores]
+            yield [*method_cells(runs, names), region, count(int(first["images"])), *scores]
 
 
 def confusion_tables(records: Sequence[RunRecord]) -> list[Table]:

@@ -26,8 +26,8 @@ _TABLE_2_COLUMNS = [
     ),
 ]
 _TABLE_2_NOTES = (
-    "Rows (dataset) and (image) are ours: counts summed over the split before the ratio, and the ratio of each image "
-    "before the mean.",
+    "Rows (dataset) and (image) are ours, of the test split: the ratio of its counts, and the mean of its images' "
+    "ratios.",
     "Classes: means over seeds. Avg.: mean +- sample standard deviation (ddof 1) over seeds of the mean over classes.",
     f"Rows (paper): {paper.DATA}, as published, at the learning rates and batch sizes of Table A4.",
 )
@@ -44,7 +44,7 @@ def _score_table(part: Part, records: Sequence[RunRecord]) -> Table:
     names = MethodNames()
     lines = lines_of(part, by_method(records), names)
     return Table(
-        f"Table 2, {part.name}, test split: {part.source} (rows paper: {paper.DATA})",
+        f"Table 2, {part.name}: {part.source} (rows paper: {paper.DATA})",
         _TABLE_2_COLUMNS,
         [row for line in lines for row in _score_rows(line)],
         _GROUPS,

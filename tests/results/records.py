@@ -74,7 +74,7 @@ def with_regions(record: RunRecord, *, shift: float = 0.1) -> RunRecord:
     test = record.metrics["test"]
     regions = {}
     for number, (name, sign) in enumerate((("CTX", 1), ("STR", -1))):
-        values: dict[str, Any] = {"images": 50 + number, "loss": 0.5, "confusion": test["confusion"]}
+        values: dict[str, Any] = {"images": 50.0 + number, "loss": 0.5, "confusion": test["confusion"]}
         for key, value in test.items():
             if isinstance(value, list) and key != "confusion":
                 values[key] = [part + sign * shift for part in value]

@@ -107,6 +107,15 @@ def test_the_file_that_the_broken_ones_differ_from_is_read(tmp_path: Path) -> No
     assert len(RunFolder(Folder(tmp_path)).all()) == 1
 
 
+def test_a_file_from_before_a_setting_with_a_default_is_read(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    settings = {key: DONE.settings[key] for key in ("task", "network", "role", "data")}
+    (tmp_path / "runs" / "x.json").write_text(as_text(settings=settings))
+    [record] = RunFolder(Folder(tmp_path)).all()
+    assert record.settings == settings
+    assert "weights" in DONE.settings
+
+
 def test_a_metric_is_found_by_split_and_name() -> None:
     assert DONE.metric("val/dataset/iou_mean") == 0.5
     assert DONE.metric("test/image/f1_mean") == pytest.approx(0.34)

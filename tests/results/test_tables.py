@@ -11,8 +11,8 @@ from mtneuro_ray.results import Results
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.results.run_report import run_report
-from mtneuro_ray.results.tables import Table, as_objects, mean_and_deviation
-from tests.results.records import classification_record, segmentation_record
+from mtneuro_ray.results.tables import MISSING, Table, Value, as_objects, mean_and_deviation
+from tests.results.records import benchmark_record, classification_record, segmentation_record, with_regions
 from tests.settings import run_settings
 
 SEEDS = [segmentation_record((0.5, 0.3, 0.1), seed=1), segmentation_record((0.7, 0.2, 0.3), seed=100)]
@@ -101,6 +101,52 @@ def test_markdown_is_aligned_and_keeps_bars_in_their_cells() -> None:
     assert lines[7] == "### three"
 
 
+GROUPED = Table(
+    "grouped",
+    ["Method", "old a", "old b", "new a"],
+    [["x", Value("0.33", 1 / 3), MISSING, Value("7", 7)]],
+    groups=("old", "new"),
+    notes=("One & all.",),
+)
+
+
+def test_groups_are_a_row_of_headings_above_the_others() -> None:
+    assert FORMATS["md"]([GROUPED]).splitlines() == [
+        "### grouped",
+        "",
+        "| Method | old  |   | new |",
+        "|--------|------|---|-----|",
+        "|        | a    | b | a   |",
+        "| x      | 0.33 | - | 7   |",
+        "",
+        "- One & all.",
+    ]
+    assert FORMATS["latex"]([GROUPED]).splitlines() == [
+        "% grouped",
+        "% One & all.",
+        r"\begin{tabular}{llll}",
+        r"\toprule",
+        r"Method & old &  & new \\",
+        r" & a & b & a \\",
+        r"\midrule",
+        r"x & 0.33 & - & 7 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_programs_read_headings_that_are_all_different_and_numbers() -> None:
+    assert json.loads(FORMATS["json"]([GROUPED])) == [
+        {"table": "grouped", "Method": "x", "old a": 1 / 3, "old b": None, "new a": 7}
+    ]
+    rows, notes = FORMATS["csv"]([GROUPED, TABLES[1]]).split("\n\n")[:2]
+    assert list(csv.reader(io.StringIO(rows))) == [
+        ["table", "Method", "old a", "old b", "new a"],
+        ["grouped", "x", "0.33", "-", "7"],
+    ]
+    assert list(csv.reader(io.StringIO(notes))) == [["table", "note"], ["grouped", "One & all."]]
+
+
 def test_csv_parts_tables_by_a_blank_line() -> None:
     first, second = FORMATS["csv"](TABLES).split("\n\n")
     assert list(csv.reader(io.StringIO(first))) == [
@@ -139,6 +185,15 @@ def test_a_report_has_the_numbers_and_the_confusion_matrix() -> None:
     assert "| test  | accuracy" in text
     assert "0.8750" in text
     assert "| A | 3 | 1 |" in text
+
+
+def test_a_report_of_a_run_with_regions_has_the_numbers_of_its_splits() -> None:
+    text = run_report(with_regions(benchmark_record()))
+    names = [line.split()[3] for line in text.splitlines() if line.startswith("| test ")]
+    ours = [
+        f"{kind}/{metric}{mean}" for kind in ("dataset", "image") for metric in ("iou", "f1") for mean in ("", "_mean")
+    ]
+    assert names == ["loss", *ours]
 
 
 def test_a_report_of_a_failed_run_is_its_error() -> None:
