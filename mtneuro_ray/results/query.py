@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import breakdowns, paper_tables, scores
-from mtneuro_ray.results.benchmark import parts_of
+from mtneuro_ray.results.benchmark import parts_of, scale_of
 from mtneuro_ray.results.methods import finished, method_of
 from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
 from mtneuro_ray.results.tables import Table
@@ -91,7 +91,7 @@ class Results:
             if value is None or value != value:
                 continue
             summary = record.summary
-            key = (summary["setting"], summary["model"], summary["epochs"], *record.settings["data"])
+            key = (summary["setting"], summary["model"], summary["epochs"], scale_of(record), *record.settings["data"])
             rank = (sign * value, method_of(record) in repeated)
             if key not in best or rank > ranks[key]:
                 ranks[key] = rank
@@ -120,9 +120,8 @@ class Results:
 
     def hyperparameters(self, model: str | None = None, setting: str | None = None) -> list[Table]:
         """Table A4: the best cells of the benchmark's Task 2 by their own metric, and the paper's beside them."""
-        cells = finished(self.where(model, setting).records, "cell")
-        found = [(part, own, Results(own).best()) for part, own in parts_of(cells)]
-        return [paper_tables.cell_table(part, own, best) for part, own, best in found if best]
+        parts = [(part, own, Results(own).best()) for part, own in parts_of(self.where(model, setting).records)]
+        return [paper_tables.cell_table(part, finished(own, "cell"), best) for part, own, best in parts if best]
 
     def proportions(self, model: str | None = None, setting: str | None = None) -> list[Table]:
         """Class proportions of the data of final runs, per region and split, the paper's beside those of its Task 2."""

@@ -178,6 +178,18 @@ def test_table_a4_shows_the_best_cells_beside_the_paper_s() -> None:
     assert "val/dataset/iou_mean" in table.notes[0]
 
 
+@pytest.mark.parametrize("repeated", [0.1, 0.01])
+def test_of_equal_cells_table_a4_shows_the_one_that_was_repeated(repeated: float) -> None:
+    cells = [cell(THREE, 0.5, learning_rate=rate) for rate in (0.1, 0.01)]
+    [table] = Results([*cells, benchmark_record(learning_rate=repeated, seed=1)]).hyperparameters()
+    assert table.rows[0][1:5] == [f"{repeated:g}", "2", "0.500", "2"]
+
+
+def test_the_best_cell_of_small_images_is_not_that_of_whole_ones() -> None:
+    cells = [cell(THREE, 0.5), cell(THREE, 0.9, task={"tile_size": [64, 64]})]
+    assert sorted(entry["value"] for entry in Results(cells).best()) == [0.5, 0.9]
+
+
 def test_cells_of_another_scale_or_of_no_value_are_not_mixed_in() -> None:
     cells = [cell(THREE, 0.5), cell(THREE, 0.9, epochs=2), cell(FOUR, float("nan"), dim=3)]
     tables = Results(cells).hyperparameters()
