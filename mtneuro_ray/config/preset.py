@@ -106,7 +106,7 @@ PRESETS = {
         whole=TaskScale(tile_size=64, max_slices=64),
         # 128 pixels are the least that every model of Task 2 takes.
         planes=TaskScale(tile_size=128, max_slices=16),
-        volumes=TaskScale(tile_size=64, max_slices=2),
+        volumes=TaskScale(tile_size=32, max_slices=4),
         # The same family as the paper's efficientnet-b7, without a download.
         encoder_name="efficientnet-b0",
         epochs=2,

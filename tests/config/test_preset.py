@@ -84,7 +84,7 @@ def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
     [
         ("task1", 64, (1, 64, 64)),
         ("task2_2D_3class", 16, (1, 128, 128)),
-        ("task2_3D_3class", 2, (8, 64, 64)),
+        ("task2_3D_3class", 4, (8, 32, 32)),
     ],
 )
 def test_each_kind_of_task_has_a_smoke_scale_of_its_own(task: str, images: int, shape: tuple[int, int, int]) -> None:
