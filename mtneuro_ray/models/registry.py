@@ -14,6 +14,9 @@ from mtneuro_ray.config.network import NetworkSettings
 MODELS: dict[ModelName, str] = {
     "ResNet-18": "mtneuro_ray.models.resnet:resnet18_classifier",
     "UNet": "mtneuro_ray.models.unet:UNet",
+    **dict.fromkeys(("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet"), "mtneuro_ray.models.library:segmentation_model"),
+    "VNetLight": "mtneuro_ray.models.vnet_light:VNetLight",
+    "HighResNet": "mtneuro_ray.models.high_res_net:HighResNet",
 }
 """Name in a network file -> `module:callable`. Modules are imported when a network of theirs is built."""
 
