@@ -25,16 +25,19 @@ ALLOWED = {
     "config": {"errors", "roi", ""},
     "plan": _BASE,
     "results": _BASE,
-    "report": {*_BASE, "results"},
+    "figures": {*_BASE, "data", "results"},
+    "report": {*_BASE, "figures", "results"},
     "search": {*_BASE, "plan", "results"},
     "data": {*_BASE, "plan"},
     **{part: {*_BASE, *_SCIENCE} for part in _SCIENCE},
     "tasks": {*_BASE, *_SCIENCE},
     "engine": {*_BASE, *_SCIENCE, "data", "tasks"},
     "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "engine", "plan", "results", "search"},
-    "cli": {*_BASE, "data", "plan", "report", "results", "search", "runtime"},
+    "cli": {*_BASE, "data", "plan", "figures", "report", "results", "search", "runtime"},
 }
-WITHOUT_TORCH = {"", "errors", "roi", "storage", "config", "plan", "report", "results", "search", "data", "cli"}
+WITHOUT_TORCH = {
+    *("", "errors", "roi", "storage", "config", "plan", "figures", "report", "results", "search", "data", "cli"),
+}
 
 
 def sources(folder: Path) -> list[Path]:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.figures.gallery import run_pictures
+from mtneuro_ray.figures.picture import Picture
 from mtneuro_ray.report import html_page
 from mtneuro_ray.results import Results, load
 from mtneuro_ray.results.record import RunFolder, RunRecord
@@ -26,7 +30,7 @@ class Balanced(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        if tag != "meta":
+        if tag not in ("meta", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -50,16 +54,23 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_shows_tables_curves_and_grid_and_loads_nothing(out: Path) -> None:
-    page = html_page(load(out), "results & more")
+    results = load(out)
+    photo = Picture("x", "a 'photo'", Figure(figsize=(1, 1)), is_photo=True)
+    page = html_page(results, "results & more", [*run_pictures(results.records), photo], ["no <pictures>"])
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert parser.seen.count("svg") == 1
+    # Curves with the grid, and the confusion matrix of the seeds.
+    assert parser.seen.count("svg") == 2
+    assert parser.seen.count("img") == 1
+    assert "<p class='note'>no &lt;pictures&gt;</p>" in page
     assert "6 runs done, 1 failed" in page
     assert "results &amp; more" in page
     best = load(out).best()[0]
     assert f"<td>{best['run_id']}</td>" in page
-    for table in load(out).table():
+    tables = [*results.table(), *results.regions(), *results.proportions()]
+    assert len(tables) > 2
+    for table in tables:
         for row in table.rows:
             assert f"<td>{row[-1].replace('+-', '&plusmn;')}</td>" in page
     assert not re.search(r"(src|href)=['\"](?!#|data:)", page.replace("xlink:href", "href"))
@@ -74,6 +85,11 @@ def test_the_command_writes_the_page(out: Path, capsys: pytest.CaptureFixture[st
 
 def test_one_run_alone_has_a_page(out: Path) -> None:
     final = [record for record in load(out).records if record.summary["role"] == "final" and record.status == "done"]
-    page = html_page(Results(final[:1]), "one")
+    page = html_page(Results(final[:1]), "one", run_pictures(final[:1]))
     assert "1 runs done, 0 failed" in page
     assert "<svg" in page
+
+
+def test_stopped_runs_are_counted(out: Path) -> None:
+    records = [replace(record, status="stopped") for record in load(out).records[:2]]
+    assert "0 runs done, 2 stopped early, 0 failed" in html_page(Results(records), "stopped")

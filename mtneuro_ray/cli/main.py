@@ -19,6 +19,8 @@ _EXAMPLES = {
     "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
     "results": "mtneuro-ray results table --out out --format md",
+    "predict": "mtneuro-ray predict --out out --model UNet_2D",
+    "figures": "mtneuro-ray figures --out out --region STR --region VP",
     "report": "mtneuro-ray report --out out",
 }
 
@@ -41,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_sweep(commands)
     _add_results(commands)
+    _add_predict(commands)
+    _add_figures(commands)
     _add_report(commands)
     return parser
 
@@ -153,8 +157,49 @@ def _add_results(commands: _Commands) -> None:
     parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
 
 
+def _add_predict(commands: _Commands) -> None:
+    parser = _add(
+        commands, "predict", "Write what trained segmentation models predict: OUT/predictions/RUN.zarr, as OME-Zarr."
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="RUN_ID",
+        help="may be given several times; default: for each model and setting the run of the first seed",
+    )
+    parser.add_argument("--model", help="only this model")
+    parser.add_argument("--setting", help="only this task")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
+    )
+    parser.add_argument("--gpu", action="store_true", help="predict on a GPU")
+    _add_out(parser)
+    _add_store(parser)
+
+
+def _add_figures(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "figures",
+        "Draw OUT/figures: slices and 3D views of predictions, which are made where they are missing, learning curves, "
+        "grids and confusion matrices.",
+    )
+    parser.add_argument("--model", help="only this model")
+    parser.add_argument("--setting", help="only this task")
+    parser.add_argument(
+        "--region", action="append", default=[], help="only this region; may be given several times; default: all"
+    )
+    parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png", help="default: png")
+    _add_out(parser)
+    _add_store(parser)
+
+
 def _add_report(commands: _Commands) -> None:
-    _add_out(_add(commands, "report", "Write OUT/report.html: tables, learning curves and grids on one page."))
+    parser = _add(commands, "report", "Write OUT/report.html: tables, learning curves, grids and pictures on one page.")
+    _add_out(parser)
+    _add_store(parser)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

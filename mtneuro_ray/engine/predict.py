@@ -34,7 +34,7 @@ def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> n
         state = torch.load(io.BytesIO(checkpoints.read(MODEL)), map_location=device, weights_only=True)
     except FileNotFoundError:
         raise InputError(
-            f"{where}: no such file, so {run.model} on {run.setting} can't predict; accepted: a run whose weights are kept"
+            f"{where}: no such file, so {run.model} on {run.setting} can't predict; accepted: a run with its weights"
         ) from None
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"{where}: can't be read ({type(error).__name__}); accepted: weights of a run") from None

@@ -1,0 +1,71 @@
+"""`mtneuro-ray figures`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.results import load_runs
+from mtneuro_ray.data.predictions import exist, place_of
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.storage import Folder
+
+if TYPE_CHECKING:
+    from mtneuro_ray.figures.scenes import Scene
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw everything that the runs of an output folder allow."""
+    results, out = load_runs(options)
+    records = results.where(options.model, options.setting).records
+
+    from mtneuro_ray.figures.gallery import prediction_pictures, run_pictures, shown_runs
+    from mtneuro_ray.figures.picture import distinct
+    from mtneuro_ray.figures.scenes import of_regions
+
+    problems: list[str] = []
+    scenes = of_regions(_scenes(shown_runs(records, out), out, store_of(options), problems), options.region)
+    drawn = 0
+    for picture in distinct(chain(prediction_pictures(scenes), run_pictures(records))):
+        out.write(f"figures/{picture.name}.{options.format}", picture.encode(options.format))
+        print(f"{out}/figures/{picture.name}.{options.format}")
+        drawn += 1
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if not drawn and not problems:
+        raise InputError(f"{options.out}: holds nothing that could be drawn; accepted: finished runs")
+    return 1 if problems else 0
+
+
+def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> list[Scene]:
+    """What runs predict, predicted now where it was not yet. What fails is added to `problems` and left out."""
+    if not records:
+        return []
+
+    from mtneuro_ray.figures.gallery import stored_scenes
+    from mtneuro_ray.runtime.predict import predict_run, stored_split
+    from mtneuro_ray.runtime.progress import say
+
+    for record in records:
+        if exist(place_of(out, record.run_id)):
+            continue
+        say(f"predicting the test split with {record.summary['model']} on {record.summary['setting']}")
+        try:
+            written = predict_run(record, out, store)
+        except MTNeuroError as error:
+            problems.append(str(error))
+            continue
+        if not written.agrees:
+            problems.append(f"{written.place}: {written.verdict}")
+    try:
+        return stored_scenes(records, out, partial(stored_split, store))
+    except MTNeuroError as error:
+        problems.append(str(error))
+        return []

@@ -1,0 +1,60 @@
+"""A drawn figure with its name, as a file or as a part of a page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+# Of a file, and of the pixels within a page, which holds many pictures.
+_FILE_DPI = 150
+_PAGE_DPI = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One figure.
+
+    Attributes:
+        name: Of its file, without a suffix.
+        title: What it shows, for a page.
+        figure: As matplotlib holds it.
+        is_photo: Whether it is made of pixels or of so many surfaces that a page had better hold it as pixels.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    is_photo: bool = False
+
+    def encode(self, kind: str, dpi: int = _FILE_DPI) -> bytes:
+        """The figure as png, svg or pdf."""
+        out = io.BytesIO()
+        # Without the date and with a fixed salt the same figure is the same file.
+        dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
+        with rc_context({"svg.hashsalt": self.name}):
+            self.figure.savefig(out, format=kind, dpi=dpi, metadata={dated: None} if dated else None)
+        return out.getvalue()
+
+    def as_html(self) -> str:
+        """The figure within a page that loads nothing."""
+        if not self.is_photo:
+            text = self.encode("svg").decode()
+            return text[text.index("<svg") :]
+        data = base64.b64encode(self.encode("png", _PAGE_DPI)).decode()
+        return f"<img alt='{html.escape(self.title, quote=True)}' src='data:image/png;base64,{data}'>"
+
+
+def distinct(pictures: Iterable[Picture]) -> Iterator[Picture]:
+    """The pictures with names that are file names, and no two the same."""
+    seen: Counter[str] = Counter()
+    for picture in pictures:
+        name = "".join(letter if letter.isalnum() or letter in "-_.+" else "_" for letter in picture.name)
+        seen[name] += 1
+        yield replace(picture, name=name if seen[name] == 1 else f"{name}-{seen[name]}")
