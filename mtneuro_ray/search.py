@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from mtneuro_ray.config.axes import Axis, Range, Scalar, choices
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.run import Role, RunSettings
-from mtneuro_ray.config.space import METRICS, Scalar, SettingSpace
+from mtneuro_ray.config.space import METRICS, Cell, Mode, SettingSpace
 from mtneuro_ray.results.record import RunRecord
 
-Cell = dict[str, Scalar]
+if TYPE_CHECKING:
+    import optuna
+
+RecordOf = Callable[[str], RunRecord | None]
+
+_ROUND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +30,27 @@ class Plan:
         pair: The task and network that it comes from.
         point: The parameters under which Tune and Optuna know it, "setting" first.
         metric: The validation metric that it is judged by.
+        mode: Whether more or less of it is better.
     """
 
     run: RunSettings
     pair: Pair
     point: Cell
     metric: str
+    mode: Mode
+
+    @property
+    def setting(self) -> str:
+        """The setting of the sweep that it belongs to, `model/setting`."""
+        return str(self.point["setting"])
+
+    @property
+    def cell(self) -> Cell:
+        """The parameters that the search, or the seeds, gave to it."""
+        return {key: value for key, value in self.point.items() if key != "setting"}
 
     def __str__(self) -> str:
-        return " ".join([str(self.point["setting"]), *(f"{k}={v}" for k, v in self.point.items() if k != "setting")])
+        return " ".join([self.setting, *(f"{key}={value}" for key, value in self.cell.items())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +79,96 @@ class Search:
         """The validation metric that selects the cell."""
         return self.space.metric or METRICS[self.pair.task.task][0]
 
-    def cell_plans(self) -> list[Plan]:
-        """A run for each cell, trained with the search's own seed."""
-        return [self._plan("cell", self.space.search.seed, cell, cell) for cell in self.space.search.cells]
+    def cell_plans(self, record_of: RecordOf) -> list[Plan]:
+        """A run for each cell that is known by now, each once, trained with the search's own seed.
+
+        grid and random know all of theirs from the start. tpe knows a round, and the next as soon as every run of it
+        has a record; the search is complete when no more come with all of these.
+
+        Args:
+            record_of: What a run ended with, by its run id; None for one that is still to be trained.
+        """
+        if self.space.search.sampler == "tpe":
+            return self._proposed(record_of)
+        return [self._cell_plan(cell) for cell in self.space.search.cells]
 
     def final_plans(self, cell: Cell) -> list[Plan]:
         """A run for each seed at one cell."""
         return [self._plan("final", seed, cell, {**cell, "seed": seed}) for seed in self.space.seeds]
 
-    def _plan(self, role: Role, seed: int, cell: Cell, point: Cell) -> Plan:
-        network = self.pair.network.replace(str(self.pair.network_file), **{**cell, "seed": seed})
-        run = RunSettings(task=self.pair.task, network=network, role=role, data=self.data)
-        return Plan(run, self.pair, {"setting": self.name, **point}, self.metric)
-
-    def best_cell(self, record_of: Callable[[str], RunRecord | None]) -> Cell | None:
-        """The cell with the best validation metric; the first of the grid among equals; None where all failed."""
+    def best_cell(self, record_of: RecordOf) -> Cell | None:
+        """The cell with the best validation metric; the first of equals; None where none has ended with a number."""
         best: tuple[float, Cell] | None = None
         sign = 1.0 if self.space.mode == "max" else -1.0
-        for cell, plan in zip(self.space.search.cells, self.cell_plans(), strict=True):
+        for plan in self.cell_plans(record_of):
             record = record_of(plan.run.run_id)
             value = record.metric(self.metric) if record is not None and record.status == "done" else None
             if value is not None and value == value and (best is None or sign * value > best[0]):
-                best = (sign * value, cell)
+                best = (sign * value, plan.cell)
         return best[1] if best else None
+
+    def _cell_plan(self, cell: Cell) -> Plan:
+        return self._plan("cell", self.space.search.seed, cell, cell)
+
+    def _plan(self, role: Role, seed: int, cell: Cell, point: Cell) -> Plan:
+        network = self.pair.network.replace(str(self.pair.network_file), **{**cell, "seed": seed})
+        run = RunSettings.of(self.pair.task, network, role, self.data)
+        return Plan(run, self.pair, {"setting": self.name, **point}, self.metric, self.space.mode)
+
+    def _proposed(self, record_of: RecordOf) -> list[Plan]:
+        """The cells of all rounds so far, from a study that is told every result again, in the order of its proposals.
+
+        Nothing is kept of it: the same records give the same study, in this process and in any other.
+        """
+        search = self.space.search
+        study = _new_study(search.seed, self.space.mode)
+        plans: dict[str, Plan] = {}
+        left = search.trials or 0
+        while left:
+            trials = [study.ask() for _ in range(min(search.round or _ROUND, left))]
+            asked = [
+                self._cell_plan({key: _suggested(trial, key, axis) for key, axis in search.axes.items()})
+                for trial in trials
+            ]
+            plans.update((plan.run.run_id, plan) for plan in asked)
+            records = [record for plan in asked if (record := record_of(plan.run.run_id)) is not None]
+            if len(records) < len(asked):
+                break
+            for trial, record in zip(trials, records, strict=True):
+                _tell(study, trial, record, self.metric)
+            left -= len(asked)
+        return list(plans.values())
+
+
+def _new_study(seed: int, mode: Mode) -> optuna.Study:
+    """A study in memory, which pretends that cells which are not trained yet are bad ones, so that a round spreads."""
+    # Half a second, which only this sampler needs.
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    return optuna.create_study(sampler=sampler, direction="maximize" if mode == "max" else "minimize")
+
+
+def _suggested(trial: optuna.Trial, key: str, axis: Axis) -> Scalar:
+    values = choices(key, axis)
+    if isinstance(values, Range):
+        return values.rounded(trial.suggest_float(key, values.low, values.high, log=values.log))
+    if isinstance(values, range):
+        return trial.suggest_int(key, values[0], values[-1], step=values.step)
+    return values[trial.suggest_categorical(key, range(len(values)))]
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, record: RunRecord, metric: str) -> None:
+    """Tell a study how a cell ended: with a number, stopped on its way, or without a result."""
+    from optuna.trial import TrialState
+
+    value = record.metric(metric)
+    if record.status == "done" and value is not None and math.isfinite(value):
+        study.tell(trial, value)
+    elif record.status == "stopped":
+        for entry in record.history:
+            trial.report(entry[metric], entry["epoch"])
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, state=TrialState.FAIL)

@@ -70,11 +70,11 @@ def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
 
 def _setting_plan(setting: SettingSpace, pair: Pair) -> dict[str, Any]:
     where = str(pair.network_file)
-    for cell in setting.search.cells:
+    for cell in setting.search.checked_cells:
         network = pair.network.replace(where, **cell)
         check_batch(pair.task, network.batch_size, f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
-    cells, seeds = len(setting.search.cells), len(setting.seeds)
+    cells, seeds = setting.search.num_cells, len(setting.seeds)
     counts = {"cells": cells, "seeds": seeds, "runs": cells + seeds}
     return {"model": pair.network.table_name, **_described(pair.task), **counts}
 

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, checked_values, draw
 from mtneuro_ray.config.base import Settings, read_toml, shortened
-from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
 
 Positive = Annotated[int, Field(ge=1)]
-Scalar = bool | int | float | str
+Cell = dict[str, Scalar]
+Mode = Literal["max", "min"]
 # Validation metrics that can select a cell, the default first.
 METRICS = {
     "classification": ("val/accuracy", "val/balanced_accuracy", "val/f1_mean", "val/loss"),
@@ -33,36 +34,90 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class SearchSettings(Settings):
     """How the cells of one setting are chosen."""
 
-    sampler: Literal["grid", "random"] = "grid"
-    """grid: every combination of the axes. random: `trials` of them, drawn by `seed`."""
+    sampler: Literal["grid", "random", "tpe"] = "grid"
+    """grid: every combination of the axes. random: `trials` of them, drawn by `seed`. tpe: `trials` of them, proposed
+    by Optuna's Tree-structured Parzen Estimator from the results of those before."""
     trials: Positive | None = None
-    """Cells that random draws; all of the grid where it has no more."""
+    """Cells of random and tpe. Of axes without a range, random takes the whole grid where it has no more or where this
+    is left out; a cell that is drawn or proposed twice counts, and is trained once."""
+    round: Positive | None = None
+    """Cells that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its cells
+    depend on nothing but results, whatever runs at once, fails or is killed. Larger rounds use more of a cluster,
+    smaller ones more of what is known."""
     seed: Seed = 0
     """Of the sampler, and of the training of every cell."""
-    axes: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]]
+    axes: dict[str, Axis]
+    """Key of the network -> a list of values, or for random and tpe a range: `{ low = 1e-4, high = 0.1, log = true }`,
+    for whole numbers `{ low = 8, high = 64, step = 8 }`."""
 
     @property
-    def cells(self) -> list[dict[str, Scalar]]:
-        """The combinations that are trained, in the order of the grid, whose last axis is the fastest."""
-        grid = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+    def cells(self) -> list[Cell]:
+        """The cells that are known beforehand, in the order of the grid, whose last axis is the fastest; none of tpe's.
+
+        Those that random draws from ranges come in the order in which they were drawn.
+        """
+        if self.sampler == "tpe":
+            return []
+        if self._has_ranges:
+            random = Random(self.seed)
+            drawn = [{key: draw(key, axis, random) for key, axis in self.axes.items()} for _ in range(self.trials or 0)]
+            return list({tuple(cell.values()): cell for cell in drawn}.values())
+        grid = self._grid
         if self.sampler == "grid" or self.trials is None or self.trials >= len(grid):
             return grid
         return [grid[index] for index in sorted(Random(self.seed).sample(range(len(grid)), self.trials))]
 
+    @property
+    def checked_cells(self) -> list[Cell]:
+        """Cells such that a network and a task which take them take every cell that can come."""
+        return self._grid if self.sampler == "tpe" or self._has_ranges else self.cells
+
+    @property
+    def num_cells(self) -> int:
+        """Cells that are trained, at most."""
+        return self.trials or 0 if self.sampler == "tpe" else len(self.cells)
+
+    @property
+    def _has_ranges(self) -> bool:
+        return any(isinstance(axis, Range) for axis in self.axes.values())
+
+    @property
+    def _grid(self) -> list[Cell]:
+        values = [checked_values(key, axis) for key, axis in self.axes.items()]
+        return [dict(zip(self.axes, cell, strict=True)) for cell in product(*values)]
+
     def check(self, where: str) -> None:
-        """Check the axes against the network's keys."""
-        for axis, values in self.axes.items():
-            accepted = sorted(set(NetworkSettings.model_fields) - {"seed", "name"})
-            if axis not in accepted:
-                raise InputError(f"{where}: search.axes.{axis}: unknown key; accepted: {', '.join(accepted)}")
-            if len(set(values)) < len(values):
-                raise InputError(f"{where}: search.axes.{axis}: a value stands twice; accepted: distinct values")
+        """Check the axes against the network's keys, and the other keys against the sampler."""
+        for key, axis in self.axes.items():
+            check_axis(key, axis, f"{where}: search.axes.{key}")
+            if self.sampler == "grid" and isinstance(axis, Range):
+                raise InputError(
+                    f"{where}: search.axes.{key}: is a range, which has no grid; accepted: a list of values, or "
+                    "sampler 'random' or 'tpe'"
+                )
         if self.sampler == "grid" and self.trials is not None:
             raise InputError(f"{where}: search.trials: has no meaning for a grid; accepted: leave it out")
+        if self.sampler != "tpe" and self.round is not None:
+            raise InputError(f"{where}: search.round: has no meaning for {self.sampler}; accepted: leave it out")
+        if self.trials is None and (self.sampler == "tpe" or self._has_ranges):
+            raise InputError(
+                f"{where}: search.trials: is missing; {'tpe' if self.sampler == 'tpe' else 'a range'} requires it, "
+                "accepted: a number of cells"
+            )
+
+
+class AshaSettings(Settings):
+    """When a cell is stopped early."""
+
+    grace_epochs: Positive = 1
+    """Epochs that every cell is trained for."""
+    reduction_factor: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] = 4.0
+    """A cell is stopped after `grace_epochs` times a power of this, where it is not among the best 1 in so many that
+    have come as far."""
 
 
 class ResourceSettings(Settings):
-    """What one trial occupies. None of it changes what is computed, so none of it names a run."""
+    """What one trial occupies, and when it ends early. None of it changes what a run computes, so it names none."""
 
     workers_per_trial: Positive = 1
     cpus_per_worker: Positive = 1
@@ -72,6 +127,12 @@ class ResourceSettings(Settings):
     """Trials at once; as many as the cluster holds by default."""
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Restarts of a trial whose process or machine was lost."""
+    scheduler: Literal["none", "asha"] = "none"
+    """asha: Ray's asynchronous successive halving stops the cells of a setting that fall behind its others on the
+    validation metric; seeds are never stopped. Which cells are stopped depends on which come first, so it may differ
+    from one sweep to the next, and with it what tpe proposes. A cell that is trained to its end has the same numbers
+    as without, and a stopped one is never selected; a sweep with "none" trains it to its end."""
+    asha: AshaSettings = AshaSettings()
 
     @property
     def of_a_trial(self) -> dict[str, float]:
@@ -80,11 +141,16 @@ class ResourceSettings(Settings):
         return {kind: amount * self.workers_per_trial for kind, amount in each.items()}
 
     def check(self, where: str) -> None:
-        """Check that trials with workers of their own can't wait for each other forever."""
+        """Check that trials with workers of their own can't wait for each other forever, and are not stopped."""
         if self.workers_per_trial > 1 and self.max_concurrent is None:
             raise InputError(
                 f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "
                 "trials as the cluster has room for with all their workers"
+            )
+        if self.workers_per_trial > 1 and self.scheduler == "asha":
+            raise InputError(
+                f"{where}: run.scheduler: 'asha' can't stop trials that have workers of their own; accepted: 'none', "
+                "or workers_per_trial = 1"
             )
 
 
@@ -95,7 +161,7 @@ class SettingSpace(Settings):
     network: str
     metric: str | None = None
     """Validation metric that selects the cell; the task's own by default."""
-    mode: Literal["max", "min"] = "max"
+    mode: Mode = "max"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings
     set: dict[str, Scalar] = Field(default_factory=dict)

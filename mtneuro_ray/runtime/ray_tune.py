@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -14,11 +16,14 @@ import torch
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
+from mtneuro_ray.config.axes import Scalar
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ResourceSettings, Scalar
+from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits
 from mtneuro_ray.runtime.ray_train import train_on_workers
@@ -27,7 +32,8 @@ from mtneuro_ray.storage import Folder
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
 _MOST_CONCURRENT = 128
-_VALUE = "value"
+# Of a report after an epoch: that epoch's history entry. The report at the end of a run has none.
+_ENTRY = "entry"
 
 
 def _key_of(point: Mapping[str, Any]) -> str:
@@ -65,6 +71,7 @@ class _Stage:
     splits: dict[str, SplitRefs]
     out: Folder
     resources: ResourceSettings
+    can_stop: bool
 
     def splits_of(self, run: RunSettings) -> SplitRefs:
         """The data of a run. The test split never reaches a cell."""
@@ -74,6 +81,9 @@ class _Stage:
 
 def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
     """The trainable. Its result is in the run's file before Tune hears of it."""
+    # How long this process waits, before the next trial, for one that was stopped to return from its last report. Two
+    # seconds by default, and then the next trial, not this one, would be lost.
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"
     plan = stage.plans[_key_of(config)]
     run, resources = plan.run, stage.resources
     record = RunFolder(stage.out).read(run.run_id)
@@ -85,28 +95,55 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
                 threads=resources.cpus_per_worker,
                 checkpoints=checkpoint_folder(stage.out, run),
+                report=partial(_report_epoch, stage, plan),
             )
             record = execute(run, get_splits(stage.splits_of(run)), context, stage.out)
     value = record.metric(plan.metric)
-    ray.tune.report({_VALUE: math.nan if value is None else value})
+    ray.tune.report({VALUE: math.nan if value is None else value})
 
 
-class _Progress(Callback):
-    """One line per finished trial."""
+def _report_epoch(stage: _Stage, plan: Plan, entry: Mapping[str, Any]) -> None:
+    """Let a run be stopped after an epoch, from which this does not return, then; never after its last."""
+    if stage.can_stop and entry["epoch"] < plan.run.network.epochs:
+        ray.tune.report({VALUE: entry[plan.metric], EPOCH: entry["epoch"], _ENTRY: dict(entry)})
+
+
+class _Ends(Callback):
+    """One line per trial that ends, and the file of a run that was stopped, which no trial is there to write."""
 
     def __init__(self, label: str, stage: _Stage) -> None:
         self._label = label
         self._plans = stage.plans
+        self._out = stage.out
         self._runs = RunFolder(stage.out)
         self._ended = 0
+        # Run id -> epoch -> entry; a trial that was lost comes back to epochs that it has reported before.
+        self._history: dict[str, dict[int, dict[str, Any]]] = {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Keep what a trial reports while it may still be stopped."""
+        if _ENTRY in result:
+            run_id = self._plans[_key_of(trial.config)].run.run_id
+            self._history.setdefault(run_id, {})[result[EPOCH]] = result[_ENTRY]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell of a trial that ran to its end."""
+        """Tell of a trial that ran to its end or was stopped."""
+        if _ENTRY in trial.last_result:
+            self._record_stop(self._plans[_key_of(trial.config)].run)
         self._tell(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell of a trial that was given up."""
         self._tell(trial)
+
+    def _record_stop(self, run: RunSettings) -> None:
+        entries = self._history.pop(run.run_id)
+        history = [entries[epoch] for epoch in sorted(entries)]
+        settings = run.model_dump(mode="json")
+        self._runs.write(RunRecord(run.run_id, "stopped", run.summary(), settings, history=history))
+        checkpoint_folder(self._out, run).delete(LAST)
 
     def _tell(self, trial: Any) -> None:
         plan = self._plans[_key_of(trial.config)]
@@ -120,15 +157,23 @@ def _described(record: RunRecord | None, metric: str) -> str:
         return "error: its process was lost"
     if record.status == "error":
         return f"error: {record.error}"
+    if record.status == "stopped":
+        last = record.history[-1]
+        return f"{metric} {last[metric]:.4f}, stopped after epoch {last['epoch']}"
     return f"{metric} {record.metric(metric):.4f}, {record.timings.get('total_s', 0.0):.1f} s"
 
 
 def run_stage(
-    label: str, plans: list[Plan], splits: dict[str, SplitRefs], out: Folder, resources: ResourceSettings
+    label: str,
+    plans: list[Plan],
+    splits: dict[str, SplitRefs],
+    out: Folder,
+    resources: ResourceSettings,
+    halving: Halving | None = None,
 ) -> None:
     """Run every plan once, as many at a time as there is room for; each leaves its run's file.
 
-    A run that fails is recorded and stops nothing.
+    A run that fails is recorded and ends nothing else.
 
     Args:
         label: Name of the stage.
@@ -136,18 +181,22 @@ def run_stage(
         splits: Task name -> its shared splits.
         out: Folder of the run files.
         resources: What a trial occupies.
+        halving: What stops runs that fall behind; none is stopped without it.
     """
-    stage = _Stage({_key_of(plan.point): plan for plan in plans}, splits, out, resources)
+    stage = _Stage({_key_of(plan.point): plan for plan in plans}, splits, out, resources, halving is not None)
+    # Tune would only end this stage, as if all that is left of it were lost, and the next one would begin.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = OptunaSearch(
-        space=_Space(plans), metric=_VALUE, mode="max", points_to_evaluate=[plan.point for plan in plans]
+        space=_Space(plans), metric=VALUE, mode="max", points_to_evaluate=[plan.point for plan in plans]
     )
     tuner = Tuner(
         ray.tune.with_resources(ray.tune.with_parameters(_run_trial, stage=stage), _bundle(resources)),
         tune_config=TuneConfig(
-            metric=_VALUE,
+            metric=VALUE,
             mode="max",
             search_alg=search,
+            scheduler=halving,
             num_samples=len(plans),
             max_concurrent_trials=resources.max_concurrent or min(len(plans), _MOST_CONCURRENT),
             reuse_actors=True,
@@ -156,12 +205,12 @@ def run_stage(
             name=label,
             storage_path=(out / "ray").root,
             verbose=0,
-            callbacks=[_Progress(label, stage)],
+            callbacks=[_Ends(label, stage)],
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
     tuner.fit()
-    _record_losses(plans, out)
+    _record_losses(stage)
 
 
 def _bundle(resources: ResourceSettings) -> dict[str, float]:
@@ -172,9 +221,11 @@ def _bundle(resources: ResourceSettings) -> dict[str, float]:
     return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
 
 
-def _record_losses(plans: list[Plan], out: Folder) -> None:
+def _record_losses(stage: _Stage) -> None:
     """A trial whose process was killed could not write its own file."""
-    runs = RunFolder(out)
-    for plan in plans:
-        if runs.read(plan.run.run_id) is None:
+    runs = RunFolder(stage.out)
+    for plan in stage.plans.values():
+        record = runs.read(plan.run.run_id)
+        # Where nothing is stopped, an earlier sweep did, and its cell was to be trained to its end.
+        if record is None or (record.status == "stopped" and not stage.can_stop):
             runs.write(RunRecord.failed(plan.run, "its process was lost (killed, or out of memory) on every try"))

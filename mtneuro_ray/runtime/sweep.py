@@ -11,7 +11,7 @@ from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ResourceSettings, SettingSpace
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results.record import RunFolder
+from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.search import Plan, Search
 from mtneuro_ray.storage import Folder
@@ -47,24 +47,26 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         InputError: the data do not fit the settings.
         SourceError: a volume can't be read.
     """
-    runs = RunFolder(where.out)
     searches = [Search.of(setting, pair, _identities(pair)) for setting, pair in entries]
-    cells = [plan for search in searches for plan in search.cell_plans()]
+    results = _Results(RunFolder(where.out), with_stopped=resources.scheduler == "asha")
     problems: list[str] = []
     with ExitStack() as stack:
-        stage = _Stages(stack, resources, where)
-        stage.run("cells", cells)
+        stages = _Stages(stack, resources, where, results)
+        cells: list[Plan] = []
+        while len(known := [plan for search in searches for plan in search.cell_plans(results.of)]) > len(cells):
+            cells = known
+            stages.run("cells", cells, halve=resources.scheduler == "asha")
         finals: list[Plan] = []
         for search in searches:
-            best = search.best_cell(runs.read)
+            best = search.best_cell(results.of)
             if best is None:
-                problems.append(f"{search.name}: no cell could be trained, so there is nothing to repeat")
+                problems.append(f"{search.name}: no cell has a validation value, so there is nothing to repeat")
             else:
                 finals.extend(search.final_plans(best))
-        stage.run("seeds", finals)
+        stages.run("seeds", finals)
     for plan in (*cells, *finals):
-        record = runs.read(plan.run.run_id)
-        if record is None or record.status != "done":
+        record = results.of(plan.run.run_id)
+        if record is None or record.status == "error":
             problems.append(f"{plan}: {record.error if record else 'no result'}")
     return problems
 
@@ -73,32 +75,59 @@ def _identities(pair: Pair) -> list[str]:
     return [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
 
 
+class _Results:
+    """The run files that count as results of this sweep.
+
+    A run that failed in an earlier one is tried again; a cell that was stopped there counts where this one stops cells,
+    too.
+    """
+
+    def __init__(self, runs: RunFolder, *, with_stopped: bool) -> None:
+        self.tried: set[str] = set()
+        self._runs = runs
+        self._accepted = {"done", "stopped"} if with_stopped else {"done"}
+        self._found: dict[str, RunRecord] = {}
+
+    def of(self, run_id: str) -> RunRecord | None:
+        """What a run ended with, or None where it is still to be trained."""
+        if run_id not in self._found:
+            record = self._runs.read(run_id)
+            if record is None or (record.status not in self._accepted and run_id not in self.tried):
+                return None
+            self._found[run_id] = record
+        return self._found[run_id]
+
+
 class _Stages:
     """Runs stages on one cluster, which is joined, and fed with the data, when the first run is missing."""
 
-    def __init__(self, stack: ExitStack, resources: ResourceSettings, where: Where) -> None:
+    def __init__(self, stack: ExitStack, resources: ResourceSettings, where: Where, results: _Results) -> None:
         self._stack = stack
         self._resources = resources
         self._where = where
+        self._results = results
         self._connected = False
         # Task name -> its splits: what the cells have read, the seeds read again from shared memory.
         self._splits: dict[str, SplitRefs] = {}
 
-    def run(self, label: str, plans: list[Plan]) -> None:
-        """Train the runs that have no result yet."""
-        runs = RunFolder(self._where.out)
-        todo = list({plan.run.run_id: plan for plan in plans if not runs.is_done(plan.run.run_id)}.values())
-        say(f"{label}: {len(plans) - len(todo)} of {len(plans)} runs are done, {len(todo)} to train")
+    def run(self, label: str, plans: list[Plan], *, halve: bool = False) -> None:
+        """Train the runs that have no result yet; `halve` stops those that fall behind."""
+        ended = [(plan, record) for plan in plans if (record := self._results.of(plan.run.run_id)) is not None]
+        todo = list({plan.run.run_id: plan for plan in plans if self._results.of(plan.run.run_id) is None}.values())
+        say(f"{label}: {len(ended)} of {len(plans)} runs are done, {len(todo)} to train")
         if not todo:
             return
         self._connect()
+        from mtneuro_ray.runtime.halving import Halving
         from mtneuro_ray.runtime.ray_data import share_task
         from mtneuro_ray.runtime.ray_tune import run_stage
 
         for pair in (plan.pair for plan in todo):
             if pair.task.name not in self._splits:
                 self._splits[pair.task.name] = share_task(self._where.store, pair.task, pair.task_file)
-        run_stage(label, todo, self._splits, self._where.out, self._resources)
+        halving = Halving(self._resources.asha, todo, ended) if halve else None
+        run_stage(label, todo, self._splits, self._where.out, self._resources, halving)
+        self._results.tried.update(plan.run.run_id for plan in todo)
 
     def _connect(self) -> None:
         from mtneuro_ray.runtime.cluster import connected

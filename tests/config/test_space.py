@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.architectures import ARCHITECTURES
+from mtneuro_ray.config.loading import load_sweep, packaged_names
 from mtneuro_ray.config.space import load_space
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json
@@ -108,6 +109,14 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
         (ONE + "\n[run]\nworkers_per_trial = 0", [": run.workers_per_trial: is 0"]),
         (ONE + "\n[run]\nworkers_per_trial = 2", [": run.max_concurrent: is missing", "requires it"]),
         (ONE + "\n[run]\ngpus_per_worker = inf", [": run.gpus_per_worker: is inf"]),
+        (ONE + '\n[run]\nscheduler = "hyperband"', [": run.scheduler: is 'hyperband'", "'none' or 'asha'"]),
+        (ONE + "\n[run]\nasha.grace_epochs = 0", [": run.asha.grace_epochs: is 0"]),
+        (ONE + "\n[run]\nasha.reduction_factor = 1", [": run.asha.reduction_factor: is 1", "greater than 1"]),
+        (ONE + "\n[run]\nasha.grace = 1", [": run.asha.grace: unknown key", "grace_epochs, reduction_factor"]),
+        (
+            ONE + '\n[run]\nscheduler = "asha"\nworkers_per_trial = 2\nmax_concurrent = 1',
+            [": run.scheduler: 'asha' can't stop trials that have workers of their own", "workers_per_trial = 1"],
+        ),
         (ONE.replace("seeds = [1, 100]", ""), [": settings.0.seeds: is missing; this key is required"]),
         (ONE.replace("[1, 100]", "[]"), [": settings.0.seeds: is []"]),
         (ONE.replace("[1, 100]", "[1, 1]"), [": settings.0.seeds: a seed stands twice", "distinct"]),
@@ -119,7 +128,7 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
         (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": settings.0: search.axes.seed: unknown key"]),
         (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": settings.0: search.axes.name: unknown key"]),
         (ONE + "trials = 3", [": settings.0: search.trials: has no meaning for a grid"]),
-        (ONE + 'sampler = "bayes"', [": settings.0.search.sampler: is 'bayes'", "'grid' or 'random'"]),
+        (ONE + 'sampler = "bayes"', [": settings.0.search.sampler: is 'bayes'", "'grid', 'random' or 'tpe'"]),
         ('mode = "best"\n' + ONE, [": settings.0.mode: is 'best'", "'max' or 'min'"]),
         ("settings = 3\n" + ONE, [": settings: is 3", "[[settings]]"]),
         ('settings = ["a"]\n' + ONE, [": settings: is ['a']", "[[settings]]"]),
@@ -176,7 +185,7 @@ def test_the_space_s_volume_and_preset_hold_unless_others_are_given(tmp_path: Pa
     path = write(tmp_path, 'volume = "phantom"\npreset = "smoke"\n' + ONE)
     _, [(_, pair)] = load_sweep(path)
     assert pair.task.image_chan == "phantom://thalamocortical/image?seed=0"
-    assert pair.task.tile_size == (64, 64)
+    assert pair.task.tile_size == (128, 128)
     _, [(_, pair)] = load_sweep(path, volume="zarr:///data/x", preset="paper")
     assert pair.task.image_chan == "zarr:///data/x/image"
     assert pair.task.tile_size == (256, 256)
@@ -198,11 +207,25 @@ def test_samplers_train_at_most_the_cells_of_the_grid(tmp_path: Path, sampler: s
     assert again.search.cells == setting.search.cells
 
 
-@pytest.mark.parametrize("name", ["resnet18_supervised", "smoke", "unet_2d"])
-def test_spaces_of_the_checkout_load_by_name(name: str) -> None:
-    space, entries = load_sweep(name)
-    assert space.name == name
-    assert len(entries) == len(space.settings)
+@pytest.mark.parametrize("preset", ["paper", "smoke"])
+@pytest.mark.parametrize("name", packaged_names("spaces"))
+def test_spaces_of_the_checkout_load_by_name_at_every_scale(name: str, preset: str) -> None:
+    space, entries = load_sweep(name, preset=preset)
+    assert len(entries) == len(space.settings) > 0
+
+
+def test_one_space_holds_all_of_task_2() -> None:
+    _, entries = load_sweep("task2/all")
+    pairs = {(pair.network.table_name, pair.task.name) for _, pair in entries}
+    assert len(pairs) == len(entries) == 18
+    assert {pair.network.model for _, pair in entries} == {
+        name for name, known in ARCHITECTURES.items() if known.task == "segmentation"
+    }
+    for setting, pair in entries:
+        cells = setting.search.cells
+        assert {cell["learning_rate"] for cell in cells} == {0.1, 0.05, 0.01, 0.005, 0.001}
+        assert {cell["batch_size"] for cell in cells} == ({2, 4, 6, 8, 10} if pair.network.dim == 2 else {1})
+        assert setting.seeds == (1, 100, 350, 631, 872)
 
 
 def test_paths_of_files_are_relative_to_the_space_that_names_them(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import psutil
 import pytest
 
 from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import load
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.runtime.sweep import Where, sweep
+from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
 from tests.tiny import Tiny, write_tiny
 
@@ -40,6 +42,16 @@ def own_cluster() -> dict[str, str]:
     return {**os.environ, "RAY_TMPDIR": "/tmp", "PYTHONPATH": os.getcwd()}
 
 
+# Two rounds, the second of which is asked for with the results of the first.
+TPE = """
+sampler = "tpe"
+trials = 4
+round = 2
+axes.learning_rate = { low = 0.001, high = 0.1, log = true }
+axes.batch_size = [16, 32]
+"""
+
+
 def _command(tiny: Tiny, out: Path) -> list[str]:
     return [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(tiny.space), "--out", str(out)]
 
@@ -55,7 +67,7 @@ def _kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
 def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     tmp_path: Path, own_cluster: dict[str, str]
 ) -> None:
-    tiny = write_tiny(tmp_path / "tiny", epochs=3)
+    tiny = write_tiny(tmp_path / "tiny", axes=TPE, epochs=3)
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     first = subprocess.run(_command(tiny, undisturbed), env=own_cluster, capture_output=True, check=True)
 
@@ -138,3 +150,47 @@ def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path:
     records = load(tmp_path / "out").records
     assert [record.summary["role"] for record in records] == ["cell", "final"]
     assert [record.placement["workers"] for record in records] == [2, 2]
+
+
+def _cell_ids(tiny: Tiny) -> list[str]:
+    """Run ids of the cells that are known beforehand, in their order."""
+    _, [(setting, pair)] = load_sweep(str(tiny.space))
+    identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
+    plans = Search.of(setting, pair, identities).cell_plans(lambda run_id: None)
+    return [plan.run.run_id for plan in plans]
+
+
+def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 1e-7, 1e-6]", epochs=3)
+    plain = tiny.space.read_text()
+    tiny.space.write_text(plain + '\n[run]\nscheduler = "asha"\nmax_concurrent = 1\n')
+    first, *behind = _cell_ids(tiny)
+    # What a stopped run leaves for going on with it; this one can't be read, so that the run starts anew.
+    checkpoint = out / "checkpoints" / behind[0] / "last.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"")
+    assert _sweep(tiny, out) == []
+    halved = {record.run_id: record for record in load(out).records}
+    assert [halved[run_id].status for run_id in (first, *behind)] == ["done", "stopped", "stopped"]
+    assert [len(halved[run_id].history) for run_id in (first, *behind)] == [3, 1, 1]
+    assert [halved[run_id].metrics for run_id in behind] == [{}, {}]
+    finals = [record for record in halved.values() if record.summary["role"] == "final"]
+    assert [(final.status, len(final.history), final.summary["learning_rate"]) for final in finals] == [
+        ("done", 3, 0.01)
+    ] * 2
+    assert load(out).best()[0]["run_id"] == first
+    assert not checkpoint.exists()
+
+    files = _run_files(out)
+    assert _sweep(tiny, out) == []
+    assert _run_files(out) == files
+
+    tiny.space.write_text(plain)
+    assert _sweep(tiny, out) == []
+    whole = {record.run_id: record for record in load(out).records}
+    assert {record.status for record in whole.values()} == {"done"}
+    for run_id in behind:
+        assert whole[run_id].history[:1] == halved[run_id].history
+        assert len(whole[run_id].history) == 3
+    assert {name for name, file in _run_files(out).items() if file != files[name]} == {f"{id}.json" for id in behind}
