@@ -29,6 +29,7 @@ from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.metrics import Counts, Metrics
 from mtneuro_ray.models import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.tasks import Task, build_task
 
 # Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.
@@ -129,8 +130,6 @@ def _set_up(
     task = build_task(run, counts)
     module = build_model(run.network)
     if encoder is not None:
-        from mtneuro_ray.models.pretrained import load_encoder_weights
-
         load_encoder_weights(module, encoder)
     module = module.to(context.device)
     if run.network.dim == 2:

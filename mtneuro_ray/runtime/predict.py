@@ -128,8 +128,11 @@ def _compared(record: RunRecord, split: Split, metrics: Metrics, changes: list[s
     if all(metrics[key] == expected[key] for key in common):
         return f"equal to the {split} metrics in the run's file", True
     then, now = np.array(expected["confusion"]), np.array(metrics["confusion"])
-    moved = int(np.abs(then - now).sum() + 1) // 2 if then.shape == now.shape else int(now.sum())
-    verdict = f"not the {split} metrics in the run's file: {moved} of {now.sum()} voxels or more have another class"
+    verdict = f"not the {split} metrics in the run's file"
+    if then.shape != now.shape or then.sum() != now.sum():
+        return f"{verdict}: those count {then.sum()} voxels, these {now.sum()}", False
+    moved = int(np.abs(then - now).sum() + 1) // 2
+    verdict = f"{verdict}: {moved} of {now.sum()} voxels or more have another class"
     if not changes:
         return verdict, False
-    return f"{verdict} ({'; '.join(changes)})", moved <= _TOLERANCE * now.sum() and then.sum() == now.sum()
+    return f"{verdict} ({'; '.join(changes)})", moved <= _TOLERANCE * now.sum()

@@ -139,6 +139,15 @@ def _wait(refs: list[ObjectRef[int]]) -> None:
 
 
 EncoderRef = ObjectRef[dict[str, npt.NDArray[Any]]]
+# Model, encoder, weights and channels of the image: the model decides how many of the encoder's stages it has.
+EncoderKey = tuple[str, str, str | None, int]
+
+
+def encoder_key(network: NetworkSettings) -> EncoderKey | None:
+    """What networks that start from the same weights have in common; None for one that starts from random ones."""
+    if not network.starts_pretrained:
+        return None
+    return (network.model, network.encoder_name, network.encoder_weights, network.in_channels)
 
 
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,15 +17,27 @@ from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
 from mtneuro_ray.config.axes import Scalar
+from mtneuro_ray.config.loading import Pair
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
 from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
 from mtneuro_ray.runtime.progress import say
-from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits
+from mtneuro_ray.runtime.ray_data import (
+    EncoderKey,
+    EncoderRef,
+    SplitRefs,
+    encoder_key,
+    get_encoder,
+    get_splits,
+    share_encoder,
+    share_task,
+)
 from mtneuro_ray.runtime.ray_train import train_on_workers
 from mtneuro_ray.search import Plan
 from mtneuro_ray.storage import Folder
@@ -64,18 +76,44 @@ class _Space:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What the runs of a sweep have in common, read once for all of them.
+
+    Attributes:
+        splits: Task name -> its splits.
+        encoders: `encoder_key` -> weights that encoders start from.
+    """
+
+    splits: dict[str, SplitRefs] = field(default_factory=dict)
+    encoders: dict[EncoderKey | None, EncoderRef] = field(default_factory=dict)
+
+    def add(self, store: CutoutStore, pair: Pair, network: NetworkSettings) -> None:
+        """Share what a run of this pair, with this network, needs and none before it did.
+
+        Raises:
+            InputError: the data do not fit the settings, or the weights can't be had.
+            SourceError: a volume can't be read.
+        """
+        if pair.task.name not in self.splits:
+            self.splits[pair.task.name] = share_task(store, pair.task, pair.task_file)
+        key = encoder_key(network)
+        if key is not None and key not in self.encoders:
+            self.encoders[key] = share_encoder(network)
+
+
+@dataclass(frozen=True, slots=True)
 class _Stage:
     """What every trial of a stage shares; Ray keeps one copy a node."""
 
     plans: dict[str, Plan]
-    splits: dict[str, SplitRefs]
+    shared: Shared
     out: Folder
     resources: ResourceSettings
     can_stop: bool
 
     def splits_of(self, run: RunSettings) -> SplitRefs:
         """The data of a run. The test split never reaches a cell."""
-        refs = self.splits[run.task.name]
+        refs = self.shared.splits[run.task.name]
         return {split: ref for split, ref in refs.items() if run.role == "final" or split != "test"}
 
 
@@ -88,8 +126,9 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
     run, resources = plan.run, stage.resources
     record = RunFolder(stage.out).read(run.run_id)
     if record is None or record.status != "done":
+        encoder = stage.shared.encoders.get(encoder_key(run.network))
         if resources.workers_per_trial > 1:
-            record = train_on_workers(run, stage.splits_of(run), stage.out, resources)
+            record = train_on_workers(run, stage.splits_of(run), stage.out, resources, encoder=encoder)
         else:
             context = WorkerContext(
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
@@ -97,7 +136,7 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 checkpoints=checkpoint_folder(stage.out, run),
                 report=partial(_report_epoch, stage, plan),
             )
-            record = execute(run, get_splits(stage.splits_of(run)), context, stage.out)
+            record = execute(run, get_splits(stage.splits_of(run)), context, stage.out, get_encoder(encoder))
     value = record.metric(plan.metric)
     ray.tune.report({VALUE: math.nan if value is None else value})
 
@@ -166,7 +205,7 @@ def _described(record: RunRecord | None, metric: str) -> str:
 def run_stage(
     label: str,
     plans: list[Plan],
-    splits: dict[str, SplitRefs],
+    shared: Shared,
     out: Folder,
     resources: ResourceSettings,
     halving: Halving | None = None,
@@ -178,12 +217,12 @@ def run_stage(
     Args:
         label: Name of the stage.
         plans: What to run, distinct.
-        splits: Task name -> its shared splits.
+        shared: What they have in common.
         out: Folder of the run files.
         resources: What a trial occupies.
         halving: What stops runs that fall behind; none is stopped without it.
     """
-    stage = _Stage({_key_of(plan.point): plan for plan in plans}, splits, out, resources, halving is not None)
+    stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None)
     # Tune would only end this stage, as if all that is left of it were lost, and the next one would begin.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -12,12 +12,13 @@ from mtneuro_ray.config.space import ResourceSettings, SettingSpace
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.prepare import check_encoders
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.search import Plan, Search
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
-    from mtneuro_ray.runtime.ray_data import SplitRefs
+    from mtneuro_ray.runtime.ray_tune import Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ class _Stages:
         self._where = where
         self._results = results
         self._connected = False
-        # Task name -> its splits: what the cells have read, the seeds read again from shared memory.
-        self._splits: dict[str, SplitRefs] = {}
+        # What the cells have read, the seeds read again from shared memory.
+        self._shared: Shared | None = None
 
     def run(self, label: str, plans: list[Plan], *, halve: bool = False) -> None:
         """Train the runs that have no result yet; `halve` stops those that fall behind."""
@@ -117,16 +118,16 @@ class _Stages:
         say(f"{label}: {len(ended)} of {len(plans)} runs are done, {len(todo)} to train")
         if not todo:
             return
+        check_encoders((plan.run.network, str(plan.pair.network_file)) for plan in todo)
         self._connect()
         from mtneuro_ray.runtime.halving import Halving
-        from mtneuro_ray.runtime.ray_data import share_task
-        from mtneuro_ray.runtime.ray_tune import run_stage
+        from mtneuro_ray.runtime.ray_tune import Shared, run_stage
 
-        for pair in (plan.pair for plan in todo):
-            if pair.task.name not in self._splits:
-                self._splits[pair.task.name] = share_task(self._where.store, pair.task, pair.task_file)
+        self._shared = self._shared or Shared()
+        for plan in todo:
+            self._shared.add(self._where.store, plan.pair, plan.run.network)
         halving = Halving(self._resources.asha, todo, ended) if halve else None
-        run_stage(label, todo, self._splits, self._where.out, self._resources, halving)
+        run_stage(label, todo, self._shared, self._where.out, self._resources, halving)
         self._results.tried.update(plan.run.run_id for plan in todo)
 
     def _connect(self) -> None:

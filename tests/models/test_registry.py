@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtneuro_ray.config.architectures import ARCHITECTURES, MODEL_NAMES
+from mtneuro_ray.config.architectures import ARCHITECTURES, MODEL_NAMES, ModelName
 from mtneuro_ray.models import MODELS, build_model
 from tests.settings import network_settings
 
@@ -13,11 +13,10 @@ def test_every_model_that_settings_can_name_is_known_and_can_be_built() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_initial_weights_follow_from_the_seed_alone(name: str) -> None:
-    dim = ARCHITECTURES[name].dims[0]
-    network = network_settings(
-        model=name, dim=dim, **({"encoder_name": "resnet18"} if ARCHITECTURES[name].encoder else {})
-    )
+def test_initial_weights_follow_from_the_seed_alone(name: ModelName) -> None:
+    known = ARCHITECTURES[name]
+    encoder = {"encoder_name": "resnet18"} if known.encoder else {}
+    network = network_settings(model=name, dim=known.dims[0], **encoder)
     weights = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.local import train_here
 from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.runtime.ray_train import train_on_workers
-from mtneuro_ray.runtime.ray_tune import run_stage
+from mtneuro_ray.runtime.ray_tune import Shared, run_stage
 from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
 from tests.tiny import write_tiny
@@ -40,7 +40,7 @@ def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None,
 
     plan = search.final_plans({"learning_rate": 0.001})[0]
     assert plan.run == run
-    run_stage("seeds", [plan], {run.task.name: splits}, Folder(tmp_path / "trial"), ResourceSettings())
+    run_stage("seeds", [plan], Shared({run.task.name: splits}), Folder(tmp_path / "trial"), ResourceSettings())
     trial = RunFolder(Folder(tmp_path / "trial")).read(run.run_id)
     assert trial is not None
     one = train_on_workers(run, splits, Folder(tmp_path / "one"), ResourceSettings())
