@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +11,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mtneuro_ray.config.space import METRICS
-from mtneuro_ray.results.methods import network_of
+from mtneuro_ray.figures.differences import differences, label_of, text_of
+from mtneuro_ray.results.methods import by_method, network_of
 from mtneuro_ray.results.record import RunRecord
 
-# The axes of the paper's searches come first; what names or repeats a run is none.
-_FIRST = ("learning_rate", "batch_size")
-_NO_AXES = {"name", "seed"}
-_CELLS, _SEEDS = "#b0b0b0", "#1f6fb2"
+_CELLS = "#b0b0b0"
+# Of the methods' seeds, which differ beyond the search where a folder holds runs of several kinds.
+_METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Losses that lie farther apart than this are drawn on a logarithmic scale.
 _WIDE = 20.0
 # Places of a heat map that can still be read.
 _LARGEST_MAP = 100
-
-Axis = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +71,39 @@ def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
 
 
 def _draw_lines(axis: Any, records: Sequence[RunRecord], key: str) -> None:
-    """A thin line per run; the mean of the seeds as a thick one."""
-    labels = {"cell": "cells", "stopped": "stopped cells", "final": "seeds"}
-    values: list[float] = []
-    for record in records:
-        kind = "stopped" if record.status == "stopped" else record.summary["role"]
-        curve = _curve(record, key)
-        values.extend(curve.values())
-        style = ":" if kind == "stopped" else "-"
-        colour = _SEEDS if kind == "final" else _CELLS
-        axis.plot(
-            list(curve),
-            list(curve.values()),
-            style,
-            marker=".",
-            ms=3,
-            lw=0.9,
-            color=colour,
-            label=labels.pop(kind, None),
-        )
-    seeds = [_curve(record, key) for record in records if record.summary["role"] == "final"]
-    if len(seeds) > 1:
-        common = sorted(set.intersection(*map(set, seeds)))
-        mean = [math.fsum(curve[epoch] for curve in seeds) / len(seeds) for epoch in common]
-        axis.plot(common, mean, lw=2.6, color=_SEEDS, label="mean of the seeds")
-    positive = [value for value in values if 0 < value < math.inf]
-    if key.endswith("loss") and positive and max(positive) > _WIDE * min(positive):
+    """A thin line per run; the mean over the seeds of each method as a thick one."""
+    stopped = [record for record in records if record.status == "stopped"]
+    cells = [record for record in records if record.summary["role"] == "cell" and record not in stopped]
+    finals = [record for record in records if record.summary["role"] == "final"]
+    _draw_runs(axis, cells, key, "cells", _CELLS, "-")
+    _draw_runs(axis, stopped, key, "stopped cells", _CELLS, ":")
+    keys = differences(finals)
+    for number, seeds in enumerate(by_method(finals)):
+        colour = _METHODS[number % len(_METHODS)]
+        _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", colour, "-")
+        _draw_mean(axis, [_curve(record, key) for record in seeds], colour)
+    values = [value for record in records for value in _curve(record, key).values() if 0 < value < math.inf]
+    if key.endswith("loss") and values and max(values) > _WIDE * min(values):
         axis.set_yscale("log")
     axis.set(xlabel="epoch", ylabel=key)
     axis.xaxis.get_major_locator().set_params(integer=True)
-    if values:
-        axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=False, fontsize=9)
+
+
+def _draw_runs(axis: Any, records: Sequence[RunRecord], key: str, label: str, colour: str, style: str) -> None:
+    for number, record in enumerate(records):
+        curve = _curve(record, key)
+        name = None if number else label
+        axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=colour, label=name)
+
+
+def _draw_mean(axis: Any, curves: Sequence[dict[int, float]], colour: str) -> None:
+    """The mean of several curves over the epochs that all of them have."""
+    if len(curves) < 2:
+        return
+    common = sorted(set.intersection(*map(set, curves)))
+    mean = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in common]
+    axis.plot(common, mean, lw=2.6, color=colour, label=f"mean of {len(curves)} seeds")
 
 
 def _curve(record: RunRecord, key: str) -> dict[int, float]:
@@ -117,7 +116,7 @@ def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
     Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name.
     """
     cells = [record for record in records if record.summary["role"] == "cell"]
-    axes = _axes_of(cells)
+    axes = differences(cells)
     if not axes:
         return None
     shown, others = list(axes)[:2], tuple(list(axes)[2:])
@@ -131,23 +130,6 @@ def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
         value = record.metric(metric)
         values[place] = float(np.fmax(values.get(place, math.nan), math.nan if value is None else value))
     return Grid(tuple(shown), rows, columns, values, others)
-
-
-def _axes_of(cells: Sequence[RunRecord]) -> Axis:
-    """Key of the network -> the values it has among the cells, sorted, where it has several."""
-    networks = [network_of(record) for record in cells]
-    found: Axis = {}
-    for key in sorted({key for network in networks for key in network} - _NO_AXES):
-        values = {json.dumps(network[key]): network[key] for network in networks}
-        if len(values) > 1:
-            found[key] = sorted(values.values(), key=_by_size)
-    first = [key for key in _FIRST if key in found]
-    return {key: found[key] for key in (*first, *(key for key in found if key not in first))}
-
-
-def _by_size(value: Any) -> tuple[bool, float, str]:
-    is_number = isinstance(value, (int, float))
-    return (not is_number, value if is_number else 0.0, str(value))
 
 
 def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
@@ -164,8 +146,8 @@ def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
         text = f"{value:.3f}" if known else "stopped"
         axis.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
     _name_axes(axis, grid, metric)
-    axis.set_xticks(range(len(grid.columns)), [_label(value) for value in grid.columns])
-    axis.set_yticks(range(len(grid.rows)), [_label(value) for value in grid.rows])
+    axis.set_xticks(range(len(grid.columns)), [text_of(value) for value in grid.columns])
+    axis.set_yticks(range(len(grid.rows)), [text_of(value) for value in grid.rows])
     if len(finite):
         figure.colorbar(picture, ax=axis)
 
@@ -197,7 +179,3 @@ def _name_axes(axis: Any, grid: Grid, metric: str) -> None:
     over = f"\nbest over {', '.join(grid.others)}" if grid.others else ""
     axis.set_title(f"{metric} of the cells{over}", fontsize=10)
     axis.set(xlabel=grid.keys[-1], ylabel=grid.keys[0] if len(grid.keys) == 2 else "")
-
-
-def _label(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

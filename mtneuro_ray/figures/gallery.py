@@ -9,11 +9,12 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data import predictions
 from mtneuro_ray.figures.confusion import draw_confusion
 from mtneuro_ray.figures.curves import draw_curves
+from mtneuro_ray.figures.differences import differences, label_of
 from mtneuro_ray.figures.picture import Picture
 from mtneuro_ray.figures.scenes import Scene, SplitLoader, scenes_of
 from mtneuro_ray.figures.slices import draw_slices
 from mtneuro_ray.figures.volumes import draw_volume, has_depth
-from mtneuro_ray.results.methods import by_method
+from mtneuro_ray.results.methods import by_method, data_of
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.selection import representatives
 from mtneuro_ray.storage import Folder
@@ -26,17 +27,25 @@ def run_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
     shown = [record for record in records if record.status != "error"]
     for runs in _grouped([record for record in shown if record.history], _kind_of):
         summary = runs[0].summary
-        title = f"{summary['model']} on {summary['setting']}, {summary['epochs']} epochs"
+        title = f"{summary['model']} on {summary['setting']}, {summary['epochs']} epochs, {data_of(runs[0])} data"
         name = f"curves_{summary['model']}_{summary['setting']}"
         yield Picture(name, f"{title}: learning curves", draw_curves(runs, title))
     finals = [record for record in shown if "confusion" in record.metrics.get("test", {})]
-    for runs in by_method(finals):
-        summary = runs[0].summary
-        cell = f"lr {summary['learning_rate']:g}, batch {summary['batch_size']}, {summary['epochs']} epochs"
-        seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
-        title = f"{summary['model']} on {summary['setting']}\n{cell}, {seeds}, test split"
-        name = f"confusion_{summary['model']}_{summary['setting']}"
-        yield Picture(name, f"{title.replace(chr(10), ', ')}: confusion", draw_confusion(runs, title))
+    for own in _grouped(finals, lambda record: (record.summary["model"], record.summary["setting"])):
+        for seeds in by_method(own):
+            yield _confusion(seeds, [key for key in differences(own) if key not in seeds[0].summary])
+
+
+def _confusion(seeds: Sequence[RunRecord], keys: Sequence[str]) -> Picture:
+    """The picture of one method, named by `keys` where its model and setting have several."""
+    summary = seeds[0].summary
+    cell = f"lr {summary['learning_rate']:g}, batch {summary['batch_size']}, {summary['epochs']} epochs"
+    count = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, test split"
+    head = f"{summary['model']} on {summary['setting']}, {data_of(seeds[0])} data"
+    lines = [head, f"{cell}, {count}", label_of(seeds[0], keys)]
+    lines = [line for line in lines if line]
+    name = f"confusion_{summary['model']}_{summary['setting']}"
+    return Picture(name, f"{', '.join(lines)}: confusion", draw_confusion(seeds, "\n".join(lines)))
 
 
 def prediction_pictures(scenes: Sequence[Scene]) -> Iterator[Picture]:

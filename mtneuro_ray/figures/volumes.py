@@ -44,7 +44,9 @@ def draw_volume(scene: Scene) -> Figure:
     """A row per setting, the most classes first: surfaces of the truth and of the prediction."""
     start, stop = longest_run(scene.richest.slices)
     rows = scene.layers[::-1]
-    figure = Figure(figsize=(11.5, 3.9 * len(rows) + 0.8), layout="constrained")
+    figure = Figure(figsize=(11.5, (3.2 + 0.9 * _height(scene)) * len(rows) + 0.8), layout="constrained")
+    # The layout takes the last label of a 3D panel for narrower than it is.
+    figure.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # type: ignore[union-attr, call-arg]
     for row, layer in enumerate(rows):
         for column, (heading, values) in enumerate((("ground truth", layer.truth), ("prediction", layer.predicted))):
             axis = figure.add_subplot(len(rows), 2, 2 * row + column + 1, projection="3d")
@@ -117,8 +119,14 @@ def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None
     axis.zaxis.set_major_locator(MaxNLocator(2))
     axis.zaxis.labelpad = 0
     # A flat box leaves room above and below it.
-    axis.set_box_aspect((width, height, depth), zoom=1.25 - 0.25 * min(1.0, depth / max(width, height)))
+    axis.set_box_aspect((width, height, depth), zoom=1.25 - 0.25 * _height(scene))
     axis.view_init(**_VIEW)
+
+
+def _height(scene: Scene) -> float:
+    """Of the box, relative to its longer side; 1 at most."""
+    depth, height, width = np.array(scene.image.shape) * np.array(scene.pixel)
+    return float(min(1.0, depth / max(height, width)))
 
 
 def _shaded(triangles: Floats, colours: Floats) -> Floats:

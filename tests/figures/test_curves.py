@@ -116,12 +116,12 @@ def test_a_line_per_run_and_the_mean_of_the_seeds() -> None:
     loss, metric = figure.axes[:2]
     assert [len(axis.lines) for axis in (loss, metric)] == [9, 9]
     mean = metric.lines[-1]
-    assert mean.get_label() == "mean of the seeds"
+    assert mean.get_label() == "mean of 3 seeds"
     np.testing.assert_allclose(np.asarray(mean.get_xdata()), [1, 2])
     np.testing.assert_allclose(np.asarray(mean.get_ydata(), float), [0.2, 0.4])
     [legend] = [axis.get_legend() for axis in (metric,)]
     assert legend is not None
-    assert {text.get_text() for text in legend.get_texts()} == {"cells", "stopped cells", "seeds", "mean of the seeds"}
+    assert {text.get_text() for text in legend.get_texts()} == {"cells", "stopped cells", "seeds", "mean of 3 seeds"}
     assert (loss.get_ylabel(), metric.get_ylabel(), figure.get_suptitle()) == ("train/loss", METRIC, "net on small")
     assert len(draw_curves(SEEDS, "no grid").axes) == 2
 

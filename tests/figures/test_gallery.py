@@ -46,11 +46,25 @@ def test_pictures_of_runs_by_what_they_have_in_common() -> None:
         "confusion_net_small-3",
         "confusion_res_regions",
     ]
-    assert pictures[0].title == "net on small, 2 epochs: learning curves"
+    assert pictures[0].title == "net on small, 2 epochs, phantom data: learning curves"
+    assert pictures[1].title == "net on small, 2 epochs, zarr data: learning curves"
     # Two seeds, the other rate and the stopped cell.
     assert sum(line.get_marker() == "." for line in pictures[0].figure.axes[0].lines) == 4
-    assert pictures[2].title.endswith("lr 0.01, batch 2, 2 epochs, 2 seeds, test split: confusion")
+    own = "lr 0.01, batch 2, 2 epochs, 2 seeds, test split"
+    assert pictures[2].title == f"net on small, phantom data, {own}: confusion"
     assert "1 seed," in pictures[4].title
+
+
+def test_methods_of_one_model_and_setting_are_told_apart() -> None:
+    records = [segmentation_record(seed=seed, input_norm=norm) for norm in ("unit", "image") for seed in (1, 2)]
+    pictures = list(run_pictures([with_history(record) for record in records]))
+    titles = [picture.figure.axes[0].get_title() for picture in pictures]
+    assert titles[0] == ""
+    assert [title.splitlines()[2:] for title in titles[1:]] == [["input_norm unit"], ["input_norm image"]]
+    lines = pictures[0].figure.axes[0].lines
+    labels = ["input_norm unit", "mean of 2 seeds", "input_norm image", "mean of 2 seeds"]
+    assert [str(line.get_label()) for line in lines if not str(line.get_label()).startswith("_")] == labels
+    assert len({line.get_color() for line in lines}) == 2
 
 
 def test_a_confusion_matrix_is_the_shares_of_the_true_classes_over_all_seeds() -> None:

@@ -120,8 +120,13 @@ def test_numbers_that_are_not_the_runs_are_told(trained: Callable[..., Trained])
     assert agrees
     assert "(device H200 then, " in verdict
     assert "; host elsewhere then, " in verdict
-    agrees, _ = compared(far, host="elsewhere")
+    agrees, verdict = compared(far, host="elsewhere")
     assert not agrees
+    assert "have another class (host elsewhere then, " in verdict
+    assert compared(2 * confusion, host="elsewhere") == (
+        False,
+        "not the test metrics in the run's file: those count 20480 voxels, these 10240",
+    )
 
 
 def test_of_overlapping_tiles_only_the_map_is_measured(trained: Callable[..., Trained]) -> None:
