@@ -266,7 +266,7 @@ def load_sweep(
         if setting.metric is not None and setting.metric not in metrics:
             accepted = ", ".join(metrics)
             raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
-        for cell in setting.search.cells:
+        for cell in setting.search.checked_cells:
             check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **cell), str(path))
         entries.append((setting, pair))
     _check_names([pair for _, pair in entries], str(path))

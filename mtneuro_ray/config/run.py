@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from mtneuro_ray.config.base import Settings
@@ -87,7 +89,14 @@ class RunSettings(Settings):
 
 def _identity_of(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        status = os.stat(path)
+        return _digest(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise InputError(f"encoder_weights: file:{path}: {error.strerror}; accepted: a file that can be read") from None
+
+
+# A search asks for the same file with every cell.
+@lru_cache(maxsize=16)
+def _digest(path: str, mtime_ns: int, size: int) -> str:
+    with open(path, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from mtneuro_ray.config.network import NetworkSettings, SslSettings
 from mtneuro_ray.config.run import PROTOCOL_VERSION, RunSettings
 from mtneuro_ray.config.task import Cube, TaskSettings
+from tests.config.checks import refused
 from tests.settings import cube, network_settings, run_settings
 
 BASE = run_settings()
@@ -139,6 +141,19 @@ def test_a_file_of_weights_goes_by_its_content() -> None:
 
     assert run("/here/w.pt", "sha256:1") == run("/there/w.pt", "sha256:1")
     assert run("/here/w.pt", "sha256:1") != run("/here/w.pt", "sha256:2")
+
+
+def test_the_content_of_a_file_of_weights_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    network = network_settings(model="FPN", encoder_weights=f"file:{path}")
+    ids = []
+    for content in (b"one", b"other", b"one"):
+        path.write_bytes(content)
+        ids.append(RunSettings.of(BASE.task, network, "final", BASE.data).run_id)
+    assert ids[0] == ids[2] != ids[1]
+    path.unlink()
+    with refused(f"encoder_weights: file:{path}: No such file"):
+        RunSettings.of(BASE.task, network, "final", BASE.data)
 
 
 def test_the_address_of_a_channel_is_not_part_of_the_run_id() -> None:
