@@ -42,7 +42,7 @@ def segmentation_model(
         network = library_network(model, encoder_name, in_channels, classes)
         _freeze_unused(network, torch.zeros(1, in_channels, *_smallest_sides(model)), classes)
     except _REFUSALS as error:
-        reason = error.args[0] if error.args else type(error).__name__
+        reason = str(error) or type(error).__name__
         raise InputError(f"encoder_name: {model} can't have {encoder_name}: {reason}; accepted: another one") from None
     _replace_dropout(network)
     return network

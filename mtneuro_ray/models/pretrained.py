@@ -137,7 +137,7 @@ def _load_file(encoder: nn.Module, path: str) -> None:
     state = _without_prefix(_read(path), wanted)
     for key, tensor in state.items():
         # As the library does with the weights that it downloads: a grey image is one of three equal channels.
-        if key in wanted and tensor.dim() == 4 and tensor.shape[1] == 3 and wanted[key].shape[1] == 1:
+        if key in wanted and tensor.shape[1:2] == (3,) and tensor[:, :1].shape == wanted[key].shape:
             state[key] = tensor.sum(1, keepdim=True)
     try:
         encoder.load_state_dict(state)
