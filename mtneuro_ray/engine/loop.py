@@ -24,6 +24,7 @@ from mtneuro_ray.engine import checkpoint
 from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from mtneuro_ray.engine.checkpoint import History, Progress
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.evaluation import autocast, parts
 from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.metrics import Counts, Metrics
@@ -31,10 +32,6 @@ from mtneuro_ray.models import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.tasks import Task, build_task
-
-# Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.
-_EVAL_IMAGES = 32
-_EVAL_VOXELS = 32 * 256 * 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +219,7 @@ def _train_step(worker: _Worker, indices: np.ndarray[Any, np.dtype[np.int64]], e
     # workers divide a batch; a run that is resumed draws the same ones.
     torch.manual_seed(key.generator(-1 - context.rank).initial_seed())
     worker.optimiser.zero_grad(set_to_none=True)
-    with _autocast(worker):
+    with autocast(network, context.device):
         losses = worker.task.losses(worker.model, batch)
     total = losses.sum(dtype=torch.float32)
     # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
@@ -240,11 +237,9 @@ def _evaluate(worker: _Worker, name: Split) -> Metrics:
     model.eval()
     start, stop = worker.context.share_of(len(split))
     losses, confusions = [], []
-    voxels = worker.data[name].images[:1].size
-    at_once = max(1, min(_EVAL_IMAGES, _EVAL_VOXELS // voxels))
-    for first in range(start, stop, at_once):
-        with _autocast(worker):
-            loss, confusion = worker.task.evaluate(model, split.part(first, min(first + at_once, stop)))
+    for first, last in parts(start, stop, worker.data[name].images[:1].size):
+        with autocast(worker.run.network, worker.context.device):
+            loss, confusion = worker.task.evaluate(model, split.part(first, last))
         losses.extend(loss.double().tolist())
         confusions.append(confusion)
     shape = (0, worker.task.num_classes, worker.task.num_classes)
@@ -266,10 +261,3 @@ def _by_region(task: Task, arrays: SplitArrays, confusions: Counts) -> dict[str,
         if len(own):
             found[name] = {**task.metrics(own), "images": float(len(own))}
     return found
-
-
-def _autocast(worker: _Worker) -> torch.autocast:
-    device = worker.context.device.type
-    precision = worker.run.network.precision
-    reduced = precision == "bf16" or (precision == "auto" and device == "cuda")
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=reduced)

@@ -50,7 +50,7 @@ def execute(
     placement = {
         "workers": context.world_size,
         "threads": context.threads,
-        "device": _device_name(context.device),
+        "device": device_name(context.device),
     }
     details: dict[str, Any] = {"placement": placement, "versions": versions(), "host": socket.gethostname()}
     try:
@@ -80,8 +80,9 @@ def execute(
     return record
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+def device_name(device: torch.device) -> str:
+    """What a run file calls a device."""
+    return torch.cuda.getdevice_name(device) if device.type == "cuda" else platform.processor() or device.type
 
 
 def versions() -> dict[str, str]:

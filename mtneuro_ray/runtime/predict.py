@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from mtneuro_ray.engine.predict import load_model, measure, predict
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.runtime.execute import checkpoint_folder
+from mtneuro_ray.runtime.execute import checkpoint_folder, device_name
 from mtneuro_ray.runtime.local import check_gpu, fetch_all
 from mtneuro_ray.runtime.prepare import ingest
 from mtneuro_ray.storage import Folder
@@ -112,7 +111,7 @@ def predict_run(
 
 def _changes(record: RunRecord, device: torch.device, threads: int) -> list[str]:
     """What may be other now than when the run was evaluated, of what decides the last bits of a sum."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+    name = device_name(device)
     there = {**record.placement, "torch": record.versions.get("torch"), "host": record.host}
     here = {"device": name, "threads": threads, "torch": torch.__version__, "host": socket.gethostname()}
     found = [f"{key} {there.get(key)} then, {value} now" for key, value in here.items() if there.get(key) != value]

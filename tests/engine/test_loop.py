@@ -10,7 +10,7 @@ import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.engine import loop
+from mtneuro_ray.engine import evaluation, loop
 from mtneuro_ray.engine.checkpoint import LAST, MODEL
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
@@ -177,7 +177,7 @@ def test_the_best_epoch_is_the_one_that_is_evaluated(kind: str) -> None:
 
 
 def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_EVAL_IMAGES", 4)
+    monkeypatch.setattr(evaluation, "_IMAGES", 4)
     data = data_of("segmentation", (3, 9, 5))
     outcome = train(run_of("segmentation", epochs=1), data, WorkerContext())
     evaluated: tuple[Split, ...] = ("val", "test")
@@ -187,14 +187,14 @@ def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_array_equal(confusion.sum(axis=1), np.bincount(truth, minlength=3))
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_EVAL_IMAGES", 2), ("_EVAL_VOXELS", 700), ("_EVAL_VOXELS", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("_IMAGES", 2), ("_VOXELS", 700), ("_VOXELS", 1)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_of_evaluation_batches_does_not_matter(
     kind: str, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, run = data_of(kind, (6, 9, 5)), run_of(kind, epochs=1)
     whole = train(run, data, WorkerContext()).metrics
-    monkeypatch.setattr(loop, limit, value)
+    monkeypatch.setattr(evaluation, limit, value)
     parts = train(run, data, WorkerContext()).metrics
     for split in whole:
         assert parts[split]["confusion"] == whole[split]["confusion"]
