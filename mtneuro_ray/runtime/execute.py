@@ -82,7 +82,7 @@ def execute(
 
 def device_name(device: torch.device) -> str:
     """What a run file calls a device."""
-    return torch.cuda.getdevice_name(device) if device.type == "cuda" else platform.processor() or device.type
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
 
 
 def versions() -> dict[str, str]:
