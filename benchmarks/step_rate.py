@@ -6,7 +6,7 @@ operators are shares of forward and backward, from torch.profiler.
 
     python -m benchmarks.step_rate [--device cuda] [--side 256] [--seconds S] [--encoder NAME] [--models NAME ...]
 
-On a CPU the side is 128 by default, half the benchmark's: HighResNet takes minutes a step at 256.
+On a CPU the side is 128 by default, half the benchmark's, because HighResNet is slow there.
 """
 
 from __future__ import annotations
