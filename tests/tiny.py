@@ -25,7 +25,7 @@ class Tiny:
     labels: Path
 
 
-def write_tiny(folder: Path, *, kind: str = "segmentation", axes: str = "", **network: Any) -> Tiny:
+def write_tiny(folder: Path, *, kind: str = "segmentation", axes: str = "", tile: int = 16, **network: Any) -> Tiny:
     """Volumes with bright discs on noise, a task over them, a small network and a 2 x 2 space with two seeds."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(7)
@@ -43,7 +43,7 @@ def write_tiny(folder: Path, *, kind: str = "segmentation", axes: str = "", **ne
         "image_chan": "file:image.npy",
         "annotation_chan": "file:labels.npy",
         "classes": classes,
-        "tile_size": [16, 16],
+        "tile_size": [tile, tile],
         "cubes": [
             {"region": region, "label": label, "split": split, "z": z, "y": [4, 36], "x": x}
             for split, z in _SPLITS.items()

@@ -55,16 +55,18 @@ def _train_here(
 ) -> RunRecord:
     from mtneuro_ray.data.samples import load_split
     from mtneuro_ray.runtime.local import check_gpu, fetch_all, train_here
-    from mtneuro_ray.runtime.prepare import ingest
+    from mtneuro_ray.runtime.prepare import fetch_encoder, ingest
 
     if options.gpu:
         check_gpu("--gpu")
     task = settings.task
+    # Before the volume is read: a download that fails should not come last.
+    encoder = fetch_encoder(settings.network)
     volumes = ingest(store, task, task_file, fetch_all)
     annotation = volumes.annotation.identity if volumes.annotation else None
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     data = {split: load_split(store, volumes.image.identity, annotation, task, split) for split in splits}
-    return train_here(settings, data, out, gpu=options.gpu, threads=options.threads, report=_show)
+    return train_here(settings, data, out, encoder=encoder, gpu=options.gpu, threads=options.threads, report=_show)
 
 
 def _train_on_ray(
@@ -78,8 +80,8 @@ def _train_on_ray(
         workers_per_trial=options.workers, cpus_per_worker=options.threads, gpus_per_worker=float(options.gpu)
     )
     with connected(options.address, options.num_cpus, resources.of_a_trial):
-        splits = share_task(store, settings.task, task_file)
         encoder = share_encoder(settings.network) if settings.network.starts_pretrained else None
+        splits = share_task(store, settings.task, task_file)
         return train_on_workers(settings, splits, out, resources, encoder=encoder, report=_show)
 
 

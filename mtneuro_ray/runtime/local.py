@@ -14,7 +14,6 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.runtime.execute import checkpoint_folder, execute
 from mtneuro_ray.storage import Folder
@@ -41,19 +40,16 @@ def train_here(
     data: Mapping[Split, SplitArrays],
     out: Folder,
     *,
+    encoder: Mapping[str, torch.Tensor] | None = None,
     gpu: bool = False,
     threads: int = 1,
     report: Callable[[Mapping[str, Any]], None] = lambda entry: None,
 ) -> RunRecord:
-    """Train one run in this process.
-
-    Raises:
-        InputError: the weights that the encoder starts from can't be had.
-    """
+    """Train one run in this process."""
     context = WorkerContext(
         device=torch.device("cuda" if gpu else "cpu"),
         threads=threads,
         checkpoints=checkpoint_folder(out, run),
         report=report,
     )
-    return execute(run, data, context, out, fetch_encoder_weights(run.network))
+    return execute(run, data, context, out, encoder)

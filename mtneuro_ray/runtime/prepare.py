@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.runtime.progress import ByteProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Fetcher(Protocol):
@@ -37,6 +40,20 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
     return volumes
 
 
+def fetch_encoder(network: NetworkSettings) -> Mapping[str, Tensor] | None:
+    """The weights that a network's encoder starts from; None where these are random.
+
+    Raises:
+        InputError: they can't be had, or are not those of the encoder.
+    """
+    if not network.starts_pretrained:
+        return None
+    # Slow to import, and not needed by what has no encoder.
+    from mtneuro_ray.models.pretrained import fetch_encoder_weights
+
+    return fetch_encoder_weights(network)
+
+
 def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
     """Check that the library has the encoders and weights that networks name, each with the place that names it.
 
@@ -49,7 +66,6 @@ def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
         if network.architecture.encoder
     }
     if distinct:
-        # Slow to import, and not needed by what has no encoder.
         from mtneuro_ray.models.pretrained import check_encoder
 
         for network, where in distinct.values():

@@ -94,11 +94,12 @@ class Shared:
             InputError: the data do not fit the settings, or the weights can't be had.
             SourceError: a volume can't be read.
         """
-        if pair.task.name not in self.splits:
-            self.splits[pair.task.name] = share_task(store, pair.task, pair.task_file)
         key = encoder_key(network)
+        # Before the volume is read: a download that fails should not come last.
         if key is not None and key not in self.encoders:
             self.encoders[key] = share_encoder(network)
+        if pair.task.name not in self.splits:
+            self.splits[pair.task.name] = share_task(store, pair.task, pair.task_file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,22 +17,41 @@ from mtneuro_ray.config.task import Split
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.storage import Folder
-from tests.engine.data import data_of, run_of
+from tests.engine.data import Data, data_of, run_of
 
+# Adam would make steps of gradients that are nothing but rounding.
+_ENCODER = {"encoder_name": "resnet18", "encoder_weights": None, "optimizer": "SGD"}
 # Epochs are few and rates low: one wrong weight of a loss shows, rounding does not grow.
 CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     # Two workers halve batches of 3 unequally; a batch of one leaves one worker without any of it.
     "unet": ("segmentation", (8, 5, 3), {"learning_rate": 1e-3}),
     "unet_augmented": ("segmentation", (7, 1, 2), {"learning_rate": 1e-3, "augmentations": True, "keep": "best"}),
     "unet_of_one": ("segmentation", (3, 2, 1), {"learning_rate": 1e-3, "batch_size": 1}),
+    # Parameters that no image reaches, dropout, pooling to one value an image.
+    "pspnet": (
+        "segmentation",
+        (4, 2, 2),
+        {
+            "learning_rate": 1e-3,
+            "batch_size": 4,
+            "model": "PSPNet",
+            "encoder_name": "resnet18",
+            "encoder_weights": None,
+        },
+    ),
     "resnet": ("classification", (6, 3, 1), {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4}),
 }
 
 
+def data_of_case(case: str) -> Data:
+    kind, counts, _ = CASES[case]
+    return data_of(kind, counts, side=32 if case == "pspnet" else 16)
+
+
 def outcome_of(case: str, context: WorkerContext) -> Outcome:
-    kind, counts, network = CASES[case]
-    epochs = 1 if case == "resnet" else 2
-    return train(run_of(kind, epochs=epochs, **network), data_of(kind, counts), context)
+    kind, _, network = CASES[case]
+    epochs = 2 if case.startswith("unet") else 1
+    return train(run_of(kind, epochs=epochs, **network), data_of_case(case), context)
 
 
 def worker(rank: int, port: int, folder: str) -> None:
@@ -82,8 +101,7 @@ def test_two_workers_learn_what_one_learns(two_workers: Path, tmp_path: Path, ca
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_image_is_counted_by_one_worker(two_workers: Path, case: str) -> None:
-    kind, counts, _ = CASES[case]
-    data = data_of(kind, counts)
+    data = data_of_case(case)
     metrics, _ = torch.load(two_workers / f"{case}_0.pt")
     evaluated: tuple[Split, ...] = ("val", "test")
     for split in evaluated:

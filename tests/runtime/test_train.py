@@ -4,19 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings, SearchSettings, SettingSpace
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.models import build_model
+from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.local import train_here
-from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits, share_task
+from mtneuro_ray.runtime.ray_data import SplitRefs, get_encoder, get_splits, share_encoder, share_task
 from mtneuro_ray.runtime.ray_train import train_on_workers
 from mtneuro_ray.runtime.ray_tune import Shared, run_stage
 from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
+from tests.settings import network_settings
 from tests.tiny import write_tiny
 
 pytestmark = pytest.mark.ray
@@ -59,3 +64,45 @@ def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None,
 
 def _images(record: RunRecord) -> int:
     return sum(sum(row) for row in record.metrics["test"]["confusion"])
+
+
+def test_weights_of_an_encoder_are_read_once_and_mapped_by_every_worker(cluster: None, tmp_path: Path) -> None:
+    network = network_settings(model="FPN", encoder_name="resnet18", encoder_weights=None)
+    encoder = build_model(network).get_submodule("encoder")
+    torch.save(encoder.state_dict(), tmp_path / "weights.pt")
+    network = network.replace("n", encoder_weights=f"file:{tmp_path / 'weights.pt'}")
+    shared = get_encoder(share_encoder(network))
+    assert shared is not None
+    assert shared.keys() == encoder.state_dict().keys()
+    model = build_model(network)
+    load_encoder_weights(model, shared)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(model.get_submodule("encoder").state_dict()[name], tensor)
+    (tmp_path / "weights.pt").write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"encoder_weights: .*weights\.pt: .*; accepted"):
+        share_encoder(network)
+
+
+def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"model": "PSPNet", "encoder_name": "resnet18", "batch_size": 8, "epochs": 1}
+    tiny = write_tiny(tmp_path / "tiny", tile=32, **settings)
+    torch.manual_seed(3)
+    other = network_settings(model="PSPNet", encoder_name="resnet18")
+    torch.save(build_model(other).get_submodule("encoder").state_dict(), tmp_path / "weights.pt")
+    records = {}
+    for weights in ("null", f"file:{tmp_path / 'weights.pt'}"):
+        pair = load_pair(str(tiny.task), str(tiny.network), overrides=[f"encoder_weights={weights}"])
+        store, out = CutoutStore(Folder(tmp_path / "store")), Folder(tmp_path / "out")
+        identities = [channel.identity for channel in open_volumes(pair.task, tiny.task).channels]
+        space = SettingSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
+        [plan] = Search.of(space, pair, identities).final_plans({"learning_rate": 0.001})
+        shared = Shared()
+        shared.add(store, pair, plan.run.network)
+        run_stage("seeds", [plan], shared, out, ResourceSettings())
+        trial = RunFolder(out).read(plan.run.run_id)
+        here = train_here(plan.run, get_splits(shared.splits[plan.run.task.name]), Folder(tmp_path / "here"))
+        assert trial is not None
+        assert (trial.status, trial.history, trial.metrics) == ("done", here.history, here.metrics)
+        records[weights] = trial
+    assert len({record.run_id for record in records.values()}) == 2
+    assert len({record.history[0]["train/loss"] for record in records.values()}) == 2
