@@ -31,13 +31,7 @@ CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     "pspnet": (
         "segmentation",
         (4, 2, 2),
-        {
-            "learning_rate": 1e-3,
-            "batch_size": 4,
-            "model": "PSPNet",
-            "encoder_name": "resnet18",
-            "encoder_weights": None,
-        },
+        {"learning_rate": 1e-2, "batch_size": 4, "model": "PSPNet", **_ENCODER},
     ),
     "resnet": ("classification", (6, 3, 1), {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4}),
 }
