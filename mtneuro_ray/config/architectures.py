@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,6 +27,15 @@ class SizeRule:
     def accepts(self, size: int) -> bool:
         """Whether an axis of `size` pixels passes through the network."""
         return size >= self.smallest and (size - self.offset) % self.divisor == 0
+
+    def check(self, model: str, sizes: Sequence[int]) -> None:
+        """Check the spatial axes of an image.
+
+        Raises:
+            ValueError: one has a size that the network does not accept.
+        """
+        if not all(self.accepts(size) for size in sizes):
+            raise ValueError(f"{model} cannot take an image of {tuple(sizes)} pixels; accepted: {self}")
 
     def __str__(self) -> str:
         first = [str(self.smallest + k * self.divisor) for k in range(3)]

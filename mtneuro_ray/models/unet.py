@@ -158,9 +158,7 @@ class UNet(nn.Module):
         Raises:
             ValueError: a spatial axis has a size that the strides do not divide.
         """
-        sizes = tuple(image.shape[2:])
-        if not all(self.size_rule.accepts(size) for size in sizes):
-            raise ValueError(f"U-Net cannot take an image of {sizes} pixels; accepted: {self.size_rule}")
+        self.size_rule.check("U-Net", image.shape[2:])
         skips: list[Tensor] = []
         features = self.down[0](image)
         for block in self.down[1:]:

@@ -92,9 +92,7 @@ class VNetLight(nn.Module):
         Raises:
             ValueError: a spatial axis has a size that the strides do not divide.
         """
-        sizes = tuple(image.shape[2:])
-        if not all(self.size_rule.accepts(size) for size in sizes):
-            raise ValueError(f"VNetLight cannot take an image of {sizes} pixels; accepted: {self.size_rule}")
+        self.size_rule.check("VNetLight", image.shape[2:])
         repeats = _STEM_CHANNELS // image.shape[1]
         features = self.stem_activation(self.stem(image) + image.repeat(1, repeats, 1, 1, 1))
         skips: list[Tensor] = []
