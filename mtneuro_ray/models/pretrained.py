@@ -154,7 +154,9 @@ def _read(path: str) -> State:
         state = load_file(path) if path.endswith(".safetensors") else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # Of any kind, where the file is no such file.
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(f"encoder_weights: {path}: {reason}; accepted: a file {', '.join(_SUFFIXES)}") from None
+        raise InputError(
+            f"encoder_weights: {path}: can't be read ({reason}); accepted: a file {', '.join(_SUFFIXES)}"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"encoder_weights: {path}: is no state dict; accepted: names and tensors alone")
     return state

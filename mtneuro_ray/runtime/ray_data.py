@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> Split
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
     loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split) for split in splits}
-    _wait([count for _, count in loads.values()])
+    _wait(list(loads.values()))
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 
@@ -128,11 +129,15 @@ def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
     return dict(zip(refs, ray.get(list(refs.values())), strict=True))
 
 
-def _wait(refs: list[ObjectRef[int]]) -> None:
-    """Wait for tasks; an error of ours in one of them is raised as itself."""
+def _wait(tasks: Sequence[tuple[ObjectRef[Any], ObjectRef[int]]]) -> None:
+    """Wait for tasks with a result and a count each; an error of ours in one of them is raised as itself."""
     try:
-        ray.get(refs)
+        ray.get([count for _, count in tasks])
     except ray.exceptions.RayTaskError as error:
+        for result, _ in tasks:
+            # Ray prints an error once more, with all its lines, where nobody has asked for one of its results.
+            with suppress(Exception):
+                ray.get(result, timeout=0)
         if isinstance(error.cause, MTNeuroError):
             raise error.cause from None
         raise
@@ -165,10 +170,9 @@ def share_encoder(network: NetworkSettings) -> EncoderRef:
     """
     # Two references, which Ray types as one.
     fetched: Any = _fetch_encoder.remote(network)
-    encoder, count = fetched
-    _wait([count])
-    weights: EncoderRef = encoder
-    return weights
+    _wait([fetched])
+    encoder: EncoderRef = fetched[0]
+    return encoder
 
 
 def get_encoder(ref: EncoderRef | None) -> dict[str, torch.Tensor] | None:

@@ -16,6 +16,7 @@ from mtneuro_ray.models import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.local import train_here
+from mtneuro_ray.runtime.prepare import fetch_encoder
 from mtneuro_ray.runtime.ray_data import SplitRefs, get_encoder, get_splits, share_encoder, share_task
 from mtneuro_ray.runtime.ray_train import train_on_workers
 from mtneuro_ray.runtime.ray_tune import Shared, run_stage
@@ -100,7 +101,8 @@ def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path:
         shared.add(store, pair, plan.run.network)
         run_stage("seeds", [plan], shared, out, ResourceSettings())
         trial = RunFolder(out).read(plan.run.run_id)
-        here = train_here(plan.run, get_splits(shared.splits[plan.run.task.name]), Folder(tmp_path / "here"))
+        splits, encoder = get_splits(shared.splits[plan.run.task.name]), fetch_encoder(plan.run.network)
+        here = train_here(plan.run, splits, Folder(tmp_path / "here"), encoder=encoder)
         assert trial is not None
         assert (trial.status, trial.history, trial.metrics) == ("done", here.history, here.metrics)
         records[weights] = trial
