@@ -67,8 +67,9 @@ class NetworkSettings(Settings):
     """Encoder of MAnet, FPN, UnetPlusPlus, PAN and PSPNet: any of segmentation_models_pytorch (paper, Appendix
     4.2.2)."""
     encoder_weights: str | None = "imagenet"
-    """Weights that the encoder starts from: a name that the library has for it, downloaded once a cluster; `file:` and
-    the path of a state dict (.safetensors, .pt, .pth), relative to the JSON that names it; or null for random ones."""
+    """Weights that the encoder starts from: a name that the library has for it, fetched once for all trials of a sweep;
+    `file:` and the path of a state dict (.safetensors, .pt, .pth), relative to the JSON that names it; or null for
+    random ones."""
     dropout: Fraction = 0.2
     """Probability of dropping a feature before the classifier (ResNet-18; paper, section 4.1)."""
     latent_dim: Positive | None = None

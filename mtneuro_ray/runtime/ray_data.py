@@ -163,7 +163,7 @@ def _fetch_encoder(network: NetworkSettings) -> tuple[dict[str, npt.NDArray[Any]
 
 
 def share_encoder(network: NetworkSettings) -> EncoderRef:
-    """Read or download the weights that a network's encoder starts from, once for the whole cluster.
+    """Read or download the weights that a network's encoder starts from, for all of its workers.
 
     Raises:
         InputError: they can't be had, or are not those of the encoder.
