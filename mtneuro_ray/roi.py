@@ -120,3 +120,12 @@ class Roi:
 
     def __str__(self) -> str:
         return "_".join(f"{axis}{lo}-{hi}" for axis, (lo, hi) in zip("zyx", self.ranges, strict=True))
+
+
+def corners(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of an image's four corners of half its sides.
+
+    The order is that of every array of corners: upper left, upper right, lower left, lower right.
+    """
+    rows, columns = ((slice(0, side // 2), slice(side - side // 2, side)) for side in (height, width))
+    return [(row, column) for row in rows for column in columns]

@@ -174,3 +174,60 @@ def test_a_split_without_cubes_has_no_images() -> None:
     task, _ = load_task("task3")
     images: dict[Split, int] = {split: len(plan.samples(task, split)) for split in SPLITS}
     assert images == {"train": 4 * 310, "val": 0, "test": 4 * 50}
+
+
+def test_the_halves_of_task_3_s_boxes_are_one_piece_of_tissue_each() -> None:
+    task, _ = load_task("task3")
+    found = [(block.region, block.roi.z, [task.cubes[n].split for n in block.cubes]) for block in plan.blocks(task)]
+    assert found == [(region, (110, 470), ["train", "test"]) for region in ("CTX", "STR", "VP", "ZI")]
+
+
+def test_cubes_are_joined_along_z_within_a_region_and_a_place() -> None:
+    cubes = [
+        cube("B", z=(4, 6)),
+        cube("A", split="test", z=(4, 7)),
+        cube("A", z=(0, 3)),
+        cube("A", z=(2, 4)),
+        cube("A", z=(8, 9)),
+        cube("A", z=(0, 9), x=[16, 32]),
+    ]
+    found = plan.blocks(task_settings("readout", cubes=cubes))
+    assert [(block.region, block.roi.z, block.roi.x, block.cubes) for block in found] == [
+        ("A", (0, 7), (0, 16), (2, 3, 1)),
+        ("A", (8, 9), (0, 16), (4,)),
+        ("A", (0, 9), (16, 32), (5,)),
+        ("B", (4, 6), (0, 16), (0,)),
+    ]
+
+
+@given(tasks)
+def test_a_readout_task_reads_its_images_and_the_annotation_of_whole_cubes(task: TaskSettings) -> None:
+    images, annotation = plan.channel_boxes(task.model_copy(update={"task": "readout"}))
+    assert images == plan.boxes(task)
+    assert annotation == sorted(each.roi for each in task.cubes)
+    assert plan.channel_boxes(task) == (images, images)
+
+
+def test_a_description_of_a_readout_counts_corners_and_each_channel_s_own_voxels() -> None:
+    cubes = [cube(z=(0, 4), y=[0, 20]), cube("B", split="test", z=(4, 9))]
+    described = plan.describe(task_settings("readout", cubes=cubes, max_slices=2), [1, 8])
+    assert described == {
+        "task": "small",
+        "splits": {
+            "train": {"images": 2, "corners": 8, "per_class": {"A": 2}},
+            "test": {"images": 2, "corners": 8, "per_class": {"B": 2}},
+        },
+        "cutouts": 4 + 2,
+        "voxels": 4 * 256 + (4 * 20 + 5 * 16) * 16,
+        "bytes": 4 * 256 + 8 * (4 * 20 + 5 * 16) * 16,
+    }
+
+
+def test_a_readout_task_without_one_of_its_classes_is_refused() -> None:
+    task = task_settings("readout", classes=["bg", "vessels", "cells", "axons"])
+    plan.check_kinds(task, "task.json")
+    with pytest.raises(InputError) as caught:
+        plan.check_kinds(task.replace("task.json", classes=["bg", "vessels", "cells"]), "task.json")
+    assert str(caught.value) == (
+        "task.json: classes: 'axons' is missing; accepted: in a readout task, vessels, cells, axons and others"
+    )

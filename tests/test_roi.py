@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.roi import Roi
+from mtneuro_ray.roi import Roi, corners
 
 SHAPE = (5, 6, 7)
 large = st.tuples(st.integers(0, 10**6), st.integers(1, 10**6)).map(lambda pair: (pair[0], pair[0] + pair[1]))
@@ -91,3 +91,12 @@ def test_empty_reversed_and_negative_ranges_are_refused_by_axis(axis: int, bad: 
 def test_other_names_are_no_boxes(name: str) -> None:
     with pytest.raises(ValueError, match="names no box; accepted: zA-B_yC-D_xE-F"):
         Roi.parse(name)
+
+
+def test_corners_are_named_row_by_row_and_touch_the_edges() -> None:
+    image = np.arange(5 * 6).reshape(5, 6)
+    upper_left, upper_right, lower_left, lower_right = (image[place].tolist() for place in corners(5, 6))
+    assert upper_left == [[0, 1, 2], [6, 7, 8]]
+    assert upper_right == [[3, 4, 5], [9, 10, 11]]
+    assert lower_left == [[18, 19, 20], [24, 25, 26]]
+    assert lower_right == [[21, 22, 23], [27, 28, 29]]

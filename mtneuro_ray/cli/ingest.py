@@ -7,7 +7,7 @@ import argparse
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.plan import boxes
+from mtneuro_ray.plan import channel_boxes
 from mtneuro_ray.storage import Folder
 
 
@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
     with connected(options.address, options.num_cpus):
         volumes = ingest(store, task, file, fetch_all)
-    voxels = sum(box.num_voxels for box in boxes(task)) * len(volumes.channels)
+    needed = channel_boxes(task)[: len(volumes.channels)]
+    voxels = sum(box.num_voxels for boxes in needed for box in boxes)
     print(f"{task.name}: {voxels} voxels of {len(volumes.channels)} channels are in {store.folder}")
     return 0

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.source import VolumeSource, open_volume
 from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.plan import boxes, check_boxes, missing
+from mtneuro_ray.plan import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.roi import Roi
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,11 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     """Open what a task reads, and check its cubes against the volumes' bounds.
 
     Raises:
-        InputError: a channel is malformed or a cube lies outside.
+        InputError: a channel is malformed, a cube lies outside, or a readout task lacks a class.
         SourceError: a channel can't be opened.
     """
+    if task.task == "readout":
+        check_kinds(task, str(task_file))
     reads_annotation = task.annotation_chan is not None and task.label_map is not None
     volumes = Volumes(
         open_volume(task.image_chan, task_file.parent),
@@ -59,9 +61,8 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
 
 def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:
     """Cutouts that the store lacks, after deleting shards that are damaged."""
-    needed = boxes(task)
     cutouts: list[Cutout] = []
-    for source in volumes.channels:
+    for source, needed in zip(volumes.channels, channel_boxes(task), strict=False):
         store.drop_damaged(source.identity, needed)
         cutouts.extend(Cutout(source, roi) for roi in missing(needed, store.boxes(source.identity)))
     return cutouts

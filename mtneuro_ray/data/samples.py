@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.labels import UNMAPPED, class_table, classes_of
+from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import Sample, samples
 
 logger = logging.getLogger(__name__)
 
 Labels = npt.NDArray[np.int64]
-_UNMAPPED = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class SplitArrays:
         labels: (N,) classes of whole images: the region.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
+        targets: (N, 4, 5) in a readout task, else None: attributes (`config.attributes.ATTRIBUTES`) of the corners of
+            the images (`roi.corners`), measured at the volume's resolution.
     """
 
     images: Bytes
@@ -37,6 +39,7 @@ class SplitArrays:
     labels: Labels
     regions: Labels
     region_names: tuple[str, ...]
+    targets: Attributes | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,8 +54,24 @@ class SplitArrays:
         return counts
 
 
+def load_splits(
+    store: CutoutStore, image_identity: str, annotation_identity: str | None, task: TaskSettings
+) -> dict[Split, SplitArrays]:
+    """Assemble every split of a task; see `load_split`."""
+    targets: dict[Split, Attributes] = {}
+    if task.task == "readout":
+        targets = load_attributes(store, str(annotation_identity), task)
+    splits = dict.fromkeys(cube.split for cube in task.cubes)
+    return {split: load_split(store, image_identity, annotation_identity, task, split, targets) for split in splits}
+
+
 def load_split(
-    store: CutoutStore, image_identity: str, annotation_identity: str | None, task: TaskSettings, split: Split
+    store: CutoutStore,
+    image_identity: str,
+    annotation_identity: str | None,
+    task: TaskSettings,
+    split: Split,
+    targets: Mapping[Split, Attributes] | None = None,
 ) -> SplitArrays:
     """Assemble one split from the store.
 
@@ -62,6 +81,7 @@ def load_split(
         annotation_identity: Identity of the annotation volume; None where the task reads none.
         task: What the split consists of.
         split: Which one.
+        targets: Attributes of every split of a readout task, where they are known; they are measured otherwise.
 
     Raises:
         StoreError: voxels are missing or damaged.
@@ -70,16 +90,17 @@ def load_split(
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
     images = np.stack(store.read(image_identity, rois))
-    masks = None
+    masks, own_targets = None, None
     labels = np.array([sample.label for sample in plan], np.int64)
     label_map = task.label_map
-    if annotation_identity is not None and label_map is not None:
+    if task.task == "readout":
+        own_targets = (targets or load_attributes(store, str(annotation_identity), task))[split]
+    elif annotation_identity is not None and label_map is not None:
         annotations = np.stack(store.read(annotation_identity, rois))
-        table = _lookup(label_map)
         if task.task == "classification":
-            labels = _region_labels(annotations, table, plan, task)
+            labels = _region_labels(annotations, class_table(label_map), plan, task)
         else:
-            masks = _reduce_labels(_mapped(annotations, table, plan, task), task.downsample)
+            masks = _reduce_labels(classes_of(annotations, rois, task), task.downsample)
     names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
     return SplitArrays(
         images=area_average(images, task.downsample),
@@ -87,6 +108,7 @@ def load_split(
         labels=labels,
         regions=np.array([names.index(sample.region) for sample in plan], np.int64),
         region_names=names,
+        targets=own_targets,
     )
 
 
@@ -107,27 +129,6 @@ def _reduce_labels(masks: Bytes, factor: int) -> Bytes:
     return np.ascontiguousarray(masks[..., factor // 2 :: factor, factor // 2 :: factor])
 
 
-def _lookup(label_map: dict[int, int]) -> Bytes:
-    table = np.full(256, _UNMAPPED, np.uint8)
-    for label, value in label_map.items():
-        table[label] = value
-    return table
-
-
-def _mapped(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Bytes:
-    masks = table[annotations]
-    unknown = masks == _UNMAPPED
-    if unknown.any():
-        where = int(np.argmax(unknown.reshape(len(masks), -1).any(axis=1)))
-        label = int(annotations[where][unknown[where]][0])
-        accepted = ", ".join(str(known) for known in np.flatnonzero(table != _UNMAPPED))
-        raise InputError(
-            f"{task.annotation_chan}: box {plan[where].roi}: label {label} is outside the classes of {task.name}; "
-            f"accepted: {accepted}"
-        )
-    return masks
-
-
 def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Labels:
     """Class of each image: the most frequent label of its annotation, mapped (PROTOCOL, Data).
 
@@ -144,7 +145,7 @@ def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], tas
                 sample.roi,
                 sample.region,
                 mode,
-                "no class: the cube's own is kept" if value == _UNMAPPED else f"class {task.classes[value]}",
+                "no class: the cube's own is kept" if value == UNMAPPED else f"class {task.classes[value]}",
             )
-        labels[number] = sample.label if value == _UNMAPPED else value
+        labels[number] = sample.label if value == UNMAPPED else value
     return labels

@@ -131,6 +131,28 @@ def test_a_box_outside_the_volume_is_refused_when_the_volumes_are_opened(tmp_pat
     )
 
 
+def test_a_readout_task_reads_sampled_images_and_the_annotation_of_whole_cubes(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    image, labels, opened = volumes()
+    cubes = [cube(z=(1, 6), x=[0, 20]), cube(split="test", z=(6, 11))]
+    task = task_settings("readout", cubes=cubes, max_slices=2)
+    ingest(store, task, opened)
+    whole = np.zeros(SHAPE, np.int64)
+    for each in task.cubes:
+        whole[each.roi.slices] = 1
+    np.testing.assert_array_equal(labels.reads, whole)
+    np.testing.assert_array_equal(image.reads, needed(task))
+    assert image.reads.sum() == 4 * 256
+
+
+def test_a_readout_task_without_a_class_is_refused_when_its_volumes_are_opened(tmp_path: Path) -> None:
+    for name in ("image", "labels"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((10, 16, 16), np.uint8))
+    with pytest.raises(InputError, match=r"task\.json: classes: 'axons' is missing; accepted: "):
+        open_volumes(task_settings("readout"), tmp_path / "task.json")
+    open_volumes(task_settings("readout", classes=["axons", "vessels", "cells"]), tmp_path / "task.json")
+
+
 def test_an_annotation_that_no_class_is_read_from_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", np.zeros((10, 16, 16), np.uint8))
     task = task_settings("classification", annotation_chan="file:none.npy")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.samples import SplitArrays, area_average, load_split
+from mtneuro_ray.data.samples import SplitArrays, area_average, load_split, load_splits
+from mtneuro_ray.data.semantics import load_attributes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.plan import samples
@@ -190,3 +191,41 @@ def test_voxels_that_are_not_stored_are_an_error(tmp_path: Path) -> None:
     store.write("image", Roi.at((0, 0, 0), (3, 16, 16)), IMAGE[:3, :16, :16])
     with pytest.raises(StoreError, match=r"256 voxels of box z3-4_y0-16_x0-16 of image are not stored"):
         load_split(store, "image", None, task_settings(annotation_chan="file:l.npy"), "train")
+
+
+def readout_task(**changes: Any) -> TaskSettings:
+    cubes = [cube("B", split="test", z=(4, 7), label=1), cube("B", label=1), cube("A", z=(0, 7), x=[20, 36])]
+    return task_settings("readout", classes=["bg", "vessels", "cells", "axons"], cubes=cubes, **changes)
+
+
+def test_a_readout_task_has_targets_of_whole_tiles_beside_its_small_images(tmp_path: Path) -> None:
+    task = readout_task(downsample=2, max_slices=3)
+    arrays_ = load(tmp_path, task)
+    assert arrays_.images.shape == (6, 1, 8, 8)
+    assert arrays_.masks is None
+    assert arrays_.targets is not None
+    assert arrays_.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    for image, corners, sample in zip(arrays_.images, arrays_.targets, samples(task, "train"), strict=True):
+        tile, labels = IMAGE[sample.roi.slices][0], LABELS[sample.roi.slices][0]
+        np.testing.assert_array_equal(image[0], slow_average(tile, 2))
+        vessels = [100 * np.mean(labels[y : y + 8, x : x + 8] == 1) for y in (0, 8) for x in (0, 8)]
+        np.testing.assert_allclose(corners[:, 0], vessels)
+
+
+def test_splits_that_are_loaded_together_are_those_loaded_one_by_one(tmp_path: Path) -> None:
+    task = readout_task()
+    alone = {split: load(tmp_path, task, split=split) for split in ("train", "test")}
+    store = CutoutStore(Folder(tmp_path))
+    together = load_splits(store, "image", "labels", task)
+    targets = load_attributes(store, "labels", task)
+    assert together.keys() == alone.keys() == targets.keys()
+    for split, arrays_ in together.items():
+        np.testing.assert_array_equal(arrays_.images, alone[split].images)
+        assert arrays_.targets is not None
+        np.testing.assert_array_equal(arrays_.targets, targets[split])
+        np.testing.assert_array_equal(arrays_.targets, np.asarray(alone[split].targets))
+
+
+def test_only_readout_tasks_have_targets(tmp_path: Path) -> None:
+    assert load(tmp_path, task_settings()).targets is None
+    assert load(tmp_path, region_task()).targets is None

@@ -1,0 +1,48 @@
+"""From labels in an annotation to the classes of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.roi import Roi
+
+UNMAPPED = 255
+"""Stands for "no class"; a task has at most 255 classes, so it is none of them."""
+
+
+def class_table(label_map: Mapping[int, int]) -> Bytes:
+    """Class of each of the 256 labels, UNMAPPED where there is none."""
+    table = np.full(256, UNMAPPED, np.uint8)
+    for label, value in label_map.items():
+        table[label] = value
+    return table
+
+
+def classes_of(annotations: Bytes, rois: Sequence[Roi], task: TaskSettings) -> Bytes:
+    """Classes of annotated voxels.
+
+    Args:
+        annotations: (N, Z, Y, X) labels.
+        rois: Where each of the N lies.
+        task: Says which label is which class.
+
+    Raises:
+        InputError: a label is no class of the task.
+    """
+    table = class_table(task.label_map or {})
+    masks = table[annotations]
+    unknown = masks == UNMAPPED
+    if unknown.any():
+        where = int(np.argmax(unknown.reshape(len(masks), -1).any(axis=1)))
+        label = int(annotations[where][unknown[where]][0])
+        accepted = ", ".join(str(known) for known in np.flatnonzero(table != UNMAPPED))
+        raise InputError(
+            f"{task.annotation_chan}: box {rois[where]}: label {label} is outside the classes of {task.name}; "
+            f"accepted: {accepted}"
+        )
+    return masks

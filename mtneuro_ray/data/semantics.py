@@ -1,0 +1,154 @@
+"""Task 3's semantic attributes of the corners of images, from the labels of the volume (paper, Appendix 5).
+
+Cells are connected in 3D, through every slice of a block of cubes; what a corner holds of them is then counted and
+measured. One block's cells need all of its voxels at once, its images can be measured in any number of chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from mtneuro_ray.config.attributes import ATTRIBUTES, KINDS
+from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
+from mtneuro_ray.data.labels import classes_of
+from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.plan import Block, blocks, cube_samples
+from mtneuro_ray.roi import Roi, corners
+
+Attributes = npt.NDArray[np.float64]
+Cells = npt.NDArray[np.unsignedinteger]
+
+_NO_NEIGHBOUR = 64.0
+_IMAGES_PER_CHUNK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """What voxels are.
+
+    Attributes:
+        kinds: (..., Z, Y, X) 1 + index into KINDS, 0 for anything else.
+        cells: The same shape: number of the cell that a voxel belongs to, 0 outside of cells.
+    """
+
+    kinds: Bytes
+    cells: Cells
+
+    def cut(self, own: Roi, rois: Sequence[Roi]) -> Tissue:
+        """Boxes of one shape out of this tissue, which fills the box `own`, stacked along a new first axis."""
+        within = [roi.slices_within(own) for roi in rois]
+        return Tissue(*(np.stack([array[box] for box in within]) for array in (self.kinds, self.cells)))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Images of one cube that are measured together.
+
+    Attributes:
+        cube: Number of the cube in the task.
+        rois: Where the images lie.
+    """
+
+    cube: int
+    rois: tuple[Roi, ...]
+
+
+def load_attributes(store: CutoutStore, identity: str, task: TaskSettings) -> dict[Split, Attributes]:
+    """Attributes of every corner of every image of a task.
+
+    Args:
+        store: Holds the annotation of the task's whole cubes.
+        identity: Of the annotation volume.
+        task: A readout task.
+
+    Returns:
+        Split -> (N, 4, 5): images in the order of the plan, corners in the order of `roi.corners`, ATTRIBUTES.
+
+    Raises:
+        StoreError: voxels are missing or damaged.
+        InputError: the annotation holds a label that is no class.
+    """
+    measured = [pair for block in blocks(task) for pair in _measured(store, identity, task, block)]
+    return by_split(task, measured)
+
+
+def _measured(
+    store: CutoutStore, identity: str, task: TaskSettings, block: Block
+) -> Iterator[tuple[Chunk, Attributes]]:
+    tissue = read_tissue(store, identity, task, block)
+    for chunk in chunks(task, block):
+        yield chunk, measure(tissue.cut(block.roi, chunk.rois))
+
+
+def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Block) -> Tissue:
+    """What the voxels of a block are, with its cells told apart."""
+    classes = classes_of(store.read(identity, [block.roi])[0][np.newaxis], [block.roi], task)[0]
+    table = np.zeros(256, np.uint8)
+    for number, kind in enumerate(KINDS, 1):
+        table[task.classes.index(kind)] = number
+    kinds = table[classes]
+    return Tissue(kinds, find_cells(kinds == 1 + KINDS.index("cells")))
+
+
+def find_cells(is_cell: npt.NDArray[np.bool_]) -> Cells:
+    """Numbers, from 1, of the 6-connected components of a volume (Z, Y, X); 0 where there is none."""
+    numbered, count = ndimage.label(is_cell)
+    # Cells are counted by the thousand: fewer bytes per voxel travel to where they are measured.
+    cells: Cells = numbered.astype(np.min_scalar_type(count))
+    return cells
+
+
+def chunks(task: TaskSettings, block: Block) -> list[Chunk]:
+    """The images of a block's cubes, in portions, cube by cube in the order of the plan."""
+    found: list[Chunk] = []
+    for number in block.cubes:
+        rois = tuple(sample.roi for sample in cube_samples(task, task.cubes[number]))
+        found.extend(Chunk(number, rois[i : i + _IMAGES_PER_CHUNK]) for i in range(0, len(rois), _IMAGES_PER_CHUNK))
+    return found
+
+
+def by_split(task: TaskSettings, measured: Iterable[tuple[Chunk, Attributes]]) -> dict[Split, Attributes]:
+    """Join what was measured of all blocks, in the order of the plan."""
+    in_order = sorted(measured, key=lambda pair: pair[0].cube)
+    present = {cube.split for cube in task.cubes}
+    return {
+        split: np.concatenate([values for chunk, values in in_order if task.cubes[chunk.cube].split == split])
+        for split in SPLITS
+        if split in present
+    }
+
+
+def measure(images: Tissue) -> Attributes:
+    """Attributes of the four corners of N images, (N, 4, 5)."""
+    height, width = images.kinds.shape[-2:]
+    found = np.empty((len(images.kinds), 4, len(ATTRIBUTES)))
+    for number, (kinds, cells) in enumerate(zip(images.kinds, images.cells, strict=True)):
+        for corner, (rows, columns) in enumerate(corners(height, width)):
+            found[number, corner] = _attributes(kinds[..., rows, columns], cells[..., rows, columns])
+    return found
+
+
+def _attributes(kinds: Bytes, cells: Cells) -> tuple[float, ...]:
+    """Attributes of one corner (Z, Y, X), in the order of ATTRIBUTES."""
+    vessels, axons = (100 * float(np.mean(kinds == 1 + KINDS.index(kind))) for kind in ("vessels", "axons"))
+    places = np.argwhere(cells)
+    _, cell, sizes = np.unique(cells[cells > 0], return_inverse=True, return_counts=True)
+    if not len(sizes):
+        return vessels, axons, 0.0, 0.0, _NO_NEIGHBOUR
+    centroids = np.stack([np.bincount(cell, weights=axis) for axis in places.T], axis=1) / sizes[:, np.newaxis]
+    return vessels, axons, float(len(sizes)), float(sizes.mean()), _nearest(centroids)
+
+
+def _nearest(centroids: npt.NDArray[np.float64]) -> float:
+    """Mean distance of K points (K, 3) to the nearest other one (PROTOCOL, Task 3)."""
+    if len(centroids) < 2:
+        return _NO_NEIGHBOUR
+    # The nearest point of all is the cell itself, or another one at the same place.
+    distances, _ = KDTree(centroids).query(centroids, k=2)
+    return float(distances[:, 1].mean())
