@@ -184,7 +184,7 @@ def test_the_halves_of_task_3_s_boxes_are_one_piece_of_tissue_each() -> None:
 
 def test_cubes_are_joined_along_z_within_a_region_and_a_place() -> None:
     cubes = [
-        cube("B", z=(4, 6)),
+        cube("B", z=(4, 6), x=[40, 56]),
         cube("A", split="test", z=(4, 7)),
         cube("A", z=(0, 3)),
         cube("A", z=(2, 4)),
@@ -196,7 +196,7 @@ def test_cubes_are_joined_along_z_within_a_region_and_a_place() -> None:
         ("A", (0, 7), (0, 16), (2, 3, 1)),
         ("A", (8, 9), (0, 16), (4,)),
         ("A", (0, 9), (16, 32), (5,)),
-        ("B", (4, 6), (0, 16), (0,)),
+        ("B", (4, 6), (40, 56), (0,)),
     ]
 
 
