@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 
 from mtneuro_ray.figures.picture import Picture
-from mtneuro_ray.results.query import BEST_COLUMNS, Results
+from mtneuro_ray.results.query import Results, best_columns
 from mtneuro_ray.results.render import rows_as_table
 from mtneuro_ray.results.tables import Table
 
@@ -31,13 +31,14 @@ def html_page(results: Results, title: str, pictures: Iterable[Picture] = (), no
         notes: What a reader has to know of the pictures, a paragraph each.
     """
     statuses = [record.status for record in results.records]
+    best = results.best()
     failed = [run for run in results.runs() if run["status"] == "error"]
     stopped = f", {statuses.count('stopped')} stopped early" if "stopped" in statuses else ""
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p class='note'>{statuses.count('done')} runs done{stopped}, {len(failed)} failed. Means over seeds, with "
         "the sample standard deviation; cells are selected on validation, seeds are evaluated on the test split.</p>",
-        _html_table(rows_as_table("Best cells", results.best(), BEST_COLUMNS)),
+        _html_table(rows_as_table("Best cells", best, best_columns(best))),
         *(_html_table(table) for table in (*results.table(), *results.regions(), *results.proportions())),
         *(f"<h2>{html.escape(picture.title)}</h2>\n{picture.as_html()}" for picture in pictures),
         *(f"<p class='note'>{html.escape(note)}</p>" for note in notes),

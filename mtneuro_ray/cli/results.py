@@ -7,7 +7,7 @@ import json
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
-from mtneuro_ray.results.query import BEST_COLUMNS
+from mtneuro_ray.results.query import best_columns
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.storage import Folder
 
@@ -72,6 +72,6 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(json.dumps(rows, indent=1))
     else:
-        title, columns = ("Best cells", BEST_COLUMNS) if options.what == "best" else ("Runs", _RUN_COLUMNS)
+        title, columns = ("Best cells", best_columns(rows)) if options.what == "best" else ("Runs", _RUN_COLUMNS)
         print(render([rows_as_table(title, rows, columns)]))
     return 0

@@ -1,18 +1,18 @@
-"""Runs of the benchmark's Task 2: what the paper calls their methods, and where they leave its settings."""
+"""Runs of the benchmark: what the paper calls their methods, where they leave its settings, and the tables of Task 2.
+
+Of Tasks 1 and 3 `encoders` says the first two.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mtneuro_ray.config.architectures import ARCHITECTURES
-from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.results import paper
+from mtneuro_ray.results import encoders, paper, paper_encoders
+from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
 from mtneuro_ray.results.methods import network_of, task_of
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Value
@@ -30,47 +30,24 @@ def setting_of(record: RunRecord) -> tuple[paper.Dimension, int] | None:
     """Dimension and number of classes of a run of the benchmark's Task 2, or None for any other run."""
     task = record.settings["task"]
     setting = _TASKS.get(task["name"])
-    if setting is None or list(task["classes"]) != _packaged(task["name"])["classes"]:
+    if setting is None or list(task["classes"]) != packaged_task(task["name"])["classes"]:
         return None
     return setting
 
 
-@cache
-def _packaged(name: str) -> Mapping[str, Any]:
-    return load_task(name)[0].model_dump(mode="json")
+def is_published(record: RunRecord) -> bool:
+    """Whether a run is of a task whose results are tables of the paper."""
+    return setting_of(record) is not None or encoders.setting_of(record) is not None
 
 
 def scale_of(record: RunRecord) -> str:
-    """Where a run of the benchmark's Task 2 leaves the paper's epochs, images and boxes; empty where nowhere."""
+    """Where a run of the benchmark leaves the paper's epochs, images and boxes; empty where nowhere."""
+    if encoders.setting_of(record) is not None:
+        return ", ".join((*encoders.epochs_of(record), *encoders.images_of(record)))
     if setting_of(record) is None:
         return ""
-    task, published = task_of(record), _packaged(record.settings["task"]["name"])
-    changes = []
-    if record.summary["epochs"] != paper.EPOCHS:
-        changes.append(f"{record.summary['epochs']} epochs")
-    if task["tile_size"] != published["tile_size"]:
-        changes.append(f"{' x '.join(map(str, dict.fromkeys(task['tile_size'])))} px")
-    if task["max_slices"] is not None:
-        images = "slices" if task["volume_z"] == 1 else "sub-volumes"
-        changes.append(f"at most {task['max_slices']} {images} a cube and split")
-    changes.extend(
-        f"{key} {task[key]}" for key in ("tile_stride", "volume_z", "downsample") if task[key] != published[key]
-    )
-    if _boxes(task) not in (_boxes(published), _boxes(published, task["tile_size"])):
-        changes.append("other cubes")
-    return ", ".join(changes)
-
-
-def _boxes(task: Mapping[str, Any], tile: Sequence[int] | None = None) -> set[tuple[Any, ...]]:
-    """Region, split and ranges of each cube, in y and x cut to a tile at its centre, as presets do."""
-    found = set()
-    for cube in task["cubes"]:
-        ranges = [cube["y"], cube["x"]]
-        if tile is not None:
-            starts = [start + (stop - start - side) // 2 for (start, stop), side in zip(ranges, tile, strict=True)]
-            ranges = [[start, start + side] for start, side in zip(starts, tile, strict=True)]
-        found.add((cube["region"], cube["split"], *map(tuple, (cube["z"], *ranges))))
-    return found
+    epochs = record.summary["epochs"]
+    return ", ".join([*([] if epochs == paper.EPOCHS else [f"{epochs} epochs"]), *changed_images(task_of(record))])
 
 
 def _changes_of(record: RunRecord, dimension: paper.Dimension) -> str:
@@ -78,7 +55,7 @@ def _changes_of(record: RunRecord, dimension: paper.Dimension) -> str:
     network, name = network_of(record), record.summary["model"]
     changes = [] if name == _packaged_name(network["model"], dimension) else [f"named {name}"]
     changes.extend(
-        f"{key}={_as_option(network[key])}"
+        as_option(key, network[key])
         for key, setting in NetworkSettings.model_fields.items()
         if not setting.is_required() and key not in _SHOWN and network[key] != setting.default
     )
@@ -90,25 +67,15 @@ def _packaged_name(model: str, dimension: paper.Dimension) -> str:
     return f"{model}_{dimension}" if len(dims) > 1 else model
 
 
-def _as_option(value: Any) -> str:
-    """A value as `--set` takes it; of a path only the file."""
-    if isinstance(value, str):
-        return f"file:{PurePath(value).name}" if value.startswith("file:") else value
-    return json.dumps(value)
-
-
 class MethodNames:
-    """Names of the methods of one table: the paper's for its Task 2, with a number where a network is set otherwise."""
+    """Names of the methods of one table: the paper's where it has them, numbered where a network is set otherwise."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def name(self, record: RunRecord) -> Value:
         """The name of a run's method."""
-        setting = setting_of(record)
-        if setting is None:
-            return Value(record.summary["model"], record.summary["model"])
-        name, changes = paper_name(record, setting[0]), _changes_of(record, setting[0])
+        name, changes = _name_and_changes(record)
         if not changes:
             return Value(name, name)
         number = self._numbers.setdefault(changes, len(self._numbers) + 1)
@@ -120,6 +87,15 @@ class MethodNames:
         return [f"[{number}] {changes}" for changes, number in self._numbers.items()]
 
 
+def _name_and_changes(record: RunRecord) -> tuple[str, str]:
+    setting = setting_of(record)
+    if setting is not None:
+        return paper_name(record, setting[0]), _changes_of(record, setting[0])
+    if encoders.setting_of(record) is not None:
+        return encoders.paper_name(record), encoders.changes_of(record)
+    return record.summary["model"], ""
+
+
 def paper_name(record: RunRecord, dimension: paper.Dimension) -> str:
     """The paper's name of a run's model; its own where the paper has it not."""
     model: str = record.settings["network"]["model"]
@@ -127,8 +103,10 @@ def paper_name(record: RunRecord, dimension: paper.Dimension) -> str:
 
 
 def place_of(record: RunRecord) -> tuple[int, str]:
-    """Sorts runs of the benchmark's Task 2 as the paper does; models that it has not come last, all others stay."""
+    """Sorts runs of the benchmark as the paper does; models that it has not come last, all others stay."""
     setting = setting_of(record)
+    if encoders.setting_of(record) is not None:
+        return paper_encoders.METHODS.index(encoders.paper_name(record)), encoders.changes_of(record)
     if setting is None:
         return 0, ""
     models, model = list(paper.METHODS[setting[0]]), record.settings["network"]["model"]

@@ -108,9 +108,11 @@ def _region_rows(runs: Sequence[RunRecord], names: MethodNames) -> Iterator[list
 
 
 def confusion_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """Confusion matrices of the test split, summed over the seeds of each method, a table per setting."""
+    """Confusion matrices of the test split, summed over the seeds of each method, a table per setting with classes."""
     tables = []
     for group, runs in groups_of(records):
+        if group.kind == "readout":
+            continue
         names, measured = MethodNames(), [run for run in runs if run.metrics["test"].get("confusion")]
         rows = [row for seeds in by_method(measured) for row in _confusion_rows(group, seeds, names)]
         groups = ("voxels" if group.kind == "segmentation" else "samples", "% of the row")

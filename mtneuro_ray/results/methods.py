@@ -32,6 +32,12 @@ def task_of(record: RunRecord) -> dict[str, Any]:
     return _filled(record.settings["task"], TaskSettings)
 
 
+def source_task_of(record: RunRecord) -> dict[str, Any] | None:
+    """The task that trained the encoder of a readout; None for any other run."""
+    source = record.settings.get("source")
+    return None if source is None else _filled(source["task"], TaskSettings)
+
+
 def _filled(values: Mapping[str, Any], settings: type[Settings]) -> dict[str, Any]:
     fields = settings.model_fields.items()
     return {**{name: field.default for name, field in fields if not field.is_required()}, **values}

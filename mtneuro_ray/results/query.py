@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results import breakdowns, paper_tables, scores
+from mtneuro_ray.results import breakdowns, encoder_tables, paper_tables, scores
 from mtneuro_ray.results.benchmark import parts_of, scale_of
-from mtneuro_ray.results.methods import finished, method_of
+from mtneuro_ray.results.encoders import mixup_of
+from mtneuro_ray.results.methods import by_method, finished, method_of
 from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage import Folder
@@ -18,7 +21,7 @@ from mtneuro_ray.storage import Folder
 if TYPE_CHECKING:
     import pandas as pd
 
-# Keys of an entry of `Results.best`.
+# Keys that every entry of `Results.best` has.
 BEST_COLUMNS: tuple[str, ...] = ("model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id")
 
 
@@ -63,6 +66,8 @@ class Results:
     ) -> list[dict[str, Any]]:
         """The best cell of each model, setting and scale, by a validation metric; of equals the one with seed runs.
 
+        The value of a cell that was repeated over seeds is the mean over them.
+
         Args:
             model: Only this one.
             setting: Only this one.
@@ -71,7 +76,7 @@ class Results:
 
         Returns:
             One entry per model and setting with the keys model, setting, learning_rate, batch_size, metric, value
-            and run_id.
+            and run_id, which is that of the first seed; of a network with mixup also mixup_probability.
 
         Raises:
             InputError: there is no such model, setting or metric.
@@ -85,34 +90,31 @@ class Results:
         names = sorted({name for record in cells for name in scalars(record.metrics)})
         if metric is not None and cells and metric not in names:
             raise InputError(f"--metric: no cell has {metric!r}; accepted: {', '.join(names)}")
-        for record in cells:
+        for seeds in by_method(cells):
+            record, summary = seeds[0], seeds[0].summary
             name = metric or METRICS[record.settings["task"]["task"]][0]
-            value = record.metric(name)
-            if value is None or value != value:
+            value = _mean([run.metric(name) for run in seeds])
+            if math.isnan(value):
                 continue
-            summary = record.summary
             key = (summary["setting"], summary["model"], summary["epochs"], scale_of(record), *record.settings["data"])
             rank = (sign * value, method_of(record) in repeated)
             if key not in best or rank > ranks[key]:
                 ranks[key] = rank
-                best[key] = {
-                    **{name: summary[name] for name in ("model", "setting", "learning_rate", "batch_size")},
-                    "metric": name,
-                    "value": value,
-                    "run_id": record.run_id,
-                }
+                best[key] = _entry(record, name, value)
         return list(best.values())
 
     def table(self, model: str | None = None, setting: str | None = None) -> list[Table]:
         """Means over seeds with their sample standard deviation, and the best cells.
 
         Returns:
-            A table as the paper's 1 per setting; of the benchmark's Task 2 the paper's Table 2, how far it is from the
-            paper's, and Table A4, with the paper's values in them.
+            The paper's tables of the benchmark's own tasks, with the paper's values in them: 1, A3 and 3; 2, how far it
+            is from the paper's, and A4. A table per setting of all other tasks.
         """
         chosen = self.where(model, setting)
         return [
             *scores.score_tables(chosen.records),
+            *encoder_tables.accuracy_tables(chosen.records),
+            *encoder_tables.readout_tables(chosen.records),
             *paper_tables.score_tables(chosen.records),
             *paper_tables.distance_tables(chosen.records),
             *chosen.hyperparameters(),
@@ -154,6 +156,27 @@ class Results:
         import pandas as pd
 
         return pd.DataFrame(self.runs())
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    """The mean over the seeds of a cell; NaN where one of them has no number."""
+    return statistics.fmean(math.nan if value is None else value for value in values)
+
+
+def _entry(record: RunRecord, metric: str, value: float) -> dict[str, Any]:
+    probability = mixup_of(record)
+    return {
+        **{name: record.summary[name] for name in ("model", "setting", "learning_rate", "batch_size")},
+        "metric": metric,
+        "value": value,
+        "run_id": record.run_id,
+        **({} if probability is None else {"mixup_probability": probability}),
+    }
+
+
+def best_columns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Keys of entries of `Results.best`, as columns: those that any entry has."""
+    return list(dict.fromkeys((*BEST_COLUMNS, *(key for entry in entries for key in entry))))
 
 
 def _order(record: RunRecord) -> tuple[Any, ...]:

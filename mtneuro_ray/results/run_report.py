@@ -10,7 +10,7 @@ from mtneuro_ray.results.tables import Table
 
 
 def run_report(record: RunRecord) -> str:
-    """Settings, numbers of each split, and the confusion matrix of the test split."""
+    """Settings, numbers of each split, and the confusion matrix of the test split where there is one."""
     summary = record.summary
     head = (
         f"{summary['model']} on {summary['setting']}: lr {summary['learning_rate']:g}, batch {summary['batch_size']}, "
@@ -18,7 +18,9 @@ def run_report(record: RunRecord) -> str:
     )
     if record.status == "error":
         return f"{head}\nerror: {record.error}"
-    classes = record.settings["task"]["classes"]
+    task = record.settings["task"]
+    # A readout's numbers are of no class.
+    classes = [] if task["task"] == "readout" else task["classes"]
     tables = [_numbers(record.metrics, classes)]
     confusion = record.metrics.get("test", {}).get("confusion")
     if confusion is not None:

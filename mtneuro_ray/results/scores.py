@@ -1,12 +1,13 @@
-"""Tables of final runs, one per setting: accuracy as in the paper's Table 1, F1 and IoU of each class."""
+"""Tables of final runs outside the paper's tables, one per setting: accuracy, F1 and IoU of each class, or R2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mtneuro_ray.results.benchmark import MethodNames, place_of, scale_of, setting_of
+from mtneuro_ray.results.benchmark import MethodNames, is_published, place_of, scale_of
 from mtneuro_ray.results.methods import by_method, data_of, finished
+from mtneuro_ray.results.paper_encoders import ATTRIBUTES
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Table, Value, count, mean_and_deviation, mean_of
 
@@ -22,6 +23,8 @@ _CLASSIFICATION_COLUMNS = (
     ("Balanced accuracy", "balanced_accuracy"),
     ("F1", "f1_mean"),
 )
+# Row and split of a readout.
+_READOUT_ROWS = (("R2 (all)", "all"), ("R2 (held out)", "test"))
 METHOD_COLUMNS = ("Method", "lr", "Batch", "Epochs", "Seeds")
 
 
@@ -41,8 +44,9 @@ class Group(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The same, of the test split."""
-        return ", ".join(filter(None, (self.setting, "test split", f"{self.data} data", self.scale)))
+        """The same, of the test split; a readout has two."""
+        split = "" if self.kind == "readout" else "test split"
+        return ", ".join(filter(None, (self.setting, split, f"{self.data} data", self.scale)))
 
 
 def groups_of(records: Sequence[RunRecord]) -> list[tuple[Group, list[RunRecord]]]:
@@ -56,8 +60,8 @@ def groups_of(records: Sequence[RunRecord]) -> list[tuple[Group, list[RunRecord]
 
 
 def score_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """A table per setting and kind of data, but for the benchmark's Task 2, whose tables are the paper's."""
-    return [_table(group, runs) for group, runs in groups_of(records) if setting_of(runs[0]) is None]
+    """A table per setting and kind of data, but for the benchmark's own tasks, whose tables are the paper's."""
+    return [_table(group, runs) for group, runs in groups_of(records) if not is_published(runs[0])]
 
 
 def _table(group: Group, records: Sequence[RunRecord]) -> Table:
@@ -69,12 +73,15 @@ def _table(group: Group, records: Sequence[RunRecord]) -> Table:
             for scores in segmentation_scores([run.metrics["test"] for run in runs])
         ]
         return Table(group.title, [*METHOD_COLUMNS, "Metric", *group.classes, "Avg."], cells)
+    if group.kind == "readout":
+        cells = [[*method_cells(runs, names), *scores] for runs in methods for scores in _readout_scores(runs)]
+        return Table(group.title, [*METHOD_COLUMNS, "Metric", *ATTRIBUTES.values()], cells)
     columns = [*METHOD_COLUMNS, *(heading for heading, _ in _CLASSIFICATION_COLUMNS)]
     return Table(group.title, columns, [_classification_row(runs, names) for runs in methods])
 
 
 def method_cells(runs: Sequence[RunRecord], names: MethodNames) -> list[Value]:
-    """What `METHOD_COLUMNS` say of a method."""
+    """What `METHOD_COLUMNS` say of a method: its name, and how its network or encoder was trained."""
     summary = runs[0].summary
     rate = Value(f"{summary['learning_rate']:g}", summary["learning_rate"])
     return [names.name(runs[0]), rate, *map(count, (summary["batch_size"], summary["epochs"], len(runs)))]
@@ -97,3 +104,10 @@ def segmentation_scores(metrics: Sequence[Mapping[str, Any]]) -> list[list[Value
 def _classification_row(runs: Sequence[RunRecord], names: MethodNames) -> list[Value]:
     cells = [mean_and_deviation([run.metrics["test"][name] for run in runs]) for _, name in _CLASSIFICATION_COLUMNS]
     return [*method_cells(runs, names), *cells]
+
+
+def _readout_scores(runs: Sequence[RunRecord]) -> list[list[Value | str]]:
+    return [
+        [heading, *(mean_and_deviation([run.metrics[split][metric] for run in runs]) for metric in ATTRIBUTES)]
+        for heading, split in _READOUT_ROWS
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.config.run import Role
+from mtneuro_ray.config.loading import load_pair, load_task
+from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.results.record import RunRecord
 from tests.settings import run_settings
 
@@ -95,3 +95,49 @@ def classification_record(accuracy: float, seed: int, **network: Any) -> RunReco
     test = {"accuracy": accuracy, "balanced_accuracy": accuracy / 2, "f1_mean": accuracy / 4}
     values = {"val": {"accuracy": 0.9}, "test": {**test, "confusion": [[3, 1], [0, 4]]}}
     return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), values)
+
+
+_ENCODERS = {
+    "Supervised": "SUP_ResNet-18_2D",
+    "Sup w/ Mixup": "SUP_Mixup_ResNet-18_2D",
+    "BYOL": "SSL_BYOL_ResNet-18_2D",
+    "MYOW": "SSL_MYOW_ResNet-18_2D",
+    "MYOW-m": "SSL_MYOWMerged_ResNet-18_2D",
+    "PCA": "PCA",
+    "NMF": "NMF",
+}
+
+
+def encoder_run(
+    setting: str,
+    method: str,
+    *,
+    preset: str | None = None,
+    role: Role = "final",
+    data: tuple[str, ...] = PHANTOM,
+    **network: Any,
+) -> RunSettings:
+    """A run of the benchmark's Task 1 or 3 at the paper's settings, or at those of a preset."""
+    changes = {"eval_crops": "corners", **({"mixup_probability": 0.3} if method == "Sup w/ Mixup" else {}), **network}
+    pair = load_pair(setting, _ENCODERS[method], volume="phantom", preset=preset, changes=changes)
+    source = None if pair.source is None else RunSettings.of(pair.source.task, pair.network, "final", data)
+    return RunSettings.of(pair.task, pair.network, role, data, source)
+
+
+def encoder_record(accuracy: float, setting: str = "task1", method: str = "Supervised", **changes: Any) -> RunRecord:
+    """A finished run of Task 1 whose balanced accuracy is 0.1 below its accuracy, which a cell has on validation."""
+    run = encoder_run(setting, method, **changes)
+    values = {"accuracy": accuracy, "balanced_accuracy": accuracy - 0.1, "f1_mean": accuracy, "loss": 1.0}
+    metrics = {"val": values} if run.role == "cell" else {"test": {**values, "confusion": [[1] * 4] * 4}}
+    return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), metrics)
+
+
+def readout_record(r2: float, setting: str = "task3", method: str = "Supervised", **changes: Any) -> RunRecord:
+    """A finished readout of which each attribute is 0.1 below the one before it, and 0.2 less on held-out slices."""
+    run = encoder_run(setting, method, **changes)
+    keys = ("vessels", "axons", "cell_count", "cell_size", "cell_distance")
+    whole = {f"r2/{key}": r2 - number / 10 for number, key in enumerate(keys)}
+    metrics = {
+        split: {key: value - less for key, value in whole.items()} for split, less in (("all", 0), ("test", 0.2))
+    }
+    return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), metrics)

@@ -6,9 +6,10 @@ import pytest
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
+from mtneuro_ray.results.query import BEST_COLUMNS, best_columns
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.storage import Folder
-from tests.results.records import classification_record, segmentation_record
+from tests.results.records import classification_record, encoder_record, readout_record, segmentation_record
 from tests.settings import run_settings
 
 NAN = float("nan")
@@ -132,3 +133,41 @@ def test_a_run_without_a_metric_is_passed_over() -> None:
     bare = replace(cell(0.9, 0.9), metrics={"val": {}})
     [best] = Results([bare, CELLS[0]]).best()
     assert best["run_id"] == CELLS[0].run_id
+
+
+def mixup_cell(val: float, probability: float, seed: int = 0, **changes: Any) -> RunRecord:
+    options = {"mixup_probability": probability, "seed": seed, **changes}
+    return encoder_record(val, method="Sup w/ Mixup", role="cell", **options)
+
+
+def test_a_cell_that_was_repeated_over_seeds_is_worth_their_mean() -> None:
+    cells = [mixup_cell(0.9, 0.1, 1), mixup_cell(0.5, 0.1, 2), mixup_cell(0.8, 0.3, 1), mixup_cell(0.7, 0.3, 2)]
+    [best] = Results(cells).best()
+    assert (best["value"], best["mixup_probability"]) == (pytest.approx(0.75), 0.3)
+    assert best["run_id"] == cells[2].run_id
+    assert list(best) == [*BEST_COLUMNS, "mixup_probability"] == best_columns([best])
+    assert "mixup_probability" not in best_columns(Results(CELLS).best())
+
+
+def test_a_cell_of_which_a_seed_has_no_number_is_passed_over() -> None:
+    cells = [mixup_cell(0.9, 0.1, 1), mixup_cell(NAN, 0.1, 2), mixup_cell(0.4, 0.3, 1)]
+    [best] = Results(cells).best()
+    assert best["mixup_probability"] == 0.3
+
+
+def test_readouts_and_runs_without_validation_are_listed_and_select_nothing() -> None:
+    results = Results([readout_record(0.9), encoder_record(0.8, "task1_c3")])
+    assert results.best() == []
+    assert results.hyperparameters() == []
+    rows = {row["setting"]: row for row in results.runs()}
+    assert rows["task3"]["all/r2/vessels"] == 0.9
+    assert rows["task1_c3"]["test/accuracy"] == 0.8
+
+
+def test_confusion_matrices_are_of_classifications() -> None:
+    results = Results([readout_record(0.9), encoder_record(0.8), encoder_record(0.8, method="BYOL", seed=5)])
+    [table] = results.confusion()
+    assert table.title == "Confusion matrices: task1, test split, phantom data"
+    assert [row[0] for row in table.rows[::4]] == ["Supervised", "BYOL"]
+    assert table.rows[0][6:10] == ["1", "1", "1", "1"]
+    assert results.regions() == results.proportions() == []

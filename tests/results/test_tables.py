@@ -12,7 +12,13 @@ from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.results.tables import MISSING, Table, Value, as_objects, mean_and_deviation
-from tests.results.records import benchmark_record, classification_record, segmentation_record, with_regions
+from tests.results.records import (
+    benchmark_record,
+    classification_record,
+    readout_record,
+    segmentation_record,
+    with_regions,
+)
 from tests.settings import run_settings
 
 SEEDS = [segmentation_record((0.5, 0.3, 0.1), seed=1), segmentation_record((0.7, 0.2, 0.3), seed=100)]
@@ -194,6 +200,15 @@ def test_a_report_of_a_run_with_regions_has_the_numbers_of_its_splits() -> None:
         f"{kind}/{metric}{mean}" for kind in ("dataset", "image") for metric in ("iou", "f1") for mean in ("", "_mean")
     ]
     assert names == ["loss", *ours]
+
+
+def test_a_report_of_a_readout_has_its_numbers_and_no_classes() -> None:
+    text = run_report(readout_record(0.9))
+    assert text.startswith("SUP_ResNet-18_2D on task3: lr 0.03, batch 256, 100 epochs, seed 0\n")
+    assert [line.split() for line in text.splitlines() if "cell_size" in line] == [
+        ["|", split, "|", "r2/cell_size", "|", value, "|"] for split, value in (("all", "0.6000"), ("test", "0.4000"))
+    ]
+    assert "bg" not in text
 
 
 def test_a_report_of_a_failed_run_is_its_error() -> None:
