@@ -31,8 +31,9 @@ ALLOWED = {
     "data": {*_BASE, "plan"},
     **{part: {*_BASE, *_SCIENCE} for part in _SCIENCE},
     "tasks": {*_BASE, *_SCIENCE},
-    "engine": {*_BASE, *_SCIENCE, "data", "tasks"},
-    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "engine", "plan", "results", "search"},
+    "ssl": {*_BASE, *_SCIENCE},
+    "engine": {*_BASE, *_SCIENCE, "data", "tasks", "ssl"},
+    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "ssl", "engine", "plan", "results", "search"},
     "cli": {*_BASE, "data", "plan", "figures", "report", "results", "search", "runtime"},
 }
 WITHOUT_TORCH = {
