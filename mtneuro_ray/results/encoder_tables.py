@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,7 +21,7 @@ _Values = Mapping[str, Mapping[str, float]]
 
 _ACCURACIES = {"ours": "accuracy", "ours balanced": "balanced_accuracy"}
 # Row -> split of the metrics of a readout.
-_READOUTS = {"R2 (all)": "all", "R2 (held out)": "test"}
+_FITS = {"R2 (all)": "all", "R2 (held out)": "test"}
 _MEANS = "mean +- sample standard deviation (ddof 1) over seeds"
 _ACCURACY_NOTES = (
     f"ours: accuracy on the test split, {_MEANS}; p is the probability of mixup. ours balanced: mean of the regions' "
@@ -70,10 +69,7 @@ def _accuracy_table(title: str, columns: Mapping[str, str], part: Part, records:
     names = MethodNames()
     lines = _lines_of(records, columns, names)
     headings = [f"{group} {column}" for group in columns.values() for column in (*_ACCURACIES, "paper")]
-    ours = {
-        group: {method: _mean(runs, "test", "accuracy") for method, runs in _compared(lines, setting).items()}
-        for setting, group in columns.items()
-    }
+    ours = {group: _means(lines, setting, "test", "accuracy") for setting, group in columns.items()}
     published = {
         group: {method: paper.accuracy(setting, method).mean for method in paper.METHODS}
         for setting, group in columns.items()
@@ -135,13 +131,18 @@ def _with_probability(cell: Value, value: Any, runs: Sequence[RunRecord]) -> Val
 
 
 def _score(runs: Sequence[RunRecord], split: str, metric: str) -> Value:
-    """The mean over seeds, for programs also the seeds."""
-    score = mean_and_deviation([run.metrics[split][metric] for run in runs])
+    """The mean over seeds, for programs also the seeds; an attribute that is the same everywhere has no R2."""
+    values = [run.metrics[split][metric] for run in runs if metric in run.metrics[split]]
+    if not values:
+        return MISSING
+    score = mean_and_deviation(values)
     return Value(score.text, {**score.value, "seeds": [run.summary["seed"] for run in runs]})
 
 
-def _mean(runs: Sequence[RunRecord], split: str, metric: str) -> float:
-    return statistics.fmean(run.metrics[split][metric] for run in runs)
+def _means(lines: Sequence[_Line], setting: str, split: str, metric: str) -> dict[str, float]:
+    """Method -> its mean over seeds."""
+    found = {name: _score(runs, split, metric) for name, runs in _compared(lines, setting).items()}
+    return {name: score.value["mean"] for name, score in found.items() if score is not MISSING}
 
 
 def _published(score: paper.Score) -> Value:
@@ -161,17 +162,14 @@ def readout_tables(records: Sequence[RunRecord]) -> list[Table]:
 def _readout_table(setting: str, part: Part, records: Sequence[RunRecord]) -> Table:
     names = MethodNames()
     lines = _lines_of(records, {setting}, names)
-    ours = {
-        heading: {method: _mean(runs, "all", metric) for method, runs in _compared(lines, setting).items()}
-        for metric, heading in paper.ATTRIBUTES.items()
-    }
+    ours = {heading: _means(lines, setting, "all", metric) for metric, heading in paper.READOUTS.items()}
     published = {
         heading: {method: paper.r2(setting, method)[heading].mean for method in paper.METHODS}
-        for heading in paper.ATTRIBUTES.values()
+        for heading in paper.READOUTS.values()
     }
     return Table(
         f"Table 3, {paper.TABLE_3[setting]}: {part.source} (rows paper: {DATA})",
-        ["Method", "Metric", *paper.ATTRIBUTES.values()],
+        ["Method", "Metric", *paper.READOUTS.values()],
         [row for line in lines for row in _readout_rows(line, setting)],
         notes=(*_READOUT_NOTES, *_notes(part, lines, {setting: "R2"}), *_orders(ours, published, part), *names.notes),
     )
@@ -180,8 +178,8 @@ def _readout_table(setting: str, part: Part, records: Sequence[RunRecord]) -> Ta
 def _readout_rows(line: _Line, setting: str) -> Iterator[list[Value | str]]:
     for runs in line.settings[setting]:
         name = _with_probability(line.name, {"method": line.name.value}, runs)
-        for heading, split in _READOUTS.items():
-            yield [name, heading, *(_score(runs, split, metric) for metric in paper.ATTRIBUTES)]
+        for heading, split in _FITS.items():
+            yield [name, heading, *(_score(runs, split, metric) for metric in paper.READOUTS)]
     yield [line.paper_name, "R2 (paper)", *map(_published, paper.r2(setting, line.paper_name).values())]
 
 

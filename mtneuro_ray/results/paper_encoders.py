@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mtneuro_ray.config.attributes import ATTRIBUTES, HEADINGS
+
 EPOCHS = 100
 # Of the supervised models (section 4.1).
 WEIGHT_DECAY = 0.3
@@ -22,13 +24,7 @@ TABLE_3 = {
     "task3_c3": "II. Linear readouts from models trained on two subvolumes (ROI-C3)",
 }
 # Metric -> its column.
-ATTRIBUTES = {
-    "r2/vessels": "Vessels",
-    "r2/axons": "Axons",
-    "r2/cell_count": "Cell Count",
-    "r2/cell_size": "Cell Size",
-    "r2/cell_distance": "Dist (k=1)",
-}
+READOUTS = {f"r2/{name}": HEADINGS[name] for name in ATTRIBUTES}
 
 
 class Score(NamedTuple):
@@ -50,7 +46,7 @@ _ACCURACY: dict[str, tuple[Score, ...]] = {
     "task1_x4": _scores((0.83, 0.06), (0.85, 0.06), (0.83, 0.04), (0.84, 0.04), (0.84, 0.05), (0.59,), (0.55,)),
     "task1_x1": _scores((0.87, 0.1), (0.91, 0.03), (0.98, 0.01), (0.96, 0.03), (0.99, 0.01), (0.59,), (0.54,)),
 }
-# Task and method -> R2 of each attribute, in the order of ATTRIBUTES.
+# Task and method -> R2 of each attribute, in the order of READOUTS.
 _R2: dict[str, dict[str, tuple[Score, ...]]] = {
     "task3": {
         "Supervised": _scores((0.77, 0.06), (0.94, 0.01), (0.67, 0.06), (0.61, 0.05), (0.48, 0.05)),
@@ -80,4 +76,4 @@ def accuracy(setting: str, method: str) -> Score:
 
 def r2(setting: str, method: str) -> dict[str, Score]:
     """Column of Table 3 -> R2 of a method, on all samples."""
-    return dict(zip(ATTRIBUTES.values(), _R2[setting][method], strict=True))
+    return dict(zip(READOUTS.values(), _R2[setting][method], strict=True))

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from mtneuro_ray.results.benchmark import MethodNames, is_published, place_of, scale_of
 from mtneuro_ray.results.methods import by_method, data_of, finished
-from mtneuro_ray.results.paper_encoders import ATTRIBUTES
+from mtneuro_ray.results.paper_encoders import READOUTS
 from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.results.tables import Table, Value, count, mean_and_deviation, mean_of
+from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of
 
 # Heading and metric of each row of a segmentation method; both reductions always stand side by side.
 _SEGMENTATION_ROWS = (
@@ -75,7 +75,7 @@ def _table(group: Group, records: Sequence[RunRecord]) -> Table:
         return Table(group.title, [*METHOD_COLUMNS, "Metric", *group.classes, "Avg."], cells)
     if group.kind == "readout":
         cells = [[*method_cells(runs, names), *scores] for runs in methods for scores in _readout_scores(runs)]
-        return Table(group.title, [*METHOD_COLUMNS, "Metric", *ATTRIBUTES.values()], cells)
+        return Table(group.title, [*METHOD_COLUMNS, "Metric", *READOUTS.values()], cells)
     columns = [*METHOD_COLUMNS, *(heading for heading, _ in _CLASSIFICATION_COLUMNS)]
     return Table(group.title, columns, [_classification_row(runs, names) for runs in methods])
 
@@ -107,7 +107,9 @@ def _classification_row(runs: Sequence[RunRecord], names: MethodNames) -> list[V
 
 
 def _readout_scores(runs: Sequence[RunRecord]) -> list[list[Value | str]]:
-    return [
-        [heading, *(mean_and_deviation([run.metrics[split][metric] for run in runs]) for metric in ATTRIBUTES)]
-        for heading, split in _READOUT_ROWS
-    ]
+    """Rows of R2; an attribute that is the same everywhere has none."""
+    rows: list[list[Value | str]] = []
+    for heading, split in _READOUT_ROWS:
+        values = [[run.metrics[split][metric] for run in runs if metric in run.metrics[split]] for metric in READOUTS]
+        rows.append([heading, *(mean_and_deviation(own) if own else MISSING for own in values)])
+    return rows

@@ -183,6 +183,14 @@ def test_a_readout_shows_the_probability_of_mixup_of_its_encoder() -> None:
     assert as_objects([table])[1]["Method"] == {"method": "Sup w/ Mixup", "mixup_probability": 0.5}
 
 
+def test_an_attribute_that_is_the_same_everywhere_has_no_r2() -> None:
+    record = readout_record(0.9)
+    del record.metrics["test"]["r2/axons"]
+    for tables in (Results([record]).table(), Results([own_task(record)]).table()):
+        row = next(row for row in tables[0].rows if "R2 (held out)" in row)
+        assert row[-5:] == ["0.700", "-", "0.500", "0.400", "0.300"]
+
+
 def test_a_readout_s_title_tells_the_images_of_its_encoder_where_they_differ() -> None:
     own, encoders = "at most 24 slices a cube and split", "encoders of 64 px, at most 64 slices a cube and split"
     assert titles(readout_record(0.9, preset="smoke")) == [f"phantom data, 2 epochs, 64 px, {own}, {encoders}"]
@@ -197,7 +205,7 @@ def own_task(record: RunRecord, **changes: Any) -> RunRecord:
 def test_readouts_of_other_tasks_have_the_generic_table() -> None:
     [table] = Results([own_task(readout_record(0.9, method="PCA"))]).table()
     assert table.title == "mine, phantom data"
-    assert table.columns[-6:] == ["Metric", *paper.ATTRIBUTES.values()]
+    assert table.columns[-6:] == ["Metric", *paper.READOUTS.values()]
     assert [row[0] for row in table.rows] == ["PCA", "PCA"]
     assert [row[5:7] for row in table.rows] == [["R2 (all)", "0.900"], ["R2 (held out)", "0.700"]]
     relabelled = encoder_record(0.9)

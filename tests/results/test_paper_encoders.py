@@ -40,7 +40,7 @@ def test_the_accuracies_are_the_paper_s(heading: str, columns: dict[str, str]) -
 @needs_the_text
 @pytest.mark.parametrize(("setting", "heading"), [("task3", "I. Linear Readouts"), ("task3_c3", "II. Linear Readouts")])
 def test_the_r2_are_the_paper_s(setting: str, heading: str) -> None:
-    rows = rows_of_text(heading, list(paper.ATTRIBUTES))
+    rows = rows_of_text(heading, list(paper.READOUTS))
     assert tuple(rows) == paper.METHODS
     for method, cells in rows.items():
         assert list(paper.r2(setting, method).values()) == [score(cell) for cell in cells]
