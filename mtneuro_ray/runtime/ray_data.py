@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,15 @@ from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays, load_split
+from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
+from mtneuro_ray.runtime.ray_tasks import results
+from mtneuro_ray.runtime.semantics import measure_attributes
 
 SplitRef = ObjectRef[SplitArrays]
 SplitRefs = dict[Split, SplitRef]
@@ -100,10 +102,14 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
 # images is a result of its own, so that the driver can wait for it, and hear of errors, without fetching the images.
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)
 def _load(
-    store: CutoutStore, identities: tuple[str, str | None], task: TaskSettings, split: Split
+    store: CutoutStore,
+    identities: tuple[str, str | None],
+    task: TaskSettings,
+    split: Split,
+    targets: dict[Split, Attributes],
 ) -> tuple[SplitArrays, int]:
     image, annotation = identities
-    arrays = load_split(store, image, annotation, task, split)
+    arrays = load_split(store, image, annotation, task, split, targets)
     return arrays, len(arrays)
 
 
@@ -117,30 +123,20 @@ def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> Split
     """
     volumes = ingest(store, task, task_file, fetch_all)
     identities = (volumes.image.identity, None if volumes.annotation is None else volumes.annotation.identity)
+    targets: dict[Split, Attributes] = {}
+    if task.task == "readout":
+        # Small, and kept by the driver: a split that is built again, while trials hold all CPUs, needs no such task.
+        targets = measure_attributes(store, str(identities[1]), task)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
-    loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split) for split in splits}
-    _wait(list(loads.values()))
+    loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split, targets) for split in splits}
+    results([count for _, count in loads.values()], unread=[arrays for arrays, _ in loads.values()])
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 
 def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
     """The splits, as read-only views of this node's shared memory."""
     return dict(zip(refs, ray.get(list(refs.values())), strict=True))
-
-
-def _wait(tasks: Sequence[tuple[ObjectRef[Any], ObjectRef[int]]]) -> None:
-    """Wait for tasks with a result and a count each; an error of ours in one of them is raised as itself."""
-    try:
-        ray.get([count for _, count in tasks])
-    except ray.exceptions.RayTaskError as error:
-        for result, _ in tasks:
-            # Ray prints an error once more, with all its lines, where nobody has asked for one of its results.
-            with suppress(Exception):
-                ray.get(result, timeout=0)
-        if isinstance(error.cause, MTNeuroError):
-            raise error.cause from None
-        raise
 
 
 EncoderRef = ObjectRef[dict[str, npt.NDArray[Any]]]
@@ -170,8 +166,9 @@ def share_encoder(network: NetworkSettings) -> EncoderRef:
     """
     # Two references, which Ray types as one.
     fetched: Any = _fetch_encoder.remote(network)
-    _wait([fetched])
-    encoder: EncoderRef = fetched[0]
+    encoder: EncoderRef
+    encoder, count = fetched
+    results([count], unread=[encoder])
     return encoder
 
 

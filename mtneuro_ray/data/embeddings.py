@@ -1,0 +1,189 @@
+"""Embeddings of a readout run on disk: one Parquet file, with one row per corner of an image.
+
+    OUT/embeddings/<run_id>.parquet
+
+    region, split           strings
+    corner                  0 to 3, in the order of `roi.corners`
+    z, y, x                 the corner's lowest voxel in the volume
+    vessels ... distance    its attributes, one column each (`config.attributes`)
+    embedding               fixed-size list of float32
+
+What it is of lies in the schema's metadata, as JSON under the key `mtneuro_ray`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtneuro_ray.config.attributes import ATTRIBUTES
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import SPLITS, Split
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.plan import Sample, samples
+from mtneuro_ray.roi import Shape, corners
+from mtneuro_ray.storage import Folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "embeddings"
+FORMAT_VERSION = 1
+
+Vectors = npt.NDArray[np.float32]
+
+_KEY = b"mtneuro_ray"
+_PLACE = ("z", "y", "x")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What embeddings are of.
+
+    Attributes:
+        run_id: Of the readout.
+        train_id: Of the training that made the encoder.
+        network: The encoder's name.
+        seed: It was trained with.
+        task: The readout's name.
+        encoder_task: Name of the task that the encoder was trained for.
+        data: Identities of the readout's volumes, image first.
+    """
+
+    run_id: str
+    train_id: str
+    network: str
+    seed: int
+    task: str
+    encoder_task: str
+    data: tuple[str, ...]
+
+    @classmethod
+    def of(cls, run: RunSettings) -> About:
+        """Of a readout run."""
+        assert run.source is not None
+        encoder = run.source
+        names = (encoder.network.name, encoder.network.seed, run.task.name, encoder.task.name)
+        return cls(run.run_id, encoder.train_id, *names, run.data)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Embeddings of M corners of images, and what is known of the corners.
+
+    Attributes:
+        about: What they are of.
+        regions: (M,) names.
+        splits: (M,) names.
+        corners: (M,) numbers, in the order of `roi.corners`.
+        origins: (M, 3) the lowest voxel of each corner, z, y, x.
+        targets: (M, 5) attributes.
+        vectors: (M, F) embeddings.
+    """
+
+    about: About
+    regions: npt.NDArray[np.str_]
+    splits: npt.NDArray[np.str_]
+    corners: npt.NDArray[np.int64]
+    origins: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float64]
+    vectors: Vectors
+
+    @classmethod
+    def of(cls, run: RunSettings, data: Mapping[Split, SplitArrays], vectors: Mapping[Split, Vectors]) -> Embeddings:
+        """The embeddings of a readout run.
+
+        Args:
+            run: The readout.
+            data: Its splits, with their targets.
+            vectors: (N, 4, F) embeddings of each split, in the order of the plan.
+        """
+        splits = [split for split in SPLITS if split in vectors]
+        plan = [sample for split in splits for sample in samples(run.task, split)]
+        targets = np.concatenate([np.asarray(data[split].targets) for split in splits])
+        joined = np.concatenate([vectors[split] for split in splits])
+        return cls(
+            about=About.of(run),
+            regions=np.repeat([sample.region for sample in plan], 4),
+            splits=np.repeat([str(sample.split) for sample in plan], 4),
+            corners=np.tile(np.arange(4), len(plan)),
+            origins=np.array([origin for sample in plan for origin in _corner_origins(sample)], np.int64),
+            targets=targets.reshape(-1, len(ATTRIBUTES)),
+            vectors=joined.reshape(4 * len(plan), -1),
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """One row per corner; what they are of in the metadata."""
+        length = self.vectors.shape[1]
+        columns = {
+            "region": pa.array(self.regions.tolist(), pa.string()),
+            "split": pa.array(self.splits.tolist(), pa.string()),
+            "corner": pa.array(self.corners, pa.int8()),
+            **{name: pa.array(values, pa.int32()) for name, values in zip(_PLACE, self.origins.T, strict=True)},
+            **{name: pa.array(values) for name, values in zip(ATTRIBUTES, self.targets.T, strict=True)},
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.ravel(), pa.float32()), length),
+        }
+        about = {"format_version": FORMAT_VERSION, **asdict(self.about)}
+        return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per corner."""
+        return self.to_arrow().to_pandas()
+
+
+def _corner_origins(sample: Sample) -> list[Shape]:
+    z, y, x = sample.roi.origin
+    return [(z, y + rows.start, x + columns.start) for rows, columns in corners(*sample.roi.shape[1:])]
+
+
+def write(out: Folder, embeddings: Embeddings) -> None:
+    """Write embeddings into an output folder, whole or not at all; what was there before is replaced."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(embeddings.to_arrow(), sink, compression="zstd")
+    (out / FOLDER).write(f"{embeddings.about.run_id}.parquet", memoryview(sink.getvalue()))
+
+
+def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
+    """The embeddings of a readout run in an output folder.
+
+    Raises:
+        InputError: there are none, or what is there is not whole.
+    """
+    folder = (out if isinstance(out, Folder) else Folder(out)) / FOLDER
+    where = f"{folder}/{run_id}.parquet"
+    try:
+        return _decode(folder.read(f"{run_id}.parquet"))
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file; accepted: a finished readout run") from None
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"{where}: is no whole set of embeddings of this version ({type(error).__name__}); accepted: what a "
+            "readout run has written"
+        ) from None
+
+
+def _decode(content: bytes) -> Embeddings:
+    table = pq.read_table(pa.BufferReader(content))
+    about: dict[str, Any] = json.loads((table.schema.metadata or {})[_KEY])
+    if about.pop("format_version") != FORMAT_VERSION:
+        raise ValueError("format version")
+    about["data"] = tuple(about["data"])
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Embeddings(
+        about=About(**about),
+        regions=np.array(table["region"].to_pylist()),
+        splits=np.array(table["split"].to_pylist()),
+        corners=table["corner"].to_numpy().astype(np.int64),
+        origins=np.stack([table[name].to_numpy() for name in _PLACE], axis=1).astype(np.int64),
+        targets=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
+        vectors=flat.astype(np.float32, copy=False).reshape(len(table), -1),
+    )
