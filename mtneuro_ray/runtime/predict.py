@@ -60,8 +60,9 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
         return load_split(store, image, annotation, run.task, split)
     except StoreError:
         # Through a copy that is not checked, so that no other split is read for it.
-        cubes = tuple(cube for cube in run.task.cubes if cube.split == split)
-        part = run.task.model_copy(update={"cubes": cubes})
+        # The cells of a readout are found in the annotation of all of its cubes.
+        needed = [cube for cube in run.task.cubes if cube.split == split or run.task.task == "readout"]
+        part = run.task.model_copy(update={"cubes": tuple(needed)})
         # A run's file does not say where its task lay: relative files start from the working folder.
         found = tuple(channel.identity for channel in open_volumes(part, Path(run.task.name)).channels)
         if found != run.data:
