@@ -61,7 +61,9 @@ def cut_views(images: Tensor, draws: ViewDraws) -> Tensor:
     columns = columns + torch.arange(width // 2, device=images.device)
     own = torch.arange(len(images), device=images.device).view(-1, 1, 1)
     views = images.squeeze(1)[own, rows, columns].flatten(0, 1).unsqueeze(1)
-    return views if draws.symmetries is None else augment_images(views, draws.symmetries.flatten())
+    if draws.symmetries is None:
+        return views
+    return augment_images(views, draws.symmetries.flatten().to(images.device, non_blocking=True))
 
 
 def shade_views(inputs: Tensor, draws: ViewDraws) -> Tensor:
