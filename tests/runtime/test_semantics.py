@@ -34,10 +34,11 @@ def task(tmp_path: Path) -> TaskSettings:
     """Two regions whose cells reach through several slices, in more than one chunk of images."""
     random = np.random.default_rng(0)
     # Named in full: no volume is looked for beside a task file.
-    names = {f"{key}_chan": f"file:{tmp_path}/{name}.npy" for key, name in (("image", "image"), ("annotation", "labels"))}
+    image, labels = (f"file:{tmp_path}/{name}.npy" for name in ("image", "labels"))
     np.save(tmp_path / "image.npy", random.integers(0, 256, SHAPE, dtype=np.uint8))
     np.save(tmp_path / "labels.npy", random.choice(4, SHAPE, p=(0.4, 0.1, 0.3, 0.2)).astype(np.uint8))
-    return task_settings("readout", classes=["bg", "vessels", "cells", "axons"], cubes=CUBES, **names)
+    names = ["bg", "vessels", "cells", "axons"]
+    return task_settings("readout", classes=names, cubes=CUBES, image_chan=image, annotation_chan=labels)
 
 
 def check(found: SplitArrays, expected: SplitArrays) -> None:
