@@ -2,11 +2,11 @@
 
     OUT/embeddings/<run_id>.parquet
 
-    region, split           strings
-    corner                  0 to 3, in the order of `roi.corners`
-    z, y, x                 the corner's lowest voxel in the volume
-    vessels ... distance    its attributes, one column each (`config.attributes`)
-    embedding               fixed-size list of float32
+    region, split              strings
+    corner                     0 to 3, in the order of `roi.corners`
+    z, y, x                    the corner's lowest voxel in the volume
+    vessels to cell_distance   its attributes, one column each (`config.attributes`)
+    embedding                  fixed-size list of float32
 
 What it is of lies in the schema's metadata, as JSON under the key `mtneuro_ray`.
 """
