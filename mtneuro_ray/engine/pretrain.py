@@ -23,7 +23,7 @@ from mtneuro_ray.engine.optimiser import learning_rate
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.ssl.draws import Purpose, generator
-from mtneuro_ray.ssl.loss import feature_std, prediction_loss
+from mtneuro_ray.ssl.loss import feature_std, prediction_loss, widened
 from mtneuro_ray.ssl.mining import choose_neighbours, draw_pool
 from mtneuro_ray.ssl.network import SslNetwork
 from mtneuro_ray.ssl.schedule import mined_weight, scaled_rate, target_momentum
@@ -134,7 +134,7 @@ class SslFit(Fit):
         (sums["loss"] * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._network.move_target(target_momentum(self._ssl, step, self.epochs * steps_per_epoch))
-        images = _by_view(features.detach().float()).transpose(0, 1)
+        images = _by_view(widened(features.detach())).transpose(0, 1)
         std = feature_std(self._joined(images, start, len(indices)).flatten(0, 1))
         return {**{name: value.detach() for name, value in sums.items()}, "feature_std": std * (stop - start)}
 
@@ -152,11 +152,11 @@ class SslFit(Fit):
         numbers, choices = random.random((1, len(samples), NUMBERS)), random.random((_VIEWS, len(indices)))
         first, last = context.share_of(len(samples))
         with autocast(self._settings, context.device):
-            features = self._target(self._inputs(samples[first:last], numbers[:, first:last])).float()
+            features = self._target(self._inputs(samples[first:last], numbers[:, first:last]))
         start, stop = context.share_of(len(indices))
         return _Pool(
             samples=self._on_device(samples),
-            features=self._joined(features, first, len(samples)),
+            features=self._joined(widened(features), first, len(samples)),
             choices=self._on_device(choices[:, start:stop].ravel()),
         )
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
+def widened(tensor: Tensor) -> Tensor:
+    """In float32 at least: what autocast gives is too coarse for a cosine."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def prediction_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     """2 - 2 cos of each image, the sum over its views (Grill et al. 2020, equation 2): 2 (V, B, D) -> (B,)."""
-    cosines = F.cosine_similarity(predictions.float(), targets.float(), dim=-1)
+    cosines = F.cosine_similarity(widened(predictions), widened(targets), dim=-1)
     return (2 - 2 * cosines).sum(0)
 
 
@@ -17,4 +23,4 @@ def feature_std(features: Tensor) -> Tensor:
 
     About 1 / sqrt(D) where directions are spread evenly, 0 where the encoder has collapsed to one.
     """
-    return F.normalize(features.float(), dim=-1).std(0, correction=0).mean()
+    return F.normalize(widened(features), dim=-1).std(0, correction=0).mean()

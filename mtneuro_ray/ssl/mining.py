@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtneuro_ray.ssl.loss import widened
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -42,7 +44,9 @@ def choose_neighbours(
     Returns:
         (Q,) int64 rows of the pool.
     """
-    cosines = F.normalize(queries.float(), dim=1) @ F.normalize(pool.float(), dim=1).T
+    # Autocast would round the cosines, and with them the order of near ones.
+    with torch.autocast(queries.device.type, enabled=False):
+        cosines = F.normalize(widened(queries), dim=1) @ F.normalize(widened(pool), dim=1).T
     own = query_samples.unsqueeze(1) == pool_samples
     nearest = cosines.masked_fill(own, -torch.inf).topk(min(neighbours, len(pool) - 1), dim=1).indices
     chosen = (choices * nearest.shape[1]).long().unsqueeze(1)

@@ -70,3 +70,12 @@ def test_each_of_the_nearest_is_chosen_as_often() -> None:
     rows = choose_neighbours(queries, torch.full((3000,), 9), pool, torch.arange(5), choices, neighbours=3)
     shares = torch.bincount(rows, minlength=5) / 3000
     torch.testing.assert_close(shares, torch.tensor([1 / 3, 1 / 3, 1 / 3, 0, 0]), atol=0.03, rtol=0)
+
+
+def test_autocast_does_not_blur_who_is_nearest() -> None:
+    angles = torch.linspace(0, 0.1, 40)
+    pool = torch.stack([angles.cos(), angles.sin()], dim=1)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rows = choose_neighbours(pool, torch.arange(40) + 40, pool[order], order, torch.zeros(40), neighbours=1)
+    assert torch.equal(order[rows], torch.arange(40))
