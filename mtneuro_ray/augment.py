@@ -1,12 +1,13 @@
-"""Flips and rotations of image and mask together.
+"""Flips and rotations of image and mask together, and mixup.
 
 Which symmetry a sample gets depends on (seed, epoch, sample) alone, so it does not matter how a batch is divided
-among workers or in which order samples come.
+among workers or in which order samples come; what is mixed with what depends on (seed, step).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,41 @@ def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Ten
 def augment_images(image: Tensor, ops: Tensor) -> Tensor:
     """Images (B, C, [Z,] Y, X) with the operation of each sample applied."""
     return _apply(image, ops)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixup:
+    """How a batch is mixed: image i becomes `share` of itself and `1 - share` of its partner, and so does its label.
+
+    Attributes:
+        share: In [0, 1].
+        partners: (B,) position of each image's partner within the batch.
+    """
+
+    share: float
+    partners: npt.NDArray[np.int64]
+
+
+def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: float) -> Mixup | None:
+    """Whether, with whom and how much the images of a step's batch are mixed (Zhang et al. 2018, section 2).
+
+    Args:
+        seed: Of the run.
+        step: Optimizer steps before this one.
+        count: Images of the batch.
+        probability: That the batch is mixed at all (MTNeuro paper, Appendix 3.2.4).
+        alpha: The share is drawn from Beta(alpha, alpha).
+
+    Returns:
+        None where the batch is left as it is.
+    """
+    if not probability:
+        return None
+    # Another stream than that of the epochs' orders.
+    random = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64), counter=[0, 0, 0, 1]))
+    if random.random() >= probability:
+        return None
+    return Mixup(float(random.beta(alpha, alpha)), random.permutation(count))
 
 
 def _apply(tensor: Tensor, ops: Tensor) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, choices
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.run import Role, RunSettings
-from mtneuro_ray.config.space import METRICS, Cell, Mode, SettingSpace
+from mtneuro_ray.config.space import METRICS, READOUT_METRIC, Cell, Mode, SettingSpace
 from mtneuro_ray.results.record import RunRecord
 
 if TYPE_CHECKING:
@@ -29,8 +31,10 @@ class Plan:
         run: What is trained.
         pair: The task and network that it comes from.
         point: The parameters under which Tune and Optuna know it, "setting" first.
-        metric: The validation metric that it is judged by.
+        metric: The metric that it is judged by.
         mode: Whether more or less of it is better.
+        keeps_weights: Whether it leaves its weights for other runs, though it is a cell.
+        again: Whether it runs though it has a result, because the weights that others need are gone.
     """
 
     run: RunSettings
@@ -38,6 +42,17 @@ class Plan:
     point: Cell
     metric: str
     mode: Mode
+    keeps_weights: bool = False
+    again: bool = False
+
+    @property
+    def source(self) -> Plan | None:
+        """The run that trains the encoder of a readout."""
+        if self.run.source is None or self.pair.source is None:
+            return None
+        pair = self.pair.source
+        name = f"{pair.network.table_name}/{pair.task.name} (encoder)"
+        return Plan(self.run.source, pair, {**self.point, "setting": name}, METRICS[pair.task.task][0], "max")
 
     @property
     def setting(self) -> str:
@@ -62,22 +77,48 @@ class Search:
         space: Axes, seeds, metric and mode.
         pair: Task and network.
         data: Identities of the volumes.
+        source_data: The same of the source of a readout.
+        origin: The search whose cell is taken, where nothing is searched here.
     """
 
     name: str
     space: SettingSpace
     pair: Pair
     data: tuple[str, ...]
+    source_data: tuple[str, ...] = ()
+    origin: Search | None = None
 
     @classmethod
-    def of(cls, space: SettingSpace, pair: Pair, data: Sequence[str]) -> Search:
+    def of(cls, space: SettingSpace, pair: Pair, data: Sequence[str], source_data: Sequence[str] = ()) -> Search:
         """The search of a setting."""
-        return cls(f"{pair.network.table_name}/{pair.task.name}", space, pair, tuple(data))
+        return cls(f"{pair.network.table_name}/{pair.task.name}", space, pair, tuple(data), tuple(source_data))
+
+    @classmethod
+    def of_sweep(
+        cls, entries: Iterable[tuple[SettingSpace, Pair]], identities: Callable[[Pair], Sequence[str]]
+    ) -> list[Search]:
+        """The searches of a sweep's settings.
+
+        Args:
+            entries: Of `load_sweep`.
+            identities: Gives the identities of the volumes that a pair reads.
+        """
+        searches = [
+            cls.of(space, pair, identities(pair), () if pair.source is None else identities(pair.source))
+            for space, pair in entries
+        ]
+        by_name = {search.name: search for search in searches}
+        return [
+            replace(search, origin=by_name[f"{search.pair.network.table_name}/{search.space.cell_of}"])
+            if search.space.cell_of is not None
+            else search
+            for search in searches
+        ]
 
     @property
     def metric(self) -> str:
-        """The validation metric that selects the cell."""
-        return self.space.metric or METRICS[self.pair.task.task][0]
+        """The metric that selects the cell, or that a run without a search is judged by."""
+        return self.space.metric or METRICS.get(self.pair.task.task, (READOUT_METRIC,))[0]
 
     def cell_plans(self, record_of: RecordOf) -> list[Plan]:
         """A run for each cell that is known by now, each once, trained with the search's own seed.
@@ -88,32 +129,58 @@ class Search:
         Args:
             record_of: What a run ended with, by its run id; None for one that is still to be trained.
         """
+        if not self.space.searches:
+            return []
         if self.space.search.sampler == "tpe":
             return self._proposed(record_of)
-        return [self._cell_plan(cell) for cell in self.space.search.cells]
+        return [plan for cell in self.space.search.cells for plan in self._cell_plans(cell)]
 
     def final_plans(self, cell: Cell) -> list[Plan]:
         """A run for each seed at one cell."""
         return [self._plan("final", seed, cell, {**cell, "seed": seed}) for seed in self.space.seeds]
 
     def best_cell(self, record_of: RecordOf) -> Cell | None:
-        """The cell with the best validation metric; the first of equals; None where none has ended with a number."""
+        """The cell with the best validation metric; the first of equals; None where none has ended with a number.
+
+        Where nothing is searched it is the only one, or that of the `origin`.
+        """
+        if self.origin is not None:
+            return self.origin.best_cell(record_of)
+        if not self.space.searches:
+            return self.space.search.cells[0]
         best: tuple[float, Cell] | None = None
         sign = 1.0 if self.space.mode == "max" else -1.0
+        values: dict[str, list[float | None]] = {}
         for plan in self.cell_plans(record_of):
             record = record_of(plan.run.run_id)
             value = record.metric(self.metric) if record is not None and record.status == "done" else None
-            if value is not None and value == value and (best is None or sign * value > best[0]):
-                best = (sign * value, plan.cell)
+            cell = {key: value for key, value in plan.cell.items() if key in self.space.search.axes}
+            of_cell = values.setdefault(json.dumps(cell), [])
+            of_cell.append(None if value is None or math.isnan(value) else value)
+        for cell_json, of_cell in values.items():
+            known = [value for value in of_cell if value is not None]
+            if len(known) == len(of_cell):
+                mean = sign * statistics.fmean(known)
+                if best is None or mean > best[0]:
+                    best = (mean, json.loads(cell_json))
         return best[1] if best else None
 
     def _cell_plan(self, cell: Cell) -> Plan:
         return self._plan("cell", self.space.search.seed, cell, cell)
 
+    def _cell_plans(self, cell: Cell) -> list[Plan]:
+        if not self.space.search.over_seeds:
+            return [self._cell_plan(cell)]
+        return [self._plan("cell", seed, cell, {**cell, "seed": seed}) for seed in self.space.seeds]
+
     def _plan(self, role: Role, seed: int, cell: Cell, point: Cell) -> Plan:
         network = self.pair.network.replace(str(self.pair.network_file), **{**cell, "seed": seed})
-        run = RunSettings.of(self.pair.task, network, role, self.data)
-        return Plan(run, self.pair, {"setting": self.name, **point}, self.metric, self.space.mode)
+        source = None
+        if self.pair.source is not None:
+            source = RunSettings.of(self.pair.source.task, network, "final", self.source_data)
+        run = RunSettings.of(self.pair.task, network, role, self.data, source)
+        over_seeds = self.space.search.over_seeds
+        return Plan(run, self.pair, {"setting": self.name, **point}, self.metric, self.space.mode, over_seeds)
 
     def _proposed(self, record_of: RecordOf) -> list[Plan]:
         """The cells of all rounds so far, from a study that is told every result again, in the order of its proposals.

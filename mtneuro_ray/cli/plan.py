@@ -6,7 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from mtneuro_ray.config.loading import Pair, check_trainable, load_pair, load_sweep, load_task
+from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import SettingSpace
 from mtneuro_ray.config.task import TaskSettings
@@ -34,7 +35,7 @@ def plan_task(options: argparse.Namespace) -> dict[str, Any]:
             preset=options.preset,
             overrides=options.overrides,
         )
-        check_batch(pair.task, pair.network.batch_size, str(pair.network_file))
+        check_batches(pair, pair.network, str(pair.network_file))
         task, file = pair.task, pair.task_file
     else:
         if options.overrides:
@@ -64,17 +65,25 @@ def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
         InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
     """
     for setting, pair in entries:
-        check_trainable(pair)
         _setting_plan(setting, pair)
+
+
+def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
+    """Check that a step's images fit into the training split of what is trained.
+
+    Raises:
+        InputError: they don't.
+    """
+    task = pair.task if pair.source is None else pair.source.task
+    check_batch(task, int(network.encoder_training["batch_size"]), where)
 
 
 def _setting_plan(setting: SettingSpace, pair: Pair) -> dict[str, Any]:
     where = str(pair.network_file)
     for cell in setting.search.checked_cells:
-        network = pair.network.replace(where, **cell)
-        check_batch(pair.task, network.batch_size, f"search.axes with {pair.task.name}")
+        check_batches(pair, pair.network.replace(where, **cell), f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
-    cells, seeds = setting.search.num_cells, len(setting.seeds)
+    cells, seeds = setting.num_cell_runs, len(setting.seeds)
     counts = {"cells": cells, "seeds": seeds, "runs": cells + seeds}
     return {"model": pair.network.table_name, **_described(pair.task), **counts}
 
@@ -98,6 +107,6 @@ def _setting_text(plan: dict[str, Any]) -> str:
         shares = ", ".join(f"{name} {count}" for name, count in counts["per_class"].items())
         lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
     lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
-    if plan["cells"]:
+    if "seeds" in plan:
         lines.append(f"  runs  {plan['runs']:6} ({plan['cells']} cells + {plan['seeds']} seeds)")
     return "\n".join(lines)

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.config.loading import check_trainable, load_pair
+from mtneuro_ray.cli.plan import check_batches
+from mtneuro_ray.config.loading import Pair, load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import check_batch
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.results.run_report import run_report
+from mtneuro_ray.runtime.folders import has_weights
 from mtneuro_ray.runtime.prepare import check_encoders
 from mtneuro_ray.storage import Folder
 
@@ -34,26 +35,34 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.workers < 0 or options.threads < 1:
         raise InputError("--workers, --threads: accepted: 0 or more workers, 1 or more threads")
-    check_trainable(pair)
-    check_batch(pair.task, pair.network.batch_size, str(pair.network_file))
+    check_batches(pair, pair.network, str(pair.network_file))
     check_known_bounds(pair.task, pair.task_file)
+    settings = _settings_of(pair)
     store, out = store_of(options), Folder(options.out)
-    identities = tuple(channel.identity for channel in open_volumes(pair.task, pair.task_file).channels)
-    settings = RunSettings.of(pair.task, pair.network, "final", identities)
     record = RunFolder(out).read(settings.run_id)
     if record is None or record.status != "done":
         check_encoders([(pair.network, str(pair.network_file))])
         train = _train_here if options.workers == 0 else _train_on_ray
-        record = train(options, settings, pair.task_file, store, out)
+        if settings.source is not None and pair.source is not None and not has_weights(out, settings.source):
+            record = train(options, settings.source, pair.source.task_file, store, out)
+        if settings.source is None or has_weights(out, settings.source):
+            record = train(options, settings, pair.task_file, store, out)
+    assert record is not None
     print(run_report(record))
     print(f"\nrun file: {out}/runs/{record.run_id}.json")
     return 0 if record.status == "done" else 1
 
 
+def _settings_of(pair: Pair) -> RunSettings:
+    identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
+    source = None if pair.source is None else _settings_of(pair.source)
+    return RunSettings.of(pair.task, pair.network, "final", identities, source)
+
+
 def _train_here(
     options: argparse.Namespace, settings: RunSettings, task_file: Path, store: CutoutStore, out: Folder
 ) -> RunRecord:
-    from mtneuro_ray.data.samples import load_split
+    from mtneuro_ray.data.samples import load_splits
     from mtneuro_ray.runtime.local import check_gpu, fetch_all, train_here
     from mtneuro_ray.runtime.prepare import fetch_encoder, ingest
 
@@ -64,8 +73,7 @@ def _train_here(
     encoder = fetch_encoder(settings.network)
     volumes = ingest(store, task, task_file, fetch_all)
     annotation = volumes.annotation.identity if volumes.annotation else None
-    splits = dict.fromkeys(cube.split for cube in task.cubes)
-    data = {split: load_split(store, volumes.image.identity, annotation, task, split) for split in splits}
+    data = load_splits(store, volumes.image.identity, annotation, task)
     return train_here(settings, data, out, encoder=encoder, gpu=options.gpu, threads=options.threads, report=_show)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-ModelName = Literal["ResNet-18", "UNet", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet", "VNetLight", "HighResNet"]
+ModelName = Literal[
+    "ResNet-18", "PCA", "NMF", "UNet", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet", "VNetLight", "HighResNet"
+]
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
 
 
@@ -88,6 +90,8 @@ def _library(divisor: int, smallest: int, smallest_batch: int = 1) -> Architectu
 
 ARCHITECTURES: dict[ModelName, Architecture] = {
     "ResNet-18": Architecture("classification", (2,), _always(SizeRule(1, 0, 1))),
+    "PCA": Architecture("classification", (2,), _always(SizeRule(1, 0, 1))),
+    "NMF": Architecture("classification", (2,), _always(SizeRule(1, 0, 1))),
     "UNet": Architecture("segmentation", (2, 3), unet_size_rule),
     # Half of it passes, too, but leaves one value a channel to the batch norms of a batch of one.
     "MAnet": _library(32, 64),

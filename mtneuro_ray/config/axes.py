@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, TypeAdapter, WrapValidator
 
 from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.network import NetworkSettings, SslSettings
 from mtneuro_ray.errors import InputError
 
 Scalar = bool | int | float | str
@@ -56,12 +56,15 @@ def _types(annotation: Any) -> set[type]:
     return own.union(*(_types(argument) for argument in get_args(annotation)))
 
 
-_TYPES = {key: _types(field.annotation) for key, field in NetworkSettings.model_fields.items()}
+_TYPES = {
+    **{key: _types(field.annotation) for key, field in NetworkSettings.model_fields.items()},
+    **{f"ssl.{key}": _types(field.annotation) for key, field in SslSettings.model_fields.items()},
+}
 # A seed is no choice, a name is none either, and a table is more than one value.
 SEARCHABLE = sorted(
     key
     for key, types in _TYPES.items()
-    if key not in {"seed", "name"} and not any(issubclass(each, Settings) for each in types)
+    if key not in {"seed", "name", "ssl.transform"} and not any(issubclass(each, Settings) for each in types)
 )
 
 

@@ -15,7 +15,7 @@ from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import METRICS, SettingSpace, SweepSpace, load_space
+from mtneuro_ray.config.space import METRICS, ResourceSettings, SettingSpace, SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.upstream import (
     is_upstream_network,
@@ -32,12 +32,17 @@ _SUFFIX = {"tasks": ".json", "networks": ".json", "spaces": ".toml"}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A task and a network that fit together, and where they were read, for errors and relative paths."""
+    """A task and a network that fit together, and where they were read, for errors and relative paths.
+
+    Attributes:
+        source: Of a readout, the pair that trains the encoder: another task with the same network.
+    """
 
     task: TaskSettings
     network: NetworkSettings
     task_file: Path
     network_file: Path
+    source: Pair | None = None
 
 
 def packaged_names(kind: str) -> list[str]:
@@ -164,8 +169,9 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
             f"{where}: classes: the network has {network.classes}, the task {task.name} has {len(task.classes)} "
             f"({', '.join(task.classes)}); accepted: the same number"
         )
-    if task.task in METRICS and network.architecture.task != task.task:
-        accepted = ", ".join(name for name, other in ARCHITECTURES.items() if other.task == task.task)
+    kind = "classification" if task.task == "readout" else task.task
+    if network.architecture.task != kind:
+        accepted = ", ".join(name for name, other in ARCHITECTURES.items() if other.task == kind)
         raise InputError(f"{where}: model: {network.model} does not serve a {task.task} task; accepted: {accepted}")
     if task.task != "segmentation":
         return
@@ -185,18 +191,29 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
                 )
 
 
-def check_trainable(pair: Pair) -> None:
-    """Check that this version trains such a pair, before anything is read for it.
+def _source_of(task: TaskSettings, task_file: Path, network: NetworkSettings, network_file: Path, **scale: Any) -> Pair:
+    """The pair that trains the encoder of a readout.
 
     Raises:
-        InputError: the task or the method is for later.
+        InputError: the task that is named can't be read, or its images are others than those of the readout.
     """
-    if pair.task.task not in METRICS:
-        raise InputError(f"{pair.task_file}: task: {pair.task.task!r} can't be trained; accepted: {', '.join(METRICS)}")
-    if pair.network.method != "supervised":
-        raise InputError(
-            f"{pair.network_file}: method: {pair.network.method!r} is not available yet; accepted: 'supervised'"
-        )
+    name = task.encoder_task or "task1"
+    if name.endswith(".json"):
+        name = str(task_file.parent / name)
+    source, source_file = load_task(name, **scale)
+    if task.encoder_task is None:
+        # The public task3.json names no encoder; it means one that is trained on the same images.
+        source = source.replace(str(source_file), downsample=task.downsample)
+    if source.task != "classification":
+        raise InputError(f"{task_file}: encoder_task: {name} is a {source.task} task; accepted: a classification task")
+    for key in ("downsample", "tile_size", "volume_z"):
+        own, other = getattr(task, key), getattr(source, key)
+        if own != other:
+            raise InputError(
+                f"{task_file}: {key}: is {own}, the encoder is trained on {other} ({source_file}); accepted: the same"
+            )
+    check_pair(source, network, str(network_file))
+    return Pair(source, network, source_file, network_file)
 
 
 def load_pair(
@@ -231,7 +248,9 @@ def load_pair(
         network = network.replace(where, **changes)
     network = apply_overrides(network, overrides)
     check_pair(task, network, str(network_file))
-    return Pair(task, network, task_file, network_file)
+    scale = {"volume": volume, "preset": preset}
+    source = _source_of(task, task_file, network, network_file, **scale) if task.task == "readout" else None
+    return Pair(task, network, task_file, network_file, source)
 
 
 def load_sweep(
@@ -262,15 +281,58 @@ def load_sweep(
             changes=setting.set,
             where=f"{where}.set",
         )
-        metrics = METRICS.get(pair.task.task, ())
-        if setting.metric is not None and setting.metric not in metrics:
-            accepted = ", ".join(metrics)
-            raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
+        _check_setting(setting, pair, space.run, where)
         for cell in setting.search.checked_cells:
             check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **cell), str(path))
         entries.append((setting, pair))
     _check_names([pair for _, pair in entries], str(path))
+    _check_origins(entries, str(path))
     return space, entries
+
+
+def _check_setting(setting: SettingSpace, pair: Pair, resources: ResourceSettings, where: str) -> None:
+    """Check that what a setting asks of its search can be had of its task and network.
+
+    Raises:
+        InputError: it can't.
+    """
+    metrics = METRICS.get(pair.task.task, ())
+    if setting.metric is not None and setting.metric not in metrics:
+        accepted = ", ".join(metrics) or "none of a readout"
+        raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
+    if not setting.searches:
+        return
+    if not any(cube.split == "val" for cube in pair.task.cubes) or not metrics:
+        raise InputError(
+            f"{where}.search: {pair.task.name} has no val split to select a cell by; accepted: axes of one value, or "
+            "cell_of, the task whose cell is taken"
+        )
+    if resources.scheduler == "asha" and pair.network.is_frozen:
+        raise InputError(
+            f"{where}: run.scheduler: 'asha' has no values after the epochs of {pair.network.method} to stop a cell "
+            "by; accepted: 'none'"
+        )
+
+
+def _check_origins(entries: list[tuple[SettingSpace, Pair]], where: str) -> None:
+    """Check that settings whose cells are those of another task name one of the same network that selects them.
+
+    Raises:
+        InputError: they don't.
+    """
+    for number, (setting, pair) in enumerate(entries):
+        if setting.cell_of is None:
+            continue
+        names = [
+            other.task.name
+            for space, other in entries
+            if other.network.table_name == pair.network.table_name and space.cell_of is None
+        ]
+        if setting.cell_of not in names:
+            raise InputError(
+                f"{where}: settings.{number}.cell_of: no setting of {pair.network.table_name} on {setting.cell_of!r}; "
+                f"accepted: {', '.join(names) or 'the task of another setting of this network'}"
+            )
 
 
 def _check_names(pairs: list[Pair], where: str) -> None:
@@ -282,11 +344,12 @@ def _check_names(pairs: list[Pair], where: str) -> None:
     tasks: dict[str, TaskSettings] = {}
     names: set[str] = set()
     for number, pair in enumerate(pairs):
+        for task in [pair.task] if pair.source is None else [pair.task, pair.source.task]:
+            if tasks.setdefault(task.name, task) != task:
+                raise InputError(
+                    f"{where}: settings.{number}: another task is called {task.name}, too; accepted: different names"
+                )
         name = f"{pair.network.table_name} on {pair.task.name}"
         if name in names:
             raise InputError(f"{where}: settings.{number}: {name} stands twice; accepted: networks of different names")
-        if tasks.setdefault(pair.task.name, pair.task) != pair.task:
-            raise InputError(
-                f"{where}: settings.{number}: another task is called {pair.task.name}, too; accepted: different names"
-            )
         names.add(name)

@@ -5,7 +5,8 @@ It is the public benchmark's flat JSON with its own additions, so that one forma
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -13,11 +14,14 @@ from mtneuro_ray.config.architectures import ARCHITECTURES, Architecture, ModelN
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.errors import InputError
 
-Method = Literal["supervised", "byol", "myow", "myowmerged"]
+Method = Literal["supervised", "byol", "myow", "myowmerged", "decomposition"]
+SSL_METHODS: tuple[Method, ...] = ("byol", "myow", "myowmerged")
+DECOMPOSITIONS: tuple[ModelName, ...] = ("PCA", "NMF")
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class SslSettings(Settings):
@@ -25,13 +29,20 @@ class SslSettings(Settings):
 
     optimizer: Literal["sgd"] = "sgd"
     epochs: Positive = 100
+    batch_size: Positive | None = None
+    """Images of one step, over all workers together; the network's `batch_size` by default."""
     projector_hidden_size: Positive = 4096
     projector_output_size: Positive = 256
     projector_2_hidden_size: Positive = 4096
     projector_2_output_size: Positive = 256
     myow_layout: Literal["cascaded"] = "cascaded"
-    transform: tuple[Literal["random_crop"], ...] = ("random_crop",)
-    trans_prob: Fraction = 0.5
+    transform: tuple[Literal["random_crop", "flip_rotate", "grey"], ...] = ("random_crop",)
+    """How views are made: crops of half the side, which are all that the paper uses (Appendix 3.1.2), then flips and
+    90-degree rotations, and a random contrast and brightness."""
+    trans_prob: Probability = 0.5
+    """Probability of every transform but the crop, for each view."""
+    grey_strength: Fraction = 0.4
+    """Most that "grey" changes the contrast, as a factor, and the brightness, as a part of the deviation."""
     lr_warmup_epochs: Annotated[int, Field(ge=0)] = 10
     base_learning_rate: Rate = 0.03
     base_momentum: Fraction = 0.996
@@ -45,6 +56,21 @@ class SslSettings(Settings):
     miner_distance: Literal["cosine"] = "cosine"
     knn_select: Literal["random"] = "random"
     knn_nneighs: Positive = 1
+    pool_ratio: Rate = 0.5
+    """Crops of other images that are searched for mined views, for each image of a batch."""
+
+    def check(self, where: str) -> None:
+        """Check what concerns several keys at once."""
+        if "random_crop" not in self.transform or len(set(self.transform)) < len(self.transform):
+            raise InputError(
+                f"{where}: ssl.transform: is {', '.join(self.transform) or 'empty'}; accepted: random_crop, and each "
+                "other once"
+            )
+        if self.lr_warmup_epochs >= self.epochs:
+            raise InputError(
+                f"{where}: ssl.lr_warmup_epochs: {self.lr_warmup_epochs} leaves nothing of {self.epochs} epochs; "
+                f"accepted: 0 to {self.epochs - 1}"
+            )
 
 
 class NetworkSettings(Settings):
@@ -74,6 +100,11 @@ class NetworkSettings(Settings):
     """Probability of dropping a feature before the classifier (ResNet-18; paper, section 4.1)."""
     latent_dim: Positive | None = None
     """Width of a linear layer between the 512 encoder features and the classifier; none by default."""
+    components: Positive = 256
+    """Of PCA and NMF (paper, section 4.1); of fewer images or pixels than that, as many as there are."""
+    readout_norm: Literal["standard", "none"] = "standard"
+    """What the linear layer on frozen features reads: each feature shifted and scaled to mean 0 and deviation 1 over
+    the training split, or as the encoder gives it."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     optimizer: Literal["SGD", "Adam"] = "Adam"
@@ -92,6 +123,11 @@ class NetworkSettings(Settings):
     """Images of one optimizer step, over all workers together."""
     augmentations: bool = False
     """Flips and 90-degree rotations of image and mask together."""
+    mixup_probability: Probability = 0.0
+    """Probability that the images of a batch, and their labels, are mixed in pairs (Zhang et al. 2018; paper, Appendix
+    3.2.4)."""
+    mixup_alpha: Rate = 1.0
+    """Of the Beta(alpha, alpha) distribution of their shares."""
     input_norm: Literal["unit", "image"] = "unit"
     """Grey values as fractions of 255, or each image shifted and scaled to mean 0 and deviation 1, which takes away
     the brightness of the place."""
@@ -102,7 +138,8 @@ class NetworkSettings(Settings):
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
     eval_crops: Literal["whole", "corners"] = "whole"
-    """Task 1: classify whole images, or each of their four half-side corners (paper, Appendix 3.1.2)."""
+    """Task 1: classify whole images, or each of their four half-side corners (paper, Appendix 3.1.2). The linear layer
+    on frozen features is trained on the same crops of the training images."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass: auto is bf16 autocast on a GPU and fp32 on a CPU."""
@@ -136,8 +173,40 @@ class NetworkSettings(Settings):
         """Lengths of the spatial axes that the model accepts."""
         return self.architecture.sizes(self.n_blocks, self.conv_mode)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the encoder is made without labels, and only a linear layer on it learns from them."""
+        return self.method != "supervised"
+
+    @property
+    def ssl_settings(self) -> SslSettings:
+        """The self-supervised pre-training, with the defaults of what is not named."""
+        return self.ssl or SslSettings()
+
+    @property
+    def ssl_batch_size(self) -> int:
+        """Images of one step of the self-supervised pre-training."""
+        return self.ssl_settings.batch_size or self.batch_size
+
+    @property
+    def encoder_training(self) -> dict[str, int | float]:
+        """Learning rate, batch size and epochs of what trains the encoder, where anything does by steps."""
+        if self.method in SSL_METHODS:
+            ssl = self.ssl_settings
+            return {
+                "learning_rate": ssl.base_learning_rate,
+                "batch_size": self.ssl_batch_size,
+                "epochs": ssl.epochs,
+            }
+        return {"learning_rate": self.learning_rate, "batch_size": self.batch_size, "epochs": self.epochs}
+
+    def replace(self, where: str, /, **changes: Any) -> Self:
+        """A checked copy with some keys changed; `ssl.epochs` is a key of the table `ssl`."""
+        return super().replace(where, **_unfolded(changes, self.ssl, where))
+
     def check(self, where: str) -> None:
         """Check what concerns several keys at once."""
+        self._check_method(where)
         if self.warmup_epochs >= self.epochs:
             raise InputError(
                 f"{where}: warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; "
@@ -170,3 +239,36 @@ class NetworkSettings(Settings):
                 f"{where}: class_weights: the loss {self.loss} takes none; accepted: 'none', or "
                 "a loss with cross_entropy in it"
             )
+
+    def _check_method(self, where: str) -> None:
+        """Check the keys that only some methods have."""
+        if (self.model in DECOMPOSITIONS) != (self.method == "decomposition"):
+            accepted = "'decomposition'" if self.model in DECOMPOSITIONS else "another method"
+            raise InputError(f"{where}: method: {self.method!r} is not for {self.model}; accepted: {accepted}")
+        if self.method in SSL_METHODS:
+            if self.model != "ResNet-18":
+                raise InputError(f"{where}: model: {self.model} has no self-supervised form; accepted: ResNet-18")
+            self.ssl_settings.check(where)
+        elif self.ssl is not None:
+            raise InputError(
+                f"{where}: ssl: belongs to {', '.join(SSL_METHODS)}, not {self.method}; accepted: leave it out"
+            )
+        if self.mixup_probability and (self.is_frozen or self.architecture.task != "classification"):
+            raise InputError(f"{where}: mixup_probability: is for supervised classifiers; accepted: leave it out")
+        if self.is_frozen:
+            for key in ("latent_dim", "keep", "augmentations", "dropout"):
+                if getattr(self, key) != NetworkSettings.model_fields[key].default:
+                    raise InputError(
+                        f"{where}: {key}: has no meaning for a frozen encoder ({self.method}); accepted: leave it out"
+                    )
+
+
+def _unfolded(changes: Mapping[str, Any], ssl: SslSettings | None, where: str) -> dict[str, Any]:
+    """Changes with those of `ssl.KEY` joined into one of `ssl`."""
+    flat = {key: value for key, value in changes.items() if not key.startswith("ssl.")}
+    inner = {key.removeprefix("ssl."): value for key, value in changes.items() if key.startswith("ssl.")}
+    if not inner:
+        return flat
+    if ssl is None:
+        raise InputError(f"{where}: ssl.{next(iter(inner))}: the network has no table ssl; accepted: leave it out")
+    return {**flat, "ssl": {**ssl.model_dump(mode="json"), **inner}}

@@ -67,8 +67,14 @@ class Preset(Settings):
         if self.epochs is not None:
             changes["epochs"] = min(self.epochs, network.epochs)
             changes["warmup_epochs"] = min(network.warmup_epochs, changes["epochs"] - 1)
+            if network.ssl is not None:
+                ssl_epochs = min(self.epochs, network.ssl.epochs)
+                changes["ssl.epochs"] = ssl_epochs
+                changes["ssl.lr_warmup_epochs"] = min(network.ssl.lr_warmup_epochs, ssl_epochs - 1)
         if self.batch_size is not None:
             changes["batch_size"] = min(self.batch_size, network.batch_size)
+            if network.ssl is not None:
+                changes["ssl.batch_size"] = min(self.batch_size, network.ssl_batch_size)
         if self.encoder_name is not None and network.architecture.encoder:
             changes |= {"encoder_name": self.encoder_name, "encoder_weights": None}
         return network.replace(where, **changes)

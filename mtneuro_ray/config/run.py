@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ class RunSettings(Settings):
         role: A `cell` of a search never sees the test split; a `final` run is evaluated on it once.
         data: Identities of the volumes that are read, image first.
         weights: Identity of the file that the encoder's weights are read from, where it is one.
+        source: Of a readout, the run whose encoder is read out.
     """
 
     task: TaskSettings
@@ -34,18 +35,26 @@ class RunSettings(Settings):
     role: Role
     data: tuple[str, ...]
     weights: str | None = None
+    source: RunSettings | None = None
     protocol_version: int = PROTOCOL_VERSION
 
     @classmethod
-    def of(cls, task: TaskSettings, network: NetworkSettings, role: Role, data: Sequence[str]) -> RunSettings:
-        """The run of a task and a network on volumes of these identities.
+    def of(
+        cls,
+        task: TaskSettings,
+        network: NetworkSettings,
+        role: Role,
+        data: Sequence[str],
+        source: RunSettings | None = None,
+    ) -> RunSettings:
+        """The run of a task and a network on volumes of these identities; of a readout, with its `source`.
 
         Raises:
             InputError: the network starts from a file of weights that can't be read.
         """
         path = network.encoder_file
         weights = None if path is None else _identity_of(path)
-        return cls(task=task, network=network, role=role, data=tuple(data), weights=weights)
+        return cls(task=task, network=network, role=role, data=tuple(data), weights=weights, source=source)
 
     @property
     def run_id(self) -> str:
@@ -54,14 +63,34 @@ class RunSettings(Settings):
         Keys at their defaults are left out, so that a new key which changes nothing by default renames no run; a
         default that changes has to come with another protocol version.
         """
+        return _hash(self._naming())
+
+    @property
+    def train_id(self) -> str:
+        """Hash of what decides the trained weights: runs that share it are trained once.
+
+        Left out are the test split, the role and the names, so a model that is trained for one test set is only
+        evaluated on another. A readout trains nothing: it has its source's.
+        """
+        if self.source is not None:
+            return self.source.train_id
+        values = self._naming()
+        values["task"]["cubes"] = [cube for cube in values["task"]["cubes"] if cube["split"] != "test"]
+        del values["task"]["name"], values["role"]
+        values["network"].pop("name", None)
+        return _hash(values)
+
+    def _naming(self) -> dict[str, Any]:
+        """What the run is named by."""
         # An address of voxels or weights is where, not what: identities stand for both.
-        exclude: dict[str, set[str]] = {"task": {"image_chan", "annotation_chan"}}
+        exclude: dict[str, Any] = {"task": {"image_chan", "annotation_chan", "encoder_task"}, "source": True}
         if self.weights is not None:
             exclude["network"] = {"encoder_weights"}
         values = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
         values["protocol_version"] = self.protocol_version
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        if self.source is not None:
+            values["source"] = self.source.train_id
+        return values
 
     @property
     def model(self) -> str:
@@ -74,17 +103,20 @@ class RunSettings(Settings):
         return self.task.name
 
     def summary(self) -> dict[str, Any]:
-        """The settings that tables show."""
+        """The settings that tables show; rate, batch and epochs are those of the encoder's training."""
         network = self.network
         return {
             "model": self.model,
             "setting": self.setting,
             "role": self.role,
-            "learning_rate": network.learning_rate,
-            "batch_size": network.batch_size,
             "seed": network.seed,
-            "epochs": network.epochs,
+            **network.encoder_training,
         }
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _identity_of(path: str) -> str:

@@ -28,6 +28,8 @@ METRICS = {
         "val/loss",
     ),
 }
+# What a readout is shown by while it runs: the mean R2 over its attributes, on all samples.
+READOUT_METRIC = "all/r2_mean"
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -46,7 +48,10 @@ class SearchSettings(Settings):
     smaller ones more of what is known."""
     seed: Seed = 0
     """Of the sampler, and of the training of every cell."""
-    axes: dict[str, Axis]
+    over_seeds: bool = False
+    """Whether each cell is trained with every seed of the setting and judged by the mean, as the paper judges mixup's
+    probabilities (Appendix 3.2.4). The runs at the selected cell are then evaluated, and not trained again."""
+    axes: dict[str, Axis] = Field(default_factory=dict)
     """Key of the network -> a list of values, or for random and tpe a range: `{ low = 1e-4, high = 0.1, log = true }`,
     for whole numbers `{ low = 8, high = 64, step = 8 }`."""
 
@@ -97,6 +102,8 @@ class SearchSettings(Settings):
                 )
         if self.sampler == "grid" and self.trials is not None:
             raise InputError(f"{where}: search.trials: has no meaning for a grid; accepted: leave it out")
+        if self.sampler == "tpe" and self.over_seeds:
+            raise InputError(f"{where}: search.over_seeds: is not for tpe; accepted: sampler 'grid' or 'random'")
         if self.sampler != "tpe" and self.round is not None:
             raise InputError(f"{where}: search.round: has no meaning for {self.sampler}; accepted: leave it out")
         if self.trials is None and (self.sampler == "tpe" or self._has_ranges):
@@ -161,11 +168,24 @@ class SettingSpace(Settings):
     network: str
     metric: str | None = None
     """Validation metric that selects the cell; the task's own by default."""
+    cell_of: str | None = None
+    """Another task of this space that the network is searched on: its cell is taken, and nothing is searched here."""
     mode: Mode = "max"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    search: SearchSettings
-    set: dict[str, Scalar] = Field(default_factory=dict)
+    search: SearchSettings = SearchSettings()
+    """What is searched; by default nothing, and the network is repeated as it is."""
+    set: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
     """Changes to the network's keys, for every cell."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a cell to select: a single one needs no training to be known."""
+        return self.cell_of is None and (self.search.sampler == "tpe" or self.search.num_cells > 1)
+
+    @property
+    def num_cell_runs(self) -> int:
+        """Runs of the search, at most."""
+        return self.search.num_cells * (len(self.seeds) if self.search.over_seeds else 1) if self.searches else 0
 
 
 class SweepSpace(Settings):
@@ -192,7 +212,7 @@ class SweepSpace(Settings):
 
 
 # Keys that a file may give once, at its top, for all of its settings.
-_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set")
+_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "cell_of")
 _OWN = ("name", "volume", "preset", "run")
 
 

@@ -60,6 +60,8 @@ class TaskSettings(Settings):
     max_slices: Positive | None = None
     """At most so many (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
     voxel_size_um: float | None = None
+    encoder_task: str | None = None
+    """Of a readout: the task that trains the encoder, by name or path relative to this file; task1 by default."""
     annotation_map: dict[int, Bound] | None = None
     """Label in the annotation -> class; in segmentation a label is its own class by default."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
@@ -94,6 +96,8 @@ class TaskSettings(Settings):
                 )
 
     def _check_labels(self, where: str) -> None:
+        if self.encoder_task is not None and self.task != "readout":
+            raise InputError(f"{where}: encoder_task: belongs to a readout, not to {self.task}; accepted: leave it out")
         top = len(self.classes) - 1
         for label, value in (self.annotation_map or {}).items():
             if not 0 <= label <= 255:
@@ -128,7 +132,7 @@ class TaskSettings(Settings):
             )
 
     def _check_splits(self, where: str) -> None:
-        required = ("train", "test") if self.task == "readout" else SPLITS
+        required = SPLITS if self.task == "segmentation" else ("train", "test")
         present = {cube.split for cube in self.cubes}
         for split in required:
             if split not in present:

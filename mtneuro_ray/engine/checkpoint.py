@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LAST = "last.pt"
 MODEL = "model.pt"
+TRAINED = "trained.json"
 
 History = list[dict[str, Any]]
 Weights = dict[str, torch.Tensor]
@@ -67,9 +70,42 @@ def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optim
     return Progress(state["epoch"], state["history"], state["best_value"], state["best_weights"])
 
 
-def save_weights(folder: Folder, model: nn.Module) -> None:
-    """Write the weights of a finished run, `torch.load(..., weights_only=True)` away from use."""
-    folder.write(MODEL, _pack({name: tensor.cpu() for name, tensor in model.state_dict().items()}))
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training that has come to its end.
+
+    Attributes:
+        weights: The model's.
+        history: One entry per epoch.
+        metrics: Of the validation split; none where the task has no such split.
+    """
+
+    weights: Weights
+    history: History
+    metrics: dict[str, Any] | None
+
+
+def save_trained(folder: Folder, module: nn.Module, history: History, metrics: Mapping[str, Any] | None) -> None:
+    """Write the weights of a finished training, `torch.load(..., weights_only=True)` away from use, and its numbers."""
+    folder.write(MODEL, _pack({name: tensor.cpu() for name, tensor in module.state_dict().items()}))
+    # Last, and whole or not at all: where it is, the weights are.
+    folder.write(TRAINED, json.dumps({"history": history, "metrics": metrics}, allow_nan=True).encode())
+
+
+def is_trained(folder: Folder | None) -> bool:
+    """Whether a training has left its weights here."""
+    return folder is not None and folder.exists(TRAINED) and folder.exists(MODEL)
+
+
+def load_trained(folder: Folder, device: torch.device) -> Trained | None:
+    """What a finished training has left; None where it can't be read, and has to be done again."""
+    try:
+        numbers = json.loads(folder.read(TRAINED))
+        weights = torch.load(io.BytesIO(folder.read(MODEL)), map_location=device, weights_only=True)
+        return Trained(weights, numbers["history"], numbers["metrics"])
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+        logger.warning("%s: can't be read (%s); the run is trained again", folder, type(error).__name__)
+        return None
 
 
 def _pack(state: object) -> memoryview:

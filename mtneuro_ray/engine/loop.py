@@ -1,37 +1,34 @@
-"""The loop that every model is trained by, in one process, in a trial or under several workers.
-
-All randomness is drawn from (seed, epoch, image or step), never from a stream that runs on, so a resumed run and a
-run with another number of workers take the same steps.
-"""
+"""From a run's settings to its metrics: training, whatever its method, then evaluation."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
-from mtneuro_ray.augment import draw_ops
+from mtneuro_ray.config.network import SSL_METHODS
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine import checkpoint
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.engine.checkpoint import History, Progress
+from mtneuro_ray.engine.batches import ResidentSplit
+from mtneuro_ray.engine.checkpoint import History, is_trained, load_trained, save_trained
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import autocast, parts
-from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
+from mtneuro_ray.engine.evaluation import evaluate, placed
+from mtneuro_ray.engine.pretrain import pretrain
+from mtneuro_ray.engine.readout import decompose, train_head
+from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.metrics import Counts, Metrics
+from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.models import build_model
-from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.models.pretrained import load_encoder_weights
+from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.tasks import Task, build_task
+
+Encoder = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,213 +48,131 @@ class Outcome:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Worker:
     """The parts of one worker's run that the functions below share."""
 
     run: RunSettings
     task: Task
     data: Mapping[Split, SplitArrays]
-    splits: dict[Split, ResidentSplit]
+    splits: Mapping[Split, ResidentSplit]
     context: WorkerContext
     module: nn.Module
-    model: nn.Module
-    optimiser: torch.optim.Optimizer
-    train_images: int = 0
-    train_seconds: float = 0.0
+
+    def evaluate(self, split: Split) -> Metrics:
+        """Metrics of a split."""
+        return evaluate(self.task, self.module, self.splits[split], self.data[split], self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A training that has come to its end, with the validation metrics and timings of what was done here."""
+
+    history: History
+    metrics: Metrics | None
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 def train(
     run: RunSettings,
     data: Mapping[Split, SplitArrays],
     context: WorkerContext,
-    encoder: Mapping[str, torch.Tensor] | None = None,
+    encoder: Encoder | None = None,
+    *,
+    keeps_weights: bool = False,
 ) -> Outcome:
-    """Train a run, or the rest of it, and evaluate it. Call on every worker of the run.
+    """Train a run, or what is left of it, and evaluate it. Call on every worker of the run.
+
+    Where the checkpoint folder holds the weights of a finished training with the same `train_id`, only the evaluation
+    is left.
 
     Args:
         run: What to train. A `final` run is evaluated on the test split, a `cell` never.
-        data: The splits, with "train", "val" and, for a final run, "test".
+        data: The splits, with "train" and, for a final run, "test"; "val" where the task has it.
         context: Where this worker runs.
         encoder: Weights that the model's encoder starts from (`models.pretrained`); random ones where there are none.
+        keeps_weights: Whether a `cell` leaves its weights in the checkpoint folder, as a `final` run does.
 
     Raises:
-        InputError: the weights are not those of the model's encoder.
+        InputError: the weights are not those of the model's encoder, or the data do not allow the method.
         TrainingError: the loss is no longer a number, or memory is exhausted.
     """
     started = time.perf_counter()
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     try:
-        worker = _set_up(run, data, context, encoder)
-        progress = checkpoint.resume(context.checkpoints, worker.module, worker.optimiser, context.device)
-        last = _fit(worker, progress)
-        if progress.best_weights is not None:
-            worker.module.load_state_dict(progress.best_weights)
-            last = None
-        metrics = {"val": last or _evaluate(worker, "val")}
+        worker = _set_up(run, data, context)
+        fitted = _trained_before(worker)
+        if fitted is None:
+            fitted = _fit(worker, encoder)
+            keeps_weights = keeps_weights or run.role == "final"
+            if keeps_weights and context.is_leader and context.checkpoints is not None:
+                save_trained(context.checkpoints, worker.module, fitted.history, fitted.metrics)
+        metrics = {} if fitted.metrics is None else {"val": fitted.metrics}
         class_counts: dict[str, dict[str, list[int]]] = {}
         if run.role == "final":
-            metrics["test"] = _evaluate(worker, "test")
+            metrics["test"] = worker.evaluate("test")
             if worker.task.by_region:
                 class_counts = {split: _named(part, worker.task.num_classes) for split, part in data.items()}
-            if context.is_leader and context.checkpoints is not None:
-                checkpoint.save_weights(context.checkpoints, worker.module)
     except torch.OutOfMemoryError as error:
         raise TrainingError(f"out of memory at batch size {run.network.batch_size}: {error}") from None
-    timings = {"total_s": time.perf_counter() - started, "train_s": worker.train_seconds}
-    if worker.train_seconds:
-        timings["train_images_per_s"] = worker.train_images / worker.train_seconds
-    return Outcome(metrics, progress.history, class_counts, timings)
+    timings = {"total_s": time.perf_counter() - started, **fitted.timings}
+    return Outcome(metrics, fitted.history, class_counts, timings)
 
 
 def _named(arrays: SplitArrays, num_classes: int) -> dict[str, list[int]]:
     return dict(zip(arrays.region_names, arrays.class_counts(num_classes).tolist(), strict=True))
 
 
-def _set_up(
-    run: RunSettings,
-    data: Mapping[Split, SplitArrays],
-    context: WorkerContext,
-    encoder: Mapping[str, torch.Tensor] | None,
-) -> _Worker:
+def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> _Worker:
     torch.manual_seed(run.network.seed)
     weighted = run.network.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
-    task = build_task(run, counts)
-    module = build_model(run.network)
-    if encoder is not None:
-        load_encoder_weights(module, encoder)
-    module = module.to(context.device)
-    if run.network.dim == 2:
-        module = module.to(memory_format=torch.channels_last)
-    model = context.distribute(module)
-    if run.network.compile:
-        model = torch.compile(model)  # type: ignore[assignment]
     return _Worker(
         run=run,
-        task=task,
+        task=build_task(run, counts),
         data=data,
         splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
         context=context,
-        module=module,
-        model=model,
-        optimiser=build_optimiser(run.network, module.parameters(), context.device),
+        module=placed(build_model(run.network), run.network, context.device),
     )
 
 
-def _fit(worker: _Worker, progress: Progress) -> Metrics | None:
-    """Train the epochs that are left, with a checkpoint now and then and a report after each.
-
-    Returns:
-        Validation metrics of the last epoch; None where no epoch was left.
-    """
-    metrics: Metrics | None = None
-    context, network = worker.context, worker.run.network
-    saved = time.monotonic()
-    while progress.epoch < network.epochs:
-        loss = _train_epoch(worker, progress.epoch)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"diverged: the loss is {loss} in epoch {progress.epoch + 1} at learning rate {network.learning_rate}"
-            )
-        metrics = _evaluate(worker, "val")
-        progress.epoch += 1
-        progress.history.append(_entry(progress.epoch, loss, metrics))
-        if network.keep == "best":
-            _keep_best(worker, progress, metrics)
-        due = time.monotonic() - saved >= context.checkpoint_interval_s
-        if context.is_leader and context.checkpoints is not None and due:
-            checkpoint.save(context.checkpoints, progress, worker.module, worker.optimiser)
-            saved = time.monotonic()
-        context.report(progress.history[-1])
-    return metrics
+def _trained_before(worker: _Worker) -> _Fitted | None:
+    """What a finished training of the same weights has left, with these in the model; None where there is none."""
+    folder = worker.context.checkpoints
+    if folder is None or not is_trained(folder):
+        return None
+    trained = load_trained(folder, worker.context.device)
+    if trained is None:
+        return None
+    worker.module.load_state_dict(trained.weights)
+    return _Fitted(trained.history, trained.metrics)
 
 
-def _entry(epoch: int, loss: float, metrics: Metrics) -> dict[str, Any]:
-    scalars = {f"val/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-    return {"epoch": epoch, "train/loss": loss, **scalars}
+def _fit(worker: _Worker, encoder: Encoder | None) -> _Fitted:
+    """Train by the network's method."""
+    if worker.run.network.is_frozen:
+        return _fit_frozen(worker)
+    if encoder is not None:
+        load_encoder_weights(worker.module, encoder)
+    fit = SupervisedFit(worker.run, worker.task, worker.module, worker.data, worker.splits, worker.context)
+    progress = fit.resume()
+    fit.run(progress)
+    if progress.best_weights is not None:
+        worker.module.load_state_dict(progress.best_weights)
+        fit.last = None
+    return _Fitted(progress.history, fit.last or fit.validate(), fit.timings)
 
 
-def _keep_best(worker: _Worker, progress: Progress, metrics: Metrics) -> None:
-    value = metrics[worker.task.default_metric]
-    assert isinstance(value, float)
-    if progress.best_value is None or value > progress.best_value:
-        progress.best_value = value
-        progress.best_weights = {name: tensor.detach().clone() for name, tensor in worker.module.state_dict().items()}
-
-
-def _train_epoch(worker: _Worker, epoch: int) -> float:
-    """One pass over the training split; the mean loss of its images."""
-    started = time.perf_counter()
-    run, context, split = worker.run, worker.context, worker.splits["train"]
-    batches = global_batches(epoch_order(len(split), run.network.seed, epoch), run.network.batch_size)
-    total = torch.zeros((), dtype=torch.float64, device=context.device)
-    worker.model.train()
-    for number, indices in enumerate(batches):
-        step = epoch * len(batches) + number
-        for group in worker.optimiser.param_groups:
-            group["lr"] = learning_rate(run.network, step, len(batches))
-        total += _train_step(worker, indices, epoch, step)
-    losses = context.gather(float(total))
-    worker.train_images += len(split)
-    worker.train_seconds += time.perf_counter() - started
-    return math.fsum(losses) / len(split)
-
-
-def _train_step(worker: _Worker, indices: np.ndarray[Any, np.dtype[np.int64]], epoch: int, step: int) -> torch.Tensor:
-    """One optimizer step on a global batch; the summed loss of this worker's part of it."""
-    network, context = worker.run.network, worker.context
-    start, stop = context.share_of(len(indices))
-    batch = worker.splits["train"].gather(indices[start:stop])
-    if network.augmentations:
-        ops = draw_ops(network.seed, epoch, indices[start:stop])
-        batch = worker.task.augment(batch, ops.to(context.device))
-    key = DropoutKey(network.seed, step, start, len(indices))
-    set_dropout_key(worker.module, key)
-    # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how many
-    # workers divide a batch; a run that is resumed draws the same ones.
-    torch.manual_seed(key.generator(-1 - context.rank).initial_seed())
-    worker.optimiser.zero_grad(set_to_none=True)
-    with autocast(network, context.device):
-        losses = worker.task.losses(worker.model, batch)
-    total = losses.sum(dtype=torch.float32)
-    # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
-    (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
-    worker.optimiser.step()
-    return total.detach()
-
-
-@torch.no_grad()
-def _evaluate(worker: _Worker, name: Split) -> Metrics:
-    """Metrics of a split: each image is seen by exactly one worker, and counts are joined in the plan's order."""
-    split = worker.splits[name]
-    # Not through DistributedDataParallel: it would synchronise where workers hold unequal shares.
-    model = worker.model if worker.context.world_size == 1 else worker.module
-    model.eval()
-    start, stop = worker.context.share_of(len(split))
-    losses, confusions = [], []
-    for first, last in parts(start, stop, worker.data[name].images[:1].size):
-        with autocast(worker.run.network, worker.context.device):
-            loss, confusion = worker.task.evaluate(model, split.part(first, last))
-        losses.extend(loss.double().tolist())
-        confusions.append(confusion)
-    shape = (0, worker.task.num_classes, worker.task.num_classes)
-    own = np.concatenate([np.zeros(shape, np.int64), *confusions])
-    gathered = worker.context.gather((losses, own))
-    confusions_of_all = np.concatenate([counts for _, counts in gathered])
-    metrics = worker.task.metrics(confusions_of_all)
-    if worker.task.by_region:
-        metrics["regions"] = _by_region(worker.task, worker.data[name], confusions_of_all)
-    metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
-    return metrics
-
-
-def _by_region(task: Task, arrays: SplitArrays, confusions: Counts) -> dict[str, Metrics]:
-    """The metrics of each region's images, with their number as "images"."""
-    found: dict[str, Metrics] = {}
-    for region, name in enumerate(arrays.region_names):
-        own = confusions[arrays.regions == region]
-        if len(own):
-            found[name] = {**task.metrics(own), "images": float(len(own))}
-    return found
+def _fit_frozen(worker: _Worker) -> _Fitted:
+    """Make the encoder without labels, then train a linear layer on what it gives."""
+    classifier = cast(EncoderClassifier, worker.module)
+    split, task, context = worker.splits["train"], worker.task, worker.context
+    if worker.run.network.method in SSL_METHODS:
+        pretrained = pretrain(worker.run, split, task, context, classifier)
+        history, timings = pretrained.history, pretrained.timings
+    else:
+        history, timings = [], decompose(worker.run, split, task, context, classifier)
+    head_history = train_head(worker.run, split, task, context, classifier)
+    return _Fitted(history or head_history, worker.evaluate("val") if "val" in worker.splits else None, timings)

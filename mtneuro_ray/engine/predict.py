@@ -15,7 +15,7 @@ from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import MODEL
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import autocast, parts
+from mtneuro_ray.engine.evaluation import autocast, parts, placed
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics import Metrics, image_confusions
 from mtneuro_ray.models import build_model
@@ -38,9 +38,7 @@ def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> n
         ) from None
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"{where}: can't be read ({type(error).__name__}); accepted: weights of a run") from None
-    module = build_model(run.network).to(device)
-    if run.network.dim == 2:
-        module = module.to(memory_format=torch.channels_last)
+    module = placed(build_model(run.network), run.network, device)
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -13,6 +13,8 @@ from mtneuro_ray.config.network import NetworkSettings
 
 MODELS: dict[ModelName, str] = {
     "ResNet-18": "mtneuro_ray.models.resnet:resnet18_classifier",
+    "PCA": "mtneuro_ray.models.decomposition:pca_classifier",
+    "NMF": "mtneuro_ray.models.decomposition:nmf_classifier",
     "UNet": "mtneuro_ray.models.unet:UNet",
     **dict.fromkeys(("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet"), "mtneuro_ray.models.library:segmentation_model"),
     "VNetLight": "mtneuro_ray.models.vnet_light:VNetLight",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,17 @@ import torch
 import mtneuro_ray
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.loop import train
+from mtneuro_ray.engine.loop import Outcome, train
+from mtneuro_ray.engine.predict import load_model
+from mtneuro_ray.engine.probe import probe
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.storage import Folder
-
-
-def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
-    """Where the checkpoints and the final weights of a run lie."""
-    return out / "checkpoints" / run.run_id
 
 
 def execute(
@@ -33,8 +33,10 @@ def execute(
     context: WorkerContext,
     out: Folder,
     encoder: Mapping[str, torch.Tensor] | None = None,
+    *,
+    keeps_weights: bool = False,
 ) -> RunRecord:
-    """Train a run and, on its leader, write its file; an error that ends the run is written, too.
+    """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
 
     Args:
         run: What to train.
@@ -42,6 +44,7 @@ def execute(
         context: Where this worker runs.
         out: Folder of the run files.
         encoder: Weights that the model's encoder starts from.
+        keeps_weights: Whether a `cell` leaves its weights in the output folder, as a `final` run does.
 
     Raises:
         Exception: whatever is no fault of the run's settings; it, too, is in the file.
@@ -54,7 +57,10 @@ def execute(
     }
     details: dict[str, Any] = {"placement": placement, "versions": versions(), "host": socket.gethostname()}
     try:
-        outcome = train(run, data, context, encoder)
+        if run.source is None:
+            outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
+        else:
+            outcome = _read_out(run, run.source, data, context, out)
         record = RunRecord(
             run_id=run.run_id,
             status="done",
@@ -80,6 +86,17 @@ def execute(
     return record
 
 
+def _read_out(
+    run: RunSettings, source: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder
+) -> Outcome:
+    """Read out the encoder that the source has left, and leave the embeddings for others to use."""
+    model = load_model(source, checkpoint_folder(out, source), context.device)
+    probed = probe(run, model, data, context)
+    if context.is_leader:
+        embeddings.write(out, probed.embeddings)
+    return Outcome(probed.metrics, [], timings=probed.timings)
+
+
 def device_name(device: torch.device) -> str:
     """What a run file calls a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
@@ -92,4 +109,5 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scikit-learn": version("scikit-learn"),
     }

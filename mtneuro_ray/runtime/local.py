@@ -15,7 +15,8 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.runtime.execute import execute
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.storage import Folder
 
 

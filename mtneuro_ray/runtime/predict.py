@@ -22,7 +22,8 @@ from mtneuro_ray.engine.predict import load_model, measure, predict
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.runtime.execute import checkpoint_folder, device_name
+from mtneuro_ray.runtime.execute import device_name
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.local import check_gpu, fetch_all
 from mtneuro_ray.runtime.prepare import ingest
 from mtneuro_ray.storage import Folder

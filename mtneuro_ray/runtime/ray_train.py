@@ -16,7 +16,8 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.runtime.execute import execute
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.ray_data import EncoderRef, SplitRefs, get_encoder, get_splits
 from mtneuro_ray.storage import Folder
 
@@ -44,7 +45,8 @@ def _work(config: dict[str, Any]) -> None:
         checkpoints=checkpoint_folder(out, run),
         report=report,
     )
-    execute(run, get_splits(config["splits"]), context, out, get_encoder(config["encoder"]))
+    splits, encoder = get_splits(config["splits"]), get_encoder(config["encoder"])
+    execute(run, splits, context, out, encoder, keeps_weights=config["keeps_weights"])
 
 
 def train_on_workers(
@@ -54,6 +56,7 @@ def train_on_workers(
     resources: ResourceSettings,
     *,
     encoder: EncoderRef | None = None,
+    keeps_weights: bool = False,
     report: Report | None = None,
 ) -> RunRecord:
     """Train one run on `resources.workers_per_trial` workers and return its record.
@@ -74,6 +77,7 @@ def train_on_workers(
             "out": out,
             "splits": splits,
             "encoder": encoder,
+            "keeps_weights": keeps_weights,
             "threads": resources.cpus_per_worker,
             "queue": queue,
         },

@@ -25,7 +25,8 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.runtime.execute import execute
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.runtime.ray_data import (
@@ -126,10 +127,12 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
     plan = stage.plans[_key_of(config)]
     run, resources = plan.run, stage.resources
     record = RunFolder(stage.out).read(run.run_id)
-    if record is None or record.status != "done":
+    if plan.again or record is None or record.status != "done":
         encoder = stage.shared.encoders.get(encoder_key(run.network))
         if resources.workers_per_trial > 1:
-            record = train_on_workers(run, stage.splits_of(run), stage.out, resources, encoder=encoder)
+            record = train_on_workers(
+                run, stage.splits_of(run), stage.out, resources, encoder=encoder, keeps_weights=plan.keeps_weights
+            )
         else:
             context = WorkerContext(
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
@@ -137,7 +140,9 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 checkpoints=checkpoint_folder(stage.out, run),
                 report=partial(_report_epoch, stage, plan),
             )
-            record = execute(run, get_splits(stage.splits_of(run)), context, stage.out, get_encoder(encoder))
+            splits = get_splits(stage.splits_of(run))
+            weights = get_encoder(encoder)
+            record = execute(run, splits, context, stage.out, weights, keeps_weights=plan.keeps_weights)
     value = record.metric(plan.metric)
     ray.tune.report({VALUE: math.nan if value is None else value})
 
@@ -200,7 +205,8 @@ def _described(record: RunRecord | None, metric: str) -> str:
     if record.status == "stopped":
         last = record.history[-1]
         return f"{metric} {last[metric]:.4f}, stopped after epoch {last['epoch']}"
-    return f"{metric} {record.metric(metric):.4f}, {record.timings.get('total_s', 0.0):.1f} s"
+    value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
+    return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
 
 
 def run_stage(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.config.loading import Pair
@@ -12,6 +12,7 @@ from mtneuro_ray.config.space import ResourceSettings, SettingSpace
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.folders import has_weights
 from mtneuro_ray.runtime.prepare import check_encoders
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.search import Plan, Search
@@ -48,7 +49,7 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         InputError: the data do not fit the settings.
         SourceError: a volume can't be read.
     """
-    searches = [Search.of(setting, pair, _identities(pair)) for setting, pair in entries]
+    searches = Search.of_sweep(entries, _identities)
     results = _Results(RunFolder(where.out), with_stopped=resources.scheduler == "asha")
     problems: list[str] = []
     with ExitStack() as stack:
@@ -64,12 +65,31 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
                 problems.append(f"{search.name}: no cell has a validation value, so there is nothing to repeat")
             else:
                 finals.extend(search.final_plans(best))
-        stages.run("seeds", finals)
-    for plan in (*cells, *finals):
+        pending = {plan.run.train_id for plan in finals if results.of(plan.run.run_id) is None}
+        trainings = [
+            replace(plan, again=plan.run.train_id in pending and not has_weights(where.out, plan.run))
+            for plan in _trainings(finals)
+        ]
+        stages.run("seeds", trainings)
+        trained = {plan.run.run_id for plan in trainings}
+        evaluations = [plan for plan in finals if plan.run.run_id not in trained]
+        stages.run("evaluations", evaluations)
+    for plan in (*cells, *trainings, *evaluations):
         record = results.of(plan.run.run_id)
         if record is None or record.status == "error":
             problems.append(f"{plan}: {record.error if record else 'no result'}")
     return problems
+
+
+def _trainings(finals: Iterable[Plan]) -> list[Plan]:
+    """A run for each training that final runs need; every other of them only evaluates what it has left.
+
+    A readout needs that of its source. Of runs that differ in nothing but their test split it is the first.
+    """
+    trainings: dict[str, Plan] = {}
+    for plan in sorted(finals, key=lambda plan: plan.source is not None):
+        trainings.setdefault(plan.run.train_id, plan.source or plan)
+    return list(trainings.values())
 
 
 def _identities(pair: Pair) -> list[str]:
@@ -113,9 +133,15 @@ class _Stages:
 
     def run(self, label: str, plans: list[Plan], *, halve: bool = False) -> None:
         """Train the runs that have no result yet; `halve` stops those that fall behind."""
-        ended = [(plan, record) for plan in plans if (record := self._results.of(plan.run.run_id)) is not None]
-        todo = list({plan.run.run_id: plan for plan in plans if self._results.of(plan.run.run_id) is None}.values())
-        say(f"{label}: {len(ended)} of {len(plans)} runs are done, {len(todo)} to train")
+        ended = [
+            (plan, record)
+            for plan in plans
+            if not plan.again and (record := self._results.of(plan.run.run_id)) is not None
+        ]
+        done = {plan.run.run_id for plan, _ in ended}
+        todo = list({plan.run.run_id: plan for plan in plans if plan.run.run_id not in done}.values())
+        if plans:
+            say(f"{label}: {len(ended)} of {len(plans)} runs are done, {len(todo)} to run")
         if not todo:
             return
         check_encoders((plan.run.network, str(plan.pair.network_file)) for plan in todo)

@@ -23,13 +23,9 @@ def build_task(run: RunSettings, class_counts: Sequence[int] = ()) -> Task:
         class_counts: Voxels, or images, of each class in the training split; needed for weighted losses.
 
     Raises:
-        InputError: this kind of task or of training is not available.
+        InputError: this kind of task is not trained.
     """
     kind = run.task.task
     if kind not in TASKS:
         raise InputError(f"{run.task.name}: task: {kind!r} can't be trained; accepted: {', '.join(TASKS)}")
-    if run.network.method != "supervised":
-        raise InputError(
-            f"{run.network.name}: method: {run.network.method!r} is not available yet; accepted: 'supervised'"
-        )
     return TASKS[kind](run, class_counts)

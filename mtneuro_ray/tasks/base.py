@@ -22,11 +22,15 @@ class Batch:
         images: (B, Z, Y, X) uint8 grey values.
         masks: (B, Z, Y, X) uint8 classes, or None.
         labels: (B,) int64 classes of whole images.
+        partner: Images that these are mixed with, one each, or None.
+        share: Of these in the mixture.
     """
 
     images: Tensor
     masks: Tensor | None
     labels: Tensor
+    partner: Batch | None = None
+    share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.images)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_images
 from mtneuro_ray.metrics import Counts, Metrics, classification_metrics, image_confusions
+from mtneuro_ray.roi import corners
 from mtneuro_ray.tasks.base import Batch, Task
 
 
@@ -20,12 +21,25 @@ class ClassificationTask(Task):
         return Batch(augment_images(batch.images.unsqueeze(1), ops).squeeze(1), None, batch.labels)
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Loss of each image, (B,)."""
-        return self._loss(model(self.inputs(batch.images)), batch.labels)
+        """Loss of each image, (B,); of a mixture, that of both labels in their shares (mixup, Zhang et al. 2018)."""
+        inputs = self.inputs(batch.images)
+        if batch.partner is None:
+            return self._loss(model(inputs), batch.labels)
+        # A copy: the partner's inputs are written to the same memory.
+        mixed = inputs.mul(batch.share).add_(self.inputs(batch.partner.images), alpha=1 - batch.share)
+        logits = model(mixed)
+        own, other = self._loss(logits, batch.labels), self._loss(logits, batch.partner.labels)
+        return own * batch.share + other * (1 - batch.share)
+
+    def crops(self, images: Tensor) -> list[Tensor]:
+        """What is classified of each image (B, Z, Y, X): the whole, or its four corners, each (B, Z, Y / 2, X / 2)."""
+        if self.network.eval_crops == "whole":
+            return [images]
+        return [images[..., rows, columns] for rows, columns in corners(*images.shape[-2:])]
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
         """Loss and confusions of each image; with corners, of its four corners together."""
-        crops = _corners(batch.images) if self.network.eval_crops == "corners" else [batch.images]
+        crops = self.crops(batch.images)
         logits = torch.stack([model(self.inputs(crop)) for crop in crops], dim=1).float()
         labels = batch.labels.unsqueeze(1).expand(-1, len(crops))
         losses = self._loss(logits.flatten(0, 1), labels.flatten()).view(len(batch), len(crops))
@@ -34,13 +48,3 @@ class ClassificationTask(Task):
     def metrics(self, confusions: Counts) -> Metrics:
         """Accuracy, balanced accuracy, recall, precision, F1 and the confusion matrix."""
         return classification_metrics(confusions.sum(0))
-
-
-def _corners(images: Tensor) -> list[Tensor]:
-    """The four corners of half the side, each (B, Z, Y / 2, X / 2) (paper, Appendix 3.1.2)."""
-    height, width = images.shape[-2] // 2, images.shape[-1] // 2
-    return [
-        images[..., rows, columns]
-        for rows in (slice(None, height), slice(-height, None))
-        for columns in (slice(None, width), slice(-width, None))
-    ]

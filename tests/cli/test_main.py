@@ -84,8 +84,10 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "-1"], "seed: is -1"),
         (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--workers", "-1"], "--workers"),
         (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--threads", "0"], "--threads"),
-        (["train", "--task", "task3", "--network", "SUP_ResNet-18_2D"], "task: 'readout' can't be trained"),
-        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "method=byol"], "not available yet"),
+        (
+            ["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "method=decomposition"],
+            "is not for ResNet-18",
+        ),
         (["sweep", "--space", "none.toml"], "none.toml: no such file"),
         (["sweep", "--space", SMOKE, "--set", "classes=3"], "classes: the network has 3"),
         (["ingest", "--task", "task9"], "task9: no such file"),

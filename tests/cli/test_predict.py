@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mtneuro_ray.cli.main import main
+from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.storage import Folder
 from tests.settings import run_settings
@@ -37,6 +38,11 @@ def out(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_ids(out: Path) -> dict[int, str]:
     return {record.summary["seed"]: record.run_id for record in RunFolder(Folder(out)).all()}
+
+
+def train_ids(out: Path) -> dict[int, str]:
+    runs = [RunSettings.load(record.settings, record.run_id) for record in RunFolder(Folder(out)).all()]
+    return {run.network.seed: run.train_id for run in runs}
 
 
 def test_predict_takes_the_first_seed_and_says_that_the_numbers_are_the_runs(
@@ -93,7 +99,7 @@ def test_without_weights_or_without_runs_there_is_one_line(out: Path, capsys: py
     shutil.rmtree(out / "checkpoints")
     assert main(["predict", "--out", str(out)]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert f"checkpoints/{run_ids(out)[2]}/model.pt: no such file, so t on tiny_segmentation can't predict" in line
+    assert f"checkpoints/{train_ids(out)[2]}/model.pt: no such file, so t on tiny_segmentation can't predict" in line
 
     shutil.rmtree(out / "runs")
     failed = run_settings()

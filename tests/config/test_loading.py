@@ -4,7 +4,6 @@ import pytest
 
 from mtneuro_ray.config.base import read_json, read_toml
 from mtneuro_ray.config.loading import (
-    check_trainable,
     find,
     load_network,
     load_pair,
@@ -13,7 +12,7 @@ from mtneuro_ray.config.loading import (
     packaged_names,
 )
 from tests.config.checks import refused
-from tests.settings import cube, network_values, task_values, write_json
+from tests.settings import network_values, task_values, write_json
 
 
 @pytest.mark.parametrize(
@@ -105,17 +104,6 @@ def test_a_pair_is_checked_after_preset_and_overrides(tmp_path: Path) -> None:
     pair = load_pair(task, network, overrides=["classes=3", "epochs=9"], preset="smoke")
     assert (pair.network.classes, pair.network.epochs) == (3, 9)
     assert (pair.task_file, pair.network_file) == (Path(task), Path(network))
-
-
-def test_what_cannot_be_trained_yet_is_told_by_file(tmp_path: Path) -> None:
-    check_trainable(load_pair("task1", "SUP_ResNet-18_2D"))
-    cubes = [cube(), cube(split="test", z=(8, 10))]
-    readout = write_json(tmp_path / "t.json", task_values("readout", cubes=cubes))
-    network = write_json(tmp_path / "n.json", network_values(model="ResNet-18"))
-    with refused(f"{readout}: task: 'readout' can't be trained", "classification, segmentation"):
-        check_trainable(load_pair(readout, network))
-    with refused("SUP_ResNet-18_2D.json: method: 'byol' is not available yet", "'supervised'"):
-        check_trainable(load_pair("task1", "SUP_ResNet-18_2D", overrides=["method=byol"]))
 
 
 def test_a_preset_of_the_command_line_that_does_not_exist_names_the_option() -> None:

@@ -13,7 +13,7 @@ from tests.settings import network_settings, network_values, task_settings, writ
     [
         ({"lr": 0.1}, ["lr: unknown key", "learning_rate"]),
         ({"ssl": {"depth": 1}}, ["ssl.depth: unknown key", "projector_hidden_size"]),
-        ({"model": "VGG"}, ["model: is 'VGG'", "'ResNet-18', 'UNet', 'MAnet'"]),
+        ({"model": "VGG"}, ["model: is 'VGG'", "'ResNet-18', 'PCA', 'NMF', 'UNet'"]),
         ({"epochs": "5"}, ["epochs: is '5'", "integer"]),
         ({"epochs": 5.0}, ["epochs: is 5.0"]),
         ({"epochs": 0}, ["epochs: is 0"]),

@@ -41,6 +41,8 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "NetworkSettings.encoder_weights": "imagenet",
         "NetworkSettings.dropout": 0.2,
         "NetworkSettings.latent_dim": None,
+        "NetworkSettings.components": 256,
+        "NetworkSettings.readout_norm": "standard",
         "NetworkSettings.seed": 0,
         "NetworkSettings.optimizer": "Adam",
         "NetworkSettings.beta1": 0.9,
@@ -50,6 +52,8 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "NetworkSettings.lr_schedule": "constant",
         "NetworkSettings.warmup_epochs": 0,
         "NetworkSettings.augmentations": False,
+        "NetworkSettings.mixup_probability": 0.0,
+        "NetworkSettings.mixup_alpha": 1.0,
         "NetworkSettings.input_norm": "unit",
         "NetworkSettings.loss": "cross_entropy",
         "NetworkSettings.class_weights": "none",
@@ -64,10 +68,12 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "TaskSettings.downsample": 1,
         "TaskSettings.max_slices": None,
         "TaskSettings.voxel_size_um": None,
+        "TaskSettings.encoder_task": None,
         "TaskSettings.annotation_map": None,
         "Cube.label": 0,
         "SslSettings.optimizer": "sgd",
         "SslSettings.epochs": 100,
+        "SslSettings.batch_size": None,
         "SslSettings.projector_hidden_size": 4096,
         "SslSettings.projector_output_size": 256,
         "SslSettings.projector_2_hidden_size": 4096,
@@ -75,6 +81,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "SslSettings.myow_layout": "cascaded",
         "SslSettings.transform": ("random_crop",),
         "SslSettings.trans_prob": 0.5,
+        "SslSettings.grey_strength": 0.4,
         "SslSettings.lr_warmup_epochs": 10,
         "SslSettings.base_learning_rate": 0.03,
         "SslSettings.base_momentum": 0.996,
@@ -88,6 +95,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "SslSettings.miner_distance": "cosine",
         "SslSettings.knn_select": "random",
         "SslSettings.knn_nneighs": 1,
+        "SslSettings.pool_ratio": 0.5,
     }
 
 
@@ -175,6 +183,45 @@ def test_a_run_s_settings_load_back_as_the_same_run() -> None:
     again = RunSettings.load(BASE.model_dump(mode="json"), "run")
     assert again == BASE
     assert again.run_id == BASE.run_id
+
+
+def with_cubes(*cubes: dict[str, Any], **changes: Any) -> RunSettings:
+    return run_settings(task={"cubes": list(cubes), **changes})
+
+
+TRAIN, VAL, TEST = cube(), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 10))
+
+
+def test_what_is_trained_once_is_told_by_the_train_id() -> None:
+    assert with_cubes(TRAIN, VAL, TEST).train_id == BASE.train_id
+    same = [
+        with_cubes(TRAIN, VAL, cube(split="test", z=(11, 15))),
+        run_settings(task={"name": "other"}),
+        run_settings(role="cell"),
+        run_settings(network={"name": "other_3class"}),
+    ]
+    assert {run.train_id for run in same} == {BASE.train_id}
+    assert len({run.run_id for run in [BASE, *same]}) == 5
+    other = [
+        with_cubes(cube(z=(0, 3)), VAL, TEST),
+        with_cubes(TRAIN, cube(split="val", z=(5, 8)), TEST),
+        run_settings(network={"seed": 1}),
+        run_settings(network={"epochs": 3}),
+        run_settings(task={"downsample": 2}),
+        run_settings(data=("file:other", "file:labels")),
+    ]
+    assert len({run.train_id for run in [BASE, *other]}) == 7
+
+
+def test_a_readout_goes_by_the_training_of_its_source() -> None:
+    def readout(source: RunSettings) -> RunSettings:
+        return BASE.model_copy(update={"source": source})
+
+    other = run_settings(network={"epochs": 3})
+    assert readout(BASE).train_id == BASE.train_id
+    assert readout(BASE).run_id == readout(with_cubes(TRAIN, VAL, cube(split="test", z=(11, 15)))).run_id
+    assert len({run.run_id for run in (BASE, readout(BASE), readout(other))}) == 3
+    assert RunSettings.load(readout(BASE).model_dump(mode="json"), "run") == readout(BASE)
 
 
 def test_the_summary_names_the_run_in_tables() -> None:

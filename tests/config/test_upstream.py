@@ -89,8 +89,8 @@ def test_a_public_task_says_what_the_packaged_one_of_its_name_says(path: Path) -
 
 
 @needs_public
-def test_every_packaged_task_has_a_public_one() -> None:
-    assert packaged_names("tasks") == [path.stem for path in TASKS]
+def test_the_public_tasks_are_packaged() -> None:
+    assert {path.stem for path in TASKS} < set(packaged_names("tasks"))
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.engine.checkpoint import LAST, MODEL
+from mtneuro_ray.engine.checkpoint import LAST, MODEL, TRAINED
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import train
 from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.runtime import execute as executing
-from mtneuro_ray.runtime.execute import checkpoint_folder, execute
+from mtneuro_ray.runtime.execute import execute
+from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.local import train_here
 from mtneuro_ray.storage import Folder
 from tests.engine.data import data_of, run_of
@@ -28,7 +29,8 @@ def test_a_finished_run_leaves_its_file_and_its_weights_and_no_checkpoint(tmp_pa
     assert record.status == "done"
     assert RunFolder(out).read(RUN.run_id) == record
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert files == [f"checkpoints/{RUN.run_id}/{MODEL}", f"runs/{RUN.run_id}.json"]
+    weights = [f"checkpoints/{RUN.train_id}/{name}" for name in (MODEL, TRAINED)]
+    assert files == [*weights, f"runs/{RUN.run_id}.json"]
     assert set(record.metrics) == {"val", "test"}
     assert record.settings == RUN.model_dump(mode="json")
     assert record.summary == RUN.summary()
@@ -55,7 +57,7 @@ def test_a_run_that_diverges_leaves_its_error(tmp_path: Path) -> None:
 def test_a_failure_of_the_program_is_recorded_in_one_line_and_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr(executing, "train", broken)
@@ -69,7 +71,7 @@ def test_a_failure_of_the_program_is_recorded_in_one_line_and_raised(
 def test_a_failed_run_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = Folder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(executing, "train", lambda *arguments: 1 / 0)
+        patch.setattr(executing, "train", lambda *arguments, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_here(RUN, data_of("segmentation"), out)
     assert train_here(RUN, data_of("segmentation"), out).status == "done"
@@ -78,7 +80,7 @@ def test_a_failed_run_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_only_the_leader_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = train(RUN, data_of("segmentation"), WorkerContext())
-    monkeypatch.setattr(executing, "train", lambda *arguments: outcome)
+    monkeypatch.setattr(executing, "train", lambda *arguments, **options: outcome)
     follower = WorkerContext(rank=1, world_size=2, checkpoints=Folder(tmp_path / "c"))
     record = execute(RUN, {}, follower, Folder(tmp_path))
     assert record.status == "done"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mtneuro_ray.config.architectures import ARCHITECTURES, MODEL_NAMES, ModelName
+from mtneuro_ray.config.network import DECOMPOSITIONS
 from mtneuro_ray.models import MODELS, build_model
 from tests.settings import network_settings
 
@@ -16,7 +17,8 @@ def test_every_model_that_settings_can_name_is_known_and_can_be_built() -> None:
 def test_initial_weights_follow_from_the_seed_alone(name: ModelName) -> None:
     known = ARCHITECTURES[name]
     encoder = {"encoder_name": "resnet18"} if known.encoder else {}
-    network = network_settings(model=name, dim=known.dims[0], **encoder)
+    method = {"method": "decomposition"} if name in DECOMPOSITIONS else {}
+    network = network_settings(model=name, dim=known.dims[0], **encoder, **method)
     weights = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)

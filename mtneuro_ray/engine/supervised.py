@@ -1,0 +1,116 @@
+"""Training with labels, in one process, in a trial or under several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtneuro_ray.augment import draw_mixup, draw_ops
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.batches import Indices, ResidentSplit
+from mtneuro_ray.engine.checkpoint import Progress
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.evaluation import autocast, evaluate
+from mtneuro_ray.engine.fitting import Fit
+from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
+from mtneuro_ray.metrics import Metrics
+from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.tasks import Batch, Task
+
+
+class SupervisedFit(Fit):
+    """The training of a whole model on labels or masks.
+
+    Attributes:
+        last: Validation metrics of the last epoch that was trained here; None before, and where there is no such split.
+
+    Args:
+        run: What is trained.
+        task: Its losses and metrics.
+        module: The model, on the device.
+        data: The splits.
+        splits: The same on the device.
+        context: Where this worker runs.
+    """
+
+    def __init__(
+        self,
+        run: RunSettings,
+        task: Task,
+        module: nn.Module,
+        data: Mapping[Split, SplitArrays],
+        splits: Mapping[Split, ResidentSplit],
+        context: WorkerContext,
+    ) -> None:
+        network = run.network
+        self.context = context
+        self.module = module
+        self.optimiser = build_optimiser(network, module.parameters(), context.device)
+        self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
+        self.count = len(splits["train"])
+        self.last: Metrics | None = None
+        self._network, self._task, self._data, self._splits = network, task, data, splits
+        model = context.distribute(module)
+        self._model: nn.Module = torch.compile(model) if network.compile else model  # type: ignore[assignment]
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """The network's schedule."""
+        return learning_rate(self._network, step, steps_per_epoch)
+
+    def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
+        """One optimizer step on a global batch; the summed loss of this worker's part of it."""
+        network, context = self._network, self.context
+        start, stop = context.share_of(len(indices))
+        batch = self._batch(indices[start:stop], epoch)
+        mixup = draw_mixup(network.seed, step, len(indices), network.mixup_probability, network.mixup_alpha)
+        if mixup is not None:
+            # The partner may be another worker's image; every worker holds the whole split.
+            partner = self._batch(indices[mixup.partners[start:stop]], epoch)
+            batch = replace(batch, partner=partner, share=mixup.share)
+        key = DropoutKey(network.seed, step, start, len(indices))
+        set_dropout_key(self.module, key)
+        # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how
+        # many workers divide a batch; a run that is resumed draws the same ones.
+        torch.manual_seed(key.generator(-1 - context.rank).initial_seed())
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(network, context.device):
+            losses = self._task.losses(self._model, batch)
+        total = losses.sum(dtype=torch.float32)
+        # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
+        (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return {"loss": total.detach()}
+
+    def _batch(self, indices: Indices, epoch: int) -> Batch:
+        batch = self._splits["train"].gather(indices)
+        if not self._network.augmentations:
+            return batch
+        return self._task.augment(batch, draw_ops(self.seed, epoch, indices).to(self.context.device))
+
+    def end_epoch(self, progress: Progress, entry: dict[str, Any]) -> None:
+        """Validate, and keep the weights of the best epoch where the network says so."""
+        self.last = self.validate()
+        if self.last is None:
+            return
+        entry |= {f"val/{name}": value for name, value in self.last.items() if isinstance(value, float)}
+        if self._network.keep == "best":
+            self._keep_best(progress, self.last)
+
+    def validate(self) -> Metrics | None:
+        """Metrics of the validation split; None where there is none."""
+        if "val" not in self._splits:
+            return None
+        return evaluate(self._task, self.module, self._splits["val"], self._data["val"], self.context)
+
+    def _keep_best(self, progress: Progress, metrics: Metrics) -> None:
+        value = metrics[self._task.default_metric]
+        assert isinstance(value, float)
+        if progress.best_value is None or value > progress.best_value:
+            progress.best_value = value
+            progress.best_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
