@@ -169,9 +169,13 @@ class SslFit(Fit):
             others = _by_view(target.projector(features)).flip(0).flatten(0, 1)
             if pool is None:
                 return [others]
-            own = self._on_device(samples).repeat(_VIEWS)
-            mined = choose_neighbours(features, own, pool.features, pool.samples, pool.choices, self._ssl.knn_nneighs)
-            return [others, target.projector_2(target.projector(pool.features[mined]))]
+            return [others, target.projector_2(target.projector(self._mined(features, samples, pool)))]
+
+    def _mined(self, features: Tensor, samples: Indices, pool: _Pool) -> Tensor:
+        """The features of the mined view of each view, (V * B, F)."""
+        own = self._on_device(samples).repeat(_VIEWS)
+        rows = choose_neighbours(features, own, pool.features, pool.samples, pool.choices, self._ssl.knn_nneighs)
+        return pool.features[rows]
 
     def _joined(self, rows: Tensor, start: int, total: int) -> Tensor:
         """The rows of all workers, `total` in all, of which this one's begin at `start`."""
