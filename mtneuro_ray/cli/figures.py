@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mtneuro_ray.cli.encoder_pictures import encoder_pictures
 from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data.predictions import exist, place_of
@@ -25,15 +26,21 @@ def run(options: argparse.Namespace) -> int:
     """Draw everything that the runs of an output folder allow."""
     results, out = load_runs(options)
     records = results.where(options.model, options.setting).records
+    store = store_of(options)
 
     from mtneuro_ray.figures.gallery import prediction_pictures, run_pictures, shown_runs
     from mtneuro_ray.figures.picture import distinct
     from mtneuro_ray.figures.scenes import of_regions
 
     problems: list[str] = []
-    scenes = of_regions(_scenes(shown_runs(records, out), out, store_of(options), problems), options.region)
+    scenes = of_regions(_scenes(shown_runs(records, out), out, store, problems), options.region)
+    pictures = chain(
+        prediction_pictures(scenes),
+        encoder_pictures(records, out, store, problems, makes_missing=True),
+        run_pictures(records),
+    )
     drawn = 0
-    for picture in distinct(chain(prediction_pictures(scenes), run_pictures(records))):
+    for picture in distinct(pictures):
         out.write(f"figures/{picture.name}.{options.format}", picture.encode(options.format))
         print(f"{out}/figures/{picture.name}.{options.format}")
         drawn += 1

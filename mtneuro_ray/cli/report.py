@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from itertools import chain
 
+from mtneuro_ray.cli.encoder_pictures import encoder_pictures
 from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.run import RunSettings
@@ -24,13 +25,18 @@ def run(options: argparse.Namespace) -> int:
     def load(run: RunSettings, split: Split) -> SplitArrays:
         return load_split(store, run.data[0], run.data[1], run.task, split)
 
-    notes = []
+    notes: list[str] = []
     try:
         scenes = stored_scenes(shown_runs(results.records, out), out, load)
     except MTNeuroError as error:
         # Tables and curves need none of it.
-        scenes, notes = [], [f"Pictures of predictions are left out: {error}"]
-    pictures = chain(prediction_pictures(scenes), run_pictures(results.records))
+        scenes = []
+        notes.append(f"Pictures of predictions are left out: {error}")
+    pictures = chain(
+        prediction_pictures(scenes),
+        encoder_pictures(results.records, out, store, notes, makes_missing=False),
+        run_pictures(results.records),
+    )
     out.write("report.html", html_page(results, f"MTNeuro on Ray: {out}", pictures, notes).encode())
     print(f"{out}/report.html")
     return 0

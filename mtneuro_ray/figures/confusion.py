@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mtneuro_ray.results.methods import network_of
 from mtneuro_ray.results.record import RunRecord
 
 
@@ -27,10 +28,15 @@ def draw_confusion(records: Sequence[RunRecord], title: str) -> Figure:
     for (row, column), share in np.ndenumerate(shares):
         colour = "white" if share > 0.5 else "black"
         axis.text(column, row, f"{100 * share:.1f} %", ha="center", va="center", color=colour)
-    what = "voxels" if task["task"] == "segmentation" else "images"
+    what = "voxels" if task["task"] == "segmentation" else _samples_of(records[0])
     axis.set_xticks(range(len(classes)), classes)
     axis.set_yticks(range(len(classes)), [f"{name}\n{n:,}" for name, n in zip(classes, counts.sum(1), strict=True)])
     axis.set(xlabel="predicted", ylabel=f"truth, and its {what}")
     axis.set_title(title, fontsize=10)
     figure.colorbar(picture, ax=axis, label="share of the true class", shrink=0.85)
     return figure
+
+
+def _samples_of(record: RunRecord) -> str:
+    """What a classification counts."""
+    return "corners of images" if network_of(record)["eval_crops"] == "corners" else "images"

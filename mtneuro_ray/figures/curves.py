@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.figures.differences import differences, label_of, text_of
-from mtneuro_ray.results.methods import by_method, network_of
+from mtneuro_ray.results.methods import by_method, flattened, network_of
 from mtneuro_ray.results.record import RunRecord
 
+# Deviation of the features between images, of self-supervised training: 0 where the encoder has collapsed.
+_SPREAD = "train/feature_std"
 _CELLS = "#b0b0b0"
 # Of the methods' seeds, which differ beyond the search where a folder holds runs of several kinds.
 _METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -49,15 +51,16 @@ class Grid:
 
 
 def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
-    """Training loss and validation metric of each epoch, and the search's heat map where there was one.
+    """What there is of each epoch: training loss, validation metric, spread of features; and the search's heat map.
 
     Args:
-        records: Runs of one model and setting; those without an epoch are left out.
+        records: Runs of one model and setting, some of which have an epoch.
         title: Of the figure.
     """
     metric = METRICS.get(records[0].settings["task"]["task"], (None,))[0]
     grid = None if metric is None else grid_of(records, metric)
-    keys = ["train/loss", *([] if metric is None else [metric])]
+    there = {key for record in records for entry in record.history for key in entry}
+    keys = [key for key in ("train/loss", metric, _SPREAD) if key is not None and key in there]
     columns = len(keys) + (grid is not None)
     figure = Figure(figsize=(4.5 * columns, 3.7), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
@@ -124,7 +127,7 @@ def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
     columns = axes[shown[-1]]
     values: dict[tuple[int, int], float] = {}
     for record in cells:
-        network = network_of(record)
+        network = flattened(network_of(record))
         row = rows.index(network[shown[0]]) if len(shown) == 2 else 0
         place = (row, columns.index(network[shown[-1]]))
         value = record.metric(metric)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mtneuro_ray.results.methods import network_of
+from mtneuro_ray.results.methods import flattened, network_of
 from mtneuro_ray.results.record import RunRecord
 
 # The axes of the paper's searches come first; what names or repeats a run is none.
@@ -16,10 +16,10 @@ _NONE = {"name", "seed"}
 
 def differences(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
     """Key of the network -> the values that it has among the runs, sorted, where it has several."""
-    networks = [network_of(record) for record in records]
+    networks = [flattened(network_of(record)) for record in records]
     found: dict[str, list[Any]] = {}
     for key in sorted({key for network in networks for key in network} - _NONE):
-        values = {json.dumps(network[key]): network[key] for network in networks}
+        values = {json.dumps(network.get(key)): network.get(key) for network in networks}
         if len(values) > 1:
             found[key] = sorted(values.values(), key=_by_size)
     first = [key for key in _FIRST if key in found]
@@ -28,8 +28,8 @@ def differences(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
 
 def label_of(record: RunRecord, keys: Collection[str]) -> str:
     """The values of a run for these keys of its network, in one line."""
-    network = network_of(record)
-    return ", ".join(f"{key} {text_of(network[key])}" for key in keys)
+    network = flattened(network_of(record))
+    return ", ".join(f"{key} {text_of(network.get(key))}" for key in keys)
 
 
 def text_of(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -12,12 +11,10 @@ from mtneuro_ray.results import paper_encoders as paper
 from mtneuro_ray.results.benchmark import MethodNames, place_of
 from mtneuro_ray.results.encoders import Part, mixup_of, paper_name, parts_of, setting_of
 from mtneuro_ray.results.methods import by_method, finished, network_of
+from mtneuro_ray.results.orders import order_notes
 from mtneuro_ray.results.paper import DATA
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import MISSING, Table, Value, mean_and_deviation
-
-# Column -> method -> value.
-_Values = Mapping[str, Mapping[str, float]]
 
 _ACCURACIES = {"ours": "accuracy", "ours balanced": "balanced_accuracy"}
 # Row -> split of the metrics of a readout.
@@ -33,8 +30,10 @@ _READOUT_NOTES = (
     "in the paper. Rows (held out): fitted on the train slices, scored on the test slices; the paper has none.",
     f"Rows (paper): {DATA}, as published.",
 )
-# Fewer methods have no order worth a number.
-_FEWEST = 3
+_CHANGES_NOTE = (
+    "Changed settings, as --set takes them. Of frozen encoders ssl.* are the encoder's training, all others the linear "
+    "layer's."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def _accuracy_table(title: str, columns: Mapping[str, str], part: Part, records:
         ["Method", *headings],
         [row for line in lines for row in _accuracy_rows(line)],
         tuple(columns.values()),
-        (*_ACCURACY_NOTES, *_notes(part, lines, columns), *_orders(ours, published, part), *names.notes),
+        (*_ACCURACY_NOTES, *_notes(part, lines, columns), *order_notes(ours, published, part.data), *_changes(names)),
     )
 
 
@@ -171,7 +170,12 @@ def _readout_table(setting: str, part: Part, records: Sequence[RunRecord]) -> Ta
         f"Table 3, {paper.TABLE_3[setting]}: {part.source} (rows paper: {DATA})",
         ["Method", "Metric", *paper.READOUTS.values()],
         [row for line in lines for row in _readout_rows(line, setting)],
-        notes=(*_READOUT_NOTES, *_notes(part, lines, {setting: "R2"}), *_orders(ours, published, part), *names.notes),
+        notes=(
+            *_READOUT_NOTES,
+            *_notes(part, lines, {setting: "R2"}),
+            *order_notes(ours, published, part.data),
+            *_changes(names),
+        ),
     )
 
 
@@ -206,32 +210,10 @@ def _notes(part: Part, lines: Sequence[_Line], columns: Mapping[str, str]) -> It
         yield f"Supervised models have weight decay {values}; the paper's have {paper.WEIGHT_DECAY:g}."
 
 
+def _changes(names: MethodNames) -> list[str]:
+    """What the numbers behind names stand for."""
+    return [_CHANGES_NOTE, *names.notes] if names.notes else []
+
+
 def _listed(values: Mapping[str, int]) -> str:
     return "; ".join(f"{name}: {value}" for name, value in values.items())
-
-
-def _orders(ours: _Values, published: _Values, part: Part) -> list[str]:
-    """How alike the methods of a part are ordered here and in the paper."""
-    found = []
-    for column, values in ours.items():
-        pairs = [(value, published[column][method]) for method, value in values.items()]
-        correlation = _rank_correlation(pairs)
-        if correlation is not None:
-            found.append(f"{column} {correlation:.2f} of {len(pairs)}")
-    if not found:
-        return []
-    notes = [f"Order of the methods, ours against the paper's (Spearman's rank correlation): {', '.join(found)}."]
-    if part.data[0].startswith("phantom:"):
-        notes.append(f"The phantom is not {DATA}: this compares across data sets, and decides nothing.")
-    return notes
-
-
-def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's, or None of too few methods, or of ones that are all alike."""
-    if len(pairs) < _FEWEST or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
-        return None
-    # Half a second, which no other table needs.
-    from scipy.stats import spearmanr
-
-    correlation = float(spearmanr(*zip(*pairs, strict=True)).statistic)
-    return None if math.isnan(correlation) else correlation

@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mtneuro_ray.config.loading import load_network
-from mtneuro_ray.config.network import DECOMPOSITIONS, SSL_METHODS, NetworkSettings, SslSettings
+from mtneuro_ray.config.network import DECOMPOSITIONS, SSL_METHODS, NetworkSettings
 from mtneuro_ray.results import paper_encoders as paper
 from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
-from mtneuro_ray.results.methods import network_of, source_task_of, task_of
+from mtneuro_ray.results.methods import flattened, network_of, source_task_of, task_of
 from mtneuro_ray.results.record import RunRecord
 
 _SETTINGS = {*paper.TABLE_1, *paper.TABLE_A3, *paper.TABLE_3}
@@ -26,7 +26,7 @@ _NETWORKS = {
     "NMF": "NMF",
 }
 # What names or repeats a run, or what tables show of it in another place.
-_SHOWN = {"name", "seed", "ssl", "mixup_probability"}
+_SHOWN = {"name", "seed", "mixup_probability"}
 
 
 def setting_of(record: RunRecord) -> str | None:
@@ -58,7 +58,7 @@ def mixup_of(record: RunRecord) -> float | None:
 def changes_of(record: RunRecord) -> str:
     """Where a run's network leaves the paper's settings, but for what the paper searched and what the scale tells."""
     name = paper_name(record)
-    network, published = _flat(network_of(record)), _published(name)
+    network, published = flattened(network_of(record)), _published(name)
     shown = {*_SHOWN, "ssl.epochs", *(() if _is_frozen(record) else ("epochs",))}
     if record.settings["task"]["task"] == "readout":
         shown.add("eval_crops")
@@ -71,17 +71,7 @@ def changes_of(record: RunRecord) -> str:
 def _published(name: str) -> Mapping[str, Any]:
     """Settings of a method's packaged network, scored on corners as the paper scores all methods."""
     network = load_network(_NETWORKS[name])[0].model_dump(mode="json")
-    return {**_flat(network), "eval_crops": "corners"}
-
-
-def _flat(network: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a network, those of its self-supervised training as `ssl.KEY`."""
-    if network["method"] not in SSL_METHODS:
-        return dict(network)
-    defaults = SslSettings().model_dump(mode="json")
-    ssl = {**defaults, **(network["ssl"] or {})}
-    ssl["batch_size"] = ssl["batch_size"] or network["batch_size"]
-    return {**network, **{f"ssl.{key}": value for key, value in ssl.items()}}
+    return {**flattened(network), "eval_crops": "corners"}
 
 
 def _is_frozen(record: RunRecord) -> bool:

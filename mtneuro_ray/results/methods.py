@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.network import SSL_METHODS, NetworkSettings, SslSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.results.record import RunRecord
 
@@ -25,6 +25,16 @@ def method_of(record: RunRecord) -> str:
 def network_of(record: RunRecord) -> dict[str, Any]:
     """A run's network, with the keys that are younger than its file."""
     return _filled(record.settings["network"], NetworkSettings)
+
+
+def flattened(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a network, those of its self-supervised training as `ssl.KEY`."""
+    values = {key: value for key, value in network.items() if key != "ssl"}
+    if network["method"] not in SSL_METHODS:
+        return values
+    ssl = {**SslSettings().model_dump(mode="json"), **(network["ssl"] or {})}
+    ssl["batch_size"] = ssl["batch_size"] or network["batch_size"]
+    return {**values, **{f"ssl.{key}": value for key, value in ssl.items()}}
 
 
 def task_of(record: RunRecord) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
         InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
         SourceError: a volume can't be read.
     """
-    image, annotation = run.data
+    # Tasks whose cubes say their regions read no annotation.
+    image, annotation = run.data if len(run.data) > 1 else (run.data[0], None)
     try:
         return load_split(store, image, annotation, run.task, split)
     except StoreError:

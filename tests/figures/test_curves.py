@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mtneuro_ray.figures.curves import draw_curves, grid_of
+from mtneuro_ray.figures.differences import differences, label_of
 from mtneuro_ray.results.record import RunRecord
-from tests.results.records import classification_record, segmentation_record
+from tests.results.records import classification_record, encoder_record, segmentation_record
 
 METRIC = "val/dataset/iou_mean"
 
@@ -135,3 +136,19 @@ def test_losses_far_apart_are_on_a_logarithmic_scale() -> None:
 def test_classification_has_its_own_metric() -> None:
     record = replace(classification_record(0.5, 0), history=[{"epoch": 1, "train/loss": 1.0, "val/accuracy": 0.7}])
     assert draw_curves([record], "t").axes[1].get_ylabel() == "val/accuracy"
+
+
+def test_curves_of_self_supervised_training_are_its_loss_and_the_spread_of_its_features() -> None:
+    entries = [{"epoch": n, "train/loss": 3.0 - n, "train/feature_std": 0.04 * n} for n in (1, 2)]
+    record = replace(encoder_record(0.5, method="MYOW"), history=entries)
+    axes = draw_curves([record], "title").axes
+    assert [axis.get_ylabel() for axis in axes] == ["train/loss", "train/feature_std"]
+    assert np.asarray(axes[1].lines[0].get_ydata()).tolist() == [0.04, 0.08]
+
+
+def test_settings_of_self_supervised_training_tell_methods_apart() -> None:
+    epochs: list[dict[str, Any]] = [{"ssl.epochs": number} for number in (50, 20)]
+    records = [encoder_record(0.5, method="BYOL", **options) for options in epochs]
+    keys = differences(records)
+    assert keys == {"ssl.epochs": [20, 50]}
+    assert [label_of(record, keys) for record in records] == ["ssl.epochs 50", "ssl.epochs 20"]

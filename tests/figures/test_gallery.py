@@ -21,7 +21,7 @@ from mtneuro_ray.storage import Folder
 from tests.engine.data import arrays
 from tests.figures.scenery import layer, scene
 from tests.figures.test_curves import history
-from tests.results.records import classification_record, segmentation_record
+from tests.results.records import classification_record, encoder_record, segmentation_record
 from tests.settings import run_settings
 
 
@@ -79,6 +79,12 @@ def test_a_confusion_matrix_is_the_shares_of_the_true_classes_over_all_seeds() -
     np.testing.assert_allclose(shares, np.array([[0.9, 0.1, 0], [0, 0.875, 0.125], [0, 0, 0]]))
     assert [label.get_text() for label in axis.get_yticklabels()] == ["bg\n10", "vessels\n8", "cells\n0"]
     assert "90.0 %" in {text.get_text() for text in axis.texts}
+
+
+def test_a_confusion_matrix_of_corners_says_so() -> None:
+    for crops, unit in (("corners", "corners of images"), ("whole", "images")):
+        axis = draw_confusion([encoder_record(0.5, eval_crops=crops)], "title").axes[0]
+        assert axis.get_ylabel() == f"truth, and its {unit}"
 
 
 def test_pictures_of_predictions_per_model() -> None:

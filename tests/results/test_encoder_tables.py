@@ -95,6 +95,7 @@ def test_whole_images_and_other_settings_are_other_rows_with_a_note() -> None:
     assert [name for name in rows if "[" in name] == ["Supervised [1]", "BYOL [2]"]
     assert (rows["Supervised"][0], rows["Supervised [1]"][0], rows["BYOL [2]"][0]) == ("0.800", "0.900", "0.700")
     assert "BYOL" not in rows
+    assert any(note.startswith("Changed settings") for note in table.notes)
     assert "[1] eval_crops=whole" in table.notes
     assert "[2] batch_size=64, ssl.batch_size=64, ssl.trans_prob=0.9" in table.notes
 
@@ -192,8 +193,11 @@ def test_an_attribute_that_is_the_same_everywhere_has_no_r2() -> None:
 
 
 def test_a_readout_s_title_tells_the_images_of_its_encoder_where_they_differ() -> None:
-    own, encoders = "at most 24 slices a cube and split", "encoders of 64 px, at most 64 slices a cube and split"
-    assert titles(readout_record(0.9, preset="smoke")) == [f"phantom data, 2 epochs, 64 px, {own}, {encoders}"]
+    record = readout_record(0.9, preset="smoke")
+    own = "64 px, at most 64 slices a cube and split"
+    assert titles(record) == [f"phantom data, 2 epochs, {own}"]
+    record.settings["source"]["task"]["max_slices"] = None
+    assert titles(record) == [f"phantom data, 2 epochs, {own}, encoders of 64 px"]
 
 
 def own_task(record: RunRecord, **changes: Any) -> RunRecord:

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.results.selection import representatives
-from tests.results.records import classification_record, segmentation_record
+from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives, widest
+from tests.results.records import classification_record, encoder_record, readout_record, segmentation_record
 
 
 def test_the_first_seed_of_the_most_repeated_method_of_each_model_and_setting() -> None:
@@ -24,3 +24,22 @@ def test_runs_that_did_not_finish_stand_for_nothing() -> None:
     stopped = replace(segmentation_record(seed=1), status="stopped")
     failed = RunRecord(**{**{f: getattr(done, f) for f in ("summary", "settings")}, "run_id": "x", "status": "error"})
     assert representatives([stopped, failed, done]) == [done]
+
+
+def test_readouts_and_encoders_that_mine_are_chosen_alike() -> None:
+    readouts = [readout_record(0.5, method=method, seed=seed) for method in ("BYOL", "MYOW") for seed in (2, 1)]
+    encoders = [encoder_record(0.5, method=method, seed=3) for method in ("BYOL", "MYOW", "MYOW-m", "PCA")]
+    records = [*readouts, *encoders, encoder_record(0.5, method="MYOW", role="cell", seed=1)]
+    assert representatives(records, is_shown=is_final_readout) == [readouts[1], readouts[3]]
+    assert representatives(records, is_shown=has_mined) == [encoders[2], encoders[1]]
+
+
+def test_the_run_with_the_most_slices_of_a_box_stands_for_its_images() -> None:
+    sparse = encoder_record(0.5, "task1", preset="smoke")
+    coarse, fine = (encoder_record(0.5, task) for task in ("task1_x4", "task1_x1"))
+    # ROI-C2 adds whole cubes in other places; of the first ones a readout sees more.
+    far, whole = encoder_record(0.5, "task1_c2"), readout_record(0.5)
+    other = encoder_record(0.5, data=("bossdb:a", "bossdb:b"))
+    assert widest([sparse, coarse, fine]) == [fine]
+    assert widest([sparse, fine, far, whole, other, segmentation_record()]) == [other, whole]
+    assert widest([segmentation_record()]) == []
