@@ -51,7 +51,7 @@ def _embedding_pictures(
         if not makes_missing and not is_projected(out, record.run_id):
             continue
         try:
-            projections.append(projection_of(out, record.run_id, say))
+            projections.append((record, projection_of(out, record.run_id, say)))
         except MTNeuroError as error:
             problems.append(str(error))
     yield from embedding_pictures(projections)

@@ -183,8 +183,9 @@ def _add_figures(commands: _Commands) -> None:
     parser = _add(
         commands,
         "figures",
-        "Draw OUT/figures: slices and 3D views of predictions, which are made where they are missing, learning curves, "
-        "grids and confusion matrices.",
+        "Draw OUT/figures: slices and 3D views of predictions, embeddings and mined views of encoders, which are made "
+        "where they are missing, tables of encoders as points, the correlation of slices, learning curves, grids and "
+        "confusion matrices.",
     )
     parser.add_argument("--model", help="only this model")
     parser.add_argument("--setting", help="only this task")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
 
-Matrix = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float32]
 
 # Below it slices are taken for different: one explains 4 % of what varies in the other.
 THRESHOLD = 0.2
@@ -63,10 +63,11 @@ def _joined(region: str, mosaics: Sequence[Mosaic]) -> Stack:
 
 def correlations(images: Bytes) -> Matrix:
     """Correlation coefficient over the pixels of each pair of images (N, Y, X): (N, N); 0 with an image of one grey."""
-    pixels = images.reshape(len(images), -1).astype(np.float64)
+    # Single precision: all slices at full resolution are some hundred megabytes of it.
+    pixels = images.reshape(len(images), -1).astype(np.float32)
     pixels -= pixels.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(pixels, axis=1, keepdims=True)
-    pixels /= np.where(norms > 0, norms, 1.0)
+    pixels /= np.where(norms > 0, norms, np.float32(1))
     found: Matrix = pixels @ pixels.T
     return found
 

@@ -116,7 +116,8 @@ def _curve(record: RunRecord, key: str) -> dict[int, float]:
 def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
     """The cells among the runs over the axes in which they differ, or None where they differ in none.
 
-    Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name.
+    Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
+    value of a cell that was repeated over seeds is the mean over them.
     """
     cells = [record for record in records if record.summary["role"] == "cell"]
     axes = differences(cells)
@@ -126,12 +127,12 @@ def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
     rows = axes[shown[0]] if len(shown) == 2 else [""]
     columns = axes[shown[-1]]
     values: dict[tuple[int, int], float] = {}
-    for record in cells:
-        network = flattened(network_of(record))
+    for seeds in by_method(cells):
+        network = flattened(network_of(seeds[0]))
         row = rows.index(network[shown[0]]) if len(shown) == 2 else 0
         place = (row, columns.index(network[shown[-1]]))
-        value = record.metric(metric)
-        values[place] = float(np.fmax(values.get(place, math.nan), math.nan if value is None else value))
+        known = [math.nan if (value := record.metric(metric)) is None else value for record in seeds]
+        values[place] = float(np.fmax(values.get(place, math.nan), math.fsum(known) / len(known)))
     return Grid(tuple(shown), rows, columns, values, others)
 
 

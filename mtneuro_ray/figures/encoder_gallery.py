@@ -13,8 +13,10 @@ from mtneuro_ray.figures.embeddings import Projection, draw_embeddings
 from mtneuro_ray.figures.picture import Picture
 from mtneuro_ray.figures.scenes import SplitLoader
 from mtneuro_ray.figures.views import draw_views
+from mtneuro_ray.results.benchmark import is_published, scale_of
+from mtneuro_ray.results.departures import changed_images
 from mtneuro_ray.results.encoder_tables import accuracy_tables, readout_tables
-from mtneuro_ray.results.methods import data_of
+from mtneuro_ray.results.methods import data_of, task_of
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives
 from mtneuro_ray.storage import Folder
@@ -30,17 +32,23 @@ def table_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
         yield Picture(f"table_3_{part}", table.title, draw_readouts(table))
 
 
+def source_of(record: RunRecord) -> str:
+    """Of which data a run is, and at which scale."""
+    return ", ".join(filter(None, (f"{data_of(record)} data", scale_of(record))))
+
+
 def read_out_runs(records: Iterable[RunRecord]) -> list[RunRecord]:
     """One finished readout per model and setting."""
     return representatives(records, is_shown=is_final_readout)
 
 
-def embedding_pictures(projections: Sequence[Projection]) -> Iterator[Picture]:
-    """The paper's Figures 4 and A4 of each network and data: its encoders below each other."""
-    kinds = {(own.embeddings.about.network, own.embeddings.about.data): None for own in projections}
-    for network, data in kinds:
-        own = [p for p in projections if (p.embeddings.about.network, p.embeddings.about.data) == (network, data)]
-        title = f"{network}, {data[0].partition(':')[0]} data: UMAP of the embeddings of corners"
+def embedding_pictures(projected: Sequence[tuple[RunRecord, Projection]]) -> Iterator[Picture]:
+    """The paper's Figures 4 and A4 of each network, data and scale: its encoders below each other."""
+    kinds: dict[tuple[str, str], list[Projection]] = {}
+    for record, projection in projected:
+        kinds.setdefault((record.summary["model"], source_of(record)), []).append(projection)
+    for (network, source), own in kinds.items():
+        title = f"{network}, {source}: UMAP of the embeddings of corners"
         yield Picture(f"embeddings_{network}", title, draw_embeddings(own, title), is_photo=True)
 
 
@@ -57,7 +65,7 @@ def mining_runs(records: Iterable[RunRecord], out: Folder) -> list[RunRecord]:
 def view_picture(record: RunRecord, examples: views.Views) -> Picture:
     """The paper's Figure A3 of one run."""
     summary = record.summary
-    title = f"{summary['model']} on {summary['setting']}, {data_of(record)} data: views"
+    title = f"{summary['model']} on {summary['setting']}, {source_of(record)}: views"
     return Picture(f"views_{summary['model']}", title, draw_views(examples, title), is_photo=True)
 
 
@@ -80,6 +88,7 @@ def stored_stacks(record: RunRecord, load: SplitLoader) -> list[Stack]:
 def correlation_picture(record: RunRecord, stacks: Sequence[Stack]) -> Picture:
     """The paper's Figure A1 of the images of a run."""
     task = record.settings["task"]
-    side = f"downsampling {task['downsample']}"
-    title = f"Correlation of slices, {data_of(record)} data, {task['name']}, {side}"
+    images = changed_images(task_of(record)) if is_published(record) else []
+    of = ", ".join([f"{data_of(record)} data", task["name"], f"downsampling {task['downsample']}", *images])
+    title = f"Correlation of slices, {of}"
     return Picture("correlation", title, draw_correlations(stacks, title), is_photo=True)

@@ -67,13 +67,23 @@ def test_other_axes_one_axis_and_more_than_two() -> None:
 
 
 def test_mixed_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
-    cells = [cell(0.1, latent_dim=value) for value in (128, None, 64)]
+    cells = [cell(0.1, latent_dim=value) for value in (128, 64)]
     old = cell(0.3)
     del old.settings["network"]["latent_dim"]
     grid = grid_of([*cells, old], METRIC)
     assert grid is not None
     assert grid.columns == [64, 128, None]
     assert grid.values == {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.3}
+
+
+def test_a_cell_that_was_repeated_over_seeds_is_worth_their_mean() -> None:
+    cells = [
+        cell(val, learning_rate=rate, seed=seed) for rate, val, seed in ((0.1, 0.2, 1), (0.1, 0.8, 2), (0.3, 0.6, 1))
+    ]
+    grid = grid_of(cells, METRIC)
+    assert grid is not None
+    assert (grid.keys, grid.columns) == (("learning_rate",), [0.1, 0.3])
+    assert grid.values == pytest.approx({(0, 0): 0.5, (0, 1): 0.6})
 
 
 def test_stopped_cells_have_a_place_without_a_value() -> None:

@@ -39,11 +39,18 @@ def test_the_tables_of_encoders_are_pictures() -> None:
     assert list(table_pictures([classification_record(0.5, 1)])) == []
 
 
-def test_encoders_of_one_network_and_data_are_rows_of_one_picture() -> None:
-    own = [embeddings(task=task, network=network) for network in ("A", "B") for task in ("task3", "task3_c3")][:3]
-    pictures = list(embedding_pictures([Projection(each, each.vectors[:, :2]) for each in own]))
-    assert [picture.name for picture in pictures] == ["embeddings_A", "embeddings_B"]
-    assert pictures[0].title == "A, phantom data: UMAP of the embeddings of corners"
+def test_encoders_of_one_network_data_and_scale_are_rows_of_one_picture() -> None:
+    own = embeddings()
+    projection = Projection(own, own.vectors[:, :2])
+    records = [
+        readout_record(0.5, method="PCA"),
+        readout_record(0.5, "task3_c3", "PCA"),
+        readout_record(0.5, method="BYOL", preset="smoke"),
+    ]
+    pictures = list(embedding_pictures([(record, projection) for record in records]))
+    assert [picture.name for picture in pictures] == ["embeddings_PCA", "embeddings_SSL_BYOL_ResNet-18_2D"]
+    assert pictures[0].title == "PCA, phantom data: UMAP of the embeddings of corners"
+    assert "_2D, phantom data, 2 epochs, 64 px, at most 64 slices" in pictures[1].title
     # Regions, five attributes, and the colour bars of these.
     assert [len(picture.figure.axes) for picture in pictures] == [22, 11]
 
