@@ -1,7 +1,7 @@
-"""Flips and rotations of image and mask together, and mixup.
+"""Flips and rotations of image and mask together, crops of images, and mixup.
 
-Which symmetry a sample gets depends on (seed, epoch, sample) alone, so it does not matter how a batch is divided
-among workers or in which order samples come; what is mixed with what depends on (seed, step).
+Which symmetry and which crop a sample gets depends on (seed, epoch, sample) alone, so it does not matter how a batch is
+divided among workers or in which order samples come; what is mixed with what depends on (seed, step).
 """
 
 from __future__ import annotations
@@ -32,11 +32,45 @@ def draw_ops(seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[
     Returns:
         (B,) int64 on the CPU, bits FLIP_Y, FLIP_X, TRANSPOSE and FLIP_Z.
     """
-    samples = np.asarray(sample_indices, dtype=np.uint64)
-    state = np.zeros_like(samples)
-    for word in (np.uint64(seed), np.uint64(epoch), samples):
-        state = _mix(state ^ word)
-    return torch.from_numpy((state % np.uint64(OPS)).astype(np.int64))
+    return torch.from_numpy((_hash(seed, epoch, sample_indices) % np.uint64(OPS)).astype(np.int64))
+
+
+def draw_crops(
+    seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """First row and column of a crop of half the side of each sample, uniform over those that fit.
+
+    Args:
+        seed: seed of the run, 0 or more.
+        epoch: epoch, from 0.
+        sample_indices: (B,) indices of the samples within the split, 0 or more.
+        shape: y and x of the samples.
+
+    Returns:
+        (B, 2) int64 on the CPU.
+    """
+    # Steps beyond those of the symmetries, so that the two are independent of each other.
+    rows = _mix(_hash(seed, epoch, sample_indices))
+    corners = [state % np.uint64(side - side // 2 + 1) for state, side in zip((rows, _mix(rows)), shape, strict=True)]
+    return torch.from_numpy(np.stack(corners, axis=-1).astype(np.int64))
+
+
+def cut_crops(images: Tensor, corners: Tensor) -> Tensor:
+    """Crops of half the side, V of each image, all first ones before all second ones.
+
+    Args:
+        images: (B, 1, Y, X), any dtype and device.
+        corners: (V, B, 2) int64, first row and column of each.
+
+    Returns:
+        (V * B, 1, Y // 2, X // 2).
+    """
+    _, _, height, width = images.shape
+    rows, columns = corners.to(images.device, non_blocking=True)[..., None, None, :].unbind(-1)
+    rows = rows + torch.arange(height // 2, device=images.device).unsqueeze(1)
+    columns = columns + torch.arange(width // 2, device=images.device)
+    own = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return images.squeeze(1)[own, rows, columns].flatten(0, 1).unsqueeze(1)
 
 
 def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +143,17 @@ def _apply(tensor: Tensor, ops: Tensor) -> Tensor:
     if tensor.dim() == 5:
         tensor = torch.where((ops & FLIP_Z) != 0, tensor.flip(-3), tensor)
     return tensor
+
+
+def _hash(
+    seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor
+) -> npt.NDArray[np.uint64]:
+    """A random word for each sample."""
+    samples = np.asarray(sample_indices, dtype=np.uint64)
+    state = np.zeros_like(samples)
+    for word in (np.uint64(seed), np.uint64(epoch), samples):
+        state = _mix(state ^ word)
+    return state
 
 
 def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mtneuro_ray.augment import OPS, augment_pairs, draw_ops
+from mtneuro_ray.augment import OPS, augment_pairs, cut_crops, draw_crops, draw_ops
 
 
 def numbered(*shape: int) -> tuple[Tensor, Tensor]:
@@ -77,3 +77,31 @@ def test_draws_are_uniform_and_independent_of_each_other() -> None:
         pairs = torch.bincount(first * OPS + other, minlength=OPS**2)
         # 62.5 expected in each of 256 cells; chi-square has mean 255 and standard deviation 22.6.
         assert ((pairs - 62.5).square() / 62.5).sum() < 255 + 5 * 22.6
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=8),
+    st.integers(0, 1000),
+    st.integers(0, 50),
+    st.tuples(st.integers(2, 9), st.integers(2, 9)),
+)
+def test_crops_are_slices_of_half_the_side(samples: list[int], seed: int, epoch: int, shape: tuple[int, int]) -> None:
+    images, _ = numbered(len(samples), 1, *shape)
+    corners = draw_crops(seed, epoch, samples, shape)
+    height, width = shape[0] // 2, shape[1] // 2
+    crops = cut_crops(images, torch.stack([corners, torch.zeros_like(corners)]))
+    assert crops.shape == (2 * len(samples), 1, height, width)
+    for image, (row, column), crop in zip(images, corners.tolist(), crops, strict=False):
+        assert torch.equal(crop, image[:, row : row + height, column : column + width])
+    assert torch.equal(crops[len(samples) :], images[..., :height, :width])
+
+
+def test_crops_are_uniform_over_all_places_and_independent_of_symmetries() -> None:
+    samples = np.arange(24_000)
+    corners = draw_crops(3, 5, samples, (4, 7))
+    # 3 rows by 5 columns by 16 symmetries: 100 expected in each of 240 cells; mean 239, standard deviation 21.9.
+    cells = torch.bincount((corners[:, 0] * 5 + corners[:, 1]) * OPS + draw_ops(3, 5, samples), minlength=240)
+    assert len(cells) == 240
+    assert ((cells - 100.0).square() / 100.0).sum() < 239 + 5 * 21.9
+    assert not torch.equal(corners, draw_crops(3, 6, samples, (4, 7)))

@@ -123,6 +123,9 @@ class NetworkSettings(Settings):
     """Images of one optimizer step, over all workers together."""
     augmentations: bool = False
     """Flips and 90-degree rotations of image and mask together."""
+    train_crops: Literal["whole", "random"] = "whole"
+    """What a supervised classifier learns from: whole images, or of each a random crop of half the side, another in
+    every epoch: what the self-supervised methods are shown (paper, Appendix 3.1.2), at a quarter of the work."""
     mixup_probability: Probability = 0.0
     """Probability that the images of a batch, and their labels, are mixed in pairs (Zhang et al. 2018; paper, Appendix
     3.2.4)."""
@@ -255,8 +258,10 @@ class NetworkSettings(Settings):
             )
         if self.mixup_probability and (self.is_frozen or self.architecture.task != "classification"):
             raise InputError(f"{where}: mixup_probability: is for supervised classifiers; accepted: leave it out")
+        if self.train_crops != "whole" and self.architecture.task != "classification":
+            raise InputError(f"{where}: train_crops: is for classifiers; accepted: leave it out")
         if self.is_frozen:
-            for key in ("latent_dim", "keep", "augmentations", "dropout"):
+            for key in ("latent_dim", "train_crops", "keep", "augmentations", "dropout"):
                 if getattr(self, key) != NetworkSettings.model_fields[key].default:
                     raise InputError(
                         f"{where}: {key}: has no meaning for a frozen encoder ({self.method}); accepted: leave it out"

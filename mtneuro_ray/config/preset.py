@@ -30,7 +30,9 @@ class Preset(Settings):
     volume: str | None = None
     """Read instead of BossDB, where no other volume is named."""
     whole: TaskScale = TaskScale()
-    """Of tasks that look at whole images."""
+    """Of classification of images."""
+    readouts: TaskScale = TaskScale()
+    """Of readouts, which train nothing by steps."""
     planes: TaskScale = TaskScale()
     """Of segmentation in 2D."""
     volumes: TaskScale = TaskScale()
@@ -50,7 +52,7 @@ class Preset(Settings):
 
     def scale_task(self, task: TaskSettings, where: str) -> TaskSettings:
         """The task at this scale."""
-        scale = self.whole if task.task != "segmentation" else self.planes if task.volume_z == 1 else self.volumes
+        scale = self._scale_of(task)
         changes: dict[str, Any] = {}
         if scale.max_slices is not None:
             changes["max_slices"] = min(scale.max_slices, task.max_slices or scale.max_slices)
@@ -60,6 +62,11 @@ class Preset(Settings):
             if task.tile_stride is None:
                 changes["cubes"] = [_centre(cube, tile) for cube in task.cubes]
         return task.replace(where, **changes)
+
+    def _scale_of(self, task: TaskSettings) -> TaskScale:
+        if task.task == "segmentation":
+            return self.planes if task.volume_z == 1 else self.volumes
+        return self.readouts if task.task == "readout" else self.whole
 
     def scale_network(self, network: NetworkSettings, where: str) -> NetworkSettings:
         """The network's training at this scale."""
@@ -109,7 +116,8 @@ def _centre(cube: Cube, tile: list[int]) -> dict[str, Any]:
 PRESETS = {
     "smoke": Preset(
         volume="phantom",
-        whole=TaskScale(tile_size=64, max_slices=64),
+        whole=TaskScale(tile_size=64, max_slices=32),
+        readouts=TaskScale(tile_size=64, max_slices=64),
         # 128 pixels are the least that every model of Task 2 takes.
         planes=TaskScale(tile_size=128, max_slices=16),
         volumes=TaskScale(tile_size=32, max_slices=4),

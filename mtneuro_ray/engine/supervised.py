@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.augment import draw_mixup, draw_ops
+from mtneuro_ray.augment import cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
@@ -89,6 +89,10 @@ class SupervisedFit(Fit):
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
         batch = self._splits["train"].gather(indices)
+        if self._network.train_crops == "random":
+            height, width = batch.images.shape[-2:]
+            corners = draw_crops(self.seed, epoch, indices, (height, width))
+            batch = replace(batch, images=cut_crops(batch.images, corners.unsqueeze(0)))
         if not self._network.augmentations:
             return batch
         return self._task.augment(batch, draw_ops(self.seed, epoch, indices).to(self.context.device))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mtneuro_ray.augment import augment_images
+from mtneuro_ray.augment import augment_images, cut_crops
 from mtneuro_ray.config.network import SslSettings
 
 NUMBERS = 7
@@ -55,12 +55,7 @@ class ViewDraws:
 
 def cut_views(images: Tensor, draws: ViewDraws) -> Tensor:
     """The crops, turned: (B, 1, Y, X) -> (V * B, 1, Y // 2, X // 2), all first views before all second ones."""
-    _, _, height, width = images.shape
-    rows, columns = draws.corners.to(images.device, non_blocking=True)[..., None, None, :].unbind(-1)
-    rows = rows + torch.arange(height // 2, device=images.device).unsqueeze(1)
-    columns = columns + torch.arange(width // 2, device=images.device)
-    own = torch.arange(len(images), device=images.device).view(-1, 1, 1)
-    views = images.squeeze(1)[own, rows, columns].flatten(0, 1).unsqueeze(1)
+    views = cut_crops(images, draws.corners)
     if draws.symmetries is None:
         return views
     return augment_images(views, draws.symmetries.flatten().to(images.device, non_blocking=True))

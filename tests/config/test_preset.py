@@ -82,17 +82,19 @@ def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
 @pytest.mark.parametrize(
     ("task", "images", "shape"),
     [
-        ("task1", 64, (1, 64, 64)),
+        ("task1", 32, (1, 64, 64)),
+        ("task3", 64, (1, 64, 64)),
         ("task2_2D_3class", 16, (1, 128, 128)),
         ("task2_3D_3class", 4, (8, 32, 32)),
     ],
 )
 def test_each_kind_of_task_has_a_smoke_scale_of_its_own(task: str, images: int, shape: tuple[int, int, int]) -> None:
     scaled, _ = load_task(task, preset="smoke")
-    for split in ("train", "val", "test"):
+    for split in {each.split for each in scaled.cubes}:
         found = samples(scaled, split)
         assert {sample.roi.shape for sample in found} == {shape}
         assert all(n <= images for n in Counter(sample.region for sample in found).values())
+    assert set(Counter(sample.region for sample in samples(scaled, "train")).values()) == {images}
 
 
 def test_a_preset_s_volume_stands_for_bossdb_alone(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "NetworkSettings.lr_schedule": "constant",
         "NetworkSettings.warmup_epochs": 0,
         "NetworkSettings.augmentations": False,
+        "NetworkSettings.train_crops": "whole",
         "NetworkSettings.mixup_probability": 0.0,
         "NetworkSettings.mixup_alpha": 1.0,
         "NetworkSettings.input_norm": "unit",

@@ -28,6 +28,7 @@ VARIANTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("segmentation", {"dim": 3}, {"depth": 2}),
     ("classification", {"augmentations": True, "lr_schedule": "cosine", "warmup_epochs": 1}, {}),
     ("classification", {"keep": "best", "eval_crops": "corners", "latent_dim": 8}, {}),
+    ("classification", {"train_crops": "random", "augmentations": True, "mixup_probability": 1.0}, {}),
 ]
 over_variants = pytest.mark.parametrize(("kind", "network", "shape"), VARIANTS)
 

@@ -16,7 +16,7 @@ from mtneuro_ray.data.source import VolumeSource, Voxels
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 
-VERSION = 1  # names the voxels: raise it with every change of any of them
+VERSION = 2  # names the voxels: raise it with every change of any of them
 EXPERIMENT = "thalamocortical"
 _TILE = (64, 256, 256)  # voxels rendered at once: wide enough that the halo costs little
 _THIN = 8  # planes up to which still wider tiles are faster
