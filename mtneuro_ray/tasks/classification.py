@@ -12,7 +12,7 @@ from mtneuro_ray.tasks.base import Batch, Task
 
 
 class ClassificationTask(Task):
-    """One class per image; evaluation on whole images or on their four corners."""
+    """One class per image; evaluation on whole images, on their four corners, or on these pooled."""
 
     default_metric = "accuracy"
 
@@ -32,7 +32,7 @@ class ClassificationTask(Task):
         return own * batch.share + other * (1 - batch.share)
 
     def crops(self, images: Tensor) -> list[Tensor]:
-        """What is classified of each image (B, Z, Y, X): the whole, or its four corners, each (B, Z, Y / 2, X / 2)."""
+        """What is shown of each image (B, Z, Y, X): the whole, or its four corners, each (B, Z, Y / 2, X / 2)."""
         if self.network.eval_crops == "whole":
             return [images]
         return [images[..., rows, columns] for rows, columns in corners(*images.shape[-2:])]
@@ -41,8 +41,10 @@ class ClassificationTask(Task):
         """Loss and confusions of each image; with corners, of its four corners together."""
         crops = self.crops(batch.images)
         logits = torch.stack([model(self.inputs(crop)) for crop in crops], dim=1).float()
-        labels = batch.labels.unsqueeze(1).expand(-1, len(crops))
-        losses = self._loss(logits.flatten(0, 1), labels.flatten()).view(len(batch), len(crops))
+        if self.network.eval_crops == "pooled":
+            logits = logits.log_softmax(2).mean(1, keepdim=True)
+        labels = batch.labels.unsqueeze(1).expand(-1, logits.shape[1])
+        losses = self._loss(logits.flatten(0, 1), labels.flatten()).view(labels.shape)
         return losses.mean(1), image_confusions(logits.argmax(2), labels, self.num_classes)
 
     def metrics(self, confusions: Counts) -> Metrics:

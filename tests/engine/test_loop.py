@@ -28,7 +28,7 @@ VARIANTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("segmentation", {"dim": 3}, {"depth": 2}),
     ("classification", {"augmentations": True, "lr_schedule": "cosine", "warmup_epochs": 1}, {}),
     ("classification", {"keep": "best", "eval_crops": "corners", "latent_dim": 8}, {}),
-    ("classification", {"train_crops": "random", "augmentations": True, "mixup_probability": 1.0}, {}),
+    ("classification", {"train_crops": "random", "eval_crops": "pooled", "augmentations": True}, {}),
 ]
 over_variants = pytest.mark.parametrize(("kind", "network", "shape"), VARIANTS)
 
@@ -302,13 +302,13 @@ def test_a_readout_trains_nothing() -> None:
         train(readout, data_of("segmentation"), WorkerContext())
 
 
-def test_corners_are_four_crops_of_half_the_side() -> None:
-    whole, corners = (
+def test_corners_are_four_samples_of_an_image_unless_they_are_pooled() -> None:
+    outcomes = [
         train(run_of("classification", eval_crops=crops, epochs=1), data_of("classification"), WorkerContext())
-        for crops in ("whole", "corners")
-    )
-    counts = [np.sum(np.array(outcome.metrics["test"]["confusion"])) for outcome in (whole, corners)]
-    assert counts == [3, 12]
+        for crops in ("whole", "corners", "pooled")
+    ]
+    counts = [np.sum(np.array(outcome.metrics["test"]["confusion"])) for outcome in outcomes]
+    assert counts == [3, 12, 3]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04cut short"])
