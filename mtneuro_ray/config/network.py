@@ -260,6 +260,10 @@ class NetworkSettings(Settings):
             )
         if self.mixup_probability and (self.is_frozen or self.architecture.task != "classification"):
             raise InputError(f"{where}: mixup_probability: is for supervised classifiers; accepted: leave it out")
+        if self.model == "NMF" and self.input_norm == "image":
+            raise InputError(
+                f"{where}: input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"
+            )
         if self.train_crops != "whole" and self.architecture.task != "classification":
             raise InputError(f"{where}: train_crops: is for classifiers; accepted: leave it out")
         if self.is_frozen:

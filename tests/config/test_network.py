@@ -35,6 +35,10 @@ from tests.settings import network_settings, network_values, task_settings, writ
         ({"encoder_weights": None}, ["encoder_weights: UNet has no such encoder"]),
         ({"model": "PAN", "batch_size": 1}, ["batch_size: PAN", "accepted: 2 or more"]),
         ({"train_crops": "random"}, ["train_crops: is for classifiers"]),
+        (
+            {"model": "NMF", "method": "decomposition", "input_norm": "image"},
+            ["input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"],
+        ),
         ({"loss": "dice", "class_weights": "balanced"}, ["class_weights: the loss dice takes none", "cross_entropy"]),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.readout import decompose, train_head
+from mtneuro_ray.models.decomposition import Decomposition
+from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.roi import corners
+from mtneuro_ray.tasks import build_task
+from tests.engine.data import arrays, run_of
+
+CPU = torch.device("cpu")
+FEATURES = 4
+
+
+class Quarters(nn.Module):
+    """Mean grey of the quarters of an image, and a layer that must not be trained: (B, 1, Y, X) -> (B, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([5.0, 1.0, 0.2, 1.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(images, 2).flatten(1) * self.scale
+
+
+def classifier() -> EncoderClassifier:
+    torch.manual_seed(11)
+    return EncoderClassifier(Quarters(), FEATURES, classes=3, dropout=0.0, latent_dim=None)
+
+
+def run_with(**network: Any) -> RunSettings:
+    settings = {"optimizer": "SGD", "opt_momentum": 0.9, "learning_rate": 0.1, "batch_size": 5, "seed": 4, **network}
+    return run_of("classification", method="byol", dropout=0.2, **settings)
+
+
+def head_of(run: RunSettings, split: SplitArrays, context: WorkerContext | None = None) -> EncoderClassifier:
+    found = classifier()
+    train_head(run, ResidentSplit(split, CPU), build_task(run), context or WorkerContext(), found)
+    return found
+
+
+def crops_of(split: SplitArrays, kind: str) -> tuple[Tensor, Tensor]:
+    """What is shown of the images, one after the other, and its labels."""
+    images, labels = torch.from_numpy(split.images).float() / 255, torch.from_numpy(split.labels)
+    if kind == "whole":
+        return images, labels
+    places = corners(*images.shape[-2:])
+    cut = [image[:, rows, columns] for image in images for rows, columns in places]
+    return torch.stack(cut), labels.repeat_interleave(len(places))
+
+
+def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
+    """A linear layer on features of mean 0 and deviation 1, or on the features as they are."""
+    crops, labels = crops_of(split, run.network.eval_crops)
+    features = Quarters()(crops).detach()
+    if run.network.readout_norm == "standard":
+        features = (features - features.mean(0)) / features.std(0, correction=0)
+    torch.manual_seed(run.network.seed)
+    layer = nn.Linear(FEATURES, 3)
+    momenta = [torch.zeros_like(parameter) for parameter in layer.parameters()]
+    for epoch in range(run.network.epochs):
+        for batch in global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.batch_size):
+            loss = F.cross_entropy(layer(features[batch]), labels[batch])
+            gradients = torch.autograd.grad(loss, list(layer.parameters()))
+            with torch.no_grad():
+                for parameter, momentum, gradient in zip(layer.parameters(), momenta, gradients, strict=True):
+                    momentum.mul_(run.network.opt_momentum).add_(gradient)
+                    parameter.sub_(run.network.learning_rate * momentum)
+    return layer(features).detach()
+
+
+@pytest.mark.parametrize("norm", ["standard", "none"])
+@pytest.mark.parametrize("crops", ["whole", "corners", "pooled"])
+def test_the_layer_is_a_slow_reference_s_folded_onto_the_features(norm: str, crops: str) -> None:
+    run, split = run_with(readout_norm=norm, eval_crops=crops), arrays(12, 0, masks=False)
+    logits = head_of(run, split).eval()(crops_of(split, crops)[0])
+    torch.testing.assert_close(logits, slow_logits(run, split), atol=1e-4, rtol=1e-4)
+
+
+def test_the_encoder_stays_as_it_is_and_the_layer_does_not() -> None:
+    before, after = classifier(), head_of(run_with(), arrays(12, 0, masks=False))
+    assert torch.equal(after.encoder.scale, before.encoder.scale)
+    assert not torch.equal(after.head.weight, before.head.weight)
+
+
+def test_brightness_that_tells_the_classes_is_learned() -> None:
+    split = arrays(60, 0, masks=False)
+    found = head_of(run_with(epochs=60), split).eval()
+    crops, labels = crops_of(split, "whole")
+    assert (found(crops).argmax(1) == labels).float().mean() > 0.9
+
+
+def test_a_feature_that_is_the_same_everywhere_does_no_harm() -> None:
+    split = arrays(12, 0, masks=False)
+    flat = split.images.copy()
+    flat[..., :8, :8] = 7
+    found = head_of(run_with(), replace(split, images=flat))
+    assert found.head.weight.isfinite().all()
+    assert found.head.bias.isfinite().all()
+
+
+class Member(WorkerContext):
+    """One of several workers in threads of this process."""
+
+    def gather(self, value: Any) -> list[Any]:
+        SLOTS[self.rank] = value
+        BARRIER.wait(timeout=60)
+        gathered = list(SLOTS)
+        BARRIER.wait(timeout=60)
+        return gathered
+
+
+SLOTS: list[Any] = [None] * 3
+BARRIER = Barrier(3)
+
+
+@pytest.mark.parametrize("count", [7, 2])
+def test_workers_that_share_the_images_learn_what_one_learns(count: int) -> None:
+    run, split = run_with(eval_crops="corners"), arrays(count, 0, masks=False)
+    alone = head_of(run, split)
+    # Of two images the first of three workers has none.
+    members = [Member(rank, 3) for rank in range(3)]
+    # A seed is of the process, which the threads share: they start from one layer each, one after the other.
+    with ThreadPoolExecutor(3) as pool:
+        features = list(pool.map(lambda member: features_of(run, split, member), members))
+    for found in features:
+        torch.testing.assert_close(found, features_of(run, split, WorkerContext()), rtol=0, atol=0)
+    assert alone.head.weight.shape == (3, FEATURES)
+
+
+def features_of(run: RunSettings, split: SplitArrays, context: WorkerContext) -> Tensor:
+    from mtneuro_ray.engine.readout import _features
+
+    features, labels = _features(ResidentSplit(split, CPU), build_task(run), context, classifier())
+    return torch.cat([features, labels.unsqueeze(1)], dim=1)
+
+
+@pytest.mark.parametrize("crops", ["whole", "corners"])
+def test_components_are_those_of_the_flattened_crops(crops: str) -> None:
+    run = run_of("classification", model="PCA", method="decomposition", components=3, eval_crops=crops, dropout=0.2)
+    split, encoder = arrays(12, 0, masks=False), Decomposition("PCA", 3)
+    model = EncoderClassifier(encoder, 3, classes=3, dropout=0.0, latent_dim=None)
+    timings = decompose(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
+    images = crops_of(split, crops)[0]
+    peer = PCA(3, random_state=run.network.seed).fit(images.flatten(1).numpy())
+    np.testing.assert_allclose(encoder(images).numpy(), peer.transform(images.flatten(1).numpy()), atol=1e-4)
+    assert timings["train_images_per_s"] > 0
