@@ -107,7 +107,7 @@ def titles(*records: RunRecord) -> list[str]:
 def test_other_data_and_another_scale_are_other_tables_whose_titles_say_so() -> None:
     small = [encoder_record(0.5, method=method, preset="smoke") for method in ("Supervised", "MYOW")]
     real = encoder_record(0.9, data=("bossdb://a", "bossdb://b"))
-    scale = "2 epochs, 64 px, at most 64 slices a cube and split"
+    scale = "2 epochs, 64 px, at most 32 slices a cube and split"
     assert titles(encoder_record(0.8), *small, real) == ["bossdb data", "phantom data", f"phantom data, {scale}"]
 
 
@@ -124,7 +124,7 @@ def test_decompositions_have_no_epochs_and_stand_beside_the_networks_of_each_num
         assert row[1] == "0.400"
     alone = encoder_record(0.4, method="PCA", preset="smoke")
     assert titles(alone, encoder_record(0.3, method="NMF", preset="smoke")) == [
-        "phantom data, 64 px, at most 64 slices a cube and split"
+        "phantom data, 64 px, at most 32 slices a cube and split"
     ]
 
 
@@ -194,10 +194,12 @@ def test_an_attribute_that_is_the_same_everywhere_has_no_r2() -> None:
 
 def test_a_readout_s_title_tells_the_images_of_its_encoder_where_they_differ() -> None:
     record = readout_record(0.9, preset="smoke")
-    own = "64 px, at most 64 slices a cube and split"
-    assert titles(record) == [f"phantom data, 2 epochs, {own}"]
+    own = "phantom data, 2 epochs, 64 px, at most 64 slices a cube and split"
+    assert titles(record) == [f"{own}, encoders of 64 px, at most 32 slices a cube and split"]
     record.settings["source"]["task"]["max_slices"] = None
-    assert titles(record) == [f"phantom data, 2 epochs, {own}, encoders of 64 px"]
+    assert titles(record) == [f"{own}, encoders of 64 px"]
+    record.settings["source"]["task"]["max_slices"] = 64
+    assert titles(record) == [own]
 
 
 def own_task(record: RunRecord, **changes: Any) -> RunRecord:
