@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta, kstest
 from torch import Tensor
 
-from mtneuro_ray.augment import OPS, augment_pairs, cut_crops, draw_crops, draw_ops
+from mtneuro_ray.augment import OPS, augment_pairs, cut_crops, draw_crops, draw_mixup, draw_ops
 
 
 def numbered(*shape: int) -> tuple[Tensor, Tensor]:
@@ -105,3 +106,26 @@ def test_crops_are_uniform_over_all_places_and_independent_of_symmetries() -> No
     assert len(cells) == 240
     assert ((cells - 100.0).square() / 100.0).sum() < 239 + 5 * 21.9
     assert not torch.equal(corners, draw_crops(3, 6, samples, (4, 7)))
+
+
+def test_batches_are_mixed_with_their_probability_and_by_seed_and_step_alone() -> None:
+    steps = range(2000)
+    mixed = [draw_mixup(7, step, 6, 0.3, 1.0) for step in steps]
+    # Standard deviation of the share: 0.01.
+    assert abs(sum(each is not None for each in mixed) / len(steps) - 0.3) < 0.05
+    for step, found in zip(steps[:50], mixed, strict=False):
+        again = draw_mixup(7, step, 6, 0.3, 1.0)
+        assert (found is None) == (again is None)
+        if found is not None and again is not None:
+            assert (found.share, found.partners.tolist()) == (again.share, again.partners.tolist())
+    assert all(draw_mixup(7, step, 6, 0.0, 1.0) is None for step in steps[:50])
+    assert all(draw_mixup(7, step, 6, 1.0, 1.0) is not None for step in steps[:50])
+    shares = {mixup.share for seed in range(9) if (mixup := draw_mixup(seed, 0, 6, 1.0, 1.0)) is not None}
+    assert len(shares) == 9
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
+def test_shares_are_beta_distributed_and_partners_a_permutation(alpha: float) -> None:
+    drawn = [mixup for step in range(1500) if (mixup := draw_mixup(1, step, 5, 1.0, alpha)) is not None]
+    assert kstest([mixup.share for mixup in drawn], beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert {tuple(sorted(mixup.partners.tolist())) for mixup in drawn} == {(0, 1, 2, 3, 4)}

@@ -161,7 +161,7 @@ def test_the_components_are_part_of_the_state(kind: Kind) -> None:
 def test_the_same_seed_gives_the_same_basis_whatever_was_drawn_before(kind: Kind) -> None:
     images = images_of(*SIZES["randomised"])
     first = fitted(kind, images, 5, seed=3)
-    np.random.rand(3)  # noqa: NPY002
+    np.random.rand(3)
     torch.rand(3)
     second, other = fitted(kind, images, 5, seed=3), fitted(kind, images, 5, seed=4)
     assert torch.equal(second.basis, first.basis)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtneuro_ray.roi import corners
+from mtneuro_ray.tasks import Batch, Task, build_task
+from tests.engine.data import run_of
+
+CLASSES = 3
+
+
+class Linear(nn.Module):
+    """Logits of the mean grey of an image's rows: (B, 1, Y, X) -> (B, 3), whatever the width."""
+
+    def __init__(self, height: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.layer = nn.Linear(height, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layer(images.mean((1, 3)))
+        return logits
+
+
+def task_of(**network: Any) -> Task:
+    return build_task(run_of("classification", **network))
+
+
+def batch_of(seed: int, count: int = 5) -> Batch:
+    random = np.random.default_rng(seed)
+    images = torch.from_numpy(random.integers(0, 256, (count, 1, 8, 8), np.uint8))
+    return Batch(images, None, torch.from_numpy(random.integers(0, CLASSES, count)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_mixture_is_learned_as_the_soft_target_of_both_labels(share: float) -> None:
+    own, other, model = batch_of(0), batch_of(1), Linear()
+    losses = task_of().losses(model, replace(own, partner=other, share=share))
+    inputs = share * own.images.float() / 255 + (1 - share) * other.images.float() / 255
+    soft = share * F.one_hot(own.labels, CLASSES) + (1 - share) * F.one_hot(other.labels, CLASSES)
+    torch.testing.assert_close(losses, -(soft * model(inputs).log_softmax(1)).sum(1))
+
+
+def test_without_a_partner_the_label_is_all() -> None:
+    own, model = batch_of(0), Linear()
+    expected = F.cross_entropy(model(own.images.float() / 255), own.labels, reduction="none")
+    torch.testing.assert_close(task_of().losses(model, own), expected)
+    torch.testing.assert_close(task_of().losses(model, replace(own, partner=batch_of(1), share=1.0)), expected)
+
+
+def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_probability() -> None:
+    batch, model = batch_of(0), Linear(4)
+    crops = [batch.images[:, 0, rows, columns].unsqueeze(1).float() / 255 for rows, columns in corners(8, 8)]
+    each = torch.stack([model(crop).log_softmax(1) for crop in crops], dim=1).detach()
+    with torch.no_grad():
+        losses, confusions = task_of(eval_crops="corners").evaluate(model, batch)
+        pooled_losses, pooled = task_of(eval_crops="pooled").evaluate(model, batch)
+    labels = batch.labels
+    rows = torch.arange(len(labels))
+    torch.testing.assert_close(losses, -each[rows, :, labels].mean(1))
+    mean = each.mean(1)
+    torch.testing.assert_close(pooled_losses, F.cross_entropy(mean, labels, reduction="none"))
+    for index, label in enumerate(labels.tolist()):
+        assert confusions[index].sum() == confusions[index, label].sum() == 4
+        assert confusions[index, label].tolist() == np.bincount(each[index].argmax(1), minlength=CLASSES).tolist()
+        assert np.argwhere(pooled[index]).tolist() == [[label, int(mean[index].argmax())]]
