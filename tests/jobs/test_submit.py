@@ -36,7 +36,7 @@ axes.learning_rate = [0.01]
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of one cell and one seed; its paths are absolute, since a job runs in a folder of its own."""
+    """A sweep of one seed of one cell, which is known without training it; its paths are absolute, since a job runs in a folder of its own."""
     folder = tmp_path_factory.mktemp("space")
     task = folder / "tiny.json"
     task.write_text(json.dumps(TASK))
@@ -62,13 +62,12 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
     assert first.returncode == 0, first.stdout + first.stderr
     after_first = run_files(out)
     records = [json.loads(text) for _, text in after_first.values()]
-    assert sorted(record["settings"]["role"] for record in records) == ["cell", "final"]
+    assert sorted(record["settings"]["role"] for record in records) == ["final"]
     assert {record["status"] for record in records} == {"done"}
 
     second = submit(head, head.env, *command)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "cells: 1 of 1 runs are done, 0 to train" in second.stdout
-    assert "seeds: 1 of 1 runs are done, 0 to train" in second.stdout
+    assert "seeds: 1 of 1 runs are done, 0 to run" in second.stdout
     assert run_files(out) == after_first
 
 
