@@ -129,3 +129,27 @@ def test_shares_are_beta_distributed_and_partners_a_permutation(alpha: float) ->
     drawn = [mixup for step in range(1500) if (mixup := draw_mixup(1, step, 5, 1.0, alpha)) is not None]
     assert kstest([mixup.share for mixup in drawn], beta(alpha, alpha).cdf).pvalue > 1e-3
     assert {tuple(sorted(mixup.partners.tolist())) for mixup in drawn} == {(0, 1, 2, 3, 4)}
+
+
+def test_each_image_is_the_partner_of_each_other_as_often() -> None:
+    drawn = [mixup.partners for step in range(2000) if (mixup := draw_mixup(1, step, 5, 1.0, 1.0)) is not None]
+    counts = np.stack([np.bincount(column, minlength=5) for column in np.stack(drawn).T])
+    # 400 expected in each of 25 cells; of permutations chi-square has mean 20 and standard deviation about 8.
+    assert ((counts - 400) ** 2 / 400).sum() < 20 + 5 * 8
+
+
+def test_a_more_probable_mixup_mixes_the_same_steps_in_the_same_way_and_more() -> None:
+    for step in range(200):
+        rarely, often = draw_mixup(3, step, 6, 0.2, 0.5), draw_mixup(3, step, 6, 0.7, 0.5)
+        if rarely is not None:
+            assert often is not None
+            assert (rarely.share, rarely.partners.tolist()) == (often.share, often.partners.tolist())
+
+
+def test_mixup_draws_from_another_stream_than_the_order_of_an_epoch() -> None:
+    for key in range(20):
+        order = np.random.Generator(np.random.Philox(key=np.array([2, key], np.uint64)))
+        order.random()
+        mixup = draw_mixup(2, key, 6, 1.0, 0.5)
+        assert mixup is not None
+        assert mixup.share != order.beta(0.5, 0.5)

@@ -22,8 +22,10 @@ from mtneuro_ray.models.decomposition import Decomposition
 from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.tasks import ClassificationTask, Task
 
-# Of a feature that is the same in all images: it must not be divided by its deviation.
-_SMALLEST_DEVIATION = 1e-6
+# A feature that deviates by less than this, or than this part of the one that deviates most or of its own mean, is the
+# same in all images but for rounding, as the last of N components of N images. Scaled to deviation 1 it would drown all
+# others in images where it does differ.
+_SMALLEST_DEVIATION, _SMALLEST_PART = 1e-6, 1e-5
 
 
 class _HeadFit(Fit):
@@ -67,7 +69,9 @@ def train_head(
     """
     features, labels = _features(split, task, context, classifier)
     deviation, mean = torch.std_mean(features, dim=0, correction=0)
-    deviation = deviation.clamp_min(_SMALLEST_DEVIATION)
+    floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
+    # Divided by infinity such a feature, and its weight in the layer that is left, are 0.
+    deviation = deviation.masked_fill(deviation <= floor, torch.inf)
     if run.network.readout_norm == "none":
         deviation, mean = torch.ones_like(deviation), torch.zeros_like(mean)
     torch.manual_seed(run.network.seed)

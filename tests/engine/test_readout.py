@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -45,12 +46,13 @@ def classifier() -> EncoderClassifier:
 
 def run_with(**network: Any) -> RunSettings:
     settings = {"optimizer": "SGD", "opt_momentum": 0.9, "learning_rate": 0.1, "batch_size": 5, "seed": 4, **network}
-    return run_of("classification", method="byol", dropout=0.2, **settings)
+    return run_of("classification", **{"method": "byol", "dropout": 0.2, **settings})
 
 
 def head_of(run: RunSettings, split: SplitArrays, context: WorkerContext | None = None) -> EncoderClassifier:
     found = classifier()
-    train_head(run, ResidentSplit(split, CPU), build_task(run), context or WorkerContext(), found)
+    task = build_task(run, np.bincount(split.labels).tolist())
+    train_head(run, ResidentSplit(split, CPU), task, context or WorkerContext(), found)
     return found
 
 
@@ -73,14 +75,22 @@ def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
     torch.manual_seed(run.network.seed)
     layer = nn.Linear(FEATURES, 3)
     momenta = [torch.zeros_like(parameter) for parameter in layer.parameters()]
+    step = 0
     for epoch in range(run.network.epochs):
-        for batch in global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.batch_size):
-            loss = F.cross_entropy(layer(features[batch]), labels[batch])
-            gradients = torch.autograd.grad(loss, list(layer.parameters()))
+        batches = global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.batch_size)
+        for batch in batches:
+            rate = run.network.learning_rate
+            if run.network.lr_schedule == "cosine":
+                rate *= (1 + math.cos(math.pi * step / len(batches) / run.network.epochs)) / 2
+            step += 1
+            loss = F.cross_entropy(layer(features[batch]), labels[batch], reduction="none")
+            if run.network.class_weights == "balanced":
+                loss = loss * len(labels) / 3 / torch.bincount(labels)[labels[batch]]
+            gradients = torch.autograd.grad(loss.mean(), list(layer.parameters()))
             with torch.no_grad():
                 for parameter, momentum, gradient in zip(layer.parameters(), momenta, gradients, strict=True):
                     momentum.mul_(run.network.opt_momentum).add_(gradient)
-                    parameter.sub_(run.network.learning_rate * momentum)
+                    parameter.sub_(rate * momentum)
     logits: Tensor = layer(features)
     return logits.detach()
 
@@ -91,6 +101,64 @@ def test_the_layer_is_a_slow_reference_s_folded_onto_the_features(norm: str, cro
     run, split = run_with(readout_norm=norm, eval_crops=crops), arrays(12, 0, masks=False)
     logits = head_of(run, split).eval()(crops_of(split, crops)[0])
     torch.testing.assert_close(logits, slow_logits(run, split), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"lr_schedule": "cosine"}], ids=str)
+def test_the_layer_heeds_the_weights_of_the_classes_and_the_schedule(changes: dict[str, Any]) -> None:
+    split = arrays(12, 0, masks=False)
+    assert len(set(np.bincount(split.labels, minlength=3))) > 1
+    crops = crops_of(split, "whole")[0]
+    logits = head_of(run_with(**changes), split).eval()(crops)
+    torch.testing.assert_close(logits, slow_logits(run_with(**changes), split), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(logits, head_of(run_with(), split).eval()(crops), atol=1e-2)
+
+
+def test_norms_of_a_frozen_encoder_neither_learn_nor_look_at_the_batch() -> None:
+    encoder = nn.Sequential(nn.Conv2d(1, FEATURES, 3), nn.BatchNorm2d(FEATURES), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = EncoderClassifier(encoder, FEATURES, classes=3, dropout=0.5, latent_dim=None).train()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    run = run_with()
+    train_head(run, ResidentSplit(arrays(12, 0, masks=False), CPU), build_task(run), WorkerContext(), model)
+    torch.testing.assert_close(dict(encoder.state_dict()), before, rtol=0, atol=0)
+
+
+class Marked(nn.Module):
+    """Quarters, and a feature that is `level` but where the first pixel is white."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, images: Tensor) -> Tensor:
+        white = (images[:, :, 0, 0] == 1.0).float()
+        return torch.cat([F.adaptive_avg_pool2d(images, 2).flatten(1), self.level + white], dim=1)
+
+
+@pytest.mark.parametrize("level", [0.0, 1000.0])
+def test_a_feature_that_is_the_same_in_training_says_nothing_later(level: float) -> None:
+    split, run = arrays(12, 0, masks=False), run_with()
+    split = replace(split, images=np.minimum(split.images, 250))
+    white = split.images.copy()
+    white[..., 0, 0] = 255
+    model = EncoderClassifier(Marked(level), FEATURES + 1, classes=3, dropout=0.0, latent_dim=None)
+    history = train_head(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
+    shown, changed = (crops_of(replace(split, images=images), "whole")[0] for images in (split.images, white))
+    labels = torch.from_numpy(split.labels)
+    assert F.cross_entropy(model(shown), labels).item() <= history[-1]["train/loss"]
+    assert (model(changed) - model(shown)).abs().max() < 1
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_components_without_spread_in_training_say_nothing_of_other_images(side: int) -> None:
+    """Of N images the last of N components has none, but for rounding."""
+    run = run_with(model="PCA", method="decomposition", components=64, epochs=30)
+    model = EncoderClassifier(Decomposition("PCA", 64), 64, classes=3, dropout=0.0, latent_dim=None)
+    split, others = arrays(12, 0, masks=False, side=side), arrays(40, 1, masks=False, side=side)
+    parts = run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model
+    decompose(*parts)
+    train_head(*parts)
+    for shown in (split, others):
+        assert model(crops_of(shown, "whole")[0]).abs().max() < 1000
 
 
 def test_the_encoder_stays_as_it_is_and_the_layer_does_not() -> None:

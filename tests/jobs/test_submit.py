@@ -36,7 +36,7 @@ axes.learning_rate = [0.01]
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of one seed of one cell, which is known without training it; its paths are absolute, since a job runs in a folder of its own."""
+    """A sweep of one cell and one seed; its paths are absolute, since a job runs in a folder of its own."""
     folder = tmp_path_factory.mktemp("space")
     task = folder / "tiny.json"
     task.write_text(json.dumps(TASK))

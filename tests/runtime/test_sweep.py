@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import load
@@ -153,12 +154,12 @@ def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path:
     assert [record.placement["workers"] for record in records] == [2]
 
 
-def _cell_ids(tiny: Tiny) -> list[str]:
-    """Run ids of the cells that are known beforehand, in their order."""
+def _cells(tiny: Tiny) -> list[RunSettings]:
+    """The cells that are known beforehand, in their order."""
     _, [(setting, pair)] = load_sweep(str(tiny.space))
     identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
     plans = Search.of(setting, pair, identities).cell_plans(lambda run_id: None)
-    return [plan.run.run_id for plan in plans]
+    return [plan.run for plan in plans]
 
 
 def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:
@@ -166,9 +167,10 @@ def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster:
     tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 1e-7, 1e-6]", epochs=3)
     plain = tiny.space.read_text()
     tiny.space.write_text(plain + '\n[run]\nscheduler = "asha"\nmax_concurrent = 1\n')
-    first, *behind = _cell_ids(tiny)
+    cells = _cells(tiny)
+    first, *behind = [run.run_id for run in cells]
     # What a stopped run leaves for going on with it; this one can't be read, so that the run starts anew.
-    checkpoint = out / "checkpoints" / behind[0] / "last.pt"
+    checkpoint = out / "checkpoints" / cells[1].train_id / "last.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
     assert _sweep(tiny, out) == []
