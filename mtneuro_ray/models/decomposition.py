@@ -72,7 +72,9 @@ class Decomposition(nn.Module):
         flat = images.flatten(1).float()
         if flat.shape[1] != self.basis.shape[1]:
             raise TrainingError(f"{self.kind}: was fitted to {self.basis.shape[1]} pixels, not to {flat.shape[1]}")
-        weights = (flat - self.mean) @ self.basis.T if self.kind == "PCA" else self._solve(flat)
+        # In bf16, which a GPU would use, features would have three digits, and PCA's small ones none.
+        with torch.autocast(flat.device.type, enabled=False):
+            weights = (flat - self.mean) @ self.basis.T if self.kind == "PCA" else self._solve(flat)
         return nn.functional.pad(weights, (0, self.components - weights.shape[1]))
 
     def _solve(self, images: Tensor) -> Tensor:

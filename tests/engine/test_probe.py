@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from mtneuro_ray.engine.probe import probe, regress
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.plan import samples
+from tests.engine.threads import together
 from tests.settings import cube, network_settings, task_settings
 
 KEYS = [f"r2/{name}" for name in ATTRIBUTES]
@@ -133,27 +132,10 @@ def test_the_weights_stay_as_they_are() -> None:
         assert torch.equal(value, before[name])
 
 
-class Member(WorkerContext):
-    """One of three workers, each a thread of this process."""
-
-    def gather(self, value: Any) -> list[Any]:
-        SLOTS[self.rank] = value
-        BARRIER.wait(timeout=60)
-        gathered = list(SLOTS)
-        BARRIER.wait(timeout=60)
-        return gathered
-
-
-SLOTS: list[Any] = [None] * 3
-BARRIER = Barrier(3)
-
-
 def test_workers_that_share_the_images_find_what_one_finds() -> None:
     run, data = run_of(), data_of(noise=0.3)
     alone = probe(run, encoder(Quarters()), data, WorkerContext())
-    with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda rank: probe(run, encoder(Quarters()), data, Member(rank, 3)), range(3)))
-    for outcome in together:
+    for outcome in together(lambda context: probe(run, encoder(Quarters()), data, context)):
         np.testing.assert_array_equal(outcome.embeddings.vectors, alone.embeddings.vectors)
         assert outcome.metrics == alone.metrics
 

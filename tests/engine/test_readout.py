@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
 from mtneuro_ray.tasks import build_task
 from tests.engine.data import arrays, run_of
+from tests.engine.threads import together
 
 CPU = torch.device("cpu")
 FEATURES = 4
@@ -183,21 +182,6 @@ def test_a_feature_that_is_the_same_everywhere_does_no_harm() -> None:
     assert found.head.bias.isfinite().all()
 
 
-class Member(WorkerContext):
-    """One of several workers in threads of this process."""
-
-    def gather(self, value: Any) -> list[Any]:
-        SLOTS[self.rank] = value
-        BARRIER.wait(timeout=60)
-        gathered = list(SLOTS)
-        BARRIER.wait(timeout=60)
-        return gathered
-
-
-SLOTS: list[Any] = [None] * 3
-BARRIER = Barrier(3)
-
-
 @pytest.mark.parametrize("count", [7, 2])
 def test_workers_that_share_the_images_learn_from_what_one_learns_from(count: int) -> None:
     # Of two images the first of three workers has none.
@@ -207,11 +191,9 @@ def test_workers_that_share_the_images_learn_from_what_one_learns_from(count: in
         features, labels = _features(ResidentSplit(split, CPU), build_task(run), context, classifier())
         return torch.cat([features, labels.unsqueeze(1)], dim=1)
 
-    with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(features_of, [Member(rank, 3) for rank in range(3)]))
     alone = features_of(WorkerContext())
     assert alone.shape == (4 * count, FEATURES + 1)
-    for found in together:
+    for found in together(features_of):
         torch.testing.assert_close(found, alone, rtol=0, atol=0)
 
 

@@ -101,6 +101,23 @@ def test_the_reconstruction_by_nmf_is_not_negative_and_as_near_as_that_of_scikit
 
 
 @over_kinds
+def test_features_are_the_same_where_networks_calculate_in_bf16(kind: Kind) -> None:
+    model, shown = fitted(kind, images_of(40, 30), 5), tensor(images_of(7, 30, seed=1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (shown.flatten(1) @ model.basis.T).dtype == torch.bfloat16
+        features = model(shown)
+    assert torch.equal(features, model(shown))
+
+
+def test_the_reconstruction_by_pca_is_that_of_scikit_learn() -> None:
+    images = images_of(40, 30)
+    model, other = fitted("PCA", images, 5), peer("PCA", 5).fit(images)
+    reconstructed = (model(tensor(images)) @ model.basis + model.mean).numpy()
+    np.testing.assert_allclose(reconstructed, other.inverse_transform(other.transform(images)), rtol=1e-3, atol=1e-4)
+    assert np.linalg.norm(images - reconstructed) < 0.3 * np.linalg.norm(images - images.mean(0))
+
+
+@over_kinds
 @pytest.mark.parametrize(("count", "pixels"), [(7, 30), (40, 10)], ids=["images", "pixels"])
 def test_where_images_or_pixels_are_fewer_than_components_the_last_features_are_zero(
     kind: Kind, count: int, pixels: int
