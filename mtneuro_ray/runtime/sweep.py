@@ -46,8 +46,9 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         What went wrong, a line per run or setting; empty where every run is done.
 
     Raises:
-        InputError: the data do not fit the settings.
+        InputError: the data do not fit the settings, or another sweep is at work in the output folder.
         SourceError: a volume can't be read.
+        MTNeuroError: another sweep has taken over the output folder, or the cluster can't be joined.
     """
     searches = Search.of_sweep(entries, _identities)
     results = _Results(RunFolder(where.out), with_stopped=resources.scheduler == "asha")
@@ -158,7 +159,9 @@ class _Stages:
 
     def _connect(self) -> None:
         from mtneuro_ray.runtime.cluster import connected
+        from mtneuro_ray.runtime.driver import only_driver
 
         if not self._connected:
+            self._stack.enter_context(only_driver(self._where.out))
             self._stack.enter_context(connected(self._where.address, self._where.num_cpus, self._resources.of_a_trial))
             self._connected = True

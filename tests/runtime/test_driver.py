@@ -1,0 +1,185 @@
+"""Drivers that share an output folder: processes and threads, with short beats."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.runtime.driver import only_driver
+from mtneuro_ray.storage import Folder
+from tests.ray_cluster import ROOT
+
+BEAT_S = 0.05
+PATIENCE_S = 30.0
+DRIVER = """
+import sys, time
+from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.runtime.driver import only_driver
+from mtneuro_ray.storage import Folder
+try:
+    with only_driver(Folder(sys.argv[1]), beat_s=0.05, silence_s=float(sys.argv[2])):
+        print("in", flush=True)
+        time.sleep(60)
+except MTNeuroError as error:
+    print(type(error).__name__, error, flush=True)
+"""
+
+
+def drive(out: Path, silence_s: float = 2.0) -> subprocess.Popen[str]:
+    """A driver that stays until it is ended or taken over."""
+    command = [sys.executable, "-c", DRIVER, str(out), str(silence_s)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip()
+
+
+def end(*processes: subprocess.Popen[str]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def sign_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "driver.json").read_text())
+    return found
+
+
+def leave_sign(out: Path, **changes: Any) -> None:
+    out.mkdir(exist_ok=True)
+    sign = {"driver": "other", "host": "elsewhere", "pid": 1, "beat": 0, **changes}
+    Folder(out).write("driver.json", json.dumps(sign).encode())
+
+
+def await_true(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_sign_moves_while_the_body_runs_and_is_gone_after_it(tmp_path: Path) -> None:
+    with only_driver(Folder(tmp_path), beat_s=BEAT_S):
+        first = sign_of(tmp_path)
+        assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
+        await_true(lambda: sign_of(tmp_path)["beat"] > first["beat"] + 1)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ZeroDivisionError), only_driver(Folder(tmp_path), beat_s=BEAT_S):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    first = drive(tmp_path)
+    try:
+        assert line_of(first) == "in"
+        refused = pytest.raises(InputError, match=rf"process {first.pid} on .* runs a sweep here; accepted: another")
+        with refused, only_driver(Folder(tmp_path), silence_s=PATIENCE_S):
+            pytest.fail("let in")
+        assert sign_of(tmp_path)["pid"] == first.pid
+    finally:
+        end(first)
+
+
+def test_a_driver_that_was_killed_here_is_followed_at_once(tmp_path: Path) -> None:
+    first = drive(tmp_path)
+    assert line_of(first) == "in"
+    end(first)
+    assert sign_of(tmp_path)["pid"] == first.pid
+    started = time.monotonic()
+    with only_driver(Folder(tmp_path), silence_s=1e6):
+        assert sign_of(tmp_path)["pid"] == os.getpid()
+    assert time.monotonic() - started < PATIENCE_S
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"], ids=["another machine's", "empty", "no keys", "list"])
+def test_a_sign_that_does_not_move_is_taken_over(tmp_path: Path, content: bytes | None) -> None:
+    leave_sign(tmp_path)
+    if content is not None:
+        Folder(tmp_path).write("driver.json", content)
+    with only_driver(Folder(tmp_path), beat_s=BEAT_S, silence_s=0.2):
+        assert sign_of(tmp_path)["pid"] == os.getpid()
+    assert not (tmp_path / "driver.json").exists()
+
+
+def test_a_driver_that_was_silent_for_too_long_ends_when_it_comes_back(tmp_path: Path) -> None:
+    first = drive(tmp_path)
+    second = None
+    try:
+        assert line_of(first) == "in"
+        first.send_signal(signal.SIGSTOP)
+        second = drive(tmp_path, silence_s=0.5)
+        assert line_of(second) == "in"
+        first.send_signal(signal.SIGCONT)
+        told = line_of(first)
+        assert told.startswith(f"MTNeuroError {tmp_path}: process {second.pid} on ")
+        assert "has taken over this sweep; accepted: one driver to an --out" in told
+        assert first.wait(PATIENCE_S) == 0
+        # What the first does last does not take the folder from the second.
+        assert sign_of(tmp_path)["pid"] == second.pid
+    finally:
+        end(first, *([second] if second else []))
+
+
+def test_of_drivers_that_start_at_once_one_stays(tmp_path: Path) -> None:
+    drivers = [drive(tmp_path) for _ in range(3)]
+    try:
+        await_true(lambda: sum(driver.poll() is None for driver in drivers) == 1)
+        time.sleep(4 * BEAT_S)
+        [alive] = [driver for driver in drivers if driver.poll() is None]
+        assert sign_of(tmp_path)["pid"] == alive.pid
+        ended = [driver.communicate()[0].splitlines() for driver in drivers if driver is not alive]
+        assert all("accepted: " in lines[-1] for lines in ended)
+    finally:
+        end(*drivers)
+
+
+def test_a_body_in_another_thread_learns_of_it_at_its_end(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def body() -> None:
+        try:
+            with only_driver(Folder(tmp_path), beat_s=BEAT_S):
+                leave_sign(tmp_path)
+                time.sleep(6 * BEAT_S)
+        except MTNeuroError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert told == [f"{tmp_path}: process 1 on elsewhere has taken over this sweep; accepted: one driver to an --out"]
+    assert sign_of(tmp_path)["driver"] == "other"
+
+
+def test_a_folder_that_can_not_be_written_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failed = Folder.write, threading.Event()
+
+    def no_space(folder: Folder, name: str, content: bytes) -> None:
+        failed.set()
+        raise OSError(28, "No space left on device")
+
+    with only_driver(Folder(tmp_path), beat_s=BEAT_S):
+        monkeypatch.setattr(Folder, "write", no_space)
+        assert failed.wait(PATIENCE_S)
+        monkeypatch.setattr(Folder, "write", write)
+        before = sign_of(tmp_path)["beat"]
+        await_true(lambda: sign_of(tmp_path)["beat"] > before)
