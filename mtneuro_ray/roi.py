@@ -129,3 +129,15 @@ def corners(height: int, width: int) -> list[tuple[slice, slice]]:
     """
     rows, columns = ((slice(0, side // 2), slice(side - side // 2, side)) for side in (height, width))
     return [(row, column) for row in rows for column in columns]
+
+
+def overlapping_crops(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of nine crops of half an image's sides: its corners, those midway between them, its centre.
+
+    In reading order, so the corners are the first, third, seventh and ninth.
+    """
+    rows, columns = (
+        [slice(start, start + side // 2) for start in (0, (side - side // 2) // 2, side - side // 2)]
+        for side in (height, width)
+    )
+    return [(row, column) for row in rows for column in columns]

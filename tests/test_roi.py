@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.roi import Roi, corners
+from mtneuro_ray.roi import Roi, corners, overlapping_crops
 
 SHAPE = (5, 6, 7)
 large = st.tuples(st.integers(0, 10**6), st.integers(1, 10**6)).map(lambda pair: (pair[0], pair[0] + pair[1]))
@@ -100,3 +100,12 @@ def test_corners_are_named_row_by_row_and_touch_the_edges() -> None:
     assert upper_right == [[3, 4, 5], [9, 10, 11]]
     assert lower_left == [[18, 19, 20], [24, 25, 26]]
     assert lower_right == [[21, 22, 23], [27, 28, 29]]
+
+
+def test_overlapping_crops_step_by_half_of_their_sides_from_edge_to_edge() -> None:
+    image = np.arange(8 * 5).reshape(8, 5)
+    crops = [image[place] for place in overlapping_crops(8, 5)]
+    assert [crop[0, 0] for crop in crops] == [5 * row + column for row in (0, 2, 4) for column in (0, 1, 3)]
+    assert {crop.shape for crop in crops} == {(4, 2)}
+    for crop, corner in zip([crops[n] for n in (0, 2, 6, 8)], corners(8, 5), strict=True):
+        np.testing.assert_array_equal(crop, image[corner])

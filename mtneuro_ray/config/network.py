@@ -140,11 +140,11 @@ class NetworkSettings(Settings):
     scaled so that the mean over voxels is 1 (balanced), or relative to the median share (Eigen & Fergus 2015)."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
-    eval_crops: Literal["whole", "corners", "pooled"] = "whole"
-    """Task 1: classify whole images; each of their four half-side corners (paper, Appendix 3.1.2); or images by the
-    mean of the log-probabilities of their corners, for models that learn from crops: of a larger image the borders are
-    a smaller part, which changes features. The linear layer on frozen features is trained on the same crops of the
-    training images."""
+    eval_crops: Literal["whole", "corners", "pooled", "dense"] = "whole"
+    """Task 1: classify whole images; each of their four half-side corners (paper, Appendix 3.1.2); images by the mean
+    of the log-probabilities of their corners (pooled), for models that learn from crops: of a larger image the borders
+    are a smaller part, which changes features; or by that of nine overlapping crops in four rotations (dense), at nine
+    times the work. The linear layer on frozen features is trained on the same crops of the training images."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass: auto is bf16 autocast on a GPU and fp32 on a CPU."""

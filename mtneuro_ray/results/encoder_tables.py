@@ -22,7 +22,7 @@ _FITS = {"R2 (all)": "all", "R2 (held out)": "test"}
 _MEANS = "mean +- sample standard deviation (ddof 1) over seeds"
 _ACCURACY_NOTES = (
     f"ours: accuracy on the test split, {_MEANS}; p is the probability of mixup. ours balanced: mean of the regions' "
-    "recalls. A sample is one of the four corners of an image, but an image where eval_crops is whole or pooled.",
+    "recalls. A sample is one of the four corners of an image, but an image where eval_crops is not corners.",
     f"paper: {DATA}, as published.",
 )
 _READOUT_NOTES = (

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from mtneuro_ray.augment import augment_images
 from mtneuro_ray.metrics import Counts, Metrics, classification_metrics, image_confusions
-from mtneuro_ray.roi import corners
+from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks.base import Batch, Task
 
 
 class ClassificationTask(Task):
-    """One class per image; evaluation on whole images, on their four corners, or on these pooled."""
+    """One class per image; evaluation on whole images, on their four corners, or on crops of an image pooled."""
 
     default_metric = "accuracy"
 
@@ -32,16 +32,22 @@ class ClassificationTask(Task):
         return own * batch.share + other * (1 - batch.share)
 
     def crops(self, images: Tensor) -> list[Tensor]:
-        """What is shown of each image (B, Z, Y, X): the whole, or its four corners, each (B, Z, Y / 2, X / 2)."""
-        if self.network.eval_crops == "whole":
+        """What is shown of each image (B, Z, Y, X), by `eval_crops`: the whole, or crops, each (B, Z, Y / 2, X / 2)."""
+        kind, (height, width) = self.network.eval_crops, images.shape[-2:]
+        if kind == "whole":
             return [images]
-        return [images[..., rows, columns] for rows, columns in corners(*images.shape[-2:])]
+        if kind != "dense":
+            return [images[..., rows, columns] for rows, columns in corners(height, width)]
+        # A quarter turn would give an oblong crop another shape.
+        turns = (0, 1, 2, 3) if height == width else (0, 2)
+        crops = [images[..., rows, columns] for rows, columns in overlapping_crops(height, width)]
+        return [crop.rot90(turn, (-2, -1)) for crop in crops for turn in turns]
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
-        """Loss and confusions of each image; with corners, of its four corners together."""
+        """Loss and confusions of each image; with corners that are not pooled, of its four corners together."""
         crops = self.crops(batch.images)
         logits = torch.stack([model(self.inputs(crop)) for crop in crops], dim=1).float()
-        if self.network.eval_crops == "pooled":
+        if self.network.eval_crops in ("pooled", "dense"):
             logits = logits.log_softmax(2).mean(1, keepdim=True)
         labels = batch.labels.unsqueeze(1).expand(-1, logits.shape[1])
         losses = self._loss(logits.flatten(0, 1), labels.flatten()).view(labels.shape)

@@ -305,10 +305,10 @@ def test_a_readout_trains_nothing() -> None:
 def test_corners_are_four_samples_of_an_image_unless_they_are_pooled() -> None:
     outcomes = [
         train(run_of("classification", eval_crops=crops, epochs=1), data_of("classification"), WorkerContext())
-        for crops in ("whole", "corners", "pooled")
+        for crops in ("whole", "corners", "pooled", "dense")
     ]
     counts = [np.sum(np.array(outcome.metrics["test"]["confusion"])) for outcome in outcomes]
-    assert counts == [3, 12, 3]
+    assert counts == [3, 12, 3, 3]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04cut short"])

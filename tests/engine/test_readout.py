@@ -18,7 +18,7 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.readout import _features, decompose, train_head
 from mtneuro_ray.models.decomposition import Decomposition
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.roi import corners
+from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks import build_task
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
@@ -60,9 +60,12 @@ def crops_of(split: SplitArrays, kind: str) -> tuple[Tensor, Tensor]:
     images, labels = torch.from_numpy(split.images).float() / 255, torch.from_numpy(split.labels)
     if kind == "whole":
         return images, labels
-    places = corners(*images.shape[-2:])
-    cut = [image[:, rows, columns] for image in images for rows, columns in places]
-    return torch.stack(cut), labels.repeat_interleave(len(places))
+    turns = (0, 1, 2, 3) if kind == "dense" else (0,)
+    places = (overlapping_crops if kind == "dense" else corners)(*images.shape[-2:])
+    cut = [
+        image[:, rows, columns].rot90(turn, (1, 2)) for image in images for rows, columns in places for turn in turns
+    ]
+    return torch.stack(cut), labels.repeat_interleave(len(cut) // len(labels))
 
 
 def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
@@ -95,7 +98,7 @@ def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
 
 
 @pytest.mark.parametrize("norm", ["standard", "none"])
-@pytest.mark.parametrize("crops", ["whole", "corners", "pooled"])
+@pytest.mark.parametrize("crops", ["whole", "corners", "pooled", "dense"])
 def test_the_layer_is_a_slow_reference_s_folded_onto_the_features(norm: str, crops: str) -> None:
     run, split = run_with(readout_norm=norm, eval_crops=crops), arrays(12, 0, masks=False)
     logits = head_of(run, split).eval()(crops_of(split, crops)[0])

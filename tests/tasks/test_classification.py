@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtneuro_ray.roi import corners
+from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks import Batch, Task, build_task
 from tests.engine.data import run_of
 
@@ -71,3 +71,21 @@ def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_
         assert confusions[index].sum() == confusions[index, label].sum() == 4
         assert confusions[index, label].tolist() == np.bincount(each[index].argmax(1), minlength=CLASSES).tolist()
         assert np.argwhere(pooled[index]).tolist() == [[label, int(mean[index].argmax())]]
+
+
+@pytest.mark.parametrize(("width", "turns"), [(8, (0, 1, 2, 3)), (12, (0, 2))], ids=["square", "oblong"])
+def test_dense_crops_are_pooled_over_places_and_rotations(width: int, turns: tuple[int, ...]) -> None:
+    random, model = np.random.default_rng(3), Linear(4)
+    images = random.integers(0, 256, (5, 1, 8, width), np.uint8)
+    batch = Batch(torch.from_numpy(images), None, torch.from_numpy(random.integers(0, CLASSES, 5)))
+    shown = [
+        np.rot90(images[..., rows, columns], turn, (2, 3)).astype(np.float32) / 255
+        for rows, columns in overlapping_crops(8, width)
+        for turn in turns
+    ]
+    with torch.no_grad():
+        expected = torch.stack([model(torch.from_numpy(crop)).log_softmax(1) for crop in shown]).mean(0)
+        losses, confusions = task_of(eval_crops="dense").evaluate(model, batch)
+    torch.testing.assert_close(losses, F.cross_entropy(expected, batch.labels, reduction="none"))
+    places = [np.argwhere(confusion).tolist() for confusion in confusions]
+    assert places == [[pair] for pair in torch.stack([batch.labels, expected.argmax(1)], dim=1).tolist()]
