@@ -16,10 +16,14 @@ from typing import Any
 
 import pytest
 
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.runtime.driver import only_driver
+from mtneuro_ray.runtime.sweep import Where, sweep
 from mtneuro_ray.storage import Folder
 from tests.ray_cluster import ROOT
+from tests.tiny import write_tiny
 
 BEAT_S = 0.05
 PATIENCE_S = 30.0
@@ -93,6 +97,19 @@ def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> Non
         with refused, only_driver(Folder(tmp_path), silence_s=PATIENCE_S):
             pytest.fail("let in")
         assert sign_of(tmp_path)["pid"] == first.pid
+    finally:
+        end(first)
+
+
+def test_a_sweep_is_refused_before_it_starts_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, out = write_tiny(tmp_path / "tiny"), tmp_path / "out"
+    space, entries = load_sweep(str(tiny.space))
+    monkeypatch.setattr("mtneuro_ray.runtime.cluster.connected", lambda *_: pytest.fail("a cluster was asked for"))
+    first = drive(out)
+    try:
+        assert line_of(first) == "in"
+        with pytest.raises(InputError, match="runs a sweep here; accepted: another --out"):
+            sweep(entries, space.run, Where(CutoutStore(Folder(out / "store")), Folder(out)))
     finally:
         end(first)
 
