@@ -127,8 +127,7 @@ def corners(height: int, width: int) -> list[tuple[slice, slice]]:
 
     The order is that of every array of corners: upper left, upper right, lower left, lower right.
     """
-    rows, columns = ((slice(0, side // 2), slice(side - side // 2, side)) for side in (height, width))
-    return [(row, column) for row in rows for column in columns]
+    return _half_side_crops(height, width, steps=1)
 
 
 def overlapping_crops(height: int, width: int) -> list[tuple[slice, slice]]:
@@ -136,8 +135,12 @@ def overlapping_crops(height: int, width: int) -> list[tuple[slice, slice]]:
 
     In reading order, so the corners are the first, third, seventh and ninth.
     """
+    return _half_side_crops(height, width, steps=2)
+
+
+def _half_side_crops(height: int, width: int, steps: int) -> list[tuple[slice, slice]]:
     rows, columns = (
-        [slice(start, start + side // 2) for start in (0, (side - side // 2) // 2, side - side // 2)]
+        [slice(start, start + side // 2) for start in ((side - side // 2) * n // steps for n in range(steps + 1))]
         for side in (height, width)
     )
     return [(row, column) for row in rows for column in columns]

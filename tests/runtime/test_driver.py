@@ -119,10 +119,9 @@ def test_a_driver_that_was_killed_here_is_followed_at_once(tmp_path: Path) -> No
     assert line_of(first) == "in"
     end(first)
     assert sign_of(tmp_path)["pid"] == first.pid
-    started = time.monotonic()
+    # Whoever waited for silence would still be waiting.
     with only_driver(Folder(tmp_path), silence_s=1e6):
         assert sign_of(tmp_path)["pid"] == os.getpid()
-    assert time.monotonic() - started < PATIENCE_S
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"], ids=["another machine's", "empty", "no keys", "list"])
