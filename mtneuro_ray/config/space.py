@@ -211,7 +211,8 @@ class SweepSpace(Settings):
             seen.add(pair)
 
 
-# Keys that a file may give once, at its top, for all of its settings.
+# Keys that a file may give once, at its top, for all of its settings; what a setting itself sets is added to the `set`
+# of the top, and before it where both name a key.
 _SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "cell_of")
 _OWN = ("name", "volume", "preset", "run")
 
@@ -240,9 +241,9 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     for name in included:
         inner = _expanded(path.parent / name, (*including, path.resolve()))
         _check_included(path, name, values, inner)
-        settings.extend({**setting, **shared} for setting in inner["settings"])
+        settings.extend(_combined(setting, shared) for setting in inner["settings"])
     if own is not None:
-        settings.extend({**shared, **_located(setting, path.parent)} for setting in own)
+        settings.extend(_combined(shared, _located(setting, path.parent)) for setting in own)
     elif not included:
         settings.append(shared)
     for key in values:
@@ -252,6 +253,15 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     values.setdefault("name", path.stem)
     values["settings"] = settings
     return values
+
+
+def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any]:
+    """The keys of both; changes to the network add up, other keys are those of `stronger` where it has them."""
+    combined = {**weaker, **stronger}
+    changes = [setting["set"] for setting in (weaker, stronger) if "set" in setting]
+    if len(changes) == 2 and all(isinstance(change, dict) for change in changes):
+        combined["set"] = {**changes[0], **changes[1]}
+    return combined
 
 
 def _located(setting: dict[str, Any], folder: Path) -> dict[str, Any]:

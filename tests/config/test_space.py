@@ -207,6 +207,21 @@ def test_samplers_train_at_most_the_cells_of_the_grid(tmp_path: Path, sampler: s
     assert again.search.cells == setting.search.cells
 
 
+def test_changes_of_the_top_of_a_setting_and_of_whoever_includes_it_add_up(tmp_path: Path) -> None:
+    inner = tmp_path / "inner.toml"
+    inner.write_text(
+        'task = "task2_2D_4class"\nseeds = [1]\nset.weight_decay = 0.5\nset.epochs = 7\nset.batch_size = 4\n'
+        '[[settings]]\nnetwork = "UNet_2D"\n[[settings]]\nnetwork = "FPN"\nset.epochs = 8\n'
+    )
+    outer = tmp_path / "outer.toml"
+    outer.write_text('include = ["inner.toml"]\nset.batch_size = 2\n')
+
+    assert [setting.set for setting in load_space(outer).settings] == [
+        {"weight_decay": 0.5, "epochs": 7, "batch_size": 2},
+        {"weight_decay": 0.5, "epochs": 8, "batch_size": 2},
+    ]
+
+
 @pytest.mark.parametrize("preset", ["paper", "smoke"])
 @pytest.mark.parametrize("name", packaged_names("spaces"))
 def test_spaces_of_the_checkout_load_by_name_at_every_scale(name: str, preset: str) -> None:
