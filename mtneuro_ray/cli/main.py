@@ -19,6 +19,7 @@ _EXAMPLES = {
     "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
     "results": "mtneuro-ray results table --out out --format md",
+    "evaluate": "mtneuro-ray evaluate --out out --task task1_c2 --model SUP_ResNet-18",
     "predict": "mtneuro-ray predict --out out --model UNet_2D",
     "figures": "mtneuro-ray figures --out out --region STR --region VP",
     "report": "mtneuro-ray report --out out",
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_sweep(commands)
     _add_results(commands)
+    _add_evaluate(commands)
     _add_predict(commands)
     _add_figures(commands)
     _add_report(commands)
@@ -155,6 +157,32 @@ def _add_results(commands: _Commands) -> None:
     parser.add_argument("--metric", help="for best: validation metric, such as val/dataset/iou_mean")
     parser.add_argument("--mode", choices=["max", "min"], default="max", help="for best: which values are better")
     parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
+
+
+def _add_evaluate(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "evaluate",
+        "Measure trained models on another split, task or volume, with nothing trained: OUT/evaluations/RUN-....json.",
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="RUN_ID",
+        help="may be given several times; default: every finished final run of Tasks 1 and 2",
+    )
+    parser.add_argument("--model", help="only this model")
+    parser.add_argument("--setting", help="only runs that were trained on this task")
+    parser.add_argument("--task", help="evaluate on this task, by name or path; default: the run's own")
+    _add_settings(parser)
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
+    )
+    parser.add_argument("--gpu", action="store_true", help="evaluate on a GPU")
+    _add_out(parser)
+    _add_store(parser)
 
 
 def _add_predict(commands: _Commands) -> None:

@@ -15,7 +15,7 @@ from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import MODEL
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import autocast, parts, placed
+from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics import Metrics, image_confusions
 from mtneuro_ray.models import build_model
@@ -95,6 +95,22 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
         for own, true in zip(predicted, truth, strict=True)
     ]
     return task.metrics(np.concatenate(confusions))
+
+
+def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext) -> Metrics:
+    """Metrics of a model on a split, as the loop evaluates it; without the loss, whose weights are of its training.
+
+    Raises:
+        TrainingError: memory is exhausted.
+    """
+    torch.set_num_threads(context.threads)
+    torch.use_deterministic_algorithms(context.device.type == "cpu")
+    try:
+        metrics = evaluate(_task(run), model, ResidentSplit(arrays, context.device), arrays, context)
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(f"out of memory while evaluating: {error}") from None
+    del metrics["loss"]
+    return metrics
 
 
 def _task(run: RunSettings) -> Task:

@@ -22,6 +22,11 @@ def is_final_readout(record: RunRecord) -> bool:
     return _is_final(record, "readout")
 
 
+def is_final_training(record: RunRecord) -> bool:
+    """Whether the run is finished and has weights of its own, which a readout has not."""
+    return _is_final(record, "segmentation") or _is_final(record, "classification")
+
+
 def has_mined(record: RunRecord) -> bool:
     """Whether the run is finished and has trained an encoder on mined views."""
     return _is_final(record, "classification") and network_of(record)["method"] in _MINERS

@@ -21,7 +21,7 @@ from tests.settings import cube, network_values, run_settings, task_values, writ
 
 SMOKE = str(Path(__file__).parents[2] / "tune_spaces" / "smoke.toml")
 SMOKE_SLICES = PRESETS["smoke"].planes.max_slices or 0
-COMMANDS = ["plan", "ingest", "train", "sweep", "results", "predict", "figures", "report"]
+COMMANDS = ["plan", "ingest", "train", "sweep", "results", "evaluate", "predict", "figures", "report"]
 
 
 @pytest.fixture(autouse=True)
