@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -13,10 +14,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -65,13 +67,23 @@ def environment(token: str | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def private_head(tmp_path: Path, num_cpus: int = 2, token: str | None = None) -> Iterator[PrivateHead]:
+def private_head(
+    tmp_path: Path,
+    num_cpus: int = 2,
+    token: str | None = None,
+    *,
+    autoscaling: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[PrivateHead]:
     """Start a head node with token authentication, and end every process of it with the body, however that ends.
 
     Args:
         tmp_path: Folder for its output.
         num_cpus: CPUs that it offers.
         token: Of its clients; a random one by default.
+        autoscaling: Configuration of an autoscaler, whose provider is told the head's address as `gcs_address`, and its
+            `temp_dir`.
+        variables: Further environment of the head, and of the subprocesses that may talk to it.
     """
     token = token or secrets.token_hex(32)
     with ExitStack() as stack:
@@ -79,7 +91,8 @@ def private_head(tmp_path: Path, num_cpus: int = 2, token: str | None = None) ->
         temp_dir = Path(tempfile.mkdtemp(prefix="ray-"))
         stack.callback(shutil.rmtree, temp_dir, ignore_errors=True)
         port, dashboard, client, agent, metrics = _free_ports(5)
-        head = PrivateHead(f"{_HOST}:{port}", f"http://{_HOST}:{dashboard}", token, environment(token), temp_dir)
+        env = environment(token) | dict(variables or {})
+        head = PrivateHead(f"{_HOST}:{port}", f"http://{_HOST}:{dashboard}", token, env, temp_dir)
         stack.callback(_stop, head)
         command = [
             *("ray", "start", "--head", "--block", f"--num-cpus={num_cpus}", f"--temp-dir={temp_dir}"),
@@ -89,6 +102,11 @@ def private_head(tmp_path: Path, num_cpus: int = 2, token: str | None = None) ->
             *(f"--ray-client-server-port={client}", "--min-worker-port=0", "--max-worker-port=0"),
             *("--object-store-memory=200000000", "--disable-usage-stats"),
         ]
+        if autoscaling is not None:
+            config = tmp_path / "autoscaling.json"
+            provider = {**autoscaling["provider"], "gcs_address": head.address, "temp_dir": str(temp_dir)}
+            config.write_text(json.dumps({**autoscaling, "provider": provider}))
+            command.append(f"--autoscaling-config={config}")
         log = tmp_path / "ray-start.log"
         with open(log, "wb") as output:
             process = subprocess.Popen(
