@@ -12,20 +12,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ray.autoscaler.node_provider import NodeProvider as _Provider
-else:
-    _Provider = object
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
 _MARKET = "InstanceMarketOptions"
 
 
-class OnDemandFallback(_Provider):
+class OnDemandFallback:
     """What a node provider of Ray's lacks; goes before it among the bases of a class."""
 
     def create_node_with_resources_and_labels(
@@ -44,7 +40,8 @@ class OnDemandFallback(_Provider):
         # Before the provider, which may change what it is given.
         is_spot = _MARKET in node_config
         on_demand = {key: value for key, value in node_config.items() if key != _MARKET}
-        launch = super().create_node_with_resources_and_labels
+        launch: Callable[..., dict[str, Any] | None]
+        launch = super().create_node_with_resources_and_labels  # type: ignore[misc]
         try:
             return launch(node_config, tags, count, resources, labels)
         except Exception as refusal:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,9 +11,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeP
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
-sys.path.append(str(Path(__file__).parents[2] / "deploy"))
-
-from spot_first import OnDemandFallback
+from deploy.spot_first import OnDemandFallback
 
 
 class FakeMachines(FakeMultiNodeProvider):
@@ -26,7 +22,7 @@ class FakeMachines(FakeMultiNodeProvider):
     """
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
-        super().__init__(provider_config, cluster_name)  # type: ignore[no-untyped-call]
+        super().__init__(provider_config, cluster_name)
         self._nodes[self._head_node_id]["tags"][TAG_RAY_USER_NODE_TYPE] = provider_config["head_type"]
 
     def create_node_with_resources_and_labels(
@@ -36,7 +32,7 @@ class FakeMachines(FakeMultiNodeProvider):
         count: int,
         resources: dict[str, float],
         labels: dict[str, str],
-    ) -> None:
+    ) -> dict[str, Any] | None:
         kind = tags[TAG_RAY_USER_NODE_TYPE]
         market = "spot" if "InstanceMarketOptions" in node_config else "on-demand"
         with open(self.provider_config["log"], "a") as log:
@@ -53,6 +49,7 @@ class FakeMachines(FakeMultiNodeProvider):
                     super().create_node_with_resources_and_labels(  # type: ignore[no-untyped-call]
                         node_config, tags, 1, resources, labels
                     )
+        return None
 
 
 class FakeMachinesSpotFirst(OnDemandFallback, FakeMachines):

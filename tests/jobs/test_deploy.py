@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
-from tests.jobs.fake_machines import OnDemandFallback
+from deploy.spot_first import OnDemandFallback
 from tests.ray_cluster import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -145,8 +145,10 @@ class Cloud:
         self.markets = markets
         self.asked: list[tuple[Any, ...]] = []
 
-    def create_node_with_resources_and_labels(self, node_config: Config, *rest: Any) -> Config:
-        self.asked.append((dict(node_config), *rest))
+    def create_node_with_resources_and_labels(
+        self, node_config: Config, tags: Config, count: int, resources: Config, labels: Config
+    ) -> Config | None:
+        self.asked.append((dict(node_config), tags, count, resources, labels))
         market = node_config.pop("InstanceMarketOptions", {"MarketType": "demand"})["MarketType"]
         if market not in self.markets:
             raise RuntimeError(f"no {market}")
@@ -159,7 +161,7 @@ class Both(OnDemandFallback, Cloud):
 
 SPOT = {"InstanceType": "g5.xlarge", "InstanceMarketOptions": {"MarketType": "spot"}}
 DEMAND = {"InstanceType": "g5.xlarge"}
-REST = ({"tag": "x"}, 3, {"CPU": 4.0}, {"label": "y"})
+REST: tuple[Config, int, Config, Config] = ({"tag": "x"}, 3, {"CPU": 4.0}, {"label": "y"})
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_what_is_refused_as_a_spot_machine_is_asked_for_on_demand_once(
 
 def test_the_provider_is_rays_for_aws_with_the_fallback_before_it() -> None:
     pytest.importorskip("boto3", reason="with it the head launches the workers; nothing else needs it")
-    import spot_first
+    from deploy import spot_first
 
     bases = [base.__name__ for base in spot_first.SpotFirst.__mro__[1:3]]
     assert bases == ["OnDemandFallback", "AWSNodeProvider"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ray_cluster import ROOT, PrivateHead, environment
+from tests.tiny import write_tiny
 
 pytestmark = pytest.mark.ray
 
@@ -69,6 +70,30 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
     assert second.returncode == 0, second.stdout + second.stderr
     assert "seeds: 1 of 1 runs are done, 0 to run" in second.stdout
     assert run_files(out) == after_first
+
+
+def test_each_of_the_other_jobs_is_its_command(head: PrivateHead, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny", epochs=1)
+    out = tmp_path / "out"
+    task, network = ("--task", str(tiny.task)), ("--network", str(tiny.network))
+    jobs: dict[str, tuple[tuple[str, ...], str]] = {
+        "ingest": (task, "store/*/*.parquet"),
+        "train": ((*task, *network), "runs/*.json"),
+        "evaluate": (task, "evaluations/*.json"),
+        "predict": ((), "predictions/*.zarr"),
+        "report": ((), "report.html"),
+    }
+    # The sweep has a test of its own.
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "sweep"}
+    for job, (arguments, left) in jobs.items():
+        assert list(out.glob(left)) == []
+        done = submit(head, head.env, f"jobs/{job}.py", *arguments, "--out", str(out))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert list(out.glob(left))
+    [run] = run_files(out).values()
+    [evaluation] = (out / "evaluations").iterdir()
+    found, expected = json.loads(evaluation.read_text()), json.loads(run[1])
+    assert found["metrics"]["confusion"] == expected["metrics"]["test"]["confusion"]
 
 
 def test_a_job_runs_the_code_that_was_uploaded(head: PrivateHead) -> None:
