@@ -127,8 +127,8 @@ def test_what_is_installed_is_the_lock_and_is_there(every: Config) -> None:
 
 
 def test_cutouts_go_where_all_machines_see_them(every: Config) -> None:
-    [store] = re.findall(r"MTNEURO_STORE=(\S+?)[; ]", starts(every, "head"))
-    assert store.startswith(("s3://", "/shared/"))
+    stores = [re.findall(r"MTNEURO_STORE=(\S+?)[; ]", starts(every, where)) for where in ("head", "worker")]
+    assert stores in ([["s3://BUCKET/store"]] * 2, [["/shared/mtneuro/store"]] * 2)
 
 
 def test_all_machines_of_a_lab_join(onprem: Config) -> None:

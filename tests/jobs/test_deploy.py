@@ -75,8 +75,11 @@ def test_the_manifest_is_of_the_locked_ray_and_its_second_autoscaler_with_a_toke
     assert spec["headGroupSpec"]["serviceType"] == "ClusterIP"
 
 
-def test_all_pods_are_alike_in_image_account_and_shared_memory(manifest: Config) -> None:
+def test_all_pods_are_alike_in_image_store_account_and_shared_memory(manifest: Config) -> None:
     assert len({container["image"] for container in containers(manifest).values()}) == 1
+    assert {str(container["env"]) for container in containers(manifest).values()} == {
+        "[{'name': 'MTNEURO_STORE', 'value': 's3://BUCKET/store'}]"
+    }
     for name, group in groups(manifest).items():
         pod, container = group["template"]["spec"], containers(manifest)[name]
         assert pod["restartPolicy"] == "Never"

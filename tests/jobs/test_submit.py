@@ -48,7 +48,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def submit(head: PrivateHead, env: dict[str, str], *entrypoint: str) -> subprocess.CompletedProcess[str]:
     command = ["ray", "job", "submit", "--address", head.dashboard, "--working-dir", ".", "--", "python", *entrypoint]
-    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
 
 def run_files(out: Path) -> dict[str, tuple[float, str]]:
