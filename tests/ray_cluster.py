@@ -90,7 +90,7 @@ def private_head(
         # Not below tmp_path: the path of a Unix socket holds 107 characters, and Ray's own part takes 64.
         temp_dir = Path(tempfile.mkdtemp(prefix="ray-"))
         stack.callback(shutil.rmtree, temp_dir, ignore_errors=True)
-        port, dashboard, client, agent, metrics = _free_ports(5)
+        port, dashboard, client, agent, metrics = free_ports(5)
         env = environment(token) | dict(variables or {})
         head = PrivateHead(f"{_HOST}:{port}", f"http://{_HOST}:{dashboard}", token, env, temp_dir)
         stack.callback(_stop, head)
@@ -116,7 +116,7 @@ def private_head(
         yield head
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now; held open together, so that they differ."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]

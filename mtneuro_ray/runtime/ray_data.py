@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
+from mtneuro_ray.runtime.ray_metrics import tell_read
 from mtneuro_ray.runtime.ray_tasks import results
 from mtneuro_ray.runtime.semantics import measure_attributes
 
@@ -54,17 +56,21 @@ class _FetchBatch:
         with ThreadPoolExecutor(min(threads, len(pairs))) as pool:
             fetched = list(pool.map(self._fetch, pairs))
         return {
-            "bytes": [num_bytes for num_bytes, _, _ in fetched],
-            "error": [error for _, error, _ in fetched],
-            "kind": [kind for _, _, kind in fetched],
+            "source": [source for source, _ in pairs],
+            "bytes": [num_bytes for num_bytes, _, _, _ in fetched],
+            "seconds": [seconds for _, seconds, _, _ in fetched],
+            "error": [error for _, _, error, _ in fetched],
+            "kind": [kind for _, _, _, kind in fetched],
         }
 
-    def _fetch(self, row: tuple[Any, str]) -> tuple[int, str, str]:
+    def _fetch(self, row: tuple[Any, str]) -> tuple[int, float, str, str]:
+        began = time.perf_counter()
         try:
             source, box = row
-            return fetch(self._store, Cutout(self._sources[int(source)], Roi.parse(box))), "", ""
+            num_bytes = fetch(self._store, Cutout(self._sources[int(source)], Roi.parse(box)))
+            return num_bytes, time.perf_counter() - began, "", ""
         except MTNeuroError as error:
-            return 0, str(error), type(error).__name__
+            return 0, 0.0, str(error), type(error).__name__
 
 
 def _rows_per_block(rows: int, parallel_reads: int) -> int:
@@ -95,6 +101,7 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
     for row in dataset.iter_rows():
         if row["error"]:
             raise _ERRORS.get(row["kind"], MTNeuroError)(row["error"])
+        tell_read(sources[int(row["source"])].uri, int(row["bytes"]), float(row["seconds"]))
         advance(int(row["bytes"]))
 
 

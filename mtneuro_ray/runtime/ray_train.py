@@ -19,6 +19,7 @@ from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.ray_data import EncoderRef, SplitRefs, get_encoder, get_splits
+from mtneuro_ray.runtime.ray_metrics import TrainingMetrics
 from mtneuro_ray.storage import Folder
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -31,10 +32,14 @@ def _work(config: dict[str, Any]) -> None:
     run: RunSettings = config["run"]
     queue: Queue | None = config["queue"]
     leads = here.get_world_rank() == 0
+    splits, encoder = get_splits(config["splits"]), get_encoder(config["encoder"])
+    metrics = TrainingMetrics(run, len(splits["train"]))
 
     def report(entry: Mapping[str, Any]) -> None:
-        if leads and queue is not None:
-            queue.put(dict(entry))
+        if leads:
+            metrics.tell(entry)
+            if queue is not None:
+                queue.put(dict(entry))
         ray.train.report(dict(entry))
 
     context = WorkerContext(
@@ -45,7 +50,6 @@ def _work(config: dict[str, Any]) -> None:
         checkpoints=checkpoint_folder(out, run),
         report=report,
     )
-    splits, encoder = get_splits(config["splits"]), get_encoder(config["encoder"])
     execute(run, splits, context, out, encoder, keeps_weights=config["keeps_weights"])
 
 

@@ -39,6 +39,7 @@ from mtneuro_ray.runtime.ray_data import (
     share_encoder,
     share_task,
 )
+from mtneuro_ray.runtime.ray_metrics import TrainingMetrics, tell_run
 from mtneuro_ray.runtime.ray_train import train_on_workers
 from mtneuro_ray.search import Plan
 from mtneuro_ray.storage import Folder
@@ -134,21 +135,26 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 run, stage.splits_of(run), stage.out, resources, encoder=encoder, keeps_weights=plan.keeps_weights
             )
         else:
+            splits = get_splits(stage.splits_of(run))
+            weights = get_encoder(encoder)
+            metrics = TrainingMetrics(run, len(splits["train"]))
             context = WorkerContext(
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
                 threads=resources.cpus_per_worker,
                 checkpoints=checkpoint_folder(stage.out, run),
-                report=partial(_report_epoch, stage, plan),
+                report=partial(_report_epoch, stage, plan, metrics),
             )
-            splits = get_splits(stage.splits_of(run))
-            weights = get_encoder(encoder)
-            record = execute(run, splits, context, stage.out, weights, keeps_weights=plan.keeps_weights)
+            try:
+                record = execute(run, splits, context, stage.out, weights, keeps_weights=plan.keeps_weights)
+            finally:
+                metrics.end()
     value = record.metric(plan.metric)
     ray.tune.report({VALUE: math.nan if value is None else value})
 
 
-def _report_epoch(stage: _Stage, plan: Plan, entry: Mapping[str, Any]) -> None:
+def _report_epoch(stage: _Stage, plan: Plan, metrics: TrainingMetrics, entry: Mapping[str, Any]) -> None:
     """Let a run be stopped after an epoch, from which this does not return, then; never after its last."""
+    metrics.tell(entry)
     if stage.can_stop and entry["epoch"] < plan.run.network.epochs:
         ray.tune.report({VALUE: entry[plan.metric], EPOCH: entry["epoch"], _ENTRY: dict(entry)})
 
@@ -193,8 +199,9 @@ class _Ends(Callback):
     def _tell(self, trial: Any) -> None:
         plan = self._plans[_key_of(trial.config)]
         self._ended += 1
-        told = _described(self._runs.read(plan.run.run_id), plan.metric)
-        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {told}")
+        record = self._runs.read(plan.run.run_id)
+        tell_run(plan.run, record)
+        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {_described(record, plan.metric)}")
 
 
 def _described(record: RunRecord | None, metric: str) -> str:
