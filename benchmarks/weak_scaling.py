@@ -1,0 +1,177 @@
+"""Weak scaling: the same work for each raylet of one core, on one raylet and on more.
+
+A head without CPUs, as in cluster.yaml, and worker raylets that are `ray start` processes of their own, each with one
+CPU and pinned to one core. Ingest reads from a BossDB on loopback that answers late; the sweep trains cells of equal
+cost. Sizes take turns in every round, each on a cluster of its own; medians, and the efficiency t(1) / t(N).
+
+    python -m benchmarks.weak_scaling [--raylets 1 2 4] [--boxes B] [--trials T] [--epochs E] [--rounds R]
+
+Head, driver and BossDB run on the cores that no raylet has, and where none is left beside the raylets; then the
+efficiency is that of the machine, too, and less than a cluster's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import ray
+
+from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.data.bossdb import BossSettings, BossSource
+from mtneuro_ray.data.ingest import Cutout
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.results import load
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.runtime.cluster import connected
+from mtneuro_ray.runtime.ray_data import fetch_all
+from mtneuro_ray.runtime.sweep import Where, sweep
+from mtneuro_ray.storage import Folder
+from tests.ray_cluster import PrivateHead, free_ports, private_head
+from tests.tiny import write_tiny
+
+_BOX = (2, SIDE, SIDE)
+_PATIENCE_S = 180.0
+_ROWS = {
+    "nodes up": "start-up: until every raylet has joined",
+    "ingest": "ingest",
+    "first trial": "start-up: from the sweep's call to its first trial",
+    "sweep": "sweep, from its first trial to its last",
+}
+
+
+def _start_raylet(head: PrivateHead, folder: Path, core: int) -> None:
+    """A worker raylet on one core; whatever it starts stays there. It ends with the head."""
+    agent, metrics = free_ports(2)
+    command = [
+        *("taskset", "-c", str(core), "ray", "start", "--block", f"--address={head.address}"),
+        *("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"),
+        *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
+        *("--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"),
+    ]
+    with open(folder / f"raylet-{core}-{agent}.log", "wb") as output:
+        subprocess.Popen(command, env=head.env, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+
+
+def _await_cpus(count: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while ray.cluster_resources().get("CPU", 0) < count:  # type: ignore[no-untyped-call]
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{count} raylets did not join within {_PATIENCE_S:.0f} s")
+        time.sleep(0.1)
+
+
+@contextmanager
+def _cluster(folder: Path, token: str, raylets: int) -> Iterator[float]:
+    """A cluster that this process has joined; the seconds that it took to come up."""
+    cores = sorted(os.sched_getaffinity(0))
+    with ExitStack() as stack:
+        began = time.perf_counter()
+        head = stack.enter_context(private_head(folder, num_cpus=0, token=token))
+        for number in range(raylets):
+            _start_raylet(head, folder, cores[number % len(cores)])
+        stack.enter_context(connected(head.address))
+        _await_cpus(raylets)
+        yield time.perf_counter() - began
+
+
+def _ingest(boss: Loopback, folder: Path, boxes: int) -> float:
+    source = BossSource(URI, BossSettings(boss.host, "http"))
+    cutouts = [Cutout(source, roi) for roi in Roi((0, boxes * _BOX[0]), (0, SIDE), (0, SIDE)).split(_BOX)]
+    store = CutoutStore(Folder(folder))
+    began = time.perf_counter()
+    fetch_all(store, cutouts, lambda num_bytes: None)
+    seconds = time.perf_counter() - began
+    asked, needed = boss.asked(), sum(cutout.roi.num_voxels for cutout in cutouts)
+    assert asked == needed, f"{asked} voxels were asked for, {needed} needed"
+    return seconds
+
+
+def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float]:
+    """Seconds to the first cell's start, and from there to the last cell's end."""
+    # All small, so that none diverges: the cost is the same, and nobody looks at the numbers.
+    rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(cells))
+    tiny = write_tiny(folder / "tiny", axes=f"axes.learning_rate = [{rates}]", epochs=epochs)
+    tiny.space.write_text(tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]"))
+    space, entries = load_sweep(str(tiny.space))
+    out = Folder(folder / "out")
+    began = time.time()
+    problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
+    assert not problems, problems
+    records = [record for record in load(out).records if record.summary["role"] == "cell"]
+    assert len(records) == cells
+    ends = [(folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in records]
+    first = min(end - record.timings["total_s"] for end, record in zip(ends, records, strict=True))
+    return first - began, max(ends) - first
+
+
+def _measure(raylets: int, options: argparse.Namespace, boss: Loopback, token: str) -> dict[str, float]:
+    """Seconds of each part on a cluster of `raylets`."""
+    with tempfile.TemporaryDirectory() as temporary, _cluster(Path(temporary), token, raylets) as up:
+        folder = Path(temporary)
+        # Uncounted: the workers of Ray Data start, and import what they need.
+        _ingest(boss, folder / "warm", 16 * raylets)
+        ingest = _ingest(boss, folder / "store", options.boxes * raylets)
+        first, trials = _sweep(folder, options.trials * raylets, options.epochs)
+    return {"nodes up": up, "ingest": ingest, "first trial": first, "sweep": trials}
+
+
+def table(rounds: Mapping[int, list[dict[str, float]]]) -> str:
+    """Medians over the rounds of each size, and the efficiency of each beside the first."""
+    sizes = list(rounds)
+    medians = {
+        size: {part: statistics.median(each[part] for each in measured) for part in _ROWS}
+        for size, measured in rounds.items()
+    }
+    heads = [*(f"{size} raylets, s" for size in sizes), *(f"efficiency of {size}" for size in sizes[1:])]
+    lines = [f"| | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
+    for part, label in _ROWS.items():
+        cells = [f"{medians[size][part]:.2f}" for size in sizes]
+        for size in sizes[1:]:
+            spread = [one[part] / other[part] for one, other in zip(rounds[sizes[0]], rounds[size], strict=True)]
+            share = medians[sizes[0]][part] / medians[size][part]
+            cells.append(f"{share:.2f} ({min(spread):.2f} to {max(spread):.2f})")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _load() -> str:
+    return f"load averages {', '.join(f'{value:.2f}' for value in os.getloadavg())}"
+
+
+def main() -> None:
+    """Print each round, and a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raylets", type=int, nargs="+", default=[1, 2], help="sizes, the first is compared with")
+    parser.add_argument("--boxes", type=int, default=512, help="boxes of 2 x 256 x 256 for each raylet")
+    parser.add_argument("--latency", type=float, default=0.02, help="seconds that BossDB holds an answer back")
+    parser.add_argument("--trials", type=int, default=8, help="cells for each raylet")
+    parser.add_argument("--epochs", type=int, default=100, help="of each cell, a few hundredths of a second each")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    token = secrets.token_hex(32)
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    print(f"{psutil.cpu_count()} cores, {_load()}")
+    rounds: dict[int, list[dict[str, float]]] = {size: [] for size in options.raylets}
+    with loopback_boss(_BOX[0] * options.boxes * max(options.raylets), options.latency) as boss:
+        for number in range(options.rounds):
+            for size, measured in rounds.items():
+                measured.append(_measure(size, options, boss, token))
+                parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in measured[-1].items())
+                print(f"round {number + 1}, {size} raylets: {parts}; {_load()}", flush=True)
+    print(f"\n{options.boxes} boxes and {options.trials} cells of {options.epochs} epochs for each raylet\n")
+    print(table(rounds))
+
+
+if __name__ == "__main__":
+    main()
