@@ -13,14 +13,17 @@ efficiency is that of the machine, too, and less than a cluster's.
 from __future__ import annotations
 
 import argparse
+import math
+import multiprocessing
 import os
 import secrets
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -41,6 +44,7 @@ from tests.ray_cluster import PrivateHead, free_ports, private_head
 from tests.tiny import write_tiny
 
 _BOX = (2, SIDE, SIDE)
+_WARM_BOXES = 16
 _PATIENCE_S = 180.0
 _ROWS = {
     "nodes up": "start-up: until every raylet has joined",
@@ -71,30 +75,13 @@ def _await_cpus(count: int) -> None:
         time.sleep(0.1)
 
 
-@contextmanager
-def _cluster(folder: Path, token: str, raylets: int) -> Iterator[float]:
-    """A cluster that this process has joined; the seconds that it took to come up."""
-    cores = sorted(os.sched_getaffinity(0))
-    with ExitStack() as stack:
-        began = time.perf_counter()
-        head = stack.enter_context(private_head(folder, num_cpus=0, token=token))
-        for number in range(raylets):
-            _start_raylet(head, folder, cores[number % len(cores)])
-        stack.enter_context(connected(head.address))
-        _await_cpus(raylets)
-        yield time.perf_counter() - began
-
-
-def _ingest(boss: Loopback, folder: Path, boxes: int) -> float:
-    source = BossSource(URI, BossSettings(boss.host, "http"))
+def _ingest(host: str, folder: Path, boxes: int) -> float:
+    source = BossSource(URI, BossSettings(host, "http"))
     cutouts = [Cutout(source, roi) for roi in Roi((0, boxes * _BOX[0]), (0, SIDE), (0, SIDE)).split(_BOX)]
     store = CutoutStore(Folder(folder))
     began = time.perf_counter()
     fetch_all(store, cutouts, lambda num_bytes: None)
-    seconds = time.perf_counter() - began
-    asked, needed = boss.asked(), sum(cutout.roi.num_voxels for cutout in cutouts)
-    assert asked == needed, f"{asked} voxels were asked for, {needed} needed"
-    return seconds
+    return time.perf_counter() - began
 
 
 def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float]:
@@ -115,15 +102,41 @@ def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float]:
     return first - began, max(ends) - first
 
 
-def _measure(raylets: int, options: argparse.Namespace, boss: Loopback, token: str) -> dict[str, float]:
-    """Seconds of each part on a cluster of `raylets`."""
-    with tempfile.TemporaryDirectory() as temporary, _cluster(Path(temporary), token, raylets) as up:
-        folder = Path(temporary)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What each raylet gets."""
+
+    boxes: int
+    trials: int
+    epochs: int
+
+
+def _drive(address: str, host: str, folder: Path, raylets: int, work: _Work) -> dict[str, float]:
+    """Join a cluster and measure; in a process of its own, as Ray reads the token of a cluster once a process."""
+    with connected(address):
+        _await_cpus(raylets)
+        joined = time.time()
         # Uncounted: the workers of Ray Data start, and import what they need.
-        _ingest(boss, folder / "warm", 16 * raylets)
-        ingest = _ingest(boss, folder / "store", options.boxes * raylets)
-        first, trials = _sweep(folder, options.trials * raylets, options.epochs)
-    return {"nodes up": up, "ingest": ingest, "first trial": first, "sweep": trials}
+        _ingest(host, folder / "warm", _WARM_BOXES * raylets)
+        ingest = _ingest(host, folder / "store", work.boxes * raylets)
+        first, trials = _sweep(folder, work.trials * raylets, work.epochs)
+    return {"nodes up": joined, "ingest": ingest, "first trial": first, "sweep": trials}
+
+
+def _measure(raylets: int, work: _Work, boss: Loopback, token: str) -> dict[str, float]:
+    """Seconds of each part on a cluster of `raylets`."""
+    cores = sorted(os.sched_getaffinity(0))
+    began = time.time()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with private_head(folder, num_cpus=0, token=token) as head:
+            for number in range(raylets):
+                _start_raylet(head, folder, cores[number % len(cores)])
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as driver:
+                measured = driver.submit(_drive, head.address, boss.host, folder, raylets, work).result()
+    asked, needed = boss.asked(), (_WARM_BOXES + work.boxes) * raylets * math.prod(_BOX)
+    assert asked == needed, f"{asked} voxels were asked for, {needed} needed"
+    return {**measured, "nodes up": measured["nodes up"] - began}
 
 
 def table(rounds: Mapping[int, list[dict[str, float]]]) -> str:
@@ -160,13 +173,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     token = secrets.token_hex(32)
+    # For the drivers, which inherit it.
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    work = _Work(options.boxes, options.trials, options.epochs)
     print(f"{psutil.cpu_count()} cores, {_load()}")
     rounds: dict[int, list[dict[str, float]]] = {size: [] for size in options.raylets}
-    with loopback_boss(_BOX[0] * options.boxes * max(options.raylets), options.latency) as boss:
+    with loopback_boss(_BOX[0] * max(options.boxes, _WARM_BOXES) * max(options.raylets), options.latency) as boss:
         for number in range(options.rounds):
             for size, measured in rounds.items():
-                measured.append(_measure(size, options, boss, token))
+                measured.append(_measure(size, work, boss, token))
                 parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in measured[-1].items())
                 print(f"round {number + 1}, {size} raylets: {parts}; {_load()}", flush=True)
     print(f"\n{options.boxes} boxes and {options.trials} cells of {options.epochs} epochs for each raylet\n")
