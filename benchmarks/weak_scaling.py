@@ -29,6 +29,8 @@ from pathlib import Path
 import psutil
 import ray
 
+from benchmarks.cluster_model import MEASURED
+from benchmarks.cluster_simulation import Cluster, Trial, Work, simulate
 from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.data.bossdb import BossSettings, BossSource
@@ -50,7 +52,9 @@ _ROWS = {
     "nodes up": "start-up: until every raylet has joined",
     "ingest": "ingest",
     "first trial": "start-up: from the sweep's call to its first trial",
+    "trial": "a trial itself, median",
     "sweep": "sweep, from its first trial to its last",
+    "model": "the same, as `cluster_model` has it from the trials themselves",
 }
 
 
@@ -84,8 +88,8 @@ def _ingest(host: str, folder: Path, boxes: int) -> float:
     return time.perf_counter() - began
 
 
-def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float]:
-    """Seconds to the first cell's start, and from there to the last cell's end."""
+def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float, list[float]]:
+    """Seconds to the first cell's start, from there to the last cell's end, and of each cell in their order."""
     # All small, so that none diverges: the cost is the same, and nobody looks at the numbers.
     rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(cells))
     tiny = write_tiny(folder / "tiny", axes=f"axes.learning_rate = [{rates}]", epochs=epochs)
@@ -98,8 +102,13 @@ def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float]:
     records = [record for record in load(out).records if record.summary["role"] == "cell"]
     assert len(records) == cells
     ends = [(folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in records]
-    first = min(end - record.timings["total_s"] for end, record in zip(ends, records, strict=True))
-    return first - began, max(ends) - first
+    own = [record.timings["total_s"] for record in records]
+    starts = [end - seconds for end, seconds in zip(ends, own, strict=True)]
+    return (
+        min(starts) - began,
+        max(ends) - min(starts),
+        [seconds for _, seconds in sorted(zip(starts, own, strict=True))],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +128,12 @@ def _drive(address: str, host: str, folder: Path, raylets: int, work: _Work) -> 
         # Uncounted: the workers of Ray Data start, and import what they need.
         _ingest(host, folder / "warm", _WARM_BOXES * raylets)
         ingest = _ingest(host, folder / "store", work.boxes * raylets)
-        first, trials = _sweep(folder, work.trials * raylets, work.epochs)
-    return {"nodes up": joined, "ingest": ingest, "first trial": first, "sweep": trials}
+        first, whole, own = _sweep(folder, work.trials * raylets, work.epochs)
+    model = simulate(Work(stages=[[Trial(seconds) for seconds in own]]), Cluster(raylets, up=raylets), MEASURED)
+    return {
+        **{"nodes up": joined, "ingest": ingest, "first trial": first},
+        **{"trial": statistics.median(own), "sweep": whole, "model": model.total_s},
+    }
 
 
 def _measure(raylets: int, work: _Work, boss: Loopback, token: str) -> dict[str, float]:

@@ -73,12 +73,11 @@ class _FetchBatch:
             return 0, 0.0, str(error), type(error).__name__
 
 
-def _rows_per_block(rows: int, parallel_reads: int) -> int:
+def rows_per_block(rows: int, parallel_reads: int, cpus: int) -> int:
     """Cutouts of one task: what a process should have in flight at least, else enough tasks to keep all CPUs busy.
 
     A task costs Ray tens of milliseconds, a cutout a few; beyond the bound, progress would be told too seldom.
     """
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
     return max(parallel_reads, min(_MOST_ROWS_PER_BLOCK, -(-rows // (4 * cpus))))
 
 
@@ -94,7 +93,8 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
     sources = list({cutout.source.identity: cutout.source for cutout in cutouts}.values())
     by_identity = {source.identity: source for source in sources}
     rows = [_row(Cutout(by_identity[c.source.identity], c.roi), sources) for c in cutouts]
-    blocks = -(-len(rows) // _rows_per_block(len(rows), max(source.parallel_reads for source in sources)))
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    blocks = -(-len(rows) // rows_per_block(len(rows), max(source.parallel_reads for source in sources), cpus))
     dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _FetchBatch(store, sources), batch_size=None, num_cpus=1
     )

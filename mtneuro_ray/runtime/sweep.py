@@ -69,7 +69,7 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         pending = {plan.run.train_id for plan in finals if results.of(plan.run.run_id) is None}
         trainings = [
             replace(plan, again=plan.run.train_id in pending and not has_weights(where.out, plan.run))
-            for plan in _trainings(finals)
+            for plan in trainings_of(finals)
         ]
         stages.run("seeds", trainings)
         trained = {plan.run.run_id for plan in trainings}
@@ -82,7 +82,7 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
     return problems
 
 
-def _trainings(finals: Iterable[Plan]) -> list[Plan]:
+def trainings_of(finals: Iterable[Plan]) -> list[Plan]:
     """A run for each training that final runs need; every other of them only evaluates what it has left.
 
     A readout needs that of its source. Of runs that differ in nothing but their test split it is the first.
