@@ -4,7 +4,7 @@ Runs, epochs, images and cutouts come from the tune spaces, with the package's o
 those that `benchmarks.control_cost` has measured; steps are those of the benchmarks' README on one CPU thread, made
 faster by an assumed factor. Every assumption is an option. `benchmarks.cluster_simulation` says what is modelled.
 
-    python -m benchmarks.cluster_model [--nodes 1 2 8 64] [--gpu-factor F] [--boot S] [--boss-requests R] ...
+    python -m benchmarks.cluster_model [--nodes 1 2 8 16 32 64] [--gpu-factor F] [--boot S] [--boss-requests R] ...
 """
 
 from __future__ import annotations
@@ -253,13 +253,17 @@ def _by_nodes(work: Work, clusters: Sequence[Cluster], costs: Costs) -> list[str
 def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: Costs) -> list[str]:
     """The largest cluster with one thing changed at a time."""
     plain = benchmark.work(assumed)
+    longest = benchmark.work(assumed, longest_first=True)
     packed = benchmark.work(assumed, per_gpu=4)
     four = replace(cluster, trials_per_node=4)
     up = replace(cluster, up=cluster.nodes)
     wide = benchmark.work(assumed, cpus=cluster.nodes * cluster.cpus_per_node)
+    refusing = replace(costs, boss_refuses=True)
     rows: list[tuple[str, Work, Cluster, Costs]] = [
         ("as above", plain, cluster, costs),
-        ("longest trials first", benchmark.work(assumed, longest_first=True), cluster, costs),
+        ("longest trials first", longest, cluster, costs),
+        ("all nodes asked for at the submit", plain, replace(cluster, ahead=True), costs),
+        ("both", longest, replace(cluster, ahead=True), costs),
         ("upscaling_speed 1", plain, replace(cluster, upscaling_speed=1.0), costs),
         ("upscaling_speed 100", plain, replace(cluster, upscaling_speed=100.0), costs),
         (
@@ -280,16 +284,22 @@ def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: C
         ("cells report each epoch (ASHA)", benchmark.work(assumed, reports=True), cluster, costs),
         ("BossDB: 1 request a second", plain, cluster, replace(costs, boss_requests_s=1.0)),
         ("BossDB: 10 MB a second", plain, cluster, replace(costs, boss_bytes_s=1e7)),
-        ("ingest in blocks for all CPUs", wide, up, costs),
+        ("all nodes up, ingest in blocks for all CPUs", wide, up, costs),
+        ("the same, BossDB refuses what is too much", wide, up, refusing),
+        ("the same, 10 attempts in place of 6", wide, replace(up, attempts=10), refusing),
+        ("first line, BossDB refuses what is too much", plain, cluster, refusing),
         ("GPU factor 50", benchmark.work(replace(assumed, gpu_factor=50)), cluster, costs),
         ("GPU factor 1000", benchmark.work(replace(assumed, gpu_factor=1000)), cluster, costs),
         ("driver ten times as slow", plain, cluster, replace(costs, driver_trial_s=10 * costs.driver_trial_s)),
     ]
-    lines = [_line([f"{cluster.nodes} nodes", "ingest, min", "all, min", "node hours"]), _line(["---"] * 4)]
+    lines = [
+        _line([f"{cluster.nodes} nodes", "ingest, min", "all, min", "node hours", "requests lost"]),
+        _line(["---"] * 5),
+    ]
     for label, work, changed, these in rows:
         outcome = simulate(work, changed, these)
         hours = f"{outcome.node_s / 3600:.1f}"
-        lines.append(_line([label, _minutes(outcome.ingest_s), _minutes(outcome.total_s), hours]))
+        lines.append(_line([label, _minutes(outcome.ingest_s), _minutes(outcome.total_s), hours, outcome.lost]))
     return lines
 
 
@@ -316,7 +326,7 @@ def main() -> None:
     """Print the work, a table over nodes, and one over settings."""
     usual = Assumed()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 8, 64])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 8, 16, 32, 64])
     parser.add_argument("--spaces", type=Path, nargs="+", default=SPACES)
     parser.add_argument("--gpu-factor", type=float, default=usual.gpu_factor)
     parser.add_argument("--packing", type=float, default=usual.packing)

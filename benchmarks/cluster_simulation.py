@@ -10,12 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import simpy
 
+from mtneuro_ray.data.bossdb import BossSettings, BossSource
+from mtneuro_ray.data.retry import LONGEST_PAUSE_S
+
 _NEVER_S = 1e12
 _TICK_S = 1e-3
+_PATIENCE_OF_BOSS_S = 1.0
+_PATIENCE = BossSettings()
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -70,6 +76,8 @@ class Costs:
         boss_requests_s: That BossDB takes, from all together.
         boss_bytes_s: That BossDB sends, to all together.
         boss_latency_s: Until an answer begins.
+        boss_refuses: Whether BossDB refuses a request (HTTP 429) that it would answer after more than a second, in
+            place of letting it wait. It is tried again after pauses as those of `data.retry`.
         store_s_per_byte: Of a CPU, to unpack and store what was read.
     """
 
@@ -81,6 +89,7 @@ class Costs:
     boss_requests_s: float = math.inf
     boss_bytes_s: float = math.inf
     boss_latency_s: float = 0.0
+    boss_refuses: bool = False
     store_s_per_byte: float = 0.0
 
 
@@ -93,6 +102,8 @@ class Cluster:
         trials_per_node: At once.
         cpus_per_node: For ingest.
         parallel_reads: Requests that an ingest task has in flight.
+        attempts: Of a request, at most.
+        backoff_s: Scale of the pause before the second; that of later ones doubles.
         max_concurrent: Trials that the driver has asked for and that have not ended.
         up: Nodes that run from the start.
         boot_s: From the request of a node until it takes work.
@@ -100,12 +111,15 @@ class Cluster:
         most_launches: Nodes that are requested at once, whatever the speed (Ray: 10).
         look_s: Between two looks of the autoscaler.
         idle_s: A node without work is given back after it.
+        ahead: Whether all nodes are asked for at the submit, and not the few that ingest takes.
     """
 
     nodes: int
     trials_per_node: int = 1
     cpus_per_node: int = 1
-    parallel_reads: int = 8
+    parallel_reads: int = BossSource.parallel_reads
+    attempts: int = _PATIENCE.attempts
+    backoff_s: float = _PATIENCE.backoff_s
     max_concurrent: int = 128
     up: int = 0
     boot_s: float = 0.0
@@ -113,6 +127,7 @@ class Cluster:
     most_launches: int = 10
     look_s: float = 5.0
     idle_s: float = math.inf
+    ahead: bool = False
 
 
 @dataclass(slots=True)
@@ -126,6 +141,8 @@ class Outcome:
         slot_s: That trials were trained.
         busy_s: Of each shared part.
         most_nodes: That were there at once.
+        refused: Requests that BossDB refused.
+        lost: Those that were given up; one of them would end the ingest.
     """
 
     ingest_s: float = 0.0
@@ -134,6 +151,8 @@ class Outcome:
     slot_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=dict)
     most_nodes: int = 0
+    refused: int = 0
+    lost: int = 0
 
     @property
     def total_s(self) -> float:
@@ -148,6 +167,11 @@ class _Part:
         self._env = env
         self._free_at = 0.0
         self.busy_s = 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """Until the next to arrive would be served."""
+        return max(0.0, self._free_at - self._env.now)
 
     def serve(self, seconds: float) -> simpy.Event:
         """An event that comes when this has been served."""
@@ -172,6 +196,7 @@ class _Simulation:
         self.work, self.cluster, self.costs = work, cluster, costs
         self.env = env = simpy.Environment()
         self.outcome = Outcome()
+        self._random = Random(0)
         self.parts = {name: _Part(env) for name in ("driver", "GCS", "transfer", "BossDB requests", "BossDB bytes")}
         # What waits for a place on a node: released trials, and ingest's CPUs.
         self.pending: simpy.Store = simpy.Store(env)
@@ -222,9 +247,19 @@ class _Simulation:
         self.cpus.put(cpu)
 
     def _read(self, reads: simpy.Resource, size: int) -> Process:
+        requests = self.parts["BossDB requests"]
         with reads.request() as turn:
             yield turn
-            yield self.parts["BossDB requests"].serve(1 / self.costs.boss_requests_s)
+            attempt = 0
+            while self.costs.boss_refuses and requests.wait_s > _PATIENCE_OF_BOSS_S:
+                self.outcome.refused += 1
+                attempt += 1
+                if attempt == self.cluster.attempts:
+                    self.outcome.lost += 1
+                    return
+                pause = min(LONGEST_PAUSE_S, self.cluster.backoff_s * 2 ** (attempt - 1))
+                yield self.env.timeout(self._random.uniform(0.0, pause))
+            yield requests.serve(1 / self.costs.boss_requests_s)
             yield self.env.timeout(self.costs.boss_latency_s)
             yield self.parts["BossDB bytes"].serve(size / self.costs.boss_bytes_s)
 
@@ -233,7 +268,7 @@ class _Simulation:
         while True:
             waiting = math.ceil((len(self.pending.items) + self.busy) / cluster.trials_per_node)
             if self.ingesting:
-                waiting = math.ceil(self.blocks_left / cluster.cpus_per_node)
+                waiting = cluster.nodes if cluster.ahead else math.ceil(self.blocks_left / cluster.cpus_per_node)
             wanted = min(cluster.nodes, waiting) - len(self.nodes) - self.booting
             at_once = max(1, math.ceil(cluster.upscaling_speed * max(len(self.nodes), 1)))
             for _ in range(min(wanted, at_once, cluster.most_launches)):

@@ -107,3 +107,16 @@ def test_an_idle_node_is_given_back_and_one_is_booted_for_the_next_stage() -> No
     # The second trial runs where the first has: sooner than a node boots.
     assert given_back.stages_s == pytest.approx([131.0, 20.0])
     assert given_back.node_s < kept.node_s
+
+
+def test_refused_requests_come_again_and_are_lost_where_patience_is_short() -> None:
+    work = Work(readings=[Reading(((10,) * 8,) * 8)])
+    refusing = Costs(boss_requests_s=1.0, boss_refuses=True)
+    patient = simulate(work, _up(8, attempts=50), refusing)
+    assert patient.refused > 0
+    assert patient.lost == 0
+    # What is served is served at the limit at best.
+    assert patient.ingest_s >= 64.0
+    hasty = simulate(work, _up(8, attempts=2), refusing)
+    assert 0 < hasty.lost < 64
+    assert hasty.busy_s["BossDB requests"] == pytest.approx(64.0 - hasty.lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -128,3 +129,13 @@ def test_tags_are_few_whatever_the_number_of_runs(head: PrivateHead) -> None:
         *("task", "network", "stage", "metric", "status", "source", "le"),
         *("Component", "Version", "JobId", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"),
     }
+
+
+def test_the_dashboard_asks_for_what_there_is(head: PrivateHead) -> None:
+    panels = json.loads((ROOT / "docs" / "grafana.json").read_text())["panels"]
+    asked = {name for panel in panels for each in panel["targets"] for name in re.findall(r"ray_\w+", each["expr"])}
+    there = {sample.name for sample in _scrape(_endpoints(head))}
+    # Gauges end with the worker that has set them.
+    gauges = {f"ray_mtneuro_{name}" for name in ("images_per_second", "train_loss", "validation")}
+    assert asked
+    assert asked <= there | gauges
