@@ -81,7 +81,7 @@ def rate(run: RunSettings, assumed: Assumed) -> float:
     if task.task == "segmentation":
         side = math.sqrt(math.prod(task.tile_size))
         return _SEGMENTATION[network.table_name] * (_SEGMENTATION_SIDE / side) ** 2 * assumed.gpu_factor
-    method = network.model if network.method == "decomposition" else network.method
+    method: str = network.model if network.method == "decomposition" else network.method
     if network.mixup_probability:
         method = "mixup"
     return _CLASSIFICATION[task.downsample][method] * (1.0 if method in _ON_CPU else assumed.gpu_factor)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
@@ -39,6 +39,10 @@ class Trial:
     seconds: float
     task: str = ""
     reports: int = 0
+
+
+# A trial that the driver has asked for, its place among those, and the event of its end.
+_Proposed = tuple[Trial, simpy.resources.resource.Request, simpy.Event]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +235,8 @@ class _Simulation:
                 place = self.concurrent.request()
                 yield place
                 end = self.env.event()
-                end.callbacks.append(lambda _, place=place: self.concurrent.release(place))
                 ends.append(end)
-                self.pending.put((trial, end))
+                self.pending.put((trial, place, end))
             yield self.env.all_of(ends)
             self.outcome.stages_s.append(self.env.now - began)
 
@@ -303,7 +306,7 @@ class _Simulation:
                 if self._idle_left(node) > _TICK_S:
                     continue
                 break
-            trial, end = work.value
+            trial, place, end = cast(_Proposed, work.value)
             node.busy += 1
             self.busy += 1
             if not started:
@@ -317,6 +320,7 @@ class _Simulation:
             self.busy -= 1
             node.busy -= 1
             node.idle_since = self.env.now
+            self.concurrent.release(place)
             end.succeed()
         node.slots -= 1
         if not node.slots:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import blosc
 import numpy as np
@@ -54,12 +55,17 @@ def _spent(action: Callable[[], None]) -> _Spent:
     driver = psutil.Process()
     gcs = next(child for child in driver.children(recursive=True) if child.name() == "gcs_server")
 
-    def now() -> tuple[float, float, float]:
-        return (*(sum(process.cpu_times()[:2]) for process in (driver, gcs)), time.perf_counter())
+    def now() -> _Spent:
+        return _Spent(_processor_s(driver), _processor_s(gcs), time.perf_counter())
 
     before = now()
     action()
-    return _Spent(*(after - earlier for after, earlier in zip(now(), before, strict=True)))
+    return before.slope(now(), 1)
+
+
+def _processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _sweep(folder: Path, cells: int, epochs: int = 1, *, reports: bool = False) -> None:
@@ -78,14 +84,14 @@ def _sweep(folder: Path, cells: int, epochs: int = 1, *, reports: bool = False) 
     assert not problems, problems
 
 
+@ray.remote(num_cpus=0)
 class _Nothing:
     def ready(self) -> None:
         pass
 
 
 def _start_actors(count: int) -> None:
-    actor = ray.remote(num_cpus=0)(_Nothing)
-    actors = [actor.remote() for _ in range(count)]  # type: ignore[attr-defined]
+    actors: list[Any] = [_Nothing.remote() for _ in range(count)]  # type: ignore[attr-defined]
     ray.get([each.ready.remote() for each in actors])
 
 
