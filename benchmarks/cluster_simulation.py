@@ -74,7 +74,8 @@ class Costs:
     Attributes:
         driver_trial_s: The driver, a trial; half at its start, half at its end.
         driver_report_s: The driver, a reported epoch.
-        gcs_actor_s: The GCS on the head, an actor that is started.
+        gcs_trial_s: The GCS on the head, a trial.
+        gcs_actor_s: The GCS, an actor that is started.
         actor_start_s: A fresh actor on its node, until it trains.
         transfer_bytes_s: Of the node that holds the splits, to all others together.
         boss_requests_s: That BossDB takes, from all together.
@@ -87,6 +88,7 @@ class Costs:
 
     driver_trial_s: float = 0.0
     driver_report_s: float = 0.0
+    gcs_trial_s: float = 0.0
     gcs_actor_s: float = 0.0
     actor_start_s: float = 0.0
     transfer_bytes_s: float = math.inf
@@ -314,6 +316,7 @@ class _Simulation:
                 yield self.parts["GCS"].serve(self.costs.gcs_actor_s)
                 yield self.env.timeout(self.costs.actor_start_s)
             yield self.parts["driver"].serve(self.costs.driver_trial_s / 2)
+            yield self.parts["GCS"].serve(self.costs.gcs_trial_s)
             yield self._splits(node, trial.task)
             yield from self._train(trial)
             yield self.parts["driver"].serve(self.costs.driver_trial_s / 2)

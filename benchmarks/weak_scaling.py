@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.data.bossdb import BossSettings, BossSource
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results import load
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.cluster import connected
@@ -69,6 +71,18 @@ def _start_raylet(head: PrivateHead, folder: Path, core: int) -> None:
     ]
     with open(folder / f"raylet-{core}-{agent}.log", "wb") as output:
         subprocess.Popen(command, env=head.env, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+
+
+def _join(stack: ExitStack, address: str) -> None:
+    """Join a cluster; the head of a machine that is busy may not answer at first."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            stack.enter_context(connected(address))
+            return
+        except MTNeuroError:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _await_cpus(count: int) -> None:
@@ -122,7 +136,8 @@ class _Work:
 
 def _drive(address: str, host: str, folder: Path, raylets: int, work: _Work) -> dict[str, float]:
     """Join a cluster and measure; in a process of its own, as Ray reads the token of a cluster once a process."""
-    with connected(address):
+    with ExitStack() as stack:
+        _join(stack, address)
         _await_cpus(raylets)
         joined = time.time()
         # Uncounted: the workers of Ray Data start, and import what they need.

@@ -21,7 +21,7 @@ def _up(nodes: int, **changes: float) -> Cluster:
 
 @given(st.lists(SECONDS, min_size=1, max_size=20))
 def test_one_node_takes_the_sum_of_its_trials_and_overheads(seconds: list[float]) -> None:
-    costs = Costs(driver_trial_s=0.5, gcs_actor_s=0.25, actor_start_s=3.0)
+    costs = Costs(driver_trial_s=0.4, gcs_trial_s=0.1, gcs_actor_s=0.25, actor_start_s=3.0)
     outcome = simulate(Work(stages=[[Trial(each) for each in seconds]]), _up(1), costs)
     assert outcome.total_s == pytest.approx(3.25 + sum(seconds) + 0.5 * len(seconds))
     assert outcome.slot_s == pytest.approx(sum(seconds))
