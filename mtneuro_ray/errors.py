@@ -27,3 +27,7 @@ class StoreError(MTNeuroError):
 
 class TrainingError(MTNeuroError):
     """A run could not be trained to its end (a diverged loss, memory exhausted)."""
+
+
+class OutOfMemoryError(TrainingError):
+    """The memory of the GPU, or of the machine, is exhausted."""

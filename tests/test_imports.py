@@ -24,6 +24,8 @@ ALLOWED = {
     "storage": {"errors"},
     "config": {"errors", "roi", ""},
     "plan": _BASE,
+    "costs": {*_BASE, "plan"},
+    "estimate": {*_BASE, "plan", "costs", "search", "results"},
     "results": _BASE,
     "figures": {*_BASE, "data", "results"},
     "report": {*_BASE, "figures", "results"},
@@ -33,11 +35,26 @@ ALLOWED = {
     "tasks": {*_BASE, *_SCIENCE},
     "ssl": {*_BASE, *_SCIENCE},
     "engine": {*_BASE, *_SCIENCE, "data", "tasks", "ssl"},
-    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "ssl", "engine", "plan", "results", "search"},
-    "cli": {*_BASE, "data", "plan", "figures", "report", "results", "search", "runtime"},
+    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "ssl", "engine", "plan", "costs", "results", "search"},
+    "cli": {*_BASE, "data", "plan", "costs", "estimate", "figures", "report", "results", "search", "runtime"},
 }
 WITHOUT_TORCH = {
-    *("", "errors", "roi", "storage", "config", "plan", "figures", "report", "results", "search", "data", "cli"),
+    *(
+        "",
+        "errors",
+        "roi",
+        "storage",
+        "config",
+        "plan",
+        "costs",
+        "estimate",
+        "figures",
+        "report",
+        "results",
+        "search",
+        "data",
+        "cli",
+    ),
 }
 
 

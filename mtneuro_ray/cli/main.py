@@ -15,6 +15,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 
 _EXAMPLES = {
     "plan": "mtneuro-ray plan --task task2_2D_3class --network UNet_2D_3class",
+    "probe": "mtneuro-ray probe --space tune_spaces/smoke.toml --out costs.json",
     "ingest": "mtneuro-ray ingest --task task1 --volume phantom --store store",
     "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtneuro-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_plan(commands)
+    _add_probe(commands)
     _add_ingest(commands)
     _add_train(commands)
     _add_sweep(commands)
@@ -104,6 +106,28 @@ def _add_plan(commands: _Commands) -> None:
     _add_settings(parser)
     _add_overrides(parser)
     parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def _add_probe(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "probe",
+        "Measure on this machine, with random data, what the trainings of a tune space cost: memory and seconds. For "
+        "sweep --packing and plan --probe.",
+    )
+    parser.add_argument("--space", required=True, help="tune space, by path")
+    _add_settings(parser)
+    _add_overrides(parser)
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="default: cuda where the space gives GPUs to its trials"
+    )
+    parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps that are timed, at least; default: 5")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="TABLE.json",
+        help="table that is written, or in which what is measured again is replaced",
+    )
 
 
 def _add_ingest(commands: _Commands) -> None:

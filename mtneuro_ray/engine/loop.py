@@ -18,10 +18,10 @@ from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import History, is_trained, load_trained, save_trained
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import evaluate, placed
+from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.engine.pretrain import pretrain
 from mtneuro_ray.engine.readout import decompose, train_head
 from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.models import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights
@@ -95,12 +95,14 @@ def train(
 
     Raises:
         InputError: the weights are not those of the model's encoder, or the data do not allow the method.
-        TrainingError: the loss is no longer a number, or memory is exhausted.
+        TrainingError: the loss is no longer a number.
+        OutOfMemoryError: memory is exhausted.
     """
     started = time.perf_counter()
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
-    try:
+    batch_size = run.network.encoder_training["batch_size"]
+    with memory_watched(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
         worker = _set_up(run, data, context)
         fitted = _trained_before(worker)
         if fitted is None:
@@ -114,8 +116,6 @@ def train(
             metrics["test"] = worker.evaluate("test")
             if worker.task.by_region:
                 class_counts = {split: _named(part, worker.task.num_classes) for split, part in data.items()}
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"out of memory at batch size {run.network.batch_size}: {error}") from None
     timings = {"total_s": time.perf_counter() - started, **fitted.timings}
     return Outcome(metrics, fitted.history, class_counts, timings)
 

@@ -22,6 +22,7 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, parts
+from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.models.resnet import EncoderClassifier
@@ -63,17 +64,16 @@ def probe(
 
     Raises:
         InputError: the run has no encoder.
-        TrainingError: memory is exhausted, or embeddings are no numbers.
+        TrainingError: embeddings are no numbers.
+        OutOfMemoryError: memory is exhausted.
     """
     if run.source is None or not isinstance(model, EncoderClassifier):
         raise InputError(f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1")
     started = time.perf_counter()
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
-    try:
+    with memory_watched("while reading features", "a device with more memory"):
         vectors = {split: _embed(run.source, model, arrays, context) for split, arrays in data.items()}
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"out of memory while reading features: {error}") from None
     embedded = time.perf_counter()
     embeddings = Embeddings.of(run, data, vectors)
     if not np.isfinite(embeddings.vectors).all():

@@ -1,0 +1,40 @@
+"""Telling memory that is exhausted from all other errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from mtneuro_ray.errors import OutOfMemoryError
+
+# On a CPU torch raises a plain RuntimeError with the words of its allocator, or of the system.
+_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory left, of a GPU or of the machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+
+
+@contextmanager
+def memory_watched(where: str, accepted: str) -> Iterator[None]:
+    """Raise what exhausts memory as an error of ours.
+
+    Args:
+        where: What was going on: `at batch size 4`.
+        accepted: What helps.
+
+    Raises:
+        OutOfMemoryError: memory is exhausted.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OutOfMemoryError(f"out of memory {where}: {reason}; accepted: {accepted}") from None
