@@ -24,8 +24,7 @@ from mtneuro_ray.data.bounds import bytes_per_voxel
 from mtneuro_ray.plan import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.ray_data import rows_per_block
-from mtneuro_ray.runtime.sweep import trainings_of
-from mtneuro_ray.search import Plan, Search
+from mtneuro_ray.search import Plan, Search, trainings_of
 
 SPACES = (Path("tune_spaces/task2/all.toml"), Path("tune_spaces/task1/all.toml"))
 

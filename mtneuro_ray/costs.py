@@ -13,7 +13,7 @@ from pydantic import Field
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.config.network import SSL_METHODS, NetworkSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.task import SPLITS, TaskSettings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import samples
 from mtneuro_ray.storage import Folder
@@ -147,8 +147,8 @@ def resident_bytes(run: RunSettings) -> int:
     task = run.task
     voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
     channels = 2 if task.task == "segmentation" else 1
-    splits = ("train", "val", "test") if run.role == "final" else ("train", "val")
-    return sum(len(samples(task, split)) for split in splits) * (voxels * channels + 8)
+    images = sum(len(samples(task, split)) for split in SPLITS if split != "test" or run.role == "final")
+    return images * (voxels * channels + 8)
 
 
 class Cost(Settings):

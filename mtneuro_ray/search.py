@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 RecordOf = Callable[[str], RunRecord | None]
 
-_ROUND = 4
+ROUND = 4
+"""Cells that tpe proposes at once by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,10 @@ class Search:
                     best = (mean, json.loads(cell_json))
         return best[1] if best else None
 
+    def cell_run(self, cell: Cell) -> RunSettings:
+        """The training of one cell, with the search's own seed."""
+        return self._cell_plan(cell).run
+
     def _cell_plan(self, cell: Cell) -> Plan:
         return self._plan("cell", self.space.search.seed, cell, cell)
 
@@ -192,7 +197,7 @@ class Search:
         plans: dict[str, Plan] = {}
         left = search.trials or 0
         while left:
-            trials = [study.ask() for _ in range(min(search.round or _ROUND, left))]
+            trials = [study.ask() for _ in range(min(search.round or ROUND, left))]
             asked = [
                 self._cell_plan({key: _suggested(trial, key, axis) for key, axis in search.axes.items()})
                 for trial in trials
@@ -205,6 +210,17 @@ class Search:
                 _tell(study, trial, record, self.metric)
             left -= len(asked)
         return list(plans.values())
+
+
+def trainings_of(finals: Iterable[Plan]) -> list[Plan]:
+    """A run for each training that final runs need; every other of them only evaluates what it has left.
+
+    A readout needs that of its source. Of runs that differ in nothing but their test split it is the first.
+    """
+    trainings: dict[str, Plan] = {}
+    for plan in sorted(finals, key=lambda plan: plan.source is not None):
+        trainings.setdefault(plan.run.train_id, plan.source or plan)
+    return list(trainings.values())
 
 
 def _new_study(seed: int, mode: Mode) -> optuna.Study:

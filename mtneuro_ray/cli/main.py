@@ -105,7 +105,26 @@ def _add_plan(commands: _Commands) -> None:
     parser.add_argument("--network", help="network, by name or path; checked against the task")
     _add_settings(parser)
     _add_overrides(parser)
+    parser.add_argument("--nodes", type=int, metavar="N", help="estimate how long a space takes on so many machines")
+    parser.add_argument("--gpus-per-node", type=int, default=1, metavar="G", help="where trials have GPUs; default: 1")
+    parser.add_argument("--cpus-per-node", type=int, metavar="C", help="needed where trials have no GPUs")
+    parser.add_argument("--probe", metavar="TABLE.json", help="table of `mtneuro-ray probe`, for the estimate")
+    _add_packing(parser)
+    parser.add_argument("--gpu", metavar="NAME", help="GPU of the table, where it has several")
+    parser.add_argument("--ingest-rate", type=float, metavar="MB/S", help="adds the time of reading from the source")
+    price = parser.add_mutually_exclusive_group()
+    price.add_argument("--price-per-gpu-hour", type=float, metavar="P")
+    price.add_argument("--price-per-node-hour", type=float, metavar="P")
     parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def _add_packing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--packing",
+        metavar="TABLE.json",
+        help="table of `mtneuro-ray probe`: as many trials share a GPU, or a machine's memory, as it says will fit; "
+        "default: the space's",
+    )
 
 
 def _add_probe(commands: _Commands) -> None:
@@ -161,6 +180,7 @@ def _add_sweep(commands: _Commands) -> None:
     parser.add_argument("--space", required=True, help="tune space, by path")
     _add_settings(parser)
     _add_overrides(parser)
+    _add_packing(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     _add_out(parser)
     _add_store(parser)

@@ -6,10 +6,12 @@ import argparse
 import json
 from typing import Any
 
+from mtneuro_ray.cli.estimate import as_text as estimate_text
+from mtneuro_ray.cli.estimate import estimated
 from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import SettingSpace
+from mtneuro_ray.config.space import ResourceSettings, SettingSpace
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.errors import InputError
@@ -20,6 +22,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the plan of a task or of a tune space."""
     if options.space and options.network:
         raise InputError("--network: belongs to --task; a tune space names its networks, accepted: leave it out")
+    if options.nodes is not None and not options.space:
+        raise InputError("--nodes: estimates a tune space; accepted: with --space")
     plan = plan_space(options) if options.space else plan_task(options)
     print(json.dumps(plan, indent=1) if options.format == "json" else as_text(plan))
     return 0
@@ -55,7 +59,16 @@ def plan_space(options: argparse.Namespace) -> dict[str, Any]:
     settings = [_setting_plan(setting, pair) for setting, pair in entries]
     totals = {key: sum(setting[key] for setting in settings) for key in ("cells", "seeds", "runs")}
     splits = {"splits": settings[0]["splits"]} if len(settings) == 1 else {}
-    return {"space": space.name, **splits, **totals, "settings": settings}
+    plan = {"space": space.name, **splits, **totals, "settings": settings}
+    if getattr(options, "nodes", None) is not None:
+        resources = packed(space.run, options.packing)
+        plan["estimate"] = estimated(options, resources, entries, {row["task"]: row["bytes"] for row in settings})
+    return plan
+
+
+def packed(resources: ResourceSettings, table: str | None) -> ResourceSettings:
+    """The resources with the table that --packing names, if it does."""
+    return resources if table is None else resources.replace("--packing", packing=table)
 
 
 def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
@@ -97,7 +110,8 @@ def as_text(plan: dict[str, Any]) -> str:
     if "settings" in plan:
         parts = [_setting_text(setting) for setting in plan["settings"]]
         total = f"{plan['space']}: {plan['runs']} runs ({plan['cells']} cells + {plan['seeds']} seed runs)"
-        return "\n\n".join([*parts, total])
+        estimate = estimate_text(plan["estimate"]) if "estimate" in plan else []
+        return "\n\n".join([*parts, "\n".join([total, *estimate])])
     return _setting_text(plan)
 
 

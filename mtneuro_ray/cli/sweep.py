@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
         options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
     )
     planning.check_entries(entries)
+    resources = planning.packed(space.run, options.packing)
     if options.dry_run:
         print(planning.as_text(planning.plan_space(options)))
         return 0
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from mtneuro_ray.runtime.sweep import Where, sweep
 
     out = Folder(options.out)
-    problems = sweep(entries, space.run, Where(store_of(options), out, options.address, options.num_cpus))
+    problems = sweep(entries, resources, Where(store_of(options), out, options.address, options.num_cpus))
     results = load(out)
     best = [
         row

@@ -130,6 +130,9 @@ class ResourceSettings(Settings):
     cpus_per_worker: Positive = 1
     """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    packing: str | None = None
+    """Table of `mtneuro-ray probe`, relative to this file: how many trials share a GPU, or the memory of a machine, is
+    chosen from what was measured. It has no influence on any number."""
     max_concurrent: Positive | None = None
     """Trials at once; as many as the cluster holds by default."""
     max_failures: Annotated[int, Field(ge=0)] = 2
@@ -153,6 +156,11 @@ class ResourceSettings(Settings):
             raise InputError(
                 f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "
                 "trials as the cluster has room for with all their workers"
+            )
+        if self.workers_per_trial > 1 and self.packing is not None:
+            raise InputError(
+                f"{where}: run.packing: is for trials of one worker, workers_per_trial is {self.workers_per_trial}; "
+                "accepted: leave it out, or workers_per_trial = 1"
             )
         if self.workers_per_trial > 1 and self.scheduler == "asha":
             raise InputError(
@@ -250,6 +258,8 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         if key not in _OWN:
             accepted = ", ".join(sorted((*_OWN, *_SHARED, "settings", "include")))
             raise InputError(f"{path}: {key}: unknown key; accepted: {accepted}")
+    if isinstance(run := values.get("run"), dict) and isinstance(table := run.get("packing"), str):
+        values["run"] = {**run, "packing": table if "://" in table else str(path.parent / table)}
     values.setdefault("name", path.stem)
     values["settings"] = settings
     return values

@@ -34,7 +34,9 @@ class RunRecord:
         history: One entry per epoch.
         class_counts: Split -> region -> voxels of each class in the truth; of final segmentation runs.
         timings: Seconds and rates of this one execution.
-        placement: Workers, threads and devices that it ran on.
+        placement: Workers, threads and devices that it ran on. Where it asked for less or more than its settings say,
+            "asked"; where it was tried again by itself, "alone_after": why; where memory was exhausted,
+            "out_of_memory".
         versions: Of the libraries that decide the numbers.
         host: Where the leader ran.
         error: What went wrong, in one line.

@@ -21,7 +21,7 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.engine.probe import probe
-from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.storage import Folder
@@ -35,6 +35,7 @@ def execute(
     encoder: Mapping[str, torch.Tensor] | None = None,
     *,
     keeps_weights: bool = False,
+    placement: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
 
@@ -45,17 +46,19 @@ def execute(
         out: Folder of the run files.
         encoder: Weights that the model's encoder starts from.
         keeps_weights: Whether a `cell` leaves its weights in the output folder, as a `final` run does.
+        placement: What else the file should tell of where the run ran.
 
     Raises:
         Exception: whatever is no fault of the run's settings; it, too, is in the file.
     """
     runs = RunFolder(out)
-    placement = {
+    placed = {
         "workers": context.world_size,
         "threads": context.threads,
         "device": device_name(context.device),
+        **(placement or {}),
     }
-    details: dict[str, Any] = {"placement": placement, "versions": versions(), "host": socket.gethostname()}
+    details: dict[str, Any] = {"placement": placed, "versions": versions(), "host": socket.gethostname()}
     try:
         if run.source is None:
             outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
@@ -72,6 +75,9 @@ def execute(
             timings=outcome.timings,
             **details,
         )
+    except OutOfMemoryError as error:
+        placed["out_of_memory"] = True
+        record = RunRecord.failed(run, str(error), **details)
     except MTNeuroError as error:
         record = RunRecord.failed(run, str(error), **details)
     except Exception as error:

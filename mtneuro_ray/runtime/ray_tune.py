@@ -6,14 +6,14 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import optuna
 import ray.tune
 import torch
-from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
 from mtneuro_ray.config.axes import Scalar
@@ -28,6 +28,7 @@ from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
+from mtneuro_ray.runtime.packing import Ask, Packing
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.runtime.ray_data import (
     EncoderKey,
@@ -113,6 +114,17 @@ class _Stage:
     out: Folder
     resources: ResourceSettings
     can_stop: bool
+    asks: dict[str, Ask]
+    # Run id -> why a run is tried again by itself.
+    alone_after: dict[str, str] = field(default_factory=dict)
+
+    def placement_of(self, plan: Plan) -> dict[str, Any]:
+        """What a run's file tells of its place, where that is not what the settings say."""
+        reason = self.alone_after.get(plan.run.run_id)
+        if self.resources.packing is None and reason is None:
+            return {}
+        asked = {"asked": self.asks[_key_of(plan.point)].bundle}
+        return asked if reason is None else {**asked, "alone_after": reason}
 
     def splits_of(self, run: RunSettings) -> SplitRefs:
         """The data of a run. The test split never reaches a cell."""
@@ -144,12 +156,29 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 checkpoints=checkpoint_folder(stage.out, run),
                 report=partial(_report_epoch, stage, plan, metrics),
             )
+            if resources.gpus_per_worker:
+                _keep_to_share(stage.asks[_key_of(config)].gpus)
             try:
-                record = execute(run, splits, context, stage.out, weights, keeps_weights=plan.keeps_weights)
+                record = execute(
+                    run,
+                    splits,
+                    context,
+                    stage.out,
+                    weights,
+                    keeps_weights=plan.keeps_weights,
+                    placement=stage.placement_of(plan),
+                )
             finally:
                 metrics.end()
     value = record.metric(plan.metric)
     ray.tune.report({VALUE: math.nan if value is None else value})
+
+
+def _keep_to_share(gpus: float) -> None:
+    """Bound this process to its share of the GPU: a trial that exceeds it fails itself, and none of its neighbours."""
+    # What the trial before has left in the allocator of a process that is used again.
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
 
 
 def _report_epoch(stage: _Stage, plan: Plan, metrics: TrainingMetrics, entry: Mapping[str, Any]) -> None:
@@ -223,10 +252,12 @@ def run_stage(
     out: Folder,
     resources: ResourceSettings,
     halving: Halving | None = None,
+    packing: Packing | None = None,
 ) -> None:
     """Run every plan once, as many at a time as there is room for; each leaves its run's file.
 
-    A run that fails is recorded and ends nothing else.
+    A run that fails is recorded and ends nothing else. One that exhausts memory beside others, or whose process is
+    lost on every try, is tried once more with a device to itself; it is not stopped early, then.
 
     Args:
         label: Name of the stage.
@@ -235,8 +266,24 @@ def run_stage(
         out: Folder of the run files.
         resources: What a trial occupies.
         halving: What stops runs that fall behind; none is stopped without it.
+        packing: What a trial asks for; what the settings say by default.
     """
-    stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None)
+    packing = packing or Packing(resources)
+    asks = {_key_of(plan.point): packing.ask(plan.run) for plan in plans}
+    stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None, asks)
+    _fit(label, stage, halving)
+    _record_losses(stage)
+    alone = _alone(stage, packing)
+    if alone.plans:
+        say(
+            f"{label}: {len(alone.plans)} ran out of memory or were lost beside others; each has a device to itself now"
+        )
+        _fit(f"{label}_alone", alone)
+        _record_losses(alone)
+
+
+def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> None:
+    plans, resources = list(stage.plans.values()), stage.resources
     # Tune would only end this stage, as if all that is left of it were lost, and the next one would begin.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -244,7 +291,9 @@ def run_stage(
         space=_Space(plans), metric=VALUE, mode="max", points_to_evaluate=[plan.point for plan in plans]
     )
     tuner = Tuner(
-        ray.tune.with_resources(ray.tune.with_parameters(_run_trial, stage=stage), _bundle(resources)),
+        ray.tune.with_resources(
+            ray.tune.with_parameters(_run_trial, stage=stage), partial(_bundle_of, _bundles(stage))
+        ),
         tune_config=TuneConfig(
             metric=VALUE,
             mode="max",
@@ -256,29 +305,58 @@ def run_stage(
         ),
         run_config=RunConfig(
             name=label,
-            storage_path=(out / "ray").root,
+            storage_path=(stage.out / "ray").root,
             verbose=0,
             callbacks=[_Ends(label, stage)],
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
     tuner.fit()
-    _record_losses(stage)
 
 
-def _bundle(resources: ResourceSettings) -> dict[str, float]:
-    if resources.workers_per_trial > 1:
+def _bundles(stage: _Stage) -> dict[str, dict[str, float]]:
+    if stage.resources.workers_per_trial > 1:
         # The trial only waits; its workers have bundles of their own. Tune wants something to place it by, and a
         # fraction of a CPU would be missing for the last worker of a full machine.
-        return {"memory": 1}
-    return {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+        return {key: {"memory": 1} for key in stage.asks}
+    return {key: ask.bundle for key, ask in stage.asks.items()}
+
+
+def _bundle_of(bundles: Mapping[str, dict[str, float]], config: Mapping[str, Any]) -> PlacementGroupFactory:
+    return PlacementGroupFactory([bundles[_key_of(config)]])
+
+
+def _alone(stage: _Stage, packing: Packing) -> _Stage:
+    """The stage of those runs that may come to their end with a device to themselves."""
+    runs = RunFolder(stage.out)
+    found: dict[str, tuple[Plan, Ask, str]] = {}
+    for key, plan in stage.plans.items():
+        record = runs.read(plan.run.run_id)
+        if record is not None and record.status == "error" and record.placement.get("out_of_memory"):
+            ask = packing.alone(plan.run)
+            if ask is not None:
+                found[key] = (plan, ask, f"{record.error} (asked for {stage.asks[key]})")
+    return replace(
+        stage,
+        plans={key: plan for key, (plan, _, _) in found.items()},
+        asks={key: ask for key, (_, ask, _) in found.items()},
+        alone_after={plan.run.run_id: reason for plan, _, reason in found.values()},
+        can_stop=False,
+    )
 
 
 def _record_losses(stage: _Stage) -> None:
     """A trial whose process was killed could not write its own file."""
     runs = RunFolder(stage.out)
     for plan in stage.plans.values():
-        record = runs.read(plan.run.run_id)
+        record, is_alone = runs.read(plan.run.run_id), plan.run.run_id in stage.alone_after
         # Where nothing is stopped, an earlier sweep did, and its cell was to be trained to its end.
-        if record is None or (record.status == "stopped" and not stage.can_stop):
-            runs.write(RunRecord.failed(plan.run, "its process was lost (killed, or out of memory) on every try"))
+        stopped_before = record is not None and record.status == "stopped" and not stage.can_stop
+        failed_before = record is not None and record.status == "error" and "alone_after" not in record.placement
+        if record is None or stopped_before or (is_alone and failed_before):
+            # The kernel and Ray kill what takes the last memory of a machine, and a lost process tells nobody why.
+            placement = {**stage.placement_of(plan), "out_of_memory": True}
+            error = "its process was lost (killed, or out of memory) on every try"
+            if is_alone:
+                error += ", with a device to itself, too; accepted: a smaller batch_size, or more memory"
+            runs.write(RunRecord.failed(plan.run, error, placement=placement))

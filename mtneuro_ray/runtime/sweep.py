@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ResourceSettings, SettingSpace
+from mtneuro_ray.costs import CostTable, read_table
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.folders import has_weights
 from mtneuro_ray.runtime.prepare import check_encoders
 from mtneuro_ray.runtime.progress import say
-from mtneuro_ray.search import Plan, Search
+from mtneuro_ray.search import Plan, Search, trainings_of
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
@@ -46,15 +47,17 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         What went wrong, a line per run or setting; empty where every run is done.
 
     Raises:
-        InputError: the data do not fit the settings, or another sweep is at work in the output folder.
+        InputError: the data do not fit the settings, the table of `packing` can't be read, or another sweep is at work
+            in the output folder.
         SourceError: a volume can't be read.
         MTNeuroError: another sweep has taken over the output folder, or the cluster can't be joined.
     """
+    table = None if resources.packing is None else read_table(resources.packing)
     searches = Search.of_sweep(entries, _identities)
     results = _Results(RunFolder(where.out), with_stopped=resources.scheduler == "asha")
     problems: list[str] = []
     with ExitStack() as stack:
-        stages = _Stages(stack, resources, where, results)
+        stages = _Stages(stack, resources, table, where, results)
         cells: list[Plan] = []
         while len(known := [plan for search in searches for plan in search.cell_plans(results.of)]) > len(cells):
             cells = known
@@ -80,17 +83,6 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
         if record is None or record.status == "error":
             problems.append(f"{plan}: {record.error if record else 'no result'}")
     return problems
-
-
-def trainings_of(finals: Iterable[Plan]) -> list[Plan]:
-    """A run for each training that final runs need; every other of them only evaluates what it has left.
-
-    A readout needs that of its source. Of runs that differ in nothing but their test split it is the first.
-    """
-    trainings: dict[str, Plan] = {}
-    for plan in sorted(finals, key=lambda plan: plan.source is not None):
-        trainings.setdefault(plan.run.train_id, plan.source or plan)
-    return list(trainings.values())
 
 
 def _identities(pair: Pair) -> list[str]:
@@ -123,9 +115,17 @@ class _Results:
 class _Stages:
     """Runs stages on one cluster, which is joined, and fed with the data, when the first run is missing."""
 
-    def __init__(self, stack: ExitStack, resources: ResourceSettings, where: Where, results: _Results) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        resources: ResourceSettings,
+        table: CostTable | None,
+        where: Where,
+        results: _Results,
+    ) -> None:
         self._stack = stack
         self._resources = resources
+        self._table = table
         self._where = where
         self._results = results
         self._connected = False
@@ -148,13 +148,15 @@ class _Stages:
         check_encoders((plan.run.network, str(plan.pair.network_file)) for plan in todo)
         self._connect()
         from mtneuro_ray.runtime.halving import Halving
+        from mtneuro_ray.runtime.packing import Packing
         from mtneuro_ray.runtime.ray_tune import Shared, run_stage
 
         self._shared = self._shared or Shared()
         for plan in todo:
             self._shared.add(self._where.store, plan.pair, plan.run.network)
         halving = Halving(self._resources.asha, todo, ended) if halve else None
-        run_stage(label, todo, self._shared, self._where.out, self._resources, halving)
+        packing = Packing(self._resources, self._table)
+        run_stage(label, todo, self._shared, self._where.out, self._resources, halving, packing)
         self._results.tried.update(plan.run.run_id for plan in todo)
 
     def _connect(self) -> None:

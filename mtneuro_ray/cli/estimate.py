@@ -1,0 +1,163 @@
+"""The estimate of `mtneuro-ray plan --space ... --nodes N`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mtneuro_ray.config.loading import Pair
+from mtneuro_ray.config.space import ResourceSettings, SettingSpace
+from mtneuro_ray.costs import MARGIN, read_table
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.estimate import Estimate, Estimator, Machines, stages_of
+from mtneuro_ray.search import Search
+
+_HOUR = 3600.0
+
+
+def estimated(
+    options: argparse.Namespace,
+    resources: ResourceSettings,
+    entries: Iterable[tuple[SettingSpace, Pair]],
+    source_bytes: Mapping[str, int],
+) -> dict[str, Any]:
+    """Runs, hours and money of a sweep, ready for JSON; what is not known is None.
+
+    Args:
+        options: Of `plan`.
+        resources: What a trial occupies.
+        entries: Of `load_sweep`.
+        source_bytes: Task -> bytes that it reads.
+
+    Raises:
+        InputError: an option has no meaning here, or the table can't be read.
+    """
+    _check(options, resources)
+    on_gpu = resources.gpus_per_worker > 0
+    machines = Machines(options.nodes, options.gpus_per_node if on_gpu else 0, options.cpus_per_node)
+    # Addresses stand for identities: no volume is opened to count runs.
+    stages = stages_of(Search.of_sweep(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)]))
+    found: dict[str, Any] = {
+        "nodes": machines.nodes,
+        "gpus": machines.nodes * machines.gpus,
+        "runs": {stage.name: 0 for stage in stages},
+        "command": None,
+        "missing": [],
+        "too_large": [],
+    }
+    for stage in stages:
+        found["runs"][stage.name] += len(stage.runs)
+    path = options.probe or resources.packing
+    command = f"mtneuro-ray probe --space {options.space} --out {path or 'costs.json'}"
+    if path is None:
+        return {**found, "command": command}
+    estimator = Estimator(read_table(path), resources, machines, options.gpu)
+    estimate = estimator.estimate(stages)
+    if estimate.missing or estimate.too_large:
+        missing, too_large = list(estimate.missing), list(estimate.too_large)
+        return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}
+    rate = options.ingest_rate
+    ingest_s = None if rate is None else sum(source_bytes.values()) / (rate * 1e6)
+    return {**found, **_numbers(estimate, options, resources, estimator.devices, ingest_s)}
+
+
+def _check(options: argparse.Namespace, resources: ResourceSettings) -> None:
+    on_gpu = resources.gpus_per_worker > 0
+    where = f"{options.space}: run"
+    for name in ("nodes", "gpus_per_node", "cpus_per_node", "ingest_rate", "price_per_gpu_hour", "price_per_node_hour"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')}: is {value:g}; accepted: more than 0")
+    if resources.workers_per_trial > 1:
+        raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
+    if resources.gpus_per_worker > 1:
+        raise InputError(f"{where}.gpus_per_worker: only trials on one GPU are estimated; accepted: at most 1")
+    if not on_gpu and options.cpus_per_node is None:
+        raise InputError("--cpus-per-node: is missing; a space whose trials have no GPUs requires it with --nodes")
+    if not on_gpu and options.price_per_gpu_hour is not None:
+        raise InputError("--price-per-gpu-hour: the trials of this space have no GPUs; accepted: --price-per-node-hour")
+
+
+def _numbers(
+    estimate: Estimate,
+    options: argparse.Namespace,
+    resources: ResourceSettings,
+    devices: int,
+    ingest_s: float | None,
+) -> dict[str, Any]:
+    on_gpu = resources.gpus_per_worker > 0
+    stages = [
+        {"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s, "wall_s": [stage.wall_s, stage.unshared_s]}
+        for stage in estimate.stages
+    ]
+    run_s = sum(stage.run_s for stage in estimate.stages)
+    wall = [
+        sum(stage.wall_s for stage in estimate.stages) + (ingest_s or 0.0),
+        sum(stage.unshared_s for stage in estimate.stages) + (ingest_s or 0.0),
+    ]
+    price, units = options.price_per_node_hour, options.nodes
+    if options.price_per_gpu_hour is not None:
+        price, units = options.price_per_gpu_hour, devices
+    hours = {"gpu_hours": run_s / _HOUR} if on_gpu else {"cpu_hours": run_s / _HOUR * resources.cpus_per_worker}
+    return {
+        "stages": stages,
+        **hours,
+        "ingest_s": ingest_s,
+        "wall_s": wall,
+        "money": None if price is None else [price * units * seconds / _HOUR for seconds in wall],
+        "assumptions": _assumptions(resources, ingest_s),
+    }
+
+
+def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[str]:
+    asha = ["no cell is stopped early"] if resources.scheduler == "asha" else []
+    packed = []
+    if resources.packing and resources.gpus_per_worker:
+        packed = [
+            "times are from trials that share a GPU without slowing each other down, to sharing that gains nothing; "
+            f"each has {MARGIN:g} times the memory that was measured"
+        ]
+    elif resources.packing:
+        packed = ["machines have the memory of the one that was measured"]
+    return [
+        "no run is done, none fails",
+        *asha,
+        *packed,
+        "of cells that are not known yet, and of the one that is selected, the slowest stands for all",
+        "all machines are there from the first run to the last, and as fast as the one that was measured",
+        "a process starts once in each stage, and Ray itself takes no time",
+        *(["reading from the source is not in it"] if ingest_s is None else []),
+    ]
+
+
+def as_text(estimate: Mapping[str, Any]) -> list[str]:
+    """The estimate for a person, in lines."""
+    where = f"on {estimate['nodes']} machines" + (f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else "")
+    if "stages" not in estimate:
+        lines = [f"estimate {where}: not known"]
+        lines += [f"  {name:16} {count:6} runs" for name, count in estimate["runs"].items()]
+        lines += [f"  not measured: {key}" for key in estimate["missing"]]
+        lines += [f"  did not fit when it was measured: {key}" for key in estimate["too_large"]]
+        return lines + ([f"  to measure: {estimate['command']}"] if estimate["command"] else [])
+    lines = [f"estimate {where}:"]
+    lines += [f"  {row['stage']:16} {row['runs']:6} runs  {_span(row['wall_s'], _time)}" for row in estimate["stages"]]
+    if estimate["ingest_s"] is not None:
+        lines.append(f"  {'ingest':16}              {_time(estimate['ingest_s'])}")
+    kind = "gpu_hours" if "gpu_hours" in estimate else "cpu_hours"
+    lines.append(f"  {kind.replace('_h', ' h').upper().replace('HOURS', 'hours'):16} {estimate[kind]:11.2f}")
+    lines.append(f"  {'wall time':16}              {_span(estimate['wall_s'], _time)}")
+    if estimate["money"] is not None:
+        lines.append(f"  {'money':16}              {_span(estimate['money'], '{:.2f}'.format)}")
+    return [*lines, *(f"  assumed: {text}" for text in estimate["assumptions"])]
+
+
+def _span(values: list[float], told: Any) -> str:
+    low, high = map(told, values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} h"
