@@ -147,8 +147,8 @@ def stages_of(searches: Sequence[Search]) -> list[Stage]:
         "seeds, evaluated": [plan for plan in trainings if plan.run.train_id in kept],
         "evaluations": [plan for plan in finals if plan.run.run_id not in trained],
     }
-    for name, plans in parts.items():
-        found.append(Stage(name, tuple(alternatives[plan.run.run_id] for plan in plans), trains=name == "seeds"))
+    for name, part in parts.items():
+        found.append(Stage(name, tuple(alternatives[plan.run.run_id] for plan in part), trains=name == "seeds"))
     return [stage for stage in found if stage.runs]
 
 
@@ -164,7 +164,7 @@ def _candidates(search: Search) -> list[Cell]:
 
 def _cells(searches: Sequence[Search]) -> Iterator[tuple[tuple[RunSettings, ...], ...]]:
     """The runs of each round of cells; all but those of tpe are in the first."""
-    first = [
+    first: list[tuple[RunSettings, ...]] = [
         (plan.run,)
         for search in searches
         if search.space.search.sampler != "tpe"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import ray
 
@@ -90,6 +91,8 @@ class Packing:
 
 def _largest_node() -> Ask:
     """All that the machine with most memory, of those that take trials, offers; nothing where there is none yet."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    largest = max(nodes, key=lambda has: (has.get("memory", 0), has["CPU"]), default={})
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    offers: list[dict[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
+    takes_trials = [has for has in offers if has.get("CPU")]
+    largest = max(takes_trials, key=lambda has: (has.get("memory", 0.0), has["CPU"]), default={})
     return Ask(largest.get("CPU", 0.0), memory=int(largest.get("memory", 0)))
