@@ -32,6 +32,7 @@ from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import placed
 from mtneuro_ray.engine.fitting import Fit
+from mtneuro_ray.engine.measure import endless_steps, now
 from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.readout import decompose
 from mtneuro_ray.engine.supervised import SupervisedFit
@@ -50,7 +51,6 @@ _NETWORKS = {
 }
 _DECOMPOSITIONS = ("PCA", "NMF")
 _LOADERS = 4
-_PER_EPOCH = 4
 _RATE = 1e-3
 
 
@@ -79,9 +79,9 @@ class _ClockedFit(SslFit):
         return cast(Tensor, self._timed(super()._mined, *arguments))
 
     def _timed(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        started = _now(self.context.device)
+        started = now(self.context.device)
         found = function(*arguments)
-        self.mining_seconds += _now(self.context.device) - started
+        self.mining_seconds += now(self.context.device) - started
         return found
 
 
@@ -104,12 +104,6 @@ class _Tiles(Dataset[tuple[Tensor, Tensor, int]]):
             top, left = torch.randint(0, side + 1, (2,)).tolist()
             image = image[:, top : top + side, left : left + side]
         return image.float() / 255
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def _arrays(images: int, side: int) -> SplitArrays:
@@ -142,19 +136,6 @@ def _fit(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: 
     return _ClockedFit(run, split, task, context, cast(EncoderClassifier, module))
 
 
-def _steps(fit: Fit) -> Iterator[None]:
-    """One step of the engine after another, as in epochs of a few batches."""
-    random = np.random.default_rng(0)
-    step = 0
-    while True:
-        for group in fit.optimiser.param_groups:
-            group["lr"] = _RATE
-        fit.step(random.permutation(fit.count)[: fit.batch_size], step // _PER_EPOCH, step, _PER_EPOCH)
-        _now(fit.context.device)
-        step += 1
-        yield
-
-
 def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) -> Iterator[None]:
     """Steps of the loop that one would write first, in fp32: supervised, or BYOL with a forward pass for each view."""
     classifier = cast(EncoderClassifier, build_model(run.network))
@@ -184,7 +165,7 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
             if isinstance(module, SslNetwork):
                 for own, followed in zip(module.target.parameters(), module.online.parameters(), strict=True):
                     own.data.mul_(0.99).add_(followed.data, alpha=0.01)
-            _now(device)
+            now(device)
             yield
 
 
@@ -214,10 +195,10 @@ def _compare(downsampling: int, options: argparse.Namespace) -> None:
     for name, network in _NETWORKS.items():
         run = _run(network, downsampling, options)
         fit = _fit(run, arrays, device)
-        steps = _steps(fit)
+        steps = endless_steps(fit, _RATE)
         contenders = {"ours": steps}
         if device.type == "cuda":
-            contenders["ready"] = _steps(_fit(run, arrays, device, ready=True))
+            contenders["ready"] = endless_steps(_fit(run, arrays, device, ready=True), _RATE)
             if name in ("supervised", "BYOL"):
                 contenders["plain"] = _plain_steps(run, arrays, device)
         # The first step is not counted, nor are those that compile or choose algorithms.

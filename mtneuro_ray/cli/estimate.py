@@ -14,6 +14,8 @@ from mtneuro_ray.estimate import Estimate, Estimator, Machines, stages_of
 from mtneuro_ray.search import Search
 
 _HOUR = 3600.0
+_NUMBERS = ("nodes", "gpus_per_node", "cpus_per_node", "ingest_rate", "price_per_gpu_hour", "price_per_node_hour")
+_OPTIONS = (*_NUMBERS, "probe", "packing", "gpu")
 
 
 def estimated(
@@ -35,7 +37,7 @@ def estimated(
     """
     _check(options, resources)
     on_gpu = resources.gpus_per_worker > 0
-    machines = Machines(options.nodes, options.gpus_per_node if on_gpu else 0, options.cpus_per_node)
+    machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
     # Addresses stand for identities: no volume is opened to count runs.
     stages = stages_of(Search.of_sweep(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)]))
     found: dict[str, Any] = {
@@ -62,10 +64,24 @@ def estimated(
     return {**found, **_numbers(estimate, options, resources, estimator.devices, ingest_s)}
 
 
+def check_options(options: argparse.Namespace) -> None:
+    """Check that what belongs to an estimate stands with one.
+
+    Raises:
+        InputError: it doesn't.
+    """
+    if options.nodes is None:
+        given = [name for name in _OPTIONS if getattr(options, name) is not None]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')}: belongs to an estimate; accepted: with --nodes N")
+    elif not options.space:
+        raise InputError("--nodes: estimates a tune space; accepted: with --space")
+
+
 def _check(options: argparse.Namespace, resources: ResourceSettings) -> None:
     on_gpu = resources.gpus_per_worker > 0
     where = f"{options.space}: run"
-    for name in ("nodes", "gpus_per_node", "cpus_per_node", "ingest_rate", "price_per_gpu_hour", "price_per_node_hour"):
+    for name in _NUMBERS:
         value = getattr(options, name)
         if value is not None and not value > 0:
             raise InputError(f"--{name.replace('_', '-')}: is {value:g}; accepted: more than 0")
@@ -73,6 +89,8 @@ def _check(options: argparse.Namespace, resources: ResourceSettings) -> None:
         raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
     if resources.gpus_per_worker > 1:
         raise InputError(f"{where}.gpus_per_worker: only trials on one GPU are estimated; accepted: at most 1")
+    if not on_gpu and options.gpus_per_node is not None:
+        raise InputError("--gpus-per-node: the trials of this space have no GPUs; accepted: --cpus-per-node")
     if not on_gpu and options.cpus_per_node is None:
         raise InputError("--cpus-per-node: is missing; a space whose trials have no GPUs requires it with --nodes")
     if not on_gpu and options.price_per_gpu_hour is not None:

@@ -106,7 +106,7 @@ def _add_plan(commands: _Commands) -> None:
     _add_settings(parser)
     _add_overrides(parser)
     parser.add_argument("--nodes", type=int, metavar="N", help="estimate how long a space takes on so many machines")
-    parser.add_argument("--gpus-per-node", type=int, default=1, metavar="G", help="where trials have GPUs; default: 1")
+    parser.add_argument("--gpus-per-node", type=int, metavar="G", help="where trials have GPUs; default: 1")
     parser.add_argument("--cpus-per-node", type=int, metavar="C", help="needed where trials have no GPUs")
     parser.add_argument("--probe", metavar="TABLE.json", help="table of `mtneuro-ray probe`, for the estimate")
     _add_packing(parser)

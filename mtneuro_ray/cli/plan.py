@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from mtneuro_ray.cli.estimate import as_text as estimate_text
-from mtneuro_ray.cli.estimate import estimated
+from mtneuro_ray.cli.estimate import check_options, estimated
 from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
@@ -22,8 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the plan of a task or of a tune space."""
     if options.space and options.network:
         raise InputError("--network: belongs to --task; a tune space names its networks, accepted: leave it out")
-    if options.nodes is not None and not options.space:
-        raise InputError("--nodes: estimates a tune space; accepted: with --space")
+    check_options(options)
     plan = plan_space(options) if options.space else plan_task(options)
     print(json.dumps(plan, indent=1) if options.format == "json" else as_text(plan))
     return 0

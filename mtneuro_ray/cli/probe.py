@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     on_gpu = (space.run.gpus_per_worker > 0) if options.device is None else options.device == "cuda"
     if space.run.workers_per_trial > 1:
         raise InputError(f"{options.space}: run.workers_per_trial: only trials of one worker are measured; accepted: 1")
+    if options.steps < 1:
+        raise InputError(f"--steps: is {options.steps}; accepted: 1 or more")
     table = costs.read_table(options.out) if costs.exists(options.out) else CostTable()
 
     from mtneuro_ray.runtime.local import check_gpu

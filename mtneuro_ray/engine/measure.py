@@ -71,7 +71,7 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
     batch = network.ssl_batch_size if network.method in SSL_METHODS else network.batch_size
     voxels = task.volume_z * math.prod(task.tile_size)
     # What evaluation looks at in one pass.
-    ((_, at_once), *_) = parts(0, 2**31, voxels)
+    _, at_once = next(parts(0, 2**31, voxels))
     counts: dict[Split, int] = {"train": count or max(2 * batch, 2), "val": at_once}
     return {split: _random_split(run, number) for split, number in counts.items()}
 

@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.costs import CostTable, Workload, write_table
+from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.results import load
 from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.runtime.sweep import Where, sweep
 from mtneuro_ray.storage import Folder
 from tests.costs import cost, runs_of_space
-from tests.tiny import write_tiny
+from tests.tiny import Tiny, write_tiny
 
 pytestmark = pytest.mark.ray
 
@@ -47,6 +52,14 @@ def _cells(out: Path) -> dict[float, RunRecord]:
     }
 
 
+def _undisturbed(record: RunRecord, tiny: Tiny, store: Path) -> Outcome:
+    """What the run of a record gives in this process."""
+    run = RunSettings.load(record.settings, "record")
+    image, labels = (channel.identity for channel in open_volumes(run.task, tiny.task).channels)
+    data = load_splits(CutoutStore(Folder(store)), image, labels, run.task)
+    return train(run, {split: data[split] for split in ("train", "val")}, WorkerContext())
+
+
 def test_what_lacks_memory_beside_others_is_tried_alone_once_and_changes_no_digit(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", axes=RATES)
     table = _table(tiny.space, tmp_path / "table.json", base_bytes=10**8, peak_bytes=10**7)
@@ -60,30 +73,11 @@ def test_what_lacks_memory_beside_others_is_tried_alone_once_and_changes_no_digi
     # The cells, and the seeds of the best where that is one of those that lack memory.
     assert "cells: 3 ran out of memory or were lost beside others" in done.stderr
 
-    plain = tmp_path / "plain.toml"
-    plain.write_text(tiny.space.read_text().replace("0.5, ", ""))
-    undisturbed = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mtneuro_ray.cli.main",
-            "sweep",
-            "--space",
-            str(plain),
-            "--out",
-            str(tmp_path / "plain"),
-        ],
-        env=_environment(),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    scarce, plain_cells = _cells(tmp_path / "scarce"), _cells(tmp_path / "plain")
+    scarce = _cells(tmp_path / "scarce")
     assert scarce[0.5].status == "error"
-    for rate, record in plain_cells.items():
-        assert (scarce[rate].metrics, scarce[rate].history) == (record.metrics, record.history)
+    for rate in (0.01, 0.001, 0.002):
+        undisturbed = _undisturbed(scarce[rate], tiny, tmp_path / "scarce" / "store")
+        assert (scarce[rate].metrics, scarce[rate].history) == (undisturbed.metrics, undisturbed.history)
     assert "out of memory at batch size 16" in scarce[0.01].placement["alone_after"]
     assert "was lost" in scarce[0.001].placement["alone_after"]
     for rate in (0.01, 0.001, 0.5):
