@@ -72,10 +72,10 @@ def test_a_rate_of_momentum_or_decay_only_counts_as_there_or_not() -> None:
 
 
 def test_frozen_encoders_have_their_own_batch_and_fits_their_number_of_images() -> None:
-    ssl = {"model": "ResNet-18", "method": "byol", "classes": 2, "ssl": {"epochs": 50, "batch_size": 4}}
+    ssl: dict[str, Any] = {"model": "ResNet-18", "method": "byol", "classes": 2, "ssl": {"epochs": 50, "batch_size": 4}}
     task = {"kind": "classification", "classes": ["a", "b"]}
     assert ", batch 4, fp32" in _key(task=task, **ssl)
-    pca = {"model": "PCA", "method": "decomposition", "classes": 2}
+    pca: dict[str, Any] = {"model": "PCA", "method": "decomposition", "classes": 2}
     assert _key(task=task, **pca).endswith("fp32, 4 images")
 
 

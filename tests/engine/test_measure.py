@@ -20,7 +20,7 @@ from mtneuro_ray.models import registry
 from mtneuro_ray.models.resnet import EncoderClassifier
 from tests.engine.data import run_of
 
-SSL = {"classes": 2, "ssl": {"epochs": 20, "projector_hidden_size": 8, "projector_output_size": 4}}
+SSL: dict[str, Any] = {"classes": 2, "ssl": {"epochs": 20, "projector_hidden_size": 8, "projector_output_size": 4}}
 TWO = {"classes": ["a", "b"]}
 
 
