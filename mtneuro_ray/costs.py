@@ -59,11 +59,15 @@ class Workload:
     def key(self) -> str:
         """Its name in tables: the model, its settings that are not at their defaults, the images and the arithmetic."""
         values = self.run.network.model_dump(mode="json", exclude_defaults=True)
-        ssl = {f"ssl.{key}": value for key, value in values.pop("ssl", {}).items()}
+        ssl = {
+            f"ssl.{key}": value
+            for key, value in values.pop("ssl", {}).items()
+            if key not in _TOLD and key not in _SSL_SCHEDULE
+        }
         settings = [
             f"{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in {**values, **ssl}.items()
-            if key not in _TOLD and key.removeprefix("ssl.") not in _SCHEDULE
+            if key not in _TOLD and key not in _SCHEDULE and key != "encoder_weights"
         ]
         parts = [
             " ".join([self.run.network.model, *settings]),
