@@ -1,6 +1,14 @@
-import os
+from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 # Before anything imports torch: small tensors on many threads are slow, and slower still beside the workers of a test.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -8,3 +16,32 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test is judged by the clock: the machines that run them are shared.
 settings.register_profile("mtneuro", deadline=None)
 settings.load_profile("mtneuro")
+
+
+@pytest.fixture(scope="session")
+def running_s3() -> Iterator[S3Server]:
+    # Slow to import, and most tests have no bucket.
+    from tests.s3_server import ENVIRONMENT, S3Server
+
+    with pytest.MonkeyPatch.context() as patch, S3Server() as server:
+        for name in list(os.environ):
+            if name.startswith("AWS_"):
+                patch.delenv(name)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def s3(running_s3: S3Server) -> Iterator[S3Server]:
+    """A server that speaks S3, without faults, and credentials for it."""
+    running_s3.requests.clear()
+    yield running_s3
+    running_s3.fault = lambda method, path: None
+    running_s3.start()
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """The address of a folder in a bucket of this test's own."""
+    return s3.address(s3.new_bucket())

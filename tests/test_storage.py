@@ -1,23 +1,56 @@
+from __future__ import annotations
+
+import _thread
 import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
 
+from mtneuro_ray import storage
+from mtneuro_ray.cli.main import main
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.results import load
+from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.storage import Folder
+from tests.results.records import benchmark_record
+from tests.s3_server import S3Server
+
+# Two parts of an upload.
+LARGE = bytes(range(256)) * 50_000
 
 
-def test_a_written_file_reads_back_and_makes_its_folders(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "a") / "b"
-    folder.write("c/d.bin", b"\x00\xff")
-    assert folder.read("c/d.bin") == b"\x00\xff"
-    assert (tmp_path / "a" / "b" / "c" / "d.bin").read_bytes() == b"\x00\xff"
+@pytest.fixture(params=["folder", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder on this machine, and one in a bucket: what follows holds for both."""
+    return str(request.getfixturevalue("bucket")) if request.param == "bucket" else str(tmp_path / "out")
 
 
-def test_a_memoryview_is_written_as_its_bytes(tmp_path: Path) -> None:
-    Folder(tmp_path).write("x", memoryview(bytearray(b"abc")))
-    assert Folder(tmp_path).read("x") == b"abc"
+def test_a_written_file_reads_back_and_makes_its_folders(root: str) -> None:
+    folder = Folder(root) / "a" / "b"
+    for content in (b"\x00\xff", b"", LARGE):
+        folder.write("c/d.bin", content)
+        assert (folder / "c").read("d.bin") == content
+        assert (Folder(root) / "a/b").read("c/d.bin") == content
+
+
+def test_a_folder_on_this_machine_holds_plain_files(tmp_path: Path) -> None:
+    (Folder(tmp_path) / "a").write("b/c", b"1")
+    assert (tmp_path / "a" / "b" / "c").read_bytes() == b"1"
+
+
+def test_a_memoryview_is_written_as_its_bytes(root: str) -> None:
+    Folder(root).write("x", memoryview(bytearray(b"abc")))
+    assert Folder(root).read("x") == b"abc"
+
+
+def test_a_file_is_replaced(root: str) -> None:
+    folder = Folder(root)
+    for content in (b"first", b"second, and longer", b"3"):
+        folder.write("x", content)
+        assert folder.read("x") == content
+    assert folder.list() == ["x"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_part_of_the_new(
@@ -59,38 +92,73 @@ def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
     assert Folder(tmp_path).list(".json") == ["a.json", "b.json"]
 
 
-def test_a_folder_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
-    assert Folder(tmp_path / "none").list() == []
+def test_names_right_under_the_root_are_listed_in_order(root: str) -> None:
+    folder = Folder(root)
+    for name in ("b.json", "a.json", "c.txt", "below/d.json", "folder.json/e"):
+        folder.write(name, b"1")
+    assert folder.list(".json") == ["a.json", "b.json"]
+    assert folder.list() == ["a.json", "b.json", "c.txt"]
+    assert (folder / "below").list() == ["d.json"]
 
 
-def test_deleting_what_is_not_there_is_no_error(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+def test_more_files_than_fit_in_one_answer_are_listed(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of a bucket; a folder has no such answers.
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
+    folder = Folder(root)
+    names = [f"{number:02}" for number in range(8)]
+    for name in names:
+        folder.write(name, b"")
+    assert folder.list() == names
+
+
+def test_a_folder_that_is_not_there_lists_nothing(root: str) -> None:
+    assert (Folder(root) / "none").list() == []
+
+
+def test_deleting_what_is_not_there_is_no_error(root: str) -> None:
+    folder = Folder(root)
     folder.write("a/x", b"1")
+    folder.write("a/b/x", b"1")
     folder.write("y", b"1")
+    folder.write("ab", b"1")
     for _ in range(2):
         folder.delete("y")
         folder.delete_tree("a")
-        assert list(tmp_path.iterdir()) == []
+        assert folder.list() == ["ab"]
+        assert not folder.exists("a/x")
+        assert not folder.exists("a/b/x")
 
 
-def test_exists_means_a_file(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+def test_exists_means_a_file(root: str) -> None:
+    folder = Folder(root)
     folder.write("a/x", b"1")
     assert folder.exists("a/x")
     assert not folder.exists("a")
     assert not folder.exists("b")
 
 
-def test_reading_what_is_not_there_is_file_not_found(tmp_path: Path) -> None:
+def test_reading_what_is_not_there_is_file_not_found(root: str) -> None:
+    for name in ("x", "a/x"):
+        with pytest.raises(FileNotFoundError):
+            Folder(root).read(name)
+    Folder(root).write("a/x", b"1")
     with pytest.raises(FileNotFoundError):
-        Folder(tmp_path).read("x")
+        Folder(root).read("a/y")
 
 
-def test_a_pickled_folder_is_the_same_folder(tmp_path: Path) -> None:
-    Folder(tmp_path).write("x", b"1")
-    restored = pickle.loads(pickle.dumps(Folder(tmp_path)))
-    assert str(restored) == str(tmp_path)
+def test_a_pickled_folder_is_the_same_folder(root: str) -> None:
+    below = Folder(root) / "below"
+    below.write("x", b"1")
+    restored = pickle.loads(pickle.dumps(below))
+    assert str(restored) == str(below)
     assert restored.read("x") == b"1"
+    assert (restored / "a").root == (below / "a").root
+    assert Folder(below.root).read("x") == b"1"
+
+
+def test_a_place_that_is_there_passes_the_check(root: str) -> None:
+    Folder(root).check()
+    (Folder(root) / "none").check()
 
 
 def test_a_relative_folder_stays_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,3 +194,140 @@ def test_options_of_a_bucket_address_stay_behind_the_path() -> None:
 def test_a_question_mark_in_a_local_path_is_part_of_the_path(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "what?") / "runs"
     assert folder.local_path == tmp_path / "what?" / "runs"
+
+
+def test_an_interrupted_write_into_a_bucket_is_whole(bucket: str, s3: S3Server) -> None:
+    """Ctrl-C while an upload is under way."""
+    folder, interrupted = Folder(bucket), threading.Event()
+    folder.write("x", b"old")
+
+    def interrupt(method: str, path: str) -> None:
+        if method in ("PUT", "POST") and not interrupted.is_set():
+            interrupted.set()
+            _thread.interrupt_main()
+
+    s3.fault = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        folder.write("x", LARGE)
+    assert interrupted.is_set()
+    assert folder.read("x") in (b"old", LARGE)
+
+
+def test_an_upload_that_fails_leaves_the_old_file(bucket: str, s3: S3Server) -> None:
+    folder = Folder(bucket)
+    folder.write("x", b"old")
+    uploads = [0]
+
+    def refuse_second_part(method: str, path: str) -> int | None:
+        uploads[0] += method == "PUT"
+        return 403 if method == "PUT" and uploads[0] == 2 else None
+
+    s3.fault = refuse_second_part
+    with pytest.raises(OSError, match="ACCESS_DENIED"):
+        folder.write("x", LARGE)
+    s3.fault = lambda method, path: None
+    assert folder.read("x") == b"old"
+    assert folder.list() == ["x"]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_bucket_that_fails_for_a_while_is_asked_again(bucket: str, s3: S3Server, status: int) -> None:
+    """For longer than pyarrow asks by itself."""
+    folder, left = Folder(bucket), [0]
+    folder.write("x", b"1")
+
+    def fail(method: str, path: str) -> int | None:
+        left[0] -= 1
+        return status if left[0] >= 0 else None
+
+    s3.fault = fail
+    left[0] = 35
+    if status == 503:
+        folder.write("x", b"2")
+    assert folder.read("x") == (b"2" if status == 503 else b"1")
+    assert left[0] < 0
+
+
+def test_a_bucket_that_is_away_for_a_while_is_waited_for(bucket: str, s3: S3Server) -> None:
+    folder = Folder(bucket)
+    s3.stop()
+    back = threading.Timer(8, s3.start)
+    back.start()
+    folder.write("x", b"1")
+    back.join()
+    assert folder.read("x") == b"1"
+
+
+def test_a_bucket_that_stays_away_is_given_up(bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_PATIENCE_S", 1.0)
+    s3.stop()
+    with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+        Folder(bucket).read("x")
+
+
+def test_credentials_have_no_place_in_an_address() -> None:
+    with pytest.raises(InputError, match="holds credentials; accepted: AWS_ACCESS_KEY_ID and ") as caught:
+        Folder("s3://key:secret@bucket/out")
+    assert "secret@" not in str(caught.value)
+    assert "key" not in str(caught.value).partition(":")[0]
+
+
+_COMMANDS = [
+    ["results", "runs", "--out"],
+    ["sweep", "--space", "tune_spaces/smoke.toml", "--out"],
+    ["ingest", "--task", "task2_2D_4class", "--volume", "phantom", "--preset", "smoke", "--store"],
+]
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
+def test_a_bucket_that_can_not_be_used_is_one_line_that_names_it(
+    command: list[str], bucket: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = s3.address("no-such-bucket")
+    assert main([*command, none]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {none}: there is no bucket 'no-such-bucket'; accepted: one that exists, in the region it is in\n"
+    )
+
+    s3.fault = lambda method, path: 403
+    assert main([*command, bucket]) == 2
+    told = capsys.readouterr().err
+    name = bucket.split("/")[2]
+    assert told.startswith(f"error: {bucket}: bucket {name!r} refuses these credentials; accepted: AWS")
+
+    s3.stop()
+    assert main([*command, bucket]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {bucket}: nobody answers for bucket {name!r} (Failed to connect to ")
+    assert told.count("\n") == 1
+
+
+def test_an_endpoint_of_the_environment_is_heeded(bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the machines of a cluster, where an address has no options."""
+    Folder(bucket).write("x", b"1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3.endpoint}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert Folder(bucket.partition("?")[0]).read("x") == b"1"
+
+
+def test_a_small_file_is_one_request(bucket: str, s3: S3Server) -> None:
+    folder = Folder(bucket)
+    s3.requests.clear()
+    folder.write("x", b"1")
+    assert [method for method, _ in s3.requests] == ["PUT"]
+
+
+def test_run_files_of_a_bucket_are_read_side_by_side(bucket: str, s3: S3Server) -> None:
+    """Each answer waits for another reader: one reader alone would get none."""
+    runs = RunFolder(Folder(bucket))
+    records = [benchmark_record(seed=seed) for seed in range(8)]
+    for record in records:
+        runs.write(record)
+    together = threading.Barrier(2)
+
+    def meet(method: str, path: str) -> None:
+        if method == "HEAD":
+            together.wait(30)
+
+    s3.fault = meet
+    assert {record.run_id for record in load(bucket).records} == {record.run_id for record in records}

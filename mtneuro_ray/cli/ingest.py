@@ -12,8 +12,25 @@ from mtneuro_ray.storage import Folder
 
 
 def store_of(options: argparse.Namespace) -> CutoutStore:
-    """The cutout store that the options name."""
-    return CutoutStore(Folder(options.store) if options.store else Folder(options.out) / "store")
+    """The cutout store that the options name.
+
+    Raises:
+        MTNeuroError: it can't be reached.
+    """
+    folder = Folder(options.store) if options.store else Folder(options.out) / "store"
+    folder.check()
+    return CutoutStore(folder)
+
+
+def out_of(options: argparse.Namespace) -> Folder:
+    """The output folder that the options name.
+
+    Raises:
+        MTNeuroError: it can't be reached.
+    """
+    folder = Folder(options.out)
+    folder.check()
+    return folder
 
 
 def run(options: argparse.Namespace) -> int:

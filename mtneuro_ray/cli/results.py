@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from mtneuro_ray.cli.ingest import out_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
 from mtneuro_ray.results.query import best_columns
@@ -44,7 +45,7 @@ def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
     Raises:
         InputError: it holds none.
     """
-    out = Folder(options.out)
+    out = out_of(options)
     results = load(out)
     if not results.records:
         raise InputError(f"{options.out}: holds no runs; accepted: the --out folder of a train or sweep")

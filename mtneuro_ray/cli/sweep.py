@@ -6,12 +6,11 @@ import argparse
 import sys
 
 from mtneuro_ray.cli import plan as planning
-from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.results import load
 from mtneuro_ray.results.query import BEST_COLUMNS
 from mtneuro_ray.results.render import markdown, rows_as_table
-from mtneuro_ray.storage import Folder
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     from mtneuro_ray.runtime.sweep import Where, sweep
 
-    out = Folder(options.out)
+    out = out_of(options)
     problems = sweep(entries, resources, Where(store_of(options), out, options.address, options.num_cpus))
     results = load(out)
     best = [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.cli.plan import check_batches
 from mtneuro_ray.config.loading import Pair, load_pair
 from mtneuro_ray.config.run import RunSettings
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     check_batches(pair, pair.network, str(pair.network_file))
     check_known_bounds(pair.task, pair.task_file)
     settings = _settings_of(pair)
-    store, out = store_of(options), Folder(options.out)
+    store, out = store_of(options), out_of(options)
     record = RunFolder(out).read(settings.run_id)
     if record is None or record.status != "done":
         check_encoders([(pair.network, str(pair.network_file))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["done", "stopped", "error"]
 _FOLDER = "runs"
+_READERS = 16
 _SUMMARY = {"model", "setting", "role", "learning_rate", "batch_size", "seed", "epochs"}
 # Settings with a default may be younger than a run file.
 _SETTINGS = {name for name, setting in RunSettings.model_fields.items() if setting.is_required()}
@@ -103,7 +105,9 @@ class RunFolder:
     def all(self) -> list[RunRecord]:
         """Every record, in the order of the run ids."""
         names = [name.removesuffix(".json") for name in self._folder.list(".json")]
-        return [record for name in names if (record := self.read(name)) is not None]
+        # A file of a bucket takes two round trips.
+        with ThreadPoolExecutor(1 if self._folder.is_local else _READERS) as readers:
+            return [record for record in readers.map(self.read, names) if record is not None]
 
 
 def _is_complete(record: RunRecord) -> bool:

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
 
@@ -25,7 +25,7 @@ _SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Sign:
+class DriverSign:
     """What a driver leaves in the folder, with a `beat` that grows as long as it lives.
 
     Only whether it changes is looked at: clocks of machines differ.
@@ -53,6 +53,17 @@ class _Sign:
         return False
 
 
+def driver_of(out: Folder) -> DriverSign | None:
+    """The sign that a driver has left in an output folder, or None."""
+    try:
+        return DriverSign(**json.loads(out.read(_NAME)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        # Of another version, or not ours: it will not move, so nobody waits for it forever.
+        return DriverSign("unknown", "an unknown machine", 0)
+
+
 class _TakenOver(BaseException):
     """Another driver has the folder. As little an error of what it interrupts as KeyboardInterrupt is."""
 
@@ -65,6 +76,10 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = _SIL
     where it does not move for a while. Where it only seemed so, it ends as soon as it looks again. Two that start at
     the same moment are told apart by whose sign came last.
 
+    Nothing is asked of the folder but that a read finds the last write, which file systems and S3 promise; S3's
+    conditional writes are not in pyarrow. Of two that both found nobody, the one that reads the other's sign, within a
+    beat or two, writes no more, so at least one stays, and run files that both have written meanwhile are the same.
+
     Args:
         out: The folder.
         beat_s: Seconds between signs of life.
@@ -74,7 +89,7 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = _SIL
         InputError: another driver is at work there.
         MTNeuroError: another driver has taken over.
     """
-    mine = _Sign(uuid.uuid4().hex, socket.gethostname(), os.getpid())
+    mine = DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid())
     _await_silence(out, beat_s, silence_s)
     _write(out, mine)
     stop, lost = threading.Event(), threading.Event()
@@ -91,8 +106,10 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = _SIL
     except _TakenOver:
         raise _taken_over(out) from None
     finally:
-        if not lost.is_set() and _is_of(_read(out), mine):
-            out.delete(_NAME)
+        # What the body ended with counts. A sign that stays, because the bucket is away, is found dead by the next one.
+        with suppress(OSError):
+            if not lost.is_set() and _is_of(driver_of(out), mine):
+                out.delete(_NAME)
     if lost.is_set():
         raise _taken_over(out)
 
@@ -103,7 +120,7 @@ def _await_silence(out: Folder, beat_s: float, silence_s: float) -> None:
     Raises:
         InputError: somebody is.
     """
-    found = _read(out)
+    found = driver_of(out)
     if found is None or found.is_gone:
         return
     say(
@@ -112,7 +129,7 @@ def _await_silence(out: Folder, beat_s: float, silence_s: float) -> None:
     deadline = time.monotonic() + silence_s
     while time.monotonic() < deadline:
         time.sleep(min(beat_s / 2, 1.0))
-        now = _read(out)
+        now = driver_of(out)
         if now is None or now.is_gone:
             return
         if now != found:
@@ -124,7 +141,7 @@ def _await_silence(out: Folder, beat_s: float, silence_s: float) -> None:
 
 def _beat(
     out: Folder,
-    mine: _Sign,
+    mine: DriverSign,
     beat_s: float,
     stop: threading.Event,
     lost: threading.Event,
@@ -134,7 +151,7 @@ def _beat(
     while not stop.wait(beat_s):
         beat += 1
         try:
-            found = _read(out)
+            found = driver_of(out)
             if found is not None and not _is_of(found, mine):
                 lost.set()
                 interrupt()
@@ -166,26 +183,18 @@ def _interruptible() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGUSR1, before)
 
 
-def _read(out: Folder) -> _Sign | None:
-    """The sign that lies there, or None."""
-    try:
-        return _Sign(**json.loads(out.read(_NAME)))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        # Of another version, or not ours: it will not move, so nobody waits for it forever.
-        return _Sign("unknown", "an unknown machine", 0)
-
-
-def _write(out: Folder, sign: _Sign) -> None:
+def _write(out: Folder, sign: DriverSign) -> None:
     out.write(_NAME, json.dumps(asdict(sign)).encode())
 
 
-def _is_of(found: _Sign | None, mine: _Sign) -> bool:
+def _is_of(found: DriverSign | None, mine: DriverSign) -> bool:
     return found is not None and found.driver == mine.driver
 
 
 def _taken_over(out: Folder) -> MTNeuroError:
+    driver = None
+    with suppress(OSError):
+        driver = driver_of(out)
     return MTNeuroError(
-        f"{out}: {_read(out) or 'another process'} has taken over this sweep; accepted: one driver to an --out"
+        f"{out}: {driver or 'another process'} has taken over this sweep; accepted: one driver to an --out"
     )

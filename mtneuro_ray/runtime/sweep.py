@@ -12,6 +12,7 @@ from mtneuro_ray.config.space import ResourceSettings, SettingSpace
 from mtneuro_ray.costs import CostTable, read_table
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.results.outline import Outline, OutlinedRun
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.folders import has_weights
 from mtneuro_ray.runtime.prepare import check_encoders
@@ -57,7 +58,8 @@ def sweep(entries: Iterable[tuple[SettingSpace, Pair]], resources: ResourceSetti
     results = _Results(RunFolder(where.out), with_stopped=resources.scheduler == "asha")
     problems: list[str] = []
     with ExitStack() as stack:
-        stages = _Stages(stack, resources, table, where, results)
+        num_seed_runs = sum(len(search.space.seeds) for search in searches)
+        stages = _Stages(stack, resources, table, where, results, num_seed_runs)
         cells: list[Plan] = []
         while len(known := [plan for search in searches for plan in search.cell_plans(results.of)]) > len(cells):
             cells = known
@@ -122,7 +124,9 @@ class _Stages:
         table: CostTable | None,
         where: Where,
         results: _Results,
+        num_seed_runs: int,
     ) -> None:
+        self._outline = Outline(later=num_seed_runs)
         self._stack = stack
         self._resources = resources
         self._table = table
@@ -143,10 +147,16 @@ class _Stages:
         todo = list({plan.run.run_id: plan for plan in plans if plan.run.run_id not in done}.values())
         if plans:
             say(f"{label}: {len(ended)} of {len(plans)} runs are done, {len(todo)} to run")
+        self._outline.stages[label] = [
+            OutlinedRun(plan.run.run_id, str(plan), plan.setting, plan.metric, plan.mode) for plan in plans
+        ]
+        if label != "cells":
+            self._outline.later = 0
         if not todo:
             return
         check_encoders((plan.run.network, str(plan.pair.network_file)) for plan in todo)
         self._connect()
+        self._outline.write(self._where.out)
         from mtneuro_ray.runtime.halving import Halving
         from mtneuro_ray.runtime.packing import Packing
         from mtneuro_ray.runtime.ray_tune import Shared, run_stage
