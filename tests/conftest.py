@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,3 +46,9 @@ def s3(running_s3: S3Server) -> Iterator[S3Server]:
 def bucket(s3: S3Server) -> str:
     """The address of a folder in a bucket of this test's own."""
     return s3.address(s3.new_bucket())
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder on this machine, and one in a bucket: what a test says holds for both."""
+    return str(request.getfixturevalue("bucket")) if request.param == "bucket" else str(tmp_path / "out")

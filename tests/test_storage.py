@@ -21,12 +21,6 @@ from tests.s3_server import S3Server
 LARGE = bytes(range(256)) * 50_000
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder on this machine, and one in a bucket: what follows holds for both."""
-    return str(request.getfixturevalue("bucket")) if request.param == "bucket" else str(tmp_path / "out")
-
-
 def test_a_written_file_reads_back_and_makes_its_folders(root: str) -> None:
     folder = Folder(root) / "a" / "b"
     for content in (b"\x00\xff", b"", LARGE):

@@ -191,9 +191,19 @@ def _add_results(commands: _Commands) -> None:
     parser = _add(commands, "results", "Query the runs of an output folder.")
     parser.add_argument(
         "what",
-        choices=["best", "table", "runs", "proportions", "regions", "confusion"],
-        help="best: best cells; table: the paper's tables, over seeds; runs: all runs; proportions: of the classes in "
-        "the data; regions: F1 and IoU of each region; confusion: confusion matrices",
+        choices=["best", "table", "runs", "log", "proportions", "regions", "confusion"],
+        help="best: best cells; table: the paper's tables, over seeds; runs: all runs; log: what one run printed, with "
+        "the traceback of its error; proportions: of the classes in the data; regions: F1 and IoU of each region; "
+        "confusion: confusion matrices",
+    )
+    parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help="for log: the run")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=5.0,
+        metavar="SECONDS",
+        help="for runs: follow a sweep, from any machine, until it is over; looks every 5 s by default",
     )
     _add_out(parser)
     parser.add_argument("--model", help="only this model")

@@ -8,7 +8,9 @@ import json
 from mtneuro_ray.cli.ingest import out_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
+from mtneuro_ray.results.logs import read_log
 from mtneuro_ray.results.query import best_columns
+from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.storage import Folder
 
@@ -58,6 +60,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: a breakdown is asked for, and no run has what it is made of.
     """
+    if options.watch is not None:
+        return _watch(options)
+    if options.run_id is not None and options.what != "log":
+        raise InputError(f"results {options.what}: {options.run_id!r}: accepted: a RUN_ID after log alone")
+    if options.what == "log":
+        return _show_log(options)
     results, _ = load_runs(options)
     render = FORMATS[options.format]
     if options.what in _TABLES:
@@ -75,4 +83,30 @@ def run(options: argparse.Namespace) -> int:
     else:
         title, columns = ("Best cells", best_columns(rows)) if options.what == "best" else ("Runs", _RUN_COLUMNS)
         print(render([rows_as_table(title, rows, columns)]))
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    if options.what != "runs" or options.model or options.setting:
+        raise InputError("--watch: accepted: after `results runs`, without --model and --setting")
+    if not options.watch > 0:
+        raise InputError(f"--watch: {options.watch:g}: accepted: seconds between two looks, more than 0")
+    out = out_of(options)
+
+    from mtneuro_ray.cli.watch import watch
+
+    return watch(out, options.watch)
+
+
+def _show_log(options: argparse.Namespace) -> int:
+    if options.run_id is None:
+        raise InputError("results log: accepted: results log RUN_ID, a run_id of `results runs`")
+    out = out_of(options)
+    record, log = RunFolder(out).read(options.run_id), read_log(out, options.run_id)
+    if log is None:
+        told = f"its run file says: {record.error or record.status}" if record else "nor a run file"
+        raise InputError(
+            f"{out}/logs/{options.run_id}.log: there is no such log, {told}; accepted: a run of this version"
+        )
+    print(log, end="")
     return 0

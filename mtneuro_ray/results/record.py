@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -102,12 +102,19 @@ class RunFolder:
         record = self.read(run_id)
         return record is not None and record.status == "done"
 
+    def ids(self) -> list[str]:
+        """Ids of the runs that have a file, in order."""
+        return [name.removesuffix(".json") for name in self._folder.list(".json")]
+
     def all(self) -> list[RunRecord]:
         """Every record, in the order of the run ids."""
-        names = [name.removesuffix(".json") for name in self._folder.list(".json")]
+        return self.read_all(self.ids())
+
+    def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
+        """The records of runs, in their order, without those that can't be read."""
         # A file of a bucket takes two round trips.
         with ThreadPoolExecutor(1 if self._folder.is_local else _READERS) as readers:
-            return [record for record in readers.map(self.read, names) if record is not None]
+            return [record for record in readers.map(self.read, run_ids) if record is not None]
 
 
 def _is_complete(record: RunRecord) -> bool:
@@ -119,6 +126,24 @@ def _is_complete(record: RunRecord) -> bool:
         and record.summary.keys() >= _SUMMARY
         and record.settings.keys() >= _SETTINGS
     )
+
+
+def outcome(record: RunRecord | None, metric: str) -> str:
+    """What a run that has ended came to, in a few words.
+
+    Args:
+        record: Its record; None for one that left none.
+        metric: What it is judged by.
+    """
+    if record is None:
+        return "error: its process was lost"
+    if record.status == "error":
+        return f"error: {record.error}"
+    if record.status == "stopped":
+        last = record.history[-1]
+        return f"{metric} {last[metric]:.4f}, stopped after epoch {last['epoch']}"
+    value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
+    return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from mtneuro_ray.engine.probe import probe
 from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.folders import checkpoint_folder
+from mtneuro_ray.runtime.run_log import run_log
 from mtneuro_ray.storage import Folder
 
 
@@ -38,6 +39,8 @@ def execute(
     placement: Mapping[str, Any] | None = None,
 ) -> RunRecord:
     """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
+
+    What it says on the way, and the traceback of its error, are in its log (`runtime.run_log`).
 
     Args:
         run: What to train.
@@ -59,31 +62,34 @@ def execute(
         **(placement or {}),
     }
     details: dict[str, Any] = {"placement": placed, "versions": versions(), "host": socket.gethostname()}
-    try:
-        if run.source is None:
-            outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
-        else:
-            outcome = _read_out(run, run.source, data, context, out)
-        record = RunRecord(
-            run_id=run.run_id,
-            status="done",
-            summary=run.summary(),
-            settings=run.model_dump(mode="json"),
-            metrics=outcome.metrics,
-            history=outcome.history,
-            class_counts=outcome.class_counts,
-            timings=outcome.timings,
-            **details,
-        )
-    except OutOfMemoryError as error:
-        placed["out_of_memory"] = True
-        record = RunRecord.failed(run, str(error), **details)
-    except MTNeuroError as error:
-        record = RunRecord.failed(run, str(error), **details)
-    except Exception as error:
-        if context.is_leader:
-            runs.write(RunRecord.failed(run, f"{type(error).__name__}: {error}".splitlines()[0], **details))
-        raise
+    with run_log(out, run.run_id, keeps=context.is_leader) as log:
+        try:
+            if run.source is None:
+                outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
+            else:
+                outcome = _read_out(run, run.source, data, context, out)
+            record = RunRecord(
+                run_id=run.run_id,
+                status="done",
+                summary=run.summary(),
+                settings=run.model_dump(mode="json"),
+                metrics=outcome.metrics,
+                history=outcome.history,
+                class_counts=outcome.class_counts,
+                timings=outcome.timings,
+                **details,
+            )
+        except OutOfMemoryError as error:
+            placed["out_of_memory"] = True
+            log.note_error(error)
+            record = RunRecord.failed(run, str(error), **details)
+        except MTNeuroError as error:
+            log.note_error(error)
+            record = RunRecord.failed(run, str(error), **details)
+        except Exception as error:
+            if context.is_leader:
+                runs.write(RunRecord.failed(run, f"{type(error).__name__}: {error}".splitlines()[0], **details))
+            raise
     if context.is_leader:
         runs.write(record)
         if context.checkpoints is not None:

@@ -24,7 +24,7 @@ from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.results.record import RunFolder, RunRecord, outcome
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
@@ -230,19 +230,7 @@ class _Ends(Callback):
         self._ended += 1
         record = self._runs.read(plan.run.run_id)
         tell_run(plan.run, record)
-        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {_described(record, plan.metric)}")
-
-
-def _described(record: RunRecord | None, metric: str) -> str:
-    if record is None:
-        return "error: its process was lost"
-    if record.status == "error":
-        return f"error: {record.error}"
-    if record.status == "stopped":
-        last = record.history[-1]
-        return f"{metric} {last[metric]:.4f}, stopped after epoch {last['epoch']}"
-    value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
-    return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
+        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {outcome(record, plan.metric)}")
 
 
 def run_stage(

@@ -30,7 +30,7 @@ def test_a_finished_run_leaves_its_file_and_its_weights_and_no_checkpoint(tmp_pa
     assert RunFolder(out).read(RUN.run_id) == record
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     weights = [f"checkpoints/{RUN.train_id}/{name}" for name in (MODEL, TRAINED)]
-    assert files == [*weights, f"runs/{RUN.run_id}.json"]
+    assert files == [*weights, f"logs/{RUN.run_id}.log", f"runs/{RUN.run_id}.json"]
     assert set(record.metrics) == {"val", "test"}
     assert record.settings == RUN.model_dump(mode="json")
     assert record.summary == RUN.summary()

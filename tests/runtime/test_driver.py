@@ -23,6 +23,7 @@ from mtneuro_ray.runtime.driver import only_driver
 from mtneuro_ray.runtime.sweep import Where, sweep
 from mtneuro_ray.storage import Folder
 from tests.ray_cluster import ROOT
+from tests.s3_server import S3Server
 from tests.tiny import write_tiny
 
 BEAT_S = 0.05
@@ -41,9 +42,9 @@ except MTNeuroError as error:
 """
 
 
-def drive(out: Path, silence_s: float = 2.0) -> subprocess.Popen[str]:
+def drive(out: str, silence_s: float = 2.0) -> subprocess.Popen[str]:
     """A driver that stays until it is ended or taken over."""
-    command = [sys.executable, "-c", DRIVER, str(out), str(silence_s)]
+    command = [sys.executable, "-c", DRIVER, out, str(silence_s)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -60,13 +61,12 @@ def end(*processes: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def sign_of(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "driver.json").read_text())
+def sign_of(out: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Folder(out).read("driver.json"))
     return found
 
 
-def leave_sign(out: Path, **changes: Any) -> None:
-    out.mkdir(exist_ok=True)
+def leave_sign(out: str, **changes: Any) -> None:
     sign = {"driver": "other", "host": "elsewhere", "pid": 1, "beat": 0, **changes}
     Folder(out).write("driver.json", json.dumps(sign).encode())
 
@@ -78,25 +78,25 @@ def await_true(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_the_sign_moves_while_the_body_runs_and_is_gone_after_it(tmp_path: Path) -> None:
-    with only_driver(Folder(tmp_path), beat_s=BEAT_S):
-        first = sign_of(tmp_path)
+def test_the_sign_moves_while_the_body_runs_and_is_gone_after_it(root: str) -> None:
+    with only_driver(Folder(root), beat_s=BEAT_S):
+        first = sign_of(root)
         assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
-        await_true(lambda: sign_of(tmp_path)["beat"] > first["beat"] + 1)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ZeroDivisionError), only_driver(Folder(tmp_path), beat_s=BEAT_S):
+        await_true(lambda: sign_of(root)["beat"] > first["beat"] + 1)
+    assert Folder(root).list() == []
+    with pytest.raises(ZeroDivisionError), only_driver(Folder(root), beat_s=BEAT_S):
         raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
+    assert Folder(root).list() == []
 
 
-def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> None:
-    first = drive(tmp_path)
+def test_a_second_driver_is_refused_while_the_first_lives(root: str) -> None:
+    first = drive(root)
     try:
         assert line_of(first) == "in"
         refused = pytest.raises(InputError, match=rf"process {first.pid} on .* runs a sweep here; accepted: another")
-        with refused, only_driver(Folder(tmp_path), silence_s=PATIENCE_S):
+        with refused, only_driver(Folder(root), silence_s=PATIENCE_S):
             pytest.fail("let in")
-        assert sign_of(tmp_path)["pid"] == first.pid
+        assert sign_of(root)["pid"] == first.pid
     finally:
         end(first)
 
@@ -105,7 +105,7 @@ def test_a_sweep_is_refused_before_it_starts_a_cluster(tmp_path: Path, monkeypat
     tiny, out = write_tiny(tmp_path / "tiny"), tmp_path / "out"
     space, entries = load_sweep(str(tiny.space))
     monkeypatch.setattr("mtneuro_ray.runtime.cluster.connected", lambda *_: pytest.fail("a cluster was asked for"))
-    first = drive(out)
+    first = drive(str(out))
     try:
         assert line_of(first) == "in"
         with pytest.raises(InputError, match="runs a sweep here; accepted: another --out"):
@@ -114,65 +114,65 @@ def test_a_sweep_is_refused_before_it_starts_a_cluster(tmp_path: Path, monkeypat
         end(first)
 
 
-def test_a_driver_that_was_killed_here_is_followed_at_once(tmp_path: Path) -> None:
-    first = drive(tmp_path)
+def test_a_driver_that_was_killed_here_is_followed_at_once(root: str) -> None:
+    first = drive(root)
     assert line_of(first) == "in"
     end(first)
-    assert sign_of(tmp_path)["pid"] == first.pid
+    assert sign_of(root)["pid"] == first.pid
     # Whoever waited for silence would still be waiting.
-    with only_driver(Folder(tmp_path), silence_s=1e6):
-        assert sign_of(tmp_path)["pid"] == os.getpid()
+    with only_driver(Folder(root), silence_s=1e6):
+        assert sign_of(root)["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"], ids=["another machine's", "empty", "no keys", "list"])
-def test_a_sign_that_does_not_move_is_taken_over(tmp_path: Path, content: bytes | None) -> None:
-    leave_sign(tmp_path)
+def test_a_sign_that_does_not_move_is_taken_over(root: str, content: bytes | None) -> None:
+    leave_sign(root)
     if content is not None:
-        Folder(tmp_path).write("driver.json", content)
-    with only_driver(Folder(tmp_path), beat_s=BEAT_S, silence_s=0.2):
-        assert sign_of(tmp_path)["pid"] == os.getpid()
-    assert not (tmp_path / "driver.json").exists()
+        Folder(root).write("driver.json", content)
+    with only_driver(Folder(root), beat_s=BEAT_S, silence_s=0.2):
+        assert sign_of(root)["pid"] == os.getpid()
+    assert not Folder(root).exists("driver.json")
 
 
-def test_a_driver_that_was_silent_for_too_long_ends_when_it_comes_back(tmp_path: Path) -> None:
-    first = drive(tmp_path)
+def test_a_driver_that_was_silent_for_too_long_ends_when_it_comes_back(root: str) -> None:
+    first = drive(root)
     second = None
     try:
         assert line_of(first) == "in"
         first.send_signal(signal.SIGSTOP)
-        second = drive(tmp_path, silence_s=0.5)
+        second = drive(root, silence_s=0.5)
         assert line_of(second) == "in"
         first.send_signal(signal.SIGCONT)
         told = line_of(first)
-        assert told.startswith(f"MTNeuroError {tmp_path}: process {second.pid} on ")
+        assert told.startswith(f"MTNeuroError {root}: process {second.pid} on ")
         assert "has taken over this sweep; accepted: one driver to an --out" in told
         assert first.wait(PATIENCE_S) == 0
         # What the first does last does not take the folder from the second.
-        assert sign_of(tmp_path)["pid"] == second.pid
+        assert sign_of(root)["pid"] == second.pid
     finally:
         end(first, *([second] if second else []))
 
 
-def test_of_drivers_that_start_at_once_one_stays(tmp_path: Path) -> None:
-    drivers = [drive(tmp_path) for _ in range(3)]
+def test_of_drivers_that_start_at_once_one_stays(root: str) -> None:
+    drivers = [drive(root) for _ in range(3)]
     try:
         await_true(lambda: sum(driver.poll() is None for driver in drivers) == 1)
         time.sleep(4 * BEAT_S)
         [alive] = [driver for driver in drivers if driver.poll() is None]
-        assert sign_of(tmp_path)["pid"] == alive.pid
+        assert sign_of(root)["pid"] == alive.pid
         ended = [driver.communicate()[0].splitlines() for driver in drivers if driver is not alive]
         assert all("accepted: " in lines[-1] for lines in ended)
     finally:
         end(*drivers)
 
 
-def test_a_body_in_another_thread_learns_of_it_at_its_end(tmp_path: Path) -> None:
+def test_a_body_in_another_thread_learns_of_it_at_its_end(root: str) -> None:
     told: list[str] = []
 
     def body() -> None:
         try:
-            with only_driver(Folder(tmp_path), beat_s=BEAT_S):
-                leave_sign(tmp_path)
+            with only_driver(Folder(root), beat_s=BEAT_S):
+                leave_sign(root)
                 time.sleep(6 * BEAT_S)
         except MTNeuroError as error:
             told.append(str(error))
@@ -180,8 +180,8 @@ def test_a_body_in_another_thread_learns_of_it_at_its_end(tmp_path: Path) -> Non
     thread = threading.Thread(target=body)
     thread.start()
     thread.join(PATIENCE_S)
-    assert told == [f"{tmp_path}: process 1 on elsewhere has taken over this sweep; accepted: one driver to an --out"]
-    assert sign_of(tmp_path)["driver"] == "other"
+    assert told == [f"{root}: process 1 on elsewhere has taken over this sweep; accepted: one driver to an --out"]
+    assert sign_of(root)["driver"] == "other"
 
 
 def test_a_folder_that_can_not_be_written_for_a_while_ends_nothing(
@@ -197,5 +197,35 @@ def test_a_folder_that_can_not_be_written_for_a_while_ends_nothing(
         monkeypatch.setattr(Folder, "write", no_space)
         assert failed.wait(PATIENCE_S)
         monkeypatch.setattr(Folder, "write", write)
-        before = sign_of(tmp_path)["beat"]
-        await_true(lambda: sign_of(tmp_path)["beat"] > before)
+        before = sign_of(str(tmp_path))["beat"]
+        await_true(lambda: sign_of(str(tmp_path))["beat"] > before)
+
+
+def test_a_bucket_that_is_away_for_a_while_ends_nothing(
+    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that a beat is given up while the bucket is away, and not only late.
+    monkeypatch.setattr("mtneuro_ray.storage._PATIENCE_S", 0.1)
+    with only_driver(Folder(bucket), beat_s=BEAT_S):
+        before = sign_of(bucket)
+        s3.stop()
+        time.sleep(8)
+        s3.start()
+        await_true(lambda: sign_of(bucket)["beat"] > before["beat"] + 1)
+        assert sign_of(bucket)["driver"] == before["driver"]
+        with pytest.raises(InputError, match="runs a sweep here"), only_driver(Folder(bucket), silence_s=PATIENCE_S):
+            pytest.fail("let in")
+    assert Folder(bucket).list() == []
+
+
+def test_a_bucket_that_is_away_at_the_end_hides_no_error_of_the_body(
+    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtneuro_ray.storage._PATIENCE_S", 0.1)
+
+    def fail() -> None:
+        s3.stop()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), only_driver(Folder(bucket)):
+        fail()
