@@ -51,24 +51,24 @@ def _kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
 def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     tmp_path: Path, s3: S3Server, own_cluster: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny = write_tiny(tmp_path / "tiny", epochs=3)
+    tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 0.001]")
     here, there = str(tmp_path / "out"), s3.address(s3.new_bucket())
     first = subprocess.run(_command(tiny, here), env=own_cluster, capture_output=True, check=True)
 
     process = subprocess.Popen(_command(tiny, there), env=own_cluster, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE_S
-    while len((Folder(there) / "runs").list(".json")) < 2:
+    while len((Folder(there) / "runs").list(".json")) < 1:
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline
         time.sleep(0.1)
     _kill_with_descendants(process)
     finished = _run_files(there)
-    assert 2 <= len(finished) < 6
+    assert 1 <= len(finished) < 4
     assert Folder(there).exists("driver.json")
 
     second = subprocess.run(_command(tiny, there), env=own_cluster, capture_output=True, check=True)
     again = _run_files(there)
-    assert len(again) == 6
+    assert len(again) == 4
     assert finished.items() <= again.items()
     assert markdown(load(there).table()) == markdown(load(here).table())
     assert second.stdout.decode().replace(there, "") == first.stdout.decode().replace(here, "")
