@@ -31,3 +31,8 @@ class TrainingError(MTNeuroError):
 
 class OutOfMemoryError(TrainingError):
     """The memory of the GPU, or of the machine, is exhausted."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error that is none of ours, as a run file tells it: its type and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -136,7 +136,9 @@ class ResourceSettings(Settings):
     max_concurrent: Positive | None = None
     """Trials at once; as many as the cluster holds by default."""
     max_failures: Annotated[int, Field(ge=0)] = 2
-    """Restarts of a trial whose process or machine was lost."""
+    """Restarts of a trial whose process or machine was lost, or that could not write."""
+    checkpoint_interval_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 30.0
+    """Least seconds between two checkpoints of a run, and so what a lost machine costs, at most, beside an epoch."""
     scheduler: Literal["none", "asha"] = "none"
     """asha: Ray's asynchronous successive halving stops the cells of a setting that fall behind its others on the
     validation metric; seeds are never stopped. Which cells are stopped depends on which come first, so it may differ

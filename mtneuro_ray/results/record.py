@@ -77,8 +77,11 @@ class RunFolder:
         self._folder = out / _FOLDER
 
     def write(self, record: RunRecord) -> None:
-        """Write a run's file, whole or not at all. A finished run is never replaced by one that is not."""
-        if record.status != "done" and self.is_done(record.run_id):
+        """Write a run's file, whole or not at all. A finished run is never replaced.
+
+        A machine that has lost its head goes on for a while, and may end a run that the next sweep has already ended.
+        """
+        if self.is_done(record.run_id):
             return
         text = json.dumps(asdict(record), indent=1, allow_nan=True)
         self._folder.write(f"{record.run_id}.json", text.encode())

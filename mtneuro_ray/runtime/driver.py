@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from types import FrameType
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.runtime.progress import say
 from mtneuro_ray.storage import Folder
+
+logger = logging.getLogger(__name__)
 
 _NAME = "driver.json"
 _BEAT_S = 5.0
@@ -106,10 +109,8 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = _SIL
     except _TakenOver:
         raise _taken_over(out) from None
     finally:
-        # What the body ended with counts. A sign that stays, because the bucket is away, is found dead by the next one.
-        with suppress(OSError):
-            if not lost.is_set() and _is_of(driver_of(out), mine):
-                out.delete(_NAME)
+        if not lost.is_set():
+            _withdraw(out, mine)
     if lost.is_set():
         raise _taken_over(out)
 
@@ -185,6 +186,15 @@ def _interruptible() -> Iterator[Callable[[], None]]:
 
 def _write(out: Folder, sign: DriverSign) -> None:
     out.write(_NAME, json.dumps(asdict(sign)).encode())
+
+
+def _withdraw(out: Folder, mine: DriverSign) -> None:
+    """Take the sign away, if it is ours and the folder can be reached; what the body raised matters more."""
+    try:
+        if _is_of(driver_of(out), mine):
+            out.delete(_NAME)
+    except OSError as error:
+        logger.warning("%s/%s: can't be removed (%s); the next sweep finds that it does not move", out, _NAME, error)
 
 
 def _is_of(found: DriverSign | None, mine: DriverSign) -> bool:

@@ -21,7 +21,7 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.engine.probe import probe
-from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError
+from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError, in_one_line
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.run_log import run_log
@@ -88,7 +88,7 @@ def execute(
             record = RunRecord.failed(run, str(error), **details)
         except Exception as error:
             if context.is_leader:
-                runs.write(RunRecord.failed(run, f"{type(error).__name__}: {error}".splitlines()[0], **details))
+                runs.write(RunRecord.failed(run, in_one_line(error), **details))
             raise
     if context.is_leader:
         runs.write(record)

@@ -15,6 +15,7 @@ from ray.util.queue import Queue
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
@@ -48,6 +49,7 @@ def _work(config: dict[str, Any]) -> None:
         device=ray.train.torch.get_device(),
         threads=config["threads"],
         checkpoints=checkpoint_folder(out, run),
+        checkpoint_interval_s=config["checkpoint_interval_s"],
         report=report,
     )
     execute(run, splits, context, out, encoder, keeps_weights=config["keeps_weights"])
@@ -83,6 +85,7 @@ def train_on_workers(
             "encoder": encoder,
             "keeps_weights": keeps_weights,
             "threads": resources.cpus_per_worker,
+            "checkpoint_interval_s": resources.checkpoint_interval_s,
             "queue": queue,
         },
         scaling_config=ScalingConfig(
@@ -117,6 +120,6 @@ def _failure(run: RunSettings, out: Folder, error: Exception) -> RunRecord:
     runs = RunFolder(out)
     record = runs.read(run.run_id)
     if record is None:
-        record = RunRecord.failed(run, f"{type(error).__name__}: {error}".splitlines()[0])
+        record = RunRecord.failed(run, in_one_line(error))
         runs.write(record)
     return record

@@ -8,11 +8,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import optuna
+import ray.cloudpickle
 import ray.tune
 import torch
+from ray.exceptions import RayTaskError
 from ray.tune import Callback, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
@@ -24,6 +27,7 @@ from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.results.record import RunFolder, RunRecord, outcome
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
@@ -47,6 +51,7 @@ from mtneuro_ray.storage import Folder
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
 _MOST_CONCURRENT = 128
+_LOST = "its process was lost (killed, or out of memory) on every try"
 # Of a report after an epoch: that epoch's history entry. The report at the end of a run has none.
 _ENTRY = "entry"
 
@@ -154,6 +159,7 @@ def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
                 device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
                 threads=resources.cpus_per_worker,
                 checkpoints=checkpoint_folder(stage.out, run),
+                checkpoint_interval_s=resources.checkpoint_interval_s,
                 report=partial(_report_epoch, stage, plan, metrics),
             )
             if resources.gpus_per_worker:
@@ -197,6 +203,8 @@ class _Ends(Callback):
         self._out = stage.out
         self._runs = RunFolder(stage.out)
         self._ended = 0
+        # Run id -> why Tune has given its trial up.
+        self.reasons: dict[str, str] = {}
         # Run id -> epoch -> entry; a trial that was lost comes back to epochs that it has reported before.
         self._history: dict[str, dict[int, dict[str, Any]]] = {}
 
@@ -216,6 +224,7 @@ class _Ends(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell of a trial that was given up."""
+        self.reasons[self._plans[_key_of(trial.config)].run.run_id] = _reason(trial)
         self._tell(trial)
 
     def _record_stop(self, run: RunSettings) -> None:
@@ -228,9 +237,19 @@ class _Ends(Callback):
     def _tell(self, trial: Any) -> None:
         plan = self._plans[_key_of(trial.config)]
         self._ended += 1
-        record = self._runs.read(plan.run.run_id)
+        record, reason = self._runs.read(plan.run.run_id), self.reasons.get(plan.run.run_id)
         tell_run(plan.run, record)
-        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {outcome(record, plan.metric)}")
+        told = f"error: {reason}" if reason else outcome(record, plan.metric)
+        say(f"[{self._label} {self._ended}/{len(self._plans)}] {plan}: {told}")
+
+
+def _reason(trial: Any) -> str:
+    """Why a trial failed for the last time, in one line."""
+    path = trial.pickled_error_file
+    error = ray.cloudpickle.loads(Path(path).read_bytes()) if path else None
+    if not isinstance(error, RayTaskError):
+        return _LOST
+    return in_one_line(error.cause)
 
 
 def run_stage(
@@ -259,18 +278,17 @@ def run_stage(
     packing = packing or Packing(resources)
     asks = {_key_of(plan.point): packing.ask(plan.run) for plan in plans}
     stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None, asks)
-    _fit(label, stage, halving)
-    _record_losses(stage)
+    _record_losses(stage, _fit(label, stage, halving))
     alone = _alone(stage, packing)
     if alone.plans:
         say(
             f"{label}: {len(alone.plans)} ran out of memory or were lost beside others; each has a device to itself now"
         )
-        _fit(f"{label}_alone", alone)
-        _record_losses(alone)
+        _record_losses(alone, _fit(f"{label}_alone", alone))
 
 
-def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> None:
+def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> dict[str, str]:
+    """Run the trials of a stage; why those failed that were given up, by run id."""
     plans, resources = list(stage.plans.values()), stage.resources
     # Tune would only end this stage, as if all that is left of it were lost, and the next one would begin.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
@@ -278,6 +296,7 @@ def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> None:
     search = OptunaSearch(
         space=_Space(plans), metric=VALUE, mode="max", points_to_evaluate=[plan.point for plan in plans]
     )
+    ends = _Ends(label, stage)
     tuner = Tuner(
         ray.tune.with_resources(
             ray.tune.with_parameters(_run_trial, stage=stage), partial(_bundle_of, _bundles(stage))
@@ -295,11 +314,12 @@ def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> None:
             name=label,
             storage_path=(stage.out / "ray").root,
             verbose=0,
-            callbacks=[_Ends(label, stage)],
+            callbacks=[ends],
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
     tuner.fit()
+    return ends.reasons
 
 
 def _bundles(stage: _Stage) -> dict[str, dict[str, float]]:
@@ -333,18 +353,22 @@ def _alone(stage: _Stage, packing: Packing) -> _Stage:
     )
 
 
-def _record_losses(stage: _Stage) -> None:
-    """A trial whose process was killed could not write its own file."""
+def _record_losses(stage: _Stage, reasons: Mapping[str, str]) -> None:
+    """Write the files of trials that could not: their process was killed, or the disk was full."""
     runs = RunFolder(stage.out)
     for plan in stage.plans.values():
-        record, is_alone = runs.read(plan.run.run_id), plan.run.run_id in stage.alone_after
-        # Where nothing is stopped, an earlier sweep did, and its cell was to be trained to its end.
+        run_id = plan.run.run_id
+        record, reason, is_alone = runs.read(run_id), reasons.get(run_id, _LOST), run_id in stage.alone_after
+        # What an earlier sweep or try has left is not what became of this trial: neither an error nor, where nothing is
+        # stopped, a stop.
         stopped_before = record is not None and record.status == "stopped" and not stage.can_stop
         failed_before = record is not None and record.status == "error" and "alone_after" not in record.placement
-        if record is None or stopped_before or (is_alone and failed_before):
-            # The kernel and Ray kill what takes the last memory of a machine, and a lost process tells nobody why.
-            placement = {**stage.placement_of(plan), "out_of_memory": True}
-            error = "its process was lost (killed, or out of memory) on every try"
-            if is_alone:
-                error += ", with a device to itself, too; accepted: a smaller batch_size, or more memory"
-            runs.write(RunRecord.failed(plan.run, error, placement=placement))
+        gave_up = run_id in reasons and record is not None and record.error != reason
+        if record is None or gave_up or stopped_before or (is_alone and failed_before):
+            placement = stage.placement_of(plan)
+            if reason == _LOST:
+                # The kernel and Ray kill what takes the last memory of a machine, and a lost process tells nobody why.
+                placement["out_of_memory"] = True
+                if is_alone:
+                    reason += ", with a device to itself, too; accepted: a smaller batch_size, or more memory"
+            runs.write(RunRecord.failed(plan.run, reason, placement=placement))

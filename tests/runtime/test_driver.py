@@ -229,3 +229,22 @@ def test_a_bucket_that_is_away_at_the_end_hides_no_error_of_the_body(
 
     with pytest.raises(ZeroDivisionError), only_driver(Folder(bucket)):
         fail()
+
+
+@pytest.mark.parametrize("call", ["read", "delete"])
+def test_a_folder_that_is_out_of_reach_at_the_end_hides_no_error_of_the_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    def unreachable(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    def break_both() -> None:
+        monkeypatch.setattr(Folder, call, unreachable)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), only_driver(Folder(tmp_path)):
+        break_both()
+    assert "driver.json: can't be removed" in caplog.text
+    monkeypatch.undo()
+    with only_driver(Folder(tmp_path), beat_s=BEAT_S, silence_s=0.2):
+        monkeypatch.setattr(Folder, call, unreachable)
