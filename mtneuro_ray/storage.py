@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import posixpath
+import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -86,9 +87,17 @@ class Folder:
         return self._patiently(lambda: self._read(self._path(name)))
 
     def _read(self, path: str) -> bytes:
-        with self._fs.open_input_stream(path, compression=None) as stream:
-            content: bytes = stream.read()
-        return content
+        if self._fs.type_name != "s3":
+            with self._fs.open_input_stream(path, compression=None) as stream:
+                content: bytes = stream.read()
+            return content
+        # pyarrow asks for the size, and then for so many bytes: of a larger file that comes in between, for a part.
+        while True:
+            with self._fs.open_input_stream(path, compression=None) as stream:
+                version, content = stream.metadata()["ETag"], stream.read()
+            with self._fs.open_input_file(path) as stream:
+                if stream.metadata()["ETag"] == version:
+                    return content
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Write a file such that no reader ever sees a part of it."""
@@ -96,8 +105,7 @@ class Folder:
         if not self.is_local:
             # An object appears in a bucket once its upload is complete. pyarrow completes also one that an exception
             # has cut short; that of a signal, such as Ctrl-C, comes into the main thread alone.
-            with ThreadPoolExecutor(1) as uploader:
-                uploader.submit(self._patiently, lambda: self._upload(path, content)).result()
+            _whatever_comes(lambda: self._patiently(lambda: self._upload(path, content)))
             return
         folder, base = posixpath.split(path)
         os.makedirs(folder, exist_ok=True)
@@ -175,6 +183,27 @@ class Folder:
 
     def __str__(self) -> str:
         return self.root
+
+
+def _whatever_comes(action: Callable[[], None]) -> None:
+    """Do something in a thread of its own, and return, or raise, only once it is over or can't begin any more."""
+    future: Future[None] = Future()
+
+    def work() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    try:
+        # An executor is abandoned, with its thread at work, where a signal comes while it starts or ends.
+        threading.Thread(target=work, daemon=True).start()
+        future.result()
+    finally:
+        if not future.cancel():
+            wait([future])
 
 
 def _open(address: str) -> tuple[pafs.FileSystem, str]:

@@ -4,6 +4,7 @@ import _thread
 import os
 import pickle
 import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,26 @@ def test_an_interrupted_write_into_a_bucket_is_whole(bucket: str, s3: S3Server) 
         folder.write("x", LARGE)
     assert interrupted.is_set()
     assert folder.read("x") in (b"old", LARGE)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(bucket: str, s3: S3Server) -> None:
+    folder, replaced = Folder(bucket), threading.Event()
+    folder.write("x", b"old")
+
+    def replace(method: str, path: str) -> None:
+        if method == "GET" and path.partition("?")[0].endswith("/x") and not replaced.is_set():
+            replaced.set()
+            # Not with pyarrow, which waits for the answer to the request that waits for this one.
+            headers = {
+                "Authorization": "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/s3/aws4_request",
+                "Content-Type": "application/octet-stream",
+            }
+            put = urllib.request.Request(f"http://{s3.endpoint}{path}", b"new and longer", headers, method="PUT")
+            urllib.request.urlopen(put).close()
+
+    s3.fault = replace
+    assert folder.read("x") == b"new and longer"
+    assert replaced.is_set()
 
 
 def test_an_upload_that_fails_leaves_the_old_file(bucket: str, s3: S3Server) -> None:
