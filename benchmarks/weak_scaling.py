@@ -49,7 +49,7 @@ from tests.tiny import write_tiny
 
 _BOX = (2, SIDE, SIDE)
 _WARM_BOXES = 16
-_PATIENCE_S = 180.0
+_PATIENCE_S = 600.0
 _ROWS = {
     "nodes up": "start-up: until every raylet has joined",
     "ingest": "ingest",
