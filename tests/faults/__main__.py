@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 _INSIDE = "MTNEURO_FAULTS_NAMESPACE"
@@ -44,6 +46,12 @@ def _disk(folder: Path, can_mount: bool) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End as any error would, that is with all clusters, however often it is asked for."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def main() -> int:
     """Run the schedules; 1 where one of them shows a violation."""
     options = _options()
@@ -53,8 +61,7 @@ def main() -> int:
         os.execvp(_NAMESPACE[0], [*_NAMESPACE, sys.executable, "-m", "tests.faults", *sys.argv[1:]])
     can_mount = _INSIDE in os.environ
 
-    # What is told to end ends its clusters.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     from tests.faults.harness import Report, bench, run_schedule
     from tests.faults.schedule import KINDS, draw
 

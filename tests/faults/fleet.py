@@ -21,7 +21,7 @@ _HOST = "127.0.0.1"
 # In the environment of every process of a fleet, and of one node of it; Ray's own processes inherit both.
 _FLEET, _NODE = "MTNEURO_FAULTS_FLEET", "MTNEURO_FAULTS_NODE"
 _START_S = 180.0
-_END_S = 60.0
+_END_S = 120.0
 # A node that is gone refuses connections, and counts as lost after a few of these; one that is only slow does not.
 _RAY = {
     "RAY_health_check_initial_delay_ms": "1000",
@@ -32,8 +32,12 @@ _RAY = {
     "RAY_enable_worker_prestart": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
 }
-# Titles of Ray's own processes; all others that it names belong to what runs on the cluster.
-_OWN_TITLES = ("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+# Titles of Ray's own processes, the detached actors of Ray Data among them, which stay with the head; all others that
+# it names belong to what runs on the cluster.
+_OWN_TITLES = (
+    *("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    *("ray::_StatsActor", "ray::_AutoscalingCoordinatorActor"),
+)
 
 
 @dataclass
