@@ -72,15 +72,18 @@ class Fleet:
         [port] = free_ports(1)
         self.address = f"{_HOST}:{port}"
         self.workers: list[Node] = []
-        self._dead: list[Node] = []
         self._started = 0
         self._port = port
         self.head = self._start("head")
-        self._await(self.head)
-        for _ in range(workers):
-            self.add_worker()
-        for node in self.workers:
-            self._await(node)
+        try:
+            self._await(self.head)
+            for _ in range(workers):
+                self.add_worker()
+            for node in self.workers:
+                self._await(node)
+        except BaseException:
+            self.stop()
+            raise
 
     def add_worker(self) -> Node:
         """Start another worker node; it joins when it is ready."""
