@@ -51,10 +51,17 @@ class Fault:
 
 
 def draw(seed: int, kinds: tuple[Kind, ...] = KINDS) -> list[Fault]:
-    """Two or three faults of different kinds, in the order in which they are waited for."""
-    random = Random(seed)
+    """Two or three faults of different kinds, in the order in which they are waited for.
+
+    Args:
+        seed: Of the draw. Any `len(kinds)` seeds in a row have each kind in turn among their faults.
+        kinds: What may be drawn.
+    """
+    random = Random(f"faults {seed}")
+    first = kinds[seed % len(kinds)]
+    others = [kind for kind in kinds if kind != first]
     faults = []
-    for kind in random.sample(kinds, min(len(kinds), random.choice((2, 3)))):
+    for kind in (first, *random.sample(others, min(len(others), random.choice((1, 2))))):
         phase = random.choice(_PHASES[kind])
         count = random.randint(1, max(1, _MOST[phase]))
         delay_s = 0.0 if kind == "source" else random.uniform(0, _DELAY_S[phase])

@@ -20,9 +20,9 @@ def run(*options: str) -> str:
 
 
 def test_a_sweep_that_loses_its_driver_and_a_worker_ends_in_the_same_table() -> None:
-    told = run("--schedules=1", "--kinds=worker,driver", "--first-seed=4")
-    assert "seed 4: ok" in told
-    assert "1 schedules from seed 4, 0 failed" in told
+    told = run("--schedules=1", "--kinds=worker,driver", "--first-seed=1")
+    assert "seed 1: ok" in told
+    assert "1 schedules from seed 1, 0 failed" in told
 
 
 @pytest.mark.slow
