@@ -193,7 +193,8 @@ def _whatever_comes(action: Callable[[], None]) -> None:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(action())
+            action()
+            future.set_result(None)
         except BaseException as error:
             future.set_exception(error)
 

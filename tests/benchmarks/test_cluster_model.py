@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("simpy")
-
 from benchmarks.cluster_model import Assumed, Benchmark, rate
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.plan import describe

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("simpy")
-
 from benchmarks.cluster_simulation import Cluster, Costs, Reading, Trial, Work, simulate
 
 SECONDS = st.floats(0.1, 100.0)

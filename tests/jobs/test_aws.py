@@ -8,15 +8,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
+import botocore.exceptions
 import pytest
 import yaml
 from moto import mock_aws
 
 from deploy.spot_first import with_fallback
 from tests.ray_cluster import ROOT
-
-boto3 = pytest.importorskip("boto3")
-botocore = pytest.importorskip("botocore.exceptions")
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +81,7 @@ def test_rays_provider_with_the_fallback_asks_all_zones_and_then_on_demand(boots
         asked.append((market, body["SubnetId"]))
         if market == "spot" and no_spot:
             error = {"Error": {"Code": "InsufficientInstanceCapacity", "Message": "none"}}
-            raise botocore.ClientError(error, "RunInstances")
+            raise botocore.exceptions.ClientError(error, "RunInstances")
 
     provider.ec2_fail_fast.meta.client.meta.events.register("before-call.ec2.RunInstances", answer)
     tags = {

@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
+from deploy import spot_first
 from deploy.spot_first import OnDemandFallback
 from tests.ray_cluster import ROOT
 
@@ -190,8 +191,5 @@ def test_what_is_refused_as_a_spot_machine_is_asked_for_on_demand_once(
 
 
 def test_the_provider_is_rays_for_aws_with_the_fallback_before_it() -> None:
-    pytest.importorskip("boto3", reason="with it the head launches the workers; nothing else needs it")
-    from deploy import spot_first
-
     bases = [base.__name__ for base in spot_first.SpotFirst.__mro__[1:3]]
     assert bases == ["OnDemandFallback", "AWSNodeProvider"]
