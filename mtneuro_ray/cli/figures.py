@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     drawn = 0
     for picture in distinct(pictures):
         out.write(f"figures/{picture.name}.{options.format}", picture.encode(options.format))
-        print(f"{out}/figures/{picture.name}.{options.format}")
+        print(out / f"figures/{picture.name}.{options.format}")
         drawn += 1
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)

@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
         run_pictures(results.records),
     )
     out.write("report.html", html_page(results, f"MTNeuro on Ray: {out}", pictures, notes).encode())
-    print(f"{out}/report.html")
+    print(out / "report.html")
     return 0

@@ -106,7 +106,7 @@ def _show_log(options: argparse.Namespace) -> int:
     if log is None:
         told = f"its run file says: {record.error or record.status}" if record else "nor a run file"
         raise InputError(
-            f"{out}/logs/{options.run_id}.log: there is no such log, {told}; accepted: a run of this version"
+            f"{out / f'logs/{options.run_id}.log'}: there is no such log, {told}; accepted: a run of this version"
         )
     print(log, end="")
     return 0

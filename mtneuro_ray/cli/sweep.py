@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         for row in results.best(pair.network.table_name, pair.task.name, metric=setting.metric, mode=setting.mode)
     ]
     print(markdown([rows_as_table("Best cells", best, BEST_COLUMNS), *results.table()]))
-    print(f"\nrun files: {out}/runs")
+    print(f"\nrun files: {out / 'runs'}")
     for problem in problems:
         print(f"failed: {problem}", file=sys.stderr)
     return 1 if problems else 0

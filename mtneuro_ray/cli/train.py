@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
             record = train(options, settings, pair.task_file, store, out)
     assert record is not None
     print(run_report(record))
-    print(f"\nrun file: {out}/runs/{record.run_id}.json")
+    print(f"\nrun file: {out / f'runs/{record.run_id}.json'}")
     return 0 if record.status == "done" else 1
 
 

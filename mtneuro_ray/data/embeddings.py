@@ -159,7 +159,7 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
         InputError: there are none, or what is there is not whole.
     """
     folder = (out if isinstance(out, Folder) else Folder(out)) / FOLDER
-    where = f"{folder}/{run_id}.parquet"
+    where = folder / f"{run_id}.parquet"
     try:
         return _decode(folder.read(f"{run_id}.parquet"))
     except FileNotFoundError:

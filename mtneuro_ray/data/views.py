@@ -62,7 +62,7 @@ def read(out: Folder, run_id: str) -> Views:
     Raises:
         InputError: there are none, or what is there is not whole.
     """
-    where = f"{out / FOLDER}/{run_id}.npz"
+    where = out / FOLDER / f"{run_id}.npz"
     try:
         with np.load(io.BytesIO((out / FOLDER).read(f"{run_id}.npz"))) as arrays:
             return Views(**{field.name: arrays[field.name] for field in fields(Views)})

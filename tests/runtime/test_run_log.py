@@ -119,6 +119,6 @@ def test_the_command_shows_the_traceback_of_a_run_that_failed(
     assert "TrainingError: the loss is nan\n" in shown
 
     assert main(["results", "log", "no-such-run", "--out", root]) == 2
-    assert "logs/no-such-run.log: there is no such log" in capsys.readouterr().err
+    assert f"{Folder(root) / 'logs/no-such-run.log'}: there is no such log" in capsys.readouterr().err
     assert main(["results", "log", "--out", root]) == 2
     assert main(["results", "runs", run.run_id, "--out", root]) == 2
