@@ -87,7 +87,7 @@ class Watcher:
         for each in _names(self._out / "checkpoints"):
             for name in self._listed(self._out / "checkpoints" / each):
                 self._read_new(self._out / "checkpoints" / each / name, "json" if name.endswith(".json") else name)
-        for source in _names(self._store):
+        for source in self._identities:
             for name in self._listed(self._store / source):
                 self._read_new(self._store / source / name, "shard")
 
