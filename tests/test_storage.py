@@ -3,6 +3,7 @@ from __future__ import annotations
 import _thread
 import os
 import pickle
+import signal
 import threading
 import urllib.request
 from pathlib import Path
@@ -202,8 +203,13 @@ def test_an_interrupted_write_into_a_bucket_is_whole(bucket: str, s3: S3Server) 
             _thread.interrupt_main()
 
     s3.fault = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        folder.write("x", LARGE)
+    # Tests that a shell has started in the background ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            folder.write("x", LARGE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert interrupted.is_set()
     assert folder.read("x") in (b"old", LARGE)
 
