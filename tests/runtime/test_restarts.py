@@ -113,18 +113,18 @@ def test_a_run_that_can_not_write_is_tried_again_and_then_reported_with_its_erro
     tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
     with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 1")
     out = tmp_path / "out"
-    out.mkdir()
-    # Where a folder should be made: an OSError even for root, as a full disk is.
-    (out / "checkpoints").write_text("")
+    # A folder in the place of a file: an OSError even for root, as a full disk is.
+    blocked = out / "checkpoints" / plans_of(tiny)[0].run.train_id / "last.pt"
+    blocked.mkdir(parents=True)
     assert sweep(tiny, out) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("failed: network/tiny_segmentation")
-    assert "Error: [Errno " in told[-1]
+    assert "IsADirectoryError: [Errno 21] " in told[-1]
     [record] = load(out).records
     assert record.status == "error"
     assert record.error is not None
     assert told[-1].endswith(record.error)
-    (out / "checkpoints").unlink()
+    blocked.rmdir()
     assert sweep(tiny, out) == 0
 
 
