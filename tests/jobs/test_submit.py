@@ -83,8 +83,8 @@ def test_each_of_the_other_jobs_is_its_command(head: PrivateHead, tmp_path: Path
         "predict": ((), "predictions/*.zarr"),
         "report": ((), "report.html"),
     }
-    # The sweep has a test of its own.
-    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "sweep"}
+    # The sweep and the probe have tests of their own.
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "probe", "sweep"}
     for job, (arguments, left) in jobs.items():
         assert list(out.glob(left)) == []
         done = submit(head, head.env, f"jobs/{job}.py", *arguments, "--out", str(out))
