@@ -98,7 +98,7 @@ def test_a_run_that_is_killed_on_every_try_is_given_up(
 ) -> None:
     tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL, epochs=EPOCHS)
     with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 0")
-    with trials_killed_at(tmp_path / "out", 1):
+    with trials_killed_at(tmp_path / "out", 1), trials_killed_at(tmp_path / "out", EPOCHS // 2):
         assert sweep(tiny, tmp_path / "out") == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("failed: network/tiny_segmentation")
