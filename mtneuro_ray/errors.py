@@ -22,7 +22,7 @@ class SourceError(MTNeuroError):
 
 
 class StoreError(MTNeuroError):
-    """The cutout store is damaged or lacks what was asked of it."""
+    """The cutout store is damaged, lacks what was asked of it, or can't be written."""
 
 
 class TrainingError(MTNeuroError):

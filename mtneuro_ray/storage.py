@@ -114,8 +114,11 @@ class Folder:
             with open(temporary, "wb") as stream:
                 stream.write(content)
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             Path(temporary).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno is not None:
+                # That of a full disk names no file, others the temporary one.
+                raise OSError(error.errno, error.strerror, path) from None
             raise
 
     def _upload(self, path: str, content: bytes | memoryview) -> None:

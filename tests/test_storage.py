@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 import pickle
 import signal
@@ -63,6 +64,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part_of_the_new(
         folder.write("x.json", b"new")
     assert folder.read("x.json") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*/x\.json'$"):
+        Folder(tmp_path).write("x.json", b"{}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

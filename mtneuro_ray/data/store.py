@@ -58,11 +58,20 @@ class CutoutStore:
         return [roi for name in names if (roi := _box_named(name.removesuffix(_SUFFIX)))]
 
     def write(self, identity: str, roi: Roi, voxels: Bytes) -> int:
-        """Write one shard, whole or not at all; its size in bytes is returned."""
+        """Write one shard, whole or not at all; its size in bytes is returned.
+
+        Raises:
+            StoreError: it can't be written.
+        """
         if voxels.shape != roi.shape or voxels.dtype != np.uint8:
             raise ValueError(f"{voxels.dtype} {voxels.shape} is not uint8 {roi.shape}")
         content = _encode(identity, roi, np.ascontiguousarray(voxels))
-        self._source_folder(identity).write(f"{roi}{_SUFFIX}", content)
+        folder = self._source_folder(identity)
+        try:
+            folder.write(f"{roi}{_SUFFIX}", content)
+        except OSError as error:
+            # That of a full disk names no file.
+            raise StoreError(f"{folder}: shard {roi} can't be written: {error.strerror or error}") from None
         return len(content)
 
     def read_shard(self, identity: str, roi: Roi) -> Bytes:

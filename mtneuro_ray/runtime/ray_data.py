@@ -22,7 +22,7 @@ from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
+from mtneuro_ray.errors import InputError, MTNeuroError, SourceError, StoreError
 from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
@@ -33,7 +33,9 @@ from mtneuro_ray.runtime.semantics import measure_attributes
 SplitRef = ObjectRef[SplitArrays]
 SplitRefs = dict[Split, SplitRef]
 
-_ERRORS: dict[str, type[MTNeuroError]] = {kind.__name__: kind for kind in (InputError, SourceError, MTNeuroError)}
+_ERRORS: dict[str, type[MTNeuroError]] = {
+    kind.__name__: kind for kind in (InputError, SourceError, StoreError, MTNeuroError)
+}
 
 
 def _row(cutout: Cutout, sources: list[VolumeSource]) -> dict[str, int | str]:
@@ -86,6 +88,7 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
 
     Raises:
         SourceError: a volume can't be read; the first such error ends the ingest, what was stored stays.
+        StoreError: the store can't be written; so does this.
         InputError: a volume holds what can't be stored.
     """
     context = ray.data.DataContext.get_current()

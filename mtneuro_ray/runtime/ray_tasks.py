@@ -26,6 +26,7 @@ def results(refs: Sequence[ObjectRef[T]], unread: Sequence[ObjectRef[Any]] = ())
 
     Raises:
         MTNeuroError: one of ours, in a task or in one whose result it takes.
+        OSError: likewise; a disk that fails is not the task's fault.
         RayTaskError: any other error in a task.
     """
     try:
@@ -41,8 +42,8 @@ def results(refs: Sequence[ObjectRef[T]], unread: Sequence[ObjectRef[Any]] = ())
 
 
 def _own(error: BaseException) -> BaseException:
-    """The error of ours that made a task fail; else the error itself."""
+    """The error of ours, or of the machine, that made a task fail; else the error itself."""
     cause: BaseException | None = error
     while isinstance(cause, ray.exceptions.RayTaskError):
         cause = cause.cause
-    return cause if isinstance(cause, MTNeuroError) else error
+    return cause if isinstance(cause, MTNeuroError | OSError) else error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -318,7 +320,9 @@ def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> dict[str,
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
-    tuner.fit()
+    # With all trials ended, Tune reads its errors back from files that a full disk may have cut short; `ends` has them.
+    with suppress(EOFError, pickle.UnpicklingError):
+        tuner.fit()
     return ends.reasons
 
 

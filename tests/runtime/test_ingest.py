@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
@@ -12,11 +13,12 @@ from mtneuro_ray.data.bossdb import BossSettings, BossSource
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.samples import load_split
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.plan import boxes, missing
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
 from mtneuro_ray.runtime.ray_data import fetch_all, get_splits, share_task
+from mtneuro_ray.runtime.ray_tasks import results
 from mtneuro_ray.storage import Folder
 from tests.bossdb_server import BossServer
 from tests.tiny import write_tiny
@@ -77,6 +79,32 @@ def test_a_source_that_fails_for_good_is_one_error_and_keeps_what_was_read(
         assert "\n" not in str(raised.value)
         assert "503" in str(raised.value)
         assert store.boxes(source.identity) == [WANTED[1]]
+
+
+def test_a_store_that_can_not_be_written_is_one_error(
+    cluster: None, tmp_path: Path, volume: np.ndarray[Any, np.dtype[np.uint8]]
+) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    with BossServer({"lab/brain/image": volume}) as server:
+        source = _source(server)
+        store.write(source.identity, WANTED[1], volume[WANTED[1].slices])
+        [shard] = tmp_path.rglob("*.parquet")
+        for roi in missing(WANTED, store.boxes(source.identity)):
+            # A folder in the place of a file: an OSError even for root, as a full disk is.
+            (shard.parent / f"{roi}.parquet").mkdir()
+        with pytest.raises(StoreError, match=r"shard z.* can't be written: Is a directory"):
+            _fetch(store, source)
+        assert store.boxes(source.identity) == [WANTED[1]]
+
+
+@ray.remote
+def _fail_to_read() -> None:
+    raise OSError(5, "Input/output error", "shard")
+
+
+def test_a_disk_that_fails_a_task_is_an_error_of_the_disk(cluster: None) -> None:
+    with pytest.raises(OSError, match=r"^\[Errno 5\] Input/output error: 'shard'$"):
+        results([_fail_to_read.remote()])
 
 
 def test_labels_that_do_not_fit_the_store_are_bad_input(cluster: None, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray.tune.experiment import Trial
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.loading import load_sweep
@@ -134,7 +136,13 @@ def unreadable() -> None:
     raise RuntimeError("damaged\nin many lines")
 
 
-def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(cluster: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut_short", [False, True], ids=["", "Tune's error file is cut short"])
+def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: bool
+) -> None:
+    if cut_short:
+        # As Tune reads it back from the output folder, after a disk was full.
+        monkeypatch.setattr(Trial, "get_pickled_error", lambda trial: pickle.loads(b""))
     tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
     plans, out = plans_of(tiny), Folder(tmp_path / "out")
     run = plans[0].run
