@@ -10,7 +10,7 @@ from fractions import Fraction
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import Cell, ResourceSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.costs import Cost, CostTable, Workload
+from mtneuro_ray.costs import Cost, CostTable, Workload, workloads
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.plan import samples
 from mtneuro_ray.search import ROUND, Plan, Search, trainings_of
@@ -252,11 +252,10 @@ class Estimator:
         return Estimate(tuple(self._stage(stage, costs) for stage in stages))
 
     def _costs(self, runs: Iterable[RunSettings]) -> dict[str, Cost | None]:
-        workloads = {workload.key: workload for run in runs for workload in [Workload.of(run, on_gpu=self.on_gpu)]}
         threads = self.resources.cpus_per_worker
         return {
-            key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
-            for key, workload in workloads.items()
+            workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
+            for workload in workloads(runs, on_gpu=self.on_gpu)
         }
 
     def _stage(self, stage: Stage, costs: Mapping[str, Cost]) -> StageEstimate:

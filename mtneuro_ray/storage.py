@@ -23,8 +23,8 @@ _T = TypeVar("_T")
 
 _TEMPORARY = ".partial-"
 _ACCEPTED = "accepted: a path, s3://... or gs://..."
-# How long a bucket may be away before what was asked of it fails, and the longest pause within that. It is less than
-# the silence after which a driver is taken for dead. pyarrow itself retries for 6 s, each time.
+# How long a bucket may be away before what was asked of it fails, and the longest pause within that: less than the
+# silence after which a driver is taken for dead. pyarrow itself retries for 6 s, each time.
 _PATIENCE_S = 60.0
 _LONGEST_PAUSE_S = 8.0
 # In the errors of pyarrow's S3 filesystem, which have no type of their own.

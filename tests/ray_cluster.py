@@ -116,6 +116,14 @@ def private_head(
         yield head
 
 
+def kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a driver and everything it has started, Ray's daemons too, which leave its process group."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=20)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that are free now; held open together, so that they differ."""
     with ExitStack() as stack:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.results import load_runs
+from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.results import Results
@@ -60,12 +60,8 @@ def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
     """
     records = results.where(options.model, options.setting).records
     finals = {record.run_id: record for record in records if is_final_training(record)}
-    for run_id in options.run:
-        if run_id not in finals:
-            raise InputError(
-                f"--run: {run_id!r} is no finished final run of {options.out} with weights of its own; accepted: "
-                f"{', '.join(finals) or 'nothing yet'}"
-            )
+    if options.run:
+        return named_runs(options, finals, "run", " with weights of its own")
     if not finals:
         raise InputError(f"{options.out}: holds no finished run; accepted: a final run of Task 1 or 2")
-    return [finals[run_id] for run_id in options.run] or list(finals.values())
+    return list(finals.values())

@@ -213,52 +213,38 @@ def _add_results(commands: _Commands) -> None:
     parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
 
 
+def _add_trained(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which runs' weights, on which split, computed where."""
+    parser.add_argument(
+        "--run", action="append", default=[], metavar="RUN_ID", help=f"may be given several times; default: {default}"
+    )
+    parser.add_argument("--model", help="only this model")
+    parser.add_argument("--setting", help="only runs that were trained on this task")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
+    )
+    parser.add_argument("--gpu", action="store_true", help="compute on a GPU")
+    _add_out(parser)
+    _add_store(parser)
+
+
 def _add_evaluate(commands: _Commands) -> None:
     parser = _add(
         commands,
         "evaluate",
         "Measure trained models on another split, task or volume, with nothing trained: OUT/evaluations/RUN-....json.",
     )
-    parser.add_argument(
-        "--run",
-        action="append",
-        default=[],
-        metavar="RUN_ID",
-        help="may be given several times; default: every finished final run of Tasks 1 and 2",
-    )
-    parser.add_argument("--model", help="only this model")
-    parser.add_argument("--setting", help="only runs that were trained on this task")
+    _add_trained(parser, "every finished final run of Tasks 1 and 2")
     parser.add_argument("--task", help="evaluate on this task, by name or path; default: the run's own")
     _add_settings(parser)
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
-    )
-    parser.add_argument("--gpu", action="store_true", help="evaluate on a GPU")
-    _add_out(parser)
-    _add_store(parser)
 
 
 def _add_predict(commands: _Commands) -> None:
     parser = _add(
         commands, "predict", "Write what trained segmentation models predict: OUT/predictions/RUN.zarr, as OME-Zarr."
     )
-    parser.add_argument(
-        "--run",
-        action="append",
-        default=[],
-        metavar="RUN_ID",
-        help="may be given several times; default: for each model and setting the run of the first seed",
-    )
-    parser.add_argument("--model", help="only this model")
-    parser.add_argument("--setting", help="only this task")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
-    )
-    parser.add_argument("--gpu", action="store_true", help="predict on a GPU")
-    _add_out(parser)
-    _add_store(parser)
+    _add_trained(parser, "for each model and setting the run of the first seed")
 
 
 def _add_figures(commands: _Commands) -> None:

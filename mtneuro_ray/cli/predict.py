@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.results import load_runs
+from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.record import RunRecord
@@ -60,13 +60,7 @@ def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
             raise InputError(f"{options.out}: holds no finished segmentation run; accepted: a final run of Task 2")
         return chosen
     finals = {record.run_id: record for record in records if is_final_segmentation(record)}
-    for run_id in options.run:
-        if run_id not in finals:
-            raise InputError(
-                f"--run: {run_id!r} is no finished final segmentation run of {options.out}; accepted: "
-                f"{', '.join(finals) or 'nothing yet'}"
-            )
-    return [finals[run_id] for run_id in options.run]
+    return named_runs(options, finals, "segmentation run")
 
 
 def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from mtneuro_ray.cli.ingest import out_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
 from mtneuro_ray.results.logs import read_log
 from mtneuro_ray.results.query import best_columns
-from mtneuro_ray.results.record import RunFolder
+from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.storage import Folder
 
@@ -52,6 +53,29 @@ def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
     if not results.records:
         raise InputError(f"{options.out}: holds no runs; accepted: the --out folder of a train or sweep")
     return results, out
+
+
+def named_runs(
+    options: argparse.Namespace, finals: Mapping[str, RunRecord], kind: str, condition: str = ""
+) -> list[RunRecord]:
+    """The runs that --run names, in its order.
+
+    Args:
+        options: With `run` and `out`.
+        finals: Run id -> record of those that may be named.
+        kind: What these are.
+        condition: What else is asked of them.
+
+    Raises:
+        InputError: another one is named.
+    """
+    for run_id in options.run:
+        if run_id not in finals:
+            raise InputError(
+                f"--run: {run_id!r} is no finished final {kind} of {options.out}{condition}; accepted: "
+                f"{', '.join(finals) or 'nothing yet'}"
+            )
+    return [finals[run_id] for run_id in options.run]
 
 
 def run(options: argparse.Namespace) -> int:

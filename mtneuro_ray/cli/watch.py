@@ -15,12 +15,10 @@ from rich.text import Text
 
 from mtneuro_ray.results.outline import Outline, OutlinedRun
 from mtneuro_ray.results.record import RunFolder, RunRecord, outcome
-from mtneuro_ray.runtime.driver import DriverSign, driver_of
+from mtneuro_ray.runtime.driver import SILENCE_S, DriverSign, driver_of
 from mtneuro_ray.storage import Folder
 
 _LAST_LINES = 8
-# Several beats of a driver.
-_QUIET_S = 30.0
 
 
 @dataclass(slots=True)
@@ -88,7 +86,7 @@ class _View:
         if self.sign.is_gone:
             return f"{self.sign} is gone: it was killed; the same sweep command goes on from here"
         silence = time.monotonic() - self.moved
-        if silence < _QUIET_S:
+        if silence < SILENCE_S:
             return f"{self.sign} is at work"
         return f"{self.sign} has been silent for {silence:.0f} s: if it was killed, the same sweep command goes on"
 
@@ -172,7 +170,7 @@ def _table(view: _View, console: Console) -> Iterator[Callable[[list[RunRecord]]
     with Live(console=console, auto_refresh=False) as live:
 
         def show(ended: list[RunRecord]) -> None:
-            last.extend(view.line(record) for record in ended)
+            last.extend(view.line(record) for record in ended[-_LAST_LINES:])
             del last[:-_LAST_LINES]
             table = Table("stage", "done", "failed", "to come")
             for label, runs in view.stages.items():

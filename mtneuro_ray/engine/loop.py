@@ -49,8 +49,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
-    """The parts of one worker's run that the functions below share."""
+class Worker:
+    """What one worker of a run trains with."""
 
     run: RunSettings
     task: Task
@@ -99,11 +99,9 @@ def train(
         OutOfMemoryError: memory is exhausted.
     """
     started = time.perf_counter()
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(context.device.type == "cpu")
     batch_size = run.network.encoder_training["batch_size"]
     with memory_watched(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
-        worker = _set_up(run, data, context)
+        worker = set_up(run, data, context)
         fitted = _trained_before(worker)
         if fitted is None:
             fitted = _fit(worker, encoder)
@@ -124,11 +122,14 @@ def _named(arrays: SplitArrays, num_classes: int) -> dict[str, list[int]]:
     return dict(zip(arrays.region_names, arrays.class_counts(num_classes).tolist(), strict=True))
 
 
-def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> _Worker:
+def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Worker:
+    """Make what a run trains with on this worker: its model from the seed, its splits on the device, its threads."""
+    torch.set_num_threads(context.threads)
+    torch.use_deterministic_algorithms(context.device.type == "cpu")
     torch.manual_seed(run.network.seed)
     weighted = run.network.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
-    return _Worker(
+    return Worker(
         run=run,
         task=build_task(run, counts),
         data=data,
@@ -138,7 +139,7 @@ def _set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: Worker
     )
 
 
-def _trained_before(worker: _Worker) -> _Fitted | None:
+def _trained_before(worker: Worker) -> _Fitted | None:
     """What a finished training of the same weights has left, with these in the model; None where there is none."""
     folder = worker.context.checkpoints
     if folder is None or not is_trained(folder):
@@ -150,7 +151,7 @@ def _trained_before(worker: _Worker) -> _Fitted | None:
     return _Fitted(trained.history, trained.metrics)
 
 
-def _fit(worker: _Worker, encoder: Encoder | None) -> _Fitted:
+def _fit(worker: Worker, encoder: Encoder | None) -> _Fitted:
     """Train by the network's method."""
     if worker.run.network.is_frozen:
         return _fit_frozen(worker)
@@ -165,7 +166,7 @@ def _fit(worker: _Worker, encoder: Encoder | None) -> _Fitted:
     return _Fitted(progress.history, fit.last or fit.validate(), fit.timings)
 
 
-def _fit_frozen(worker: _Worker) -> _Fitted:
+def _fit_frozen(worker: Worker) -> _Fitted:
     """Make the encoder without labels, then train a linear layer on what it gives."""
     classifier = cast(EncoderClassifier, worker.module)
     split, task, context = worker.splits["train"], worker.task, worker.context

@@ -11,25 +11,22 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
 
 from mtneuro_ray.config.network import SSL_METHODS
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine import checkpoint
-from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import Progress
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import evaluate, parts, placed
+from mtneuro_ray.engine.evaluation import parts
 from mtneuro_ray.engine.fitting import Fit
+from mtneuro_ray.engine.loop import Worker, set_up
 from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.readout import decompose, train_head
 from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.models import build_model
 from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.storage import Folder
-from mtneuro_ray.tasks import Task, build_task
 
 # Algorithms are chosen, and memory is taken from the system, in the first steps.
 _WARM_UP = 2
@@ -104,48 +101,33 @@ def measure(
     Returns:
         `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
     """
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(context.device.type == "cpu")
-    torch.manual_seed(run.network.seed)
     started = now(context.device)
-    weighted = run.network.class_weights != "none"
-    counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
-    task = build_task(run, counts)
-    splits = {split: ResidentSplit(arrays, context.device) for split, arrays in data.items()}
-    module = placed(build_model(run.network), run.network, context.device)
+    worker = set_up(run, data, context)
     found: dict[str, float] = {}
     if run.network.method == "decomposition":
         found["setup_s"] = now(context.device) - started
-        found["fit_s"] = decompose(run, splits["train"], task, context, cast(EncoderClassifier, module))["train_s"]
+        classifier = cast(EncoderClassifier, worker.module)
+        found["fit_s"] = decompose(run, worker.splits["train"], worker.task, context, classifier)["train_s"]
     else:
-        found |= _measure_steps(run, task, module, data, splits, context, started, steps, seconds)
+        found |= _measure_steps(worker, started, steps, seconds)
     if run.network.is_frozen:
-        found["head_image_s"] = _head_image(run, splits["train"], task, context, cast(EncoderClassifier, module))
+        found["head_image_s"] = _head_image(worker)
 
     def look() -> None:
-        evaluate(task, module, splits["val"], data["val"], context)
+        worker.evaluate("val")
 
     look()
     found["image_s"] = _median(look, context.device, 1, seconds) / len(data["val"])
     return found
 
 
-def _measure_steps(
-    run: RunSettings,
-    task: Task,
-    module: nn.Module,
-    data: dict[Split, SplitArrays],
-    splits: dict[Split, ResidentSplit],
-    context: WorkerContext,
-    started: float,
-    steps: int,
-    seconds: float,
-) -> dict[str, float]:
+def _measure_steps(worker: Worker, started: float, steps: int, seconds: float) -> dict[str, float]:
+    run, context = worker.run, worker.context
     fit: Fit
     if run.network.method in SSL_METHODS:
-        fit = SslFit(run, splits["train"], task, context, cast(EncoderClassifier, module))
+        fit = SslFit(run, worker.splits["train"], worker.task, context, cast(EncoderClassifier, worker.module))
     else:
-        fit = SupervisedFit(run, task, module, data, splits, context)
+        fit = SupervisedFit(run, worker.task, worker.module, worker.data, worker.splits, context)
     fit.module.train()
     every = endless_steps(fit)
     next(every)
@@ -161,14 +143,13 @@ def _measure_steps(
     return {"setup_s": max(0.0, first - step), "step_s": step}
 
 
-def _head_image(
-    run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> float:
+def _head_image(worker: Worker) -> float:
     """Seconds that an epoch of the linear layer on frozen features takes for each image."""
+    split, context, classifier = worker.splits["train"], worker.context, cast(EncoderClassifier, worker.module)
     taken = []
     for epochs in (_FEW, _MANY):
         started = now(context.device)
-        train_head(_with_epochs(run, epochs), split, task, context, classifier)
+        train_head(_with_epochs(worker.run, epochs), split, worker.task, context, classifier)
         taken.append(now(context.device) - started)
     return max(0.0, taken[1] - taken[0]) / (len(split) * (_MANY - _FEW))
 

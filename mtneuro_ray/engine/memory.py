@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,11 @@ from mtneuro_ray.errors import OutOfMemoryError
 
 # On a CPU torch raises a plain RuntimeError with the words of its allocator, or of the system.
 _WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def machine_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

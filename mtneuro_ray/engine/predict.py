@@ -16,11 +16,14 @@ from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import MODEL
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
-from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.engine.memory import memory_watched
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics import Metrics, image_confusions
 from mtneuro_ray.models import build_model
 from mtneuro_ray.storage import Folder
 from mtneuro_ray.tasks import Task, build_task
+
+_MORE_MEMORY = "a device with more memory"
 
 
 def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> nn.Module:
@@ -66,21 +69,19 @@ def predict(
         (N, Z, Y, X) in the order of the split; unpadded convolutions leave the centres of the images.
 
     Raises:
-        TrainingError: memory is exhausted.
+        OutOfMemoryError: memory is exhausted.
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
     task, split = _task(run), ResidentSplit(arrays, device)
     predicted = []
-    try:
+    with memory_watched("while predicting", _MORE_MEMORY):
         for rank in range(workers):
             start, stop = WorkerContext(rank, workers).share_of(len(split))
             for part in parts(start, stop, arrays.images[0].size):
                 with autocast(run.network, device):
                     logits = model(task.inputs(split.part(*part).images)).float()
                 predicted.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"out of memory while predicting: {error}") from None
     classes: Bytes = np.concatenate(predicted)
     return classes[:, None] if classes.ndim == 3 else classes
 
@@ -101,14 +102,12 @@ def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: Work
     """Metrics of a model on a split, as the loop evaluates it; without the loss, whose weights are of its training.
 
     Raises:
-        TrainingError: memory is exhausted.
+        OutOfMemoryError: memory is exhausted.
     """
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
-    try:
+    with memory_watched("while evaluating", _MORE_MEMORY):
         metrics = evaluate(_task(run), model, ResidentSplit(arrays, context.device), arrays, context)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"out of memory while evaluating: {error}") from None
     del metrics["loss"]
     return metrics
 

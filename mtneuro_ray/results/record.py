@@ -115,7 +115,7 @@ class RunFolder:
 
     def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """The records of runs, in their order, without those that can't be read."""
-        # A file of a bucket takes two round trips.
+        # A file of a bucket takes three round trips.
         with ThreadPoolExecutor(1 if self._folder.is_local else _READERS) as readers:
             return [record for record in readers.map(self.read, run_ids) if record is not None]
 

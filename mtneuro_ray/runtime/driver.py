@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _NAME = "driver.json"
 _BEAT_S = 5.0
 # Several beats: one may come late, on a busy machine or a slow bucket.
-_SILENCE_S = 30.0
+SILENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _TakenOver(BaseException):
 
 
 @contextmanager
-def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = _SILENCE_S) -> Iterator[None]:
+def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILENCE_S) -> Iterator[None]:
     """Be the only driver of an output folder while the body runs.
 
     A driver that was killed leaves its sign; it is taken for dead where its process is gone from this machine, or

@@ -79,11 +79,9 @@ def execute(
                 timings=outcome.timings,
                 **details,
             )
-        except OutOfMemoryError as error:
-            placed["out_of_memory"] = True
-            log.note_error(error)
-            record = RunRecord.failed(run, str(error), **details)
         except MTNeuroError as error:
+            if isinstance(error, OutOfMemoryError):
+                placed["out_of_memory"] = True
             log.note_error(error)
             record = RunRecord.failed(run, str(error), **details)
         except Exception as error:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import torch
 
 from mtneuro_ray.costs import Cost, Workload
+from mtneuro_ray.engine.memory import machine_bytes
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.runtime.execute import device_name
 
@@ -53,8 +54,7 @@ def probe(workload: Workload, *, on_gpu: bool, threads: int, steps: int = _STEPS
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
     if done.returncode == _KILLED:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        found = {"fits": False, "device_bytes": memory, "torch": torch.__version__}
+        found = {"fits": False, "device_bytes": machine_bytes(), "torch": torch.__version__}
     elif done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise MTNeuroError(f"{workload.key}: can't be measured: {reason}")

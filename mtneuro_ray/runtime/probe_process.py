@@ -6,7 +6,6 @@ It imports what a trial imports, so that its memory and its start are those of a
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -20,7 +19,7 @@ import mtneuro_ray.runtime.ray_tune  # noqa: F401 - what a trial's process holds
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.measure import measure, random_splits
-from mtneuro_ray.engine.memory import is_out_of_memory
+from mtneuro_ray.engine.memory import is_out_of_memory, machine_bytes
 from mtneuro_ray.models import build_model
 
 _STATUS = Path("/proc/self/status")
@@ -66,7 +65,7 @@ class _Resident:
     """Memory of this process on a CPU, as the system counts it."""
 
     def __init__(self) -> None:
-        self.device_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self.device_bytes = machine_bytes()
         # The imports may have taken more for a moment. Where the system forbids it, the peak is theirs at least.
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")

@@ -280,8 +280,7 @@ def run_stage(
     packing = packing or Packing(resources)
     asks = {_key_of(plan.point): packing.ask(plan.run) for plan in plans}
     stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None, asks)
-    _record_losses(stage, _fit(label, stage, halving))
-    alone = _alone(stage, packing)
+    alone = _alone(stage, packing, _record_losses(stage, _fit(label, stage, halving)))
     if alone.plans:
         say(
             f"{label}: {len(alone.plans)} ran out of memory or were lost beside others; each has a device to itself now"
@@ -338,13 +337,12 @@ def _bundle_of(bundles: Mapping[str, dict[str, float]], config: Mapping[str, Any
     return PlacementGroupFactory([bundles[_key_of(config)]])
 
 
-def _alone(stage: _Stage, packing: Packing) -> _Stage:
+def _alone(stage: _Stage, packing: Packing, records: Mapping[str, RunRecord]) -> _Stage:
     """The stage of those runs that may come to their end with a device to themselves."""
-    runs = RunFolder(stage.out)
     found: dict[str, tuple[Plan, Ask, str]] = {}
     for key, plan in stage.plans.items():
-        record = runs.read(plan.run.run_id)
-        if record is not None and record.status == "error" and record.placement.get("out_of_memory"):
+        record = records[plan.run.run_id]
+        if record.status == "error" and record.placement.get("out_of_memory"):
             ask = packing.alone(plan.run)
             if ask is not None:
                 found[key] = (plan, ask, f"{record.error} (asked for {stage.asks[key]})")
@@ -357,12 +355,17 @@ def _alone(stage: _Stage, packing: Packing) -> _Stage:
     )
 
 
-def _record_losses(stage: _Stage, reasons: Mapping[str, str]) -> None:
-    """Write the files of trials that could not: their process was killed, or the disk was full."""
+def _record_losses(stage: _Stage, reasons: Mapping[str, str]) -> dict[str, RunRecord]:
+    """Write the files of trials that could not: their process was killed, or the disk was full.
+
+    Returns:
+        What became of every run, by its id.
+    """
     runs = RunFolder(stage.out)
+    records = {record.run_id: record for record in runs.read_all(plan.run.run_id for plan in stage.plans.values())}
     for plan in stage.plans.values():
         run_id = plan.run.run_id
-        record, reason, is_alone = runs.read(run_id), reasons.get(run_id, _LOST), run_id in stage.alone_after
+        record, reason, is_alone = records.get(run_id), reasons.get(run_id, _LOST), run_id in stage.alone_after
         # What an earlier sweep or try has left is not what became of this trial: neither an error nor, where nothing is
         # stopped, a stop.
         stopped_before = record is not None and record.status == "stopped" and not stage.can_stop
@@ -375,4 +378,6 @@ def _record_losses(stage: _Stage, reasons: Mapping[str, str]) -> None:
                 placement["out_of_memory"] = True
                 if is_alone:
                     reason += ", with a device to itself, too; accepted: a smaller batch_size, or more memory"
-            runs.write(RunRecord.failed(plan.run, reason, placement=placement))
+            records[run_id] = RunRecord.failed(plan.run, reason, placement=placement)
+            runs.write(records[run_id])
+    return records

@@ -103,15 +103,17 @@ class _Results:
         self._runs = runs
         self._accepted = {"done", "stopped"} if with_stopped else {"done"}
         self._found: dict[str, RunRecord] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Read the files that were no results when last looked at, side by side: a bucket answers slowly."""
+        for record in self._runs.read_all(run_id for run_id in self._runs.ids() if run_id not in self._found):
+            if record.status in self._accepted or record.run_id in self.tried:
+                self._found[record.run_id] = record
 
     def of(self, run_id: str) -> RunRecord | None:
-        """What a run ended with, or None where it is still to be trained."""
-        if run_id not in self._found:
-            record = self._runs.read(run_id)
-            if record is None or (record.status not in self._accepted and run_id not in self.tried):
-                return None
-            self._found[run_id] = record
-        return self._found[run_id]
+        """What a run had ended with at the last look, or None where it is still to be trained."""
+        return self._found.get(run_id)
 
 
 class _Stages:
@@ -168,6 +170,7 @@ class _Stages:
         packing = Packing(self._resources, self._table)
         run_stage(label, todo, self._shared, self._where.out, self._resources, halving, packing)
         self._results.tried.update(plan.run.run_id for plan in todo)
+        self._results.look()
 
     def _connect(self) -> None:
         from mtneuro_ray.runtime.cluster import connected

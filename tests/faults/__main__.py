@@ -68,7 +68,8 @@ def main() -> int:
     can_mount = _INSIDE in os.environ
 
     signal.signal(signal.SIGTERM, _end)
-    from tests.faults.harness import Report, bench, run_schedule
+    from tests.faults.bench import bench
+    from tests.faults.harness import Report, run_schedule
     from tests.faults.schedule import KINDS, draw
 
     def tell(text: str) -> None:

@@ -72,6 +72,7 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
     assert run_files(out) == after_first
 
 
+@pytest.mark.slow
 def test_each_of_the_other_jobs_is_its_command(head: PrivateHead, tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", epochs=1)
     out = tmp_path / "out"

@@ -24,7 +24,7 @@ from mtneuro_ray.storage import Folder
 from tests.costs import cost, runs_of_space
 from tests.tiny import Tiny, write_tiny
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 # Runs that lack memory beside others, are killed beside others, lack it always, and lack nothing.

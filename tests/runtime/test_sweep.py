@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from mtneuro_ray.config.loading import load_sweep
@@ -19,6 +17,7 @@ from mtneuro_ray.results.render import markdown
 from mtneuro_ray.runtime.sweep import Where, sweep
 from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
+from tests.ray_cluster import kill_with_descendants
 from tests.tiny import Tiny, write_tiny
 
 pytestmark = pytest.mark.ray
@@ -57,14 +56,7 @@ def _command(tiny: Tiny, out: Path) -> list[str]:
     return [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(tiny.space), "--out", str(out)]
 
 
-def _kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a driver and everything it has started, Ray's daemons too, which leave its process group."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=20)
-
-
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     tmp_path: Path, own_cluster: dict[str, str]
 ) -> None:
@@ -78,7 +70,7 @@ def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    _kill_with_descendants(process)
+    kill_with_descendants(process)
     finished = _run_files(disturbed)
     assert 2 <= len(finished) < 6
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.results import load
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.storage import Folder
-from tests.ray_cluster import environment
+from tests.ray_cluster import environment, kill_with_descendants
 from tests.s3_server import S3Server
 from tests.tiny import Tiny, write_tiny
 
@@ -41,13 +39,6 @@ def _run_files(out: str) -> dict[str, bytes]:
     return {name: runs.read(name) for name in runs.list(".json")}
 
 
-def _kill_with_descendants(process: subprocess.Popen[bytes]) -> None:
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=20)
-
-
 def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     tmp_path: Path, s3: S3Server, own_cluster: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +52,7 @@ def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    _kill_with_descendants(process)
+    kill_with_descendants(process)
     finished = _run_files(there)
     assert 1 <= len(finished) < 4
     assert Folder(there).exists("driver.json")
