@@ -138,8 +138,11 @@ class NetworkSettings(Settings):
     class_weights: Literal["none", "balanced", "median_frequency"] = "none"
     """Weights of the classes in the cross-entropy, from the training split: inverse to a class's share of the voxels,
     scaled so that the mean over voxels is 1 (balanced), or relative to the median share (Eigen & Fergus 2015)."""
-    keep: Literal["last", "best"] = "last"
-    """Which epoch's weights are evaluated: the last (as the paper), or the best on validation."""
+    keep: Literal["last", "best", "average"] = "last"
+    """Which weights are evaluated: those of the last epoch (as the paper), of the best on validation, or the
+    exponential moving average over the steps (Polyak & Juditsky 1992), batch norm statistics with them."""
+    average_decay: Fraction = 0.99
+    """Of `keep = "average"`: the part of the average that a step leaves as it was."""
     eval_crops: Literal["whole", "corners", "pooled", "dense"] = "whole"
     """Task 1: classify whole images; each of their four half-side corners (paper, Appendix 3.1.2); images by the mean
     of the log-probabilities of their corners (pooled), for models that learn from crops: of a larger image the borders
@@ -263,6 +266,10 @@ class NetworkSettings(Settings):
         if self.model == "NMF" and self.input_norm == "image":
             raise InputError(
                 f"{where}: input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"
+            )
+        if self.keep != "average" and self.average_decay != NetworkSettings.model_fields["average_decay"].default:
+            raise InputError(
+                f"{where}: average_decay: belongs to keep 'average', not {self.keep!r}; accepted: leave it out"
             )
         if self.train_crops != "whole" and self.architecture.task != "classification":
             raise InputError(f"{where}: train_crops: is for classifiers; accepted: leave it out")

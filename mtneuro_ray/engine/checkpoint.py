@@ -33,13 +33,13 @@ class Progress:
         epoch: Epochs that are finished.
         history: One entry per finished epoch.
         best_value: Best validation value so far, where the run keeps its best epoch.
-        best_weights: The model's weights then.
+        kept_weights: Those that are to be evaluated, of that epoch or averaged, where they are not the last.
     """
 
     epoch: int = 0
     history: History = field(default_factory=list)
     best_value: float | None = None
-    best_weights: Weights | None = None
+    kept_weights: Weights | None = None
 
 
 def save(folder: Folder, progress: Progress, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -48,7 +48,7 @@ def save(folder: Folder, progress: Progress, model: nn.Module, optimiser: torch.
         "epoch": progress.epoch,
         "history": progress.history,
         "best_value": progress.best_value,
-        "best_weights": progress.best_weights,
+        "kept_weights": progress.kept_weights,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
@@ -67,7 +67,7 @@ def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optim
         return Progress()
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    return Progress(state["epoch"], state["history"], state["best_value"], state["best_weights"])
+    return Progress(state["epoch"], state["history"], state["best_value"], state["kept_weights"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,8 +160,8 @@ def _fit(worker: Worker, encoder: Encoder | None) -> _Fitted:
     fit = SupervisedFit(worker.run, worker.task, worker.module, worker.data, worker.splits, worker.context)
     progress = fit.resume()
     fit.run(progress)
-    if progress.best_weights is not None:
-        worker.module.load_state_dict(progress.best_weights)
+    if progress.kept_weights is not None:
+        worker.module.load_state_dict(progress.kept_weights)
         fit.last = None
     return _Fitted(progress.history, fit.last or fit.validate(), fit.timings)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mtneuro_ray.augment import cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.config.run import RunSettings
@@ -56,6 +57,10 @@ class SupervisedFit(Fit):
         self.count = len(splits["train"])
         self.last: Metrics | None = None
         self._network, self._task, self._data, self._splits = network, task, data, splits
+        self._average: AveragedModel | None = None
+        if network.keep == "average":
+            averaging = get_ema_multi_avg_fn(network.average_decay)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
         model = context.distribute(module)
         self._model: nn.Module = torch.compile(model) if network.compile else model  # type: ignore[assignment]
 
@@ -85,6 +90,8 @@ class SupervisedFit(Fit):
         # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
         (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        if self._average is not None:
+            self._average.update_parameters(self.module)
         return {"loss": total.detach()}
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
@@ -97,9 +104,20 @@ class SupervisedFit(Fit):
             return batch
         return self._task.augment(batch, draw_ops(self.seed, epoch, indices).to(self.context.device))
 
+    def resume(self) -> Progress:
+        """Go back to the last checkpoint, if there is one."""
+        progress = super().resume()
+        if self._average is not None and progress.kept_weights is not None:
+            self._average.module.load_state_dict(progress.kept_weights)
+            # The next step adds to the average, instead of starting one.
+            self._average.n_averaged.fill_(1)
+        return progress
+
     def end_epoch(self, progress: Progress, entry: dict[str, Any]) -> None:
-        """Validate, and keep the weights of the best epoch where the network says so."""
+        """Validate, and keep the weights of the best epoch, or the average, where the network says so."""
         self.last = self.validate()
+        if self._average is not None:
+            progress.kept_weights = self._average.module.state_dict()
         if self.last is None:
             return
         entry |= {f"val/{name}": value for name, value in self.last.items() if isinstance(value, float)}
@@ -107,14 +125,15 @@ class SupervisedFit(Fit):
             self._keep_best(progress, self.last)
 
     def validate(self) -> Metrics | None:
-        """Metrics of the validation split; None where there is none."""
+        """Metrics of the validation split, of the average where it is kept; None where there is no such split."""
         if "val" not in self._splits:
             return None
-        return evaluate(self._task, self.module, self._splits["val"], self._data["val"], self.context)
+        module = self.module if self._average is None else self._average.module
+        return evaluate(self._task, module, self._splits["val"], self._data["val"], self.context)
 
     def _keep_best(self, progress: Progress, metrics: Metrics) -> None:
         value = metrics[self._task.default_metric]
         assert isinstance(value, float)
         if progress.best_value is None or value > progress.best_value:
             progress.best_value = value
-            progress.best_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+            progress.kept_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}

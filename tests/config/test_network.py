@@ -34,6 +34,7 @@ from tests.settings import network_settings, network_values, task_settings, writ
         ({"encoder_name": "resnet18"}, ["encoder_name: UNet has no such encoder", "MAnet, FPN"]),
         ({"encoder_weights": None}, ["encoder_weights: UNet has no such encoder"]),
         ({"model": "PAN", "batch_size": 1}, ["batch_size: PAN", "accepted: 2 or more"]),
+        ({"average_decay": 0.9}, ["average_decay: belongs to keep 'average', not 'last'"]),
         ({"train_crops": "random"}, ["train_crops: is for classifiers"]),
         (
             {"model": "NMF", "method": "decomposition", "input_norm": "image"},

@@ -59,6 +59,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         "NetworkSettings.loss": "cross_entropy",
         "NetworkSettings.class_weights": "none",
         "NetworkSettings.keep": "last",
+        "NetworkSettings.average_decay": 0.99,
         "NetworkSettings.eval_crops": "whole",
         "NetworkSettings.precision": "auto",
         "NetworkSettings.compile": False,

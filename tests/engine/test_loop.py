@@ -28,6 +28,7 @@ VARIANTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("segmentation", {"dim": 3}, {"depth": 2}),
     ("classification", {"augmentations": True, "lr_schedule": "cosine", "warmup_epochs": 1}, {}),
     ("classification", {"keep": "best", "eval_crops": "corners", "latent_dim": 8}, {}),
+    ("classification", {"keep": "average", "average_decay": 0.8, "learning_rate": 0.01}, {}),
     ("classification", {"train_crops": "random", "eval_crops": "pooled", "augmentations": True}, {}),
 ]
 over_variants = pytest.mark.parametrize(("kind", "network", "shape"), VARIANTS)
@@ -96,7 +97,7 @@ def test_an_interrupted_run_that_is_resumed_equals_one_that_never_stopped(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("keep", ["last", "best", "average"])
 def test_a_run_that_is_lost_after_its_last_epoch_is_only_evaluated(tmp_path: Path, keep: str) -> None:
     run, data = run_of("segmentation", keep=keep), data_of("segmentation")
     context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
@@ -123,7 +124,7 @@ def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
     state = torch.load(io.BytesIO((tmp_path / LAST).read_bytes()), weights_only=True)
     assert state["epoch"] == 3
     assert [entry["epoch"] for entry in state["history"]] == [1, 2, 3]
-    assert state["best_weights"].keys() == state["model"].keys() == weights(tmp_path).keys()
+    assert state["kept_weights"].keys() == state["model"].keys() == weights(tmp_path).keys()
 
 
 def test_the_history_has_a_loss_and_validation_numbers_for_each_epoch() -> None:
@@ -176,6 +177,27 @@ def test_the_best_epoch_is_the_one_that_is_evaluated(kind: str) -> None:
     assert values[-1] < max(values)
     assert outcome.metrics["val"][name] == max(values)
     assert outcome.metrics["val"]["loss"] == best["val/loss"]
+
+
+def test_the_average_of_all_steps_is_what_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, data, decay = run_of("classification", keep="average", average_decay=0.7), data_of("classification"), 0.7
+    averages: dict[str, torch.Tensor] = {}
+    step = SupervisedFit.step
+
+    def averaged(fit: SupervisedFit, *arguments: Any) -> dict[str, torch.Tensor]:
+        sums = step(fit, *arguments)
+        for name, tensor in fit.module.state_dict().items():
+            averages[name] = decay * averages[name] + (1 - decay) * tensor if name in averages else tensor.clone()
+        return sums
+
+    monkeypatch.setattr(SupervisedFit, "step", averaged)
+    outcome = train(run, data, WorkerContext(checkpoints=Folder(tmp_path)))
+    for name, tensor in weights(tmp_path).items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, averages[name])
+    last = train(run_of("classification"), data, WorkerContext())
+    assert last.history[-1]["train/loss"] == outcome.history[-1]["train/loss"]
+    assert last.metrics["val"]["loss"] != outcome.metrics["val"]["loss"] == outcome.history[-1]["val/loss"]
 
 
 def test_every_image_counts_once_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,11 @@ CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
         (4, 2, 2),
         {"learning_rate": 1e-2, "batch_size": 4, "model": "PSPNet", **_ENCODER},
     ),
-    "resnet": ("classification", (6, 3, 1), {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4}),
+    "resnet": (
+        "classification",
+        (6, 3, 1),
+        {"learning_rate": 1e-3, "optimizer": "SGD", "batch_size": 4, "keep": "average", "average_decay": 0.5},
+    ),
 }
 
 
