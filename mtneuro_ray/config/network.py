@@ -142,7 +142,8 @@ class NetworkSettings(Settings):
     """Which weights are evaluated: those of the last epoch (as the paper), of the best on validation, or the
     exponential moving average over the steps (Polyak & Juditsky 1992), batch norm statistics with them."""
     average_decay: Fraction = 0.99
-    """Of `keep = "average"`: the part of the average that a step leaves as it was."""
+    """Of `keep = "average"`: the part of the average that a step leaves as it was; less in early steps, (1 + s) /
+    (10 + s) after s of them."""
     eval_crops: Literal["whole", "corners", "pooled", "dense"] = "whole"
     """Task 1: classify whole images; each of their four half-side corners (paper, Appendix 3.1.2); images by the mean
     of the log-probabilities of their corners (pooled), for models that learn from crops: of a larger image the borders

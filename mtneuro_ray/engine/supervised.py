@@ -24,6 +24,8 @@ from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.tasks import Batch, Task
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 class SupervisedFit(Fit):
     """The training of a whole model on labels or masks.
@@ -58,9 +60,9 @@ class SupervisedFit(Fit):
         self.last: Metrics | None = None
         self._network, self._task, self._data, self._splits = network, task, data, splits
         self._average: AveragedModel | None = None
+        self._steps = 0
         if network.keep == "average":
-            averaging = get_ema_multi_avg_fn(network.average_decay)  # type: ignore[no-untyped-call]
-            self._average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
+            self._average = AveragedModel(module, multi_avg_fn=self._add_to_average, use_buffers=True)
         model = context.distribute(module)
         self._model: nn.Module = torch.compile(model) if network.compile else model  # type: ignore[assignment]
 
@@ -91,8 +93,15 @@ class SupervisedFit(Fit):
         (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         if self._average is not None:
+            self._steps = step
             self._average.update_parameters(self.module)
         return {"loss": total.detach()}
+
+    def _add_to_average(self, averages: _Tensors, tensors: _Tensors, _: Tensor | int) -> None:
+        # Faster at first: of a slow average much is the weights that the run started from, and their norms' statistics,
+        # and such a model predicts one class.
+        decay = min(self._network.average_decay, (1 + self._steps) / (10 + self._steps))
+        get_ema_multi_avg_fn(decay)(averages, tensors, self._steps)  # type: ignore[no-untyped-call]
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
         batch = self._splits["train"].gather(indices)
