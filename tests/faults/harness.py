@@ -57,7 +57,8 @@ class _Sweep:
         self._watcher = Watcher(self._out, self._store, bench.identities)
         # (when, what) that is mended or replaced while a submission runs.
         self._due: list[tuple[float, str]] = []
-        # Training id -> epochs that must not be trained again.
+        # Training id -> epochs that were saved when all trials were lost, and those that must not be trained again.
+        self._saved: dict[str, int] = {}
         self._safe: dict[str, int] = {}
         self._headless = False
 
@@ -80,6 +81,7 @@ class _Sweep:
         """One submission with the faults that fall into it, until it has ended and all is mended."""
         if self._headless:
             self._renew()
+        self._hold_to_saved()
         log = self._work / f"submission{number}.log"
         command = [sys.executable, "-m", "mtneuro_ray.cli.main", "sweep", "--space", str(self._bench.space)]
         command += ["--out", str(self._out), "--store", str(self._store), "--address", self._bench.fleet.address]
@@ -174,7 +176,7 @@ class _Sweep:
     def _kill_driver(self, fault: Fault, driver: subprocess.Popen[bytes]) -> str | None:
         driver.kill()
         driver.wait()
-        self._keep_safe()
+        self._note_saved()
         return f"the driver {self._progress}"
 
     def _kill_head(self, fault: Fault, driver: subprocess.Popen[bytes]) -> str | None:
@@ -185,13 +187,18 @@ class _Sweep:
             driver.wait()
         count = self._bench.fleet.kill(self._bench.fleet.head)
         self._headless = True
-        self._keep_safe()
+        self._note_saved()
         return f"{count} processes {'with' if takes_driver else 'without'} the driver {self._progress}"
 
-    def _keep_safe(self) -> None:
-        """All trials are lost: what their checkpoints hold by now must not be trained again."""
-        for train_id, epoch in epochs_saved(self._out).items():
-            self._safe[train_id] = max(epoch, self._safe.get(train_id, 0))
+    def _note_saved(self) -> None:
+        """All trials are lost, with what their checkpoints hold by now."""
+        self._saved = _most(self._saved, epochs_saved(self._out))
+
+    def _hold_to_saved(self) -> None:
+        """What is saved must not be trained again, unless its trial outlived its head and ended nevertheless."""
+        ended = {_train_id(record) for record in load(Folder(self._out)).records} if self._saved else set()
+        self._safe = _most(self._safe, {key: epoch for key, epoch in self._saved.items() if key not in ended})
+        self._saved = {}
 
     def _fill_disk(self, fault: Fault, driver: subprocess.Popen[bytes]) -> str | None:
         size = 0
@@ -239,7 +246,7 @@ class _Sweep:
 
     def _renew(self) -> None:
         left = self._bench.renew()
-        self._keep_safe()
+        self._note_saved()
         if left:
             self._violation(f"left running: {', '.join(left)}")
         self._headless = False
@@ -313,6 +320,10 @@ def _images(out: Path) -> dict[str, float]:
     """Run id -> images that were trained on by the process which finished the run."""
     timings = {record.run_id: record.timings for record in load(Folder(out)).records}
     return {key: each.get("train_s", 0.0) * each.get("train_images_per_s", 0.0) for key, each in timings.items()}
+
+
+def _most(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in one.keys() | other}
 
 
 def _train_id(record: RunRecord) -> str:
