@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     status = 0
     for record in records:
         try:
-            target = target_of(record, task, task_file)
+            target = target_of(record, task, task_file, options.eval_crops)
             found = evaluate_run(
                 record, target, out, store_of(options), options.split, gpu=options.gpu, threads=options.threads
             )

@@ -237,6 +237,11 @@ def _add_evaluate(commands: _Commands) -> None:
     )
     _add_trained(parser, "every finished final run of Tasks 1 and 2")
     parser.add_argument("--task", help="evaluate on this task, by name or path; default: the run's own")
+    parser.add_argument(
+        "--eval-crops",
+        metavar="CROPS",
+        help="what is shown of an image (Task 1): whole, corners, pooled or dense; default: the run's own",
+    )
     _add_settings(parser)
 
 

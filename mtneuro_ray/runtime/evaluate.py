@@ -41,17 +41,31 @@ class Evaluated:
     file: str
 
 
-def target_of(record: RunRecord, task: TaskSettings | None, task_file: Path) -> RunSettings:
+def target_of(
+    record: RunRecord, task: TaskSettings | None, task_file: Path, eval_crops: str | None = None
+) -> RunSettings:
     """What a run is evaluated as: the task with the run's network; the run itself without a task.
+
+    Args:
+        record: The run's.
+        task: Another task than the run's own.
+        task_file: Where the task was read.
+        eval_crops: What is shown of an image, where not as in the run.
 
     Raises:
         InputError: the run's network can't be asked what the task asks.
         SourceError: a volume of the task can't be opened.
     """
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    where = f"run {record.run_id}"
+    run = RunSettings.load(record.settings, f"{where}: settings")
+    if eval_crops is not None:
+        if run.task.task != "classification":
+            raise InputError(
+                f"--eval-crops: is for classifiers, the {where} is of a {run.task.task}; accepted: without"
+            )
+        run = run.model_copy(update={"network": run.network.replace("--eval-crops", eval_crops=eval_crops)})
     if task is None:
         return run
-    where = f"run {record.run_id}"
     if task.task != run.task.task:
         raise InputError(f"{task_file}: task: is {task.task}, the {where} is of a {run.task.task}; accepted: the same")
     check_pair(task, run.network, where)

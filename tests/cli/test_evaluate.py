@@ -125,9 +125,29 @@ def test_another_volume_is_another_score(out: Path, tmp_path: Path, tinies: dict
     assert scores[0] > scores[1]
 
 
+def test_other_crops_are_another_measure_of_the_same_weights(
+    out: Path, records: dict[str, RunRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = records["classification"]
+    own = record.settings["network"]["eval_crops"]
+    scores = {}
+    for crops in (own, "dense"):
+        shutil.rmtree(out / "evaluations", ignore_errors=True)
+        assert main(["evaluate", "--out", str(out), "--model", "classification", "--eval-crops", crops]) == 0
+        content = evaluations(out)[record.run_id]
+        assert content["settings"]["network"] == {**record.settings["network"], "eval_crops": crops}
+        scores[crops] = content["metrics"]
+    assert scores[own] == without_loss(record.metrics["test"])
+    assert scores["dense"].keys() == scores[own].keys()
+    # Without a model the runs of both kinds are asked, and one of them shows no crops.
+    assert main(["evaluate", "--out", str(out), "--eval-crops", "dense"]) == 2
+    assert "--eval-crops: is for classifiers, the run " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["--model", "classification", "--eval-crops", "some"], "--eval-crops: eval_crops: is 'some'; accepted: "),
         (["--run", "none"], "--run: 'none' is no finished final run of"),
         (["--model", "none"], "--model: no run of 'none'"),
         (["--threads", "-1"], "--threads: accepted: 1 or more"),
