@@ -60,16 +60,22 @@ _ROWS = {
 }
 
 
-def _start_raylet(head: PrivateHead, folder: Path, core: int) -> None:
+def _start_raylet(head: PrivateHead, folder: Path, number: int, core: int) -> None:
     """A worker raylet on one core; whatever it starts stays there. It ends with the head."""
     agent, metrics = free_ports(2)
     command = [
         *("taskset", "-c", str(core), "ray", "start", "--block", f"--address={head.address}"),
-        *("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"),
+        # Of two that start at the same time in one session folder the second never joins.
+        *(
+            f"--temp-dir={head.temp_dir}/{number}",
+            "--num-cpus=1",
+            "--node-ip-address=127.0.0.1",
+            "--object-store-memory=200000000",
+        ),
         *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"),
     ]
-    with open(folder / f"raylet-{core}-{agent}.log", "wb") as output:
+    with open(folder / f"raylet-{number}.log", "wb") as output:
         subprocess.Popen(command, env=head.env, cwd=folder, stdout=output, stderr=output, start_new_session=True)
 
 
@@ -159,7 +165,7 @@ def _measure(raylets: int, work: _Work, boss: Loopback, token: str) -> dict[str,
         folder = Path(temporary)
         with private_head(folder, num_cpus=0, token=token) as head:
             for number in range(raylets):
-                _start_raylet(head, folder, cores[number % len(cores)])
+                _start_raylet(head, folder, number, cores[number % len(cores)])
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as driver:
                 measured = driver.submit(_drive, head.address, boss.host, folder, raylets, work).result()
     asked, needed = boss.asked(), (_WARM_BOXES + work.boxes) * raylets * math.prod(_BOX)
