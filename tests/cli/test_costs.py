@@ -79,6 +79,7 @@ def test_a_probe_measures_each_workload_in_its_own_process_and_one_that_does_not
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_probe_of_a_gpu_measures_its_allocator(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny")
     _on_gpus(tiny)
