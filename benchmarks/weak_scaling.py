@@ -66,12 +66,8 @@ def _start_raylet(head: PrivateHead, folder: Path, number: int, core: int) -> No
     command = [
         *("taskset", "-c", str(core), "ray", "start", "--block", f"--address={head.address}"),
         # Of two that start at the same time in one session folder the second never joins.
-        *(
-            f"--temp-dir={head.temp_dir}/{number}",
-            "--num-cpus=1",
-            "--node-ip-address=127.0.0.1",
-            "--object-store-memory=200000000",
-        ),
+        f"--temp-dir={head.temp_dir}/{number}",
+        *("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000"),
         *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"),
     ]

@@ -61,13 +61,14 @@ def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optim
         return Progress()
     try:
         state = torch.load(io.BytesIO(folder.read(LAST)), map_location=device, weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        kept = state["kept_weights"]
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
         # Better to train again from the start than to fail on it at every retry.
         logger.warning("%s/%s: can't be read (%s); the run starts again", folder, LAST, type(error).__name__)
         return Progress()
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    return Progress(state["epoch"], state["history"], state["best_value"], state["kept_weights"])
+    return Progress(state["epoch"], state["history"], state["best_value"], kept)
 
 
 @dataclass(frozen=True, slots=True)
