@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
+from typing import TypeVar
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import Cell, ResourceSettings
@@ -17,6 +19,8 @@ from mtneuro_ray.search import ROUND, Plan, Search, trainings_of
 
 # Of a machine's memory Ray keeps the rest for its object store.
 _RAYS_SHARE = 0.7
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,18 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     return cost.setup_s + encoder + looks * val + test
 
 
+def longest_first(runs: Iterable[tuple[_T, float | None]]) -> list[_T]:
+    """Runs in the order in which a sweep that knows their costs starts them.
+
+    A stage ends with its last run; a long one that starts when others have ended leaves machines idle beside it
+    (longest processing time first: Graham, 1969).
+
+    Args:
+        runs: With the seconds of each; None where they are not known, which comes first.
+    """
+    return [run for run, _ in sorted(runs, key=lambda each: inf if each[1] is None else each[1], reverse=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimator:
     """Times and places runs.
@@ -266,6 +282,8 @@ class Estimator:
             seconds, run, cost = max(timed, key=lambda each: each[0])
             jobs.append(Job(seconds, Fraction(1, self._per_device(run, cost))))
             start = max(start, cost.process_s)
+        if self.resources.packing:
+            jobs = longest_first((job, job.seconds) for job in jobs)
         most = self.resources.max_concurrent
         wall = start + makespan(jobs, self.devices, most)
         unshared = start + makespan([Job(job.seconds) for job in jobs], self.devices, most) if self.on_gpu else wall

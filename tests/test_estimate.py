@@ -3,6 +3,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.costs import CostTable, Workload
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.estimate import Estimator, Job, Machines, Stage, makespan, seconds_of, stages_of
+from mtneuro_ray.estimate import Estimator, Job, Machines, Stage, longest_first, makespan, seconds_of, stages_of
 from mtneuro_ray.search import Search
 from tests.costs import cost, runs_of_space
 from tests.settings import run_settings
@@ -54,6 +55,21 @@ def test_no_schedule_beats_the_longest_job_or_the_work_and_none_is_worse_than_on
     assert found >= max(job.seconds for job in jobs)
     assert found >= float(work / devices)
     assert found <= sum(job.seconds for job in jobs)
+
+
+@given(st.lists(SECONDS, min_size=1, max_size=7), st.integers(1, 3))
+def test_longest_first_comes_within_a_third_of_the_best_order(seconds: list[float], devices: int) -> None:
+    found = makespan([Job(each) for each in longest_first((each, each) for each in seconds)], devices)
+    best = min(
+        max(sum(each for each, at in zip(seconds, places, strict=True) if at == device) for device in range(devices))
+        for places in product(range(devices), repeat=len(seconds))
+    )
+    # Graham (1969), theorem 2.
+    assert best <= found <= (4 / 3 - 1 / (3 * devices)) * best + 1e-9
+
+
+def test_what_was_not_timed_comes_first_and_equals_keep_their_order() -> None:
+    assert longest_first([("a", 1.0), ("b", None), ("c", 2.0), ("d", 1.0), ("e", None)]) == ["b", "e", "c", "a", "d"]
 
 
 def test_no_jobs_take_no_time() -> None:

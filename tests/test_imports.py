@@ -35,7 +35,7 @@ ALLOWED = {
     "tasks": {*_BASE, *_SCIENCE},
     "ssl": {*_BASE, *_SCIENCE},
     "engine": {*_BASE, *_SCIENCE, "data", "tasks", "ssl"},
-    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "ssl", "engine", "plan", "costs", "results", "search"},
+    "runtime": {*_BASE, *_SCIENCE, "data", "tasks", "ssl", "engine", "plan", "costs", "estimate", "results", "search"},
     "cli": {*_BASE, "data", "plan", "costs", "estimate", "figures", "report", "results", "search", "runtime"},
 }
 WITHOUT_TORCH = {

@@ -1,7 +1,8 @@
-"""What a trial asks of Ray: a share of a device by what was measured, or a whole one for itself."""
+"""What a trial asks of Ray, and which come first: by what was measured, or a whole device for itself."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -10,8 +11,10 @@ import ray
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
-from mtneuro_ray.costs import CostTable, Workload, share_of
+from mtneuro_ray.costs import Cost, CostTable, Workload, share_of
+from mtneuro_ray.estimate import longest_first, seconds_of
 from mtneuro_ray.runtime.progress import say
+from mtneuro_ray.search import Plan
 
 _MIB = 2**20
 
@@ -42,7 +45,7 @@ class Ask:
 
 
 class Packing:
-    """Chooses what each trial of a sweep asks for.
+    """Chooses what each trial of a sweep asks for, and which are started first.
 
     Args:
         resources: Of the space. With `packing`, a trial asks for the memory that was measured for its workload; one
@@ -62,8 +65,7 @@ class Packing:
         if self._table is None:
             return given
         on_gpu = resources.gpus_per_worker > 0
-        workload = Workload.of(run, on_gpu=on_gpu)
-        cost = self._table.find(workload, on_gpu=on_gpu, threads=resources.cpus_per_worker)
+        workload, cost = self._cost(run, self._table)
         whole = Ask(given.cpus, max(1.0, given.gpus)) if on_gpu else given
         if cost is None or not cost.fits:
             self._tell(workload, "was not measured" if cost is None else "did not fit when it was measured", whole)
@@ -72,6 +74,26 @@ class Packing:
             return Ask(given.cpus, share_of(cost.per_device(run)))
         # Whole MiB, because Ray places by them.
         return Ask(given.cpus, memory=min(ceil(cost.bytes_of(run) / _MIB) * _MIB, _largest_node().memory or 2**63))
+
+    def in_order(self, plans: Iterable[Plan], *, trains: bool) -> list[Plan]:
+        """The runs of a stage as they are started: longest first where there is a table, or as they come.
+
+        Args:
+            plans: Of the stage.
+            trains: Whether they train, or only evaluate what another run has trained.
+        """
+        if self._table is None:
+            return list(plans)
+        timed: list[tuple[Plan, float | None]] = []
+        for plan in plans:
+            _, cost = self._cost(plan.run, self._table)
+            timed.append((plan, seconds_of(plan.run, cost, trains=trains) if cost and cost.fits else None))
+        return longest_first(timed)
+
+    def _cost(self, run: RunSettings, table: CostTable) -> tuple[Workload, Cost | None]:
+        on_gpu = self._resources.gpus_per_worker > 0
+        workload = Workload.of(run, on_gpu=on_gpu)
+        return workload, table.find(workload, on_gpu=on_gpu, threads=self._resources.cpus_per_worker)
 
     def alone(self, run: RunSettings) -> Ask | None:
         """What a run asks for to have its device to itself; None where it has that anyway."""

@@ -168,7 +168,8 @@ class _Stages:
             self._shared.add(self._where.store, plan.pair, plan.run.network)
         halving = Halving(self._resources.asha, todo, ended) if halve else None
         packing = Packing(self._resources, self._table)
-        run_stage(label, todo, self._shared, self._where.out, self._resources, halving, packing)
+        ordered = packing.in_order(todo, trains=label != "evaluations")
+        run_stage(label, ordered, self._shared, self._where.out, self._resources, halving, packing)
         self._results.tried.update(plan.run.run_id for plan in todo)
         self._results.look()
 

@@ -11,6 +11,7 @@ import pytest
 
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.costs import CostTable, Workload, write_table
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits
@@ -19,12 +20,12 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.results import load
 from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.runtime.packing import Packing
 from mtneuro_ray.runtime.sweep import Where, sweep
+from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
 from tests.costs import cost, runs_of_space
 from tests.tiny import Tiny, write_tiny
-
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 # Runs that lack memory beside others, are killed beside others, lack it always, and lack nothing.
@@ -44,6 +45,26 @@ def _table(space: Path, to: Path, **changes: object) -> Path:
     return to
 
 
+def test_the_longest_run_comes_first_and_one_that_was_not_measured_before_it(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path, axes="axes.learning_rate = [0.01]\naxes.batch_size = [32, 16, 8]")
+    space, entries = load_sweep(str(tiny.space))
+    (search,) = Search.of_sweep(entries, lambda pair: [pair.task.image_chan])
+    plans = search.cell_plans(lambda run_id: None)
+    batches = [plan.run.network.batch_size for plan in plans]
+    assert batches == [32, 16, 8]
+    assert [plan.run for plan in Packing(space.run).in_order(plans, trains=True)] == [plan.run for plan in plans]
+
+    table = CostTable()
+    for plan in plans[:2]:
+        table = table.add(Workload.of(plan.run, on_gpu=False), cost())
+    # At one second a step whatever the batch, 16 takes twice as long as 32.
+    ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=True)
+    assert [plan.run.network.batch_size for plan in ordered] == [8, 16, 32]
+    # What only evaluates takes as long with either.
+    ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=False)
+    assert [plan.run.network.batch_size for plan in ordered] == [8, 32, 16]
+
+
 def _cells(out: Path) -> dict[float, RunRecord]:
     return {
         record.summary["learning_rate"]: record
@@ -60,6 +81,8 @@ def _undisturbed(record: RunRecord, tiny: Tiny, store: Path) -> Outcome:
     return train(run, {split: data[split] for split in ("train", "val")}, WorkerContext())
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_what_lacks_memory_beside_others_is_tried_alone_once_and_changes_no_digit(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", axes=RATES)
     table = _table(tiny.space, tmp_path / "table.json", base_bytes=10**8, peak_bytes=10**7)
@@ -88,6 +111,8 @@ def test_what_lacks_memory_beside_others_is_tried_alone_once_and_changes_no_digi
     assert "alone_after" not in scarce[0.002].placement
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_workloads_of_different_size_share_a_machine_and_one_that_was_not_measured_is_told(
     cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +160,8 @@ for count in (1, 2, 3, 6, 7, 11, 32):
 """
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_ray_places_exactly_as_many_shares_on_a_gpu_as_they_are_for() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SHARES], env=_environment(), cwd=ROOT, capture_output=True, text=True, check=False
