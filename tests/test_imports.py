@@ -146,3 +146,10 @@ def test_a_fresh_interpreter_imports_it_without_torch_and_ray(module: str) -> No
     code = f"import sys, {module}; print(sorted({{'torch', 'ray'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("module", ["cluster", "ray_data", "ray_tune"])
+def test_a_driver_and_what_only_reads_import_no_torch(module: str) -> None:
+    code = f"import sys, mtneuro_ray.runtime.{module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")

@@ -81,7 +81,8 @@ def _train_on_ray(
     options: argparse.Namespace, settings: RunSettings, task_file: Path, store: CutoutStore, out: Folder
 ) -> RunRecord:
     from mtneuro_ray.runtime.cluster import connected
-    from mtneuro_ray.runtime.ray_data import share_encoder, share_task
+    from mtneuro_ray.runtime.encoders import share_encoder
+    from mtneuro_ray.runtime.ray_data import share_task
     from mtneuro_ray.runtime.ray_train import train_on_workers
 
     resources = ResourceSettings(

@@ -13,13 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from mtneuro_ray.engine.files import LAST, MODEL, TRAINED
 from mtneuro_ray.storage import Folder
 
 logger = logging.getLogger(__name__)
-
-LAST = "last.pt"
-MODEL = "model.pt"
-TRAINED = "trained.json"
 
 History = list[dict[str, Any]]
 Weights = dict[str, torch.Tensor]
@@ -91,11 +88,6 @@ def save_trained(folder: Folder, module: nn.Module, history: History, metrics: M
     folder.write(MODEL, _pack({name: tensor.cpu() for name, tensor in module.state_dict().items()}))
     # Last, and whole or not at all: where it is, the weights are.
     folder.write(TRAINED, json.dumps({"history": history, "metrics": metrics}, allow_nan=True).encode())
-
-
-def is_trained(folder: Folder | None) -> bool:
-    """Whether a training has left its weights here."""
-    return folder is not None and folder.exists(TRAINED) and folder.exists(MODEL)
 
 
 def load_trained(folder: Folder, device: torch.device) -> Trained | None:

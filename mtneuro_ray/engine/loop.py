@@ -15,9 +15,10 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.checkpoint import History, is_trained, load_trained, save_trained
+from mtneuro_ray.engine.checkpoint import History, load_trained, save_trained
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import evaluate, placed
+from mtneuro_ray.engine.files import is_trained
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.engine.pretrain import pretrain
 from mtneuro_ray.engine.readout import decompose, train_head

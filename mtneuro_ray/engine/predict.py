@@ -13,9 +13,9 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.checkpoint import MODEL
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
+from mtneuro_ray.engine.files import MODEL
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics import Metrics, image_confusions

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -123,6 +121,10 @@ def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: 
         test_inputs: (K, F) embeddings that are scored.
         test_targets: (K, 5) their attributes.
     """
+    # A second to import, which trials other than readouts need not.
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
     predicted = LinearRegression(tol=_ROUNDING).fit(inputs, targets).predict(test_inputs)
     scores: Metrics = {
         f"r2/{name}": float(r2_score(test_targets[:, column], predicted[:, column]))

@@ -1,4 +1,7 @@
-"""PCA and NMF of images as encoders (Tasks 1 and 3): scikit-learn fits them, a module holds them."""
+"""PCA and NMF of images as encoders (Tasks 1 and 3): scikit-learn fits them, a module holds them.
+
+scikit-learn takes a second to import, which most trials need not.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.decomposition import NMF, PCA, non_negative_factorization
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from mtneuro_ray.errors import TrainingError
@@ -49,6 +50,9 @@ class Decomposition(nn.Module):
             images: (N, Y * X), not negative for NMF.
             seed: Of scikit-learn's randomised solvers.
         """
+        from sklearn.decomposition import NMF, PCA
+        from sklearn.exceptions import ConvergenceWarning
+
         count = min(self.components, *images.shape)
         if self.kind == "PCA":
             fitted = PCA(count, random_state=seed).fit(images)
@@ -79,6 +83,9 @@ class Decomposition(nn.Module):
 
     def _solve(self, images: Tensor) -> Tensor:
         """The non-negative weights that come closest to each image."""
+        from sklearn.decomposition import non_negative_factorization
+        from sklearn.exceptions import ConvergenceWarning
+
         basis = self.basis.cpu().numpy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

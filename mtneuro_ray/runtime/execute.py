@@ -16,8 +16,8 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.checkpoint import LAST
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.files import LAST
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.engine.probe import probe

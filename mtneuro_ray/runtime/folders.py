@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.engine.files import is_trained
 from mtneuro_ray.storage import Folder
 
 
@@ -13,7 +14,4 @@ def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
 
 def has_weights(out: Folder, run: RunSettings) -> bool:
     """Whether the training of a run is finished and has left its weights."""
-    # Imports torch, which a sweep that is done does without.
-    from mtneuro_ray.engine.checkpoint import is_trained
-
     return is_trained(checkpoint_folder(out, run))

@@ -1,21 +1,20 @@
-"""Ingest on Ray Data, and what the workers of a node share: splits and pretrained weights."""
+"""Ingest on Ray Data, and the splits that the workers of a node share.
+
+No torch: it would take seconds, and hundreds of MB, of every process that only reads.
+"""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import ray
 import ray.data
-import torch
 from ray import ObjectRef
 
-from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays, load_split
@@ -23,7 +22,6 @@ from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.source import VolumeSource
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError, StoreError
-from mtneuro_ray.models.pretrained import fetch_encoder_weights
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.prepare import ingest
 from mtneuro_ray.runtime.ray_metrics import tell_read
@@ -147,45 +145,3 @@ def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> Split
 def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
     """The splits, as read-only views of this node's shared memory."""
     return dict(zip(refs, ray.get(list(refs.values())), strict=True))
-
-
-EncoderRef = ObjectRef[dict[str, npt.NDArray[Any]]]
-# Model, encoder, weights and channels of the image: the model decides how many of the encoder's stages it has.
-EncoderKey = tuple[str, str, str | None, int]
-
-
-def encoder_key(network: NetworkSettings) -> EncoderKey | None:
-    """What networks that start from the same weights have in common; None for one that starts from random ones."""
-    if not network.starts_pretrained:
-        return None
-    return (network.model, network.encoder_name, network.encoder_weights, network.in_channels)
-
-
-@ray.remote(num_cpus=0, max_retries=3, num_returns=2)
-def _fetch_encoder(network: NetworkSettings) -> tuple[dict[str, npt.NDArray[Any]], int]:
-    weights = fetch_encoder_weights(network) or {}
-    # Workers map arrays out of shared memory; tensors would be copied by each.
-    return {name: tensor.numpy() for name, tensor in weights.items()}, len(weights)
-
-
-def share_encoder(network: NetworkSettings) -> EncoderRef:
-    """Read or download the weights that a network's encoder starts from, for all of its workers.
-
-    Raises:
-        InputError: they can't be had, or are not those of the encoder.
-    """
-    # Two references, which Ray types as one.
-    fetched: Any = _fetch_encoder.remote(network)
-    encoder: EncoderRef
-    encoder, count = fetched
-    results([count], unread=[encoder])
-    return encoder
-
-
-def get_encoder(ref: EncoderRef | None) -> dict[str, torch.Tensor] | None:
-    """The shared weights, as read-only views of this node's memory."""
-    if ref is None:
-        return None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return {name: torch.from_numpy(array) for name, array in ray.get(ref).items()}

@@ -17,9 +17,10 @@ from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.encoders import EncoderRef, get_encoder
 from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
-from mtneuro_ray.runtime.ray_data import EncoderRef, SplitRefs, get_encoder, get_splits
+from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits
 from mtneuro_ray.runtime.ray_metrics import TrainingMetrics
 from mtneuro_ray.storage import Folder
 

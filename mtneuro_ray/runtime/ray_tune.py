@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,50 +14,28 @@ from typing import Any
 import optuna
 import ray.cloudpickle
 import ray.tune
-import torch
 from ray.exceptions import RayTaskError
 from ray.tune import Callback, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 from ray.tune.search.optuna import OptunaSearch
 
 from mtneuro_ray.config.axes import Scalar
-from mtneuro_ray.config.loading import Pair
-from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
-from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.checkpoint import LAST
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.files import LAST
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.results.record import RunFolder, RunRecord, outcome
-from mtneuro_ray.runtime.execute import execute
 from mtneuro_ray.runtime.folders import checkpoint_folder
 from mtneuro_ray.runtime.halving import EPOCH, VALUE, Halving
 from mtneuro_ray.runtime.packing import Ask, Packing
 from mtneuro_ray.runtime.progress import say
-from mtneuro_ray.runtime.ray_data import (
-    EncoderKey,
-    EncoderRef,
-    SplitRefs,
-    encoder_key,
-    get_encoder,
-    get_splits,
-    share_encoder,
-    share_task,
-)
-from mtneuro_ray.runtime.ray_metrics import TrainingMetrics, tell_run
-from mtneuro_ray.runtime.ray_train import train_on_workers
+from mtneuro_ray.runtime.ray_metrics import tell_run
+from mtneuro_ray.runtime.stage import ENTRY, Shared, Stage, key_of
 from mtneuro_ray.search import Plan
 from mtneuro_ray.storage import Folder
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
 _MOST_CONCURRENT = 128
 _LOST = "its process was lost (killed, or out of memory) on every try"
-# Of a report after an epoch: that epoch's history entry. The report at the end of a run has none.
-_ENTRY = "entry"
-
-
-def _key_of(point: Mapping[str, Any]) -> str:
-    return json.dumps(point, sort_keys=True)
 
 
 class _Space:
@@ -85,121 +61,17 @@ class _Space:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the runs of a sweep have in common, read once for all of them.
+def _run_trial(config: dict[str, Any], stage: Stage) -> None:
+    # Here and not above: a driver, which trains nothing, starts seconds earlier without torch.
+    from mtneuro_ray.runtime.trial import run_trial
 
-    Attributes:
-        splits: Task name -> its splits.
-        encoders: `encoder_key` -> weights that encoders start from.
-    """
-
-    splits: dict[str, SplitRefs] = field(default_factory=dict)
-    encoders: dict[EncoderKey | None, EncoderRef] = field(default_factory=dict)
-
-    def add(self, store: CutoutStore, pair: Pair, network: NetworkSettings) -> None:
-        """Share what a run of this pair, with this network, needs and none before it did.
-
-        Raises:
-            InputError: the data do not fit the settings, or the weights can't be had.
-            SourceError: a volume can't be read.
-        """
-        key = encoder_key(network)
-        # Before the volume is read: a download that fails should not come last.
-        if key is not None and key not in self.encoders:
-            self.encoders[key] = share_encoder(network)
-        if pair.task.name not in self.splits:
-            self.splits[pair.task.name] = share_task(store, pair.task, pair.task_file)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """What every trial of a stage shares; Ray keeps one copy a node."""
-
-    plans: dict[str, Plan]
-    shared: Shared
-    out: Folder
-    resources: ResourceSettings
-    can_stop: bool
-    asks: dict[str, Ask]
-    # Run id -> why a run is tried again by itself.
-    alone_after: dict[str, str] = field(default_factory=dict)
-
-    def placement_of(self, plan: Plan) -> dict[str, Any]:
-        """What a run's file tells of its place, where that is not what the settings say."""
-        reason = self.alone_after.get(plan.run.run_id)
-        if self.resources.packing is None and reason is None:
-            return {}
-        asked = {"asked": self.asks[_key_of(plan.point)].bundle}
-        return asked if reason is None else {**asked, "alone_after": reason}
-
-    def splits_of(self, run: RunSettings) -> SplitRefs:
-        """The data of a run. The test split never reaches a cell."""
-        refs = self.shared.splits[run.task.name]
-        return {split: ref for split, ref in refs.items() if run.role == "final" or split != "test"}
-
-
-def _run_trial(config: dict[str, Any], stage: _Stage) -> None:
-    """The trainable. Its result is in the run's file before Tune hears of it."""
-    # How long this process waits, before the next trial, for one that was stopped to return from its last report. Two
-    # seconds by default, and then the next trial, not this one, would be lost.
-    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "60"
-    plan = stage.plans[_key_of(config)]
-    run, resources = plan.run, stage.resources
-    record = RunFolder(stage.out).read(run.run_id)
-    if plan.again or record is None or record.status != "done":
-        encoder = stage.shared.encoders.get(encoder_key(run.network))
-        if resources.workers_per_trial > 1:
-            record = train_on_workers(
-                run, stage.splits_of(run), stage.out, resources, encoder=encoder, keeps_weights=plan.keeps_weights
-            )
-        else:
-            splits = get_splits(stage.splits_of(run))
-            weights = get_encoder(encoder)
-            metrics = TrainingMetrics(run, len(splits["train"]))
-            context = WorkerContext(
-                device=torch.device("cuda" if resources.gpus_per_worker else "cpu"),
-                threads=resources.cpus_per_worker,
-                checkpoints=checkpoint_folder(stage.out, run),
-                checkpoint_interval_s=resources.checkpoint_interval_s,
-                report=partial(_report_epoch, stage, plan, metrics),
-            )
-            if resources.gpus_per_worker:
-                _keep_to_share(stage.asks[_key_of(config)].gpus)
-            try:
-                record = execute(
-                    run,
-                    splits,
-                    context,
-                    stage.out,
-                    weights,
-                    keeps_weights=plan.keeps_weights,
-                    placement=stage.placement_of(plan),
-                )
-            finally:
-                metrics.end()
-    value = record.metric(plan.metric)
-    ray.tune.report({VALUE: math.nan if value is None else value})
-
-
-def _keep_to_share(gpus: float) -> None:
-    """Bound this process to its share of the GPU: a trial that exceeds it fails itself, and none of its neighbours."""
-    # What the trial before has left in the allocator of a process that is used again.
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
-
-
-def _report_epoch(stage: _Stage, plan: Plan, metrics: TrainingMetrics, entry: Mapping[str, Any]) -> None:
-    """Let a run be stopped after an epoch, from which this does not return, then; never after its last."""
-    metrics.tell(entry)
-    if stage.can_stop and entry["epoch"] < plan.run.network.epochs:
-        ray.tune.report({VALUE: entry[plan.metric], EPOCH: entry["epoch"], _ENTRY: dict(entry)})
+    run_trial(stage.plans[key_of(config)], stage)
 
 
 class _Ends(Callback):
     """One line per trial that ends, and the file of a run that was stopped, which no trial is there to write."""
 
-    def __init__(self, label: str, stage: _Stage) -> None:
+    def __init__(self, label: str, stage: Stage) -> None:
         self._label = label
         self._plans = stage.plans
         self._out = stage.out
@@ -214,19 +86,19 @@ class _Ends(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Keep what a trial reports while it may still be stopped."""
-        if _ENTRY in result:
-            run_id = self._plans[_key_of(trial.config)].run.run_id
-            self._history.setdefault(run_id, {})[result[EPOCH]] = result[_ENTRY]
+        if ENTRY in result:
+            run_id = self._plans[key_of(trial.config)].run.run_id
+            self._history.setdefault(run_id, {})[result[EPOCH]] = result[ENTRY]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell of a trial that ran to its end or was stopped."""
-        if _ENTRY in trial.last_result:
-            self._record_stop(self._plans[_key_of(trial.config)].run)
+        if ENTRY in trial.last_result:
+            self._record_stop(self._plans[key_of(trial.config)].run)
         self._tell(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell of a trial that was given up."""
-        self.reasons[self._plans[_key_of(trial.config)].run.run_id] = _reason(trial)
+        self.reasons[self._plans[key_of(trial.config)].run.run_id] = _reason(trial)
         self._tell(trial)
 
     def _record_stop(self, run: RunSettings) -> None:
@@ -237,7 +109,7 @@ class _Ends(Callback):
         checkpoint_folder(self._out, run).delete(LAST)
 
     def _tell(self, trial: Any) -> None:
-        plan = self._plans[_key_of(trial.config)]
+        plan = self._plans[key_of(trial.config)]
         self._ended += 1
         record, reason = self._runs.read(plan.run.run_id), self.reasons.get(plan.run.run_id)
         tell_run(plan.run, record)
@@ -278,8 +150,8 @@ def run_stage(
         packing: What a trial asks for; what the settings say by default.
     """
     packing = packing or Packing(resources)
-    asks = {_key_of(plan.point): packing.ask(plan.run) for plan in plans}
-    stage = _Stage({_key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None, asks)
+    asks = {key_of(plan.point): packing.ask(plan.run) for plan in plans}
+    stage = Stage({key_of(plan.point): plan for plan in plans}, shared, out, resources, halving is not None, asks)
     alone = _alone(stage, packing, _record_losses(stage, _fit(label, stage, halving)))
     if alone.plans:
         say(
@@ -288,7 +160,7 @@ def run_stage(
         _record_losses(alone, _fit(f"{label}_alone", alone))
 
 
-def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> dict[str, str]:
+def _fit(label: str, stage: Stage, halving: Halving | None = None) -> dict[str, str]:
     """Run the trials of a stage; why those failed that were given up, by run id."""
     plans, resources = list(stage.plans.values()), stage.resources
     # Tune would only end this stage, as if all that is left of it were lost, and the next one would begin.
@@ -325,7 +197,7 @@ def _fit(label: str, stage: _Stage, halving: Halving | None = None) -> dict[str,
     return ends.reasons
 
 
-def _bundles(stage: _Stage) -> dict[str, dict[str, float]]:
+def _bundles(stage: Stage) -> dict[str, dict[str, float]]:
     if stage.resources.workers_per_trial > 1:
         # The trial only waits; its workers have bundles of their own. Tune wants something to place it by, and a
         # fraction of a CPU would be missing for the last worker of a full machine.
@@ -334,10 +206,10 @@ def _bundles(stage: _Stage) -> dict[str, dict[str, float]]:
 
 
 def _bundle_of(bundles: Mapping[str, dict[str, float]], config: Mapping[str, Any]) -> PlacementGroupFactory:
-    return PlacementGroupFactory([bundles[_key_of(config)]])
+    return PlacementGroupFactory([bundles[key_of(config)]])
 
 
-def _alone(stage: _Stage, packing: Packing, records: Mapping[str, RunRecord]) -> _Stage:
+def _alone(stage: Stage, packing: Packing, records: Mapping[str, RunRecord]) -> Stage:
     """The stage of those runs that may come to their end with a device to themselves."""
     found: dict[str, tuple[Plan, Ask, str]] = {}
     for key, plan in stage.plans.items():
@@ -355,7 +227,7 @@ def _alone(stage: _Stage, packing: Packing, records: Mapping[str, RunRecord]) ->
     )
 
 
-def _record_losses(stage: _Stage, reasons: Mapping[str, str]) -> dict[str, RunRecord]:
+def _record_losses(stage: Stage, reasons: Mapping[str, str]) -> dict[str, RunRecord]:
     """Write the files of trials that could not: their process was killed, or the disk was full.
 
     Returns:

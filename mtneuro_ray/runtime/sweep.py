@@ -21,7 +21,7 @@ from mtneuro_ray.search import Plan, Search, trainings_of
 from mtneuro_ray.storage import Folder
 
 if TYPE_CHECKING:
-    from mtneuro_ray.runtime.ray_tune import Shared
+    from mtneuro_ray.runtime.stage import Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,8 @@ class _Stages:
         self._outline.write(self._where.out)
         from mtneuro_ray.runtime.halving import Halving
         from mtneuro_ray.runtime.packing import Packing
-        from mtneuro_ray.runtime.ray_tune import Shared, run_stage
+        from mtneuro_ray.runtime.ray_tune import run_stage
+        from mtneuro_ray.runtime.stage import Shared
 
         self._shared = self._shared or Shared()
         for plan in todo:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.engine.checkpoint import LAST, MODEL, TRAINED
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.files import LAST, MODEL, TRAINED
 from mtneuro_ray.engine.loop import train
 from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.runtime import execute as executing

@@ -11,8 +11,8 @@ import torch
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.engine import evaluation
-from mtneuro_ray.engine.checkpoint import LAST, MODEL
 from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.files import LAST, MODEL
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.optimiser import learning_rate
 from mtneuro_ray.engine.supervised import SupervisedFit

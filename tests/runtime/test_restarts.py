@@ -19,7 +19,8 @@ from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.results import load
 from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.runtime.ray_tune import Shared, run_stage
+from mtneuro_ray.runtime.ray_tune import run_stage
+from mtneuro_ray.runtime.stage import Shared
 from mtneuro_ray.search import Plan, Search
 from mtneuro_ray.storage import Folder
 from tests.faults.watch import epochs_saved

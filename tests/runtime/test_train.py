@@ -15,11 +15,13 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.models import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.results.record import RunFolder, RunRecord
+from mtneuro_ray.runtime.encoders import get_encoder, share_encoder
 from mtneuro_ray.runtime.local import train_here
 from mtneuro_ray.runtime.prepare import fetch_encoder
-from mtneuro_ray.runtime.ray_data import SplitRefs, get_encoder, get_splits, share_encoder, share_task
+from mtneuro_ray.runtime.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.runtime.ray_train import train_on_workers
-from mtneuro_ray.runtime.ray_tune import Shared, run_stage
+from mtneuro_ray.runtime.ray_tune import run_stage
+from mtneuro_ray.runtime.stage import Shared
 from mtneuro_ray.search import Search
 from mtneuro_ray.storage import Folder
 from tests.settings import network_settings
