@@ -209,8 +209,7 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     if network.is_frozen:
         head = counts["train"] * (images + network.epochs * cost.head_image_s)
         return cost.setup_s + encoder + head + val + test
-    looks = network.epochs + (network.keep != "last")
-    return cost.setup_s + encoder + looks * val + test
+    return cost.setup_s + encoder + network.epochs * val + test
 
 
 def longest_first(runs: Iterable[tuple[_T, float | None]]) -> list[_T]:

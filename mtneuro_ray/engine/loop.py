@@ -163,8 +163,7 @@ def _fit(worker: Worker, encoder: Encoder | None) -> _Fitted:
     fit.run(progress)
     if progress.kept_weights is not None:
         worker.module.load_state_dict(progress.kept_weights)
-        fit.last = None
-    return _Fitted(progress.history, fit.last or fit.validate(), fit.timings)
+    return _Fitted(progress.history, fit.measured or fit.validate(), fit.timings)
 
 
 def _fit_frozen(worker: Worker) -> _Fitted:

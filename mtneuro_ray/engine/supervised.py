@@ -31,7 +31,8 @@ class SupervisedFit(Fit):
     """The training of a whole model on labels or masks.
 
     Attributes:
-        last: Validation metrics of the last epoch that was trained here; None before, and where there is no such split.
+        measured: Validation metrics of the weights that are kept; None where they were not measured here, since an
+            earlier process did or there is no such split.
 
     Args:
         run: What is trained.
@@ -57,7 +58,7 @@ class SupervisedFit(Fit):
         self.optimiser = build_optimiser(network, module.parameters(), context.device)
         self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
         self.count = len(splits["train"])
-        self.last: Metrics | None = None
+        self.measured: Metrics | None = None
         self._network, self._task, self._data, self._splits = network, task, data, splits
         self._average: AveragedModel | None = None
         self._steps = 0
@@ -124,14 +125,14 @@ class SupervisedFit(Fit):
 
     def end_epoch(self, progress: Progress, entry: dict[str, Any]) -> None:
         """Validate, and keep the weights of the best epoch, or the average, where the network says so."""
-        self.last = self.validate()
+        metrics = self.validate()
         if self._average is not None:
             progress.kept_weights = self._average.module.state_dict()
-        if self.last is None:
+        if metrics is None:
             return
-        entry |= {f"val/{name}": value for name, value in self.last.items() if isinstance(value, float)}
-        if self._network.keep == "best":
-            self._keep_best(progress, self.last)
+        entry |= {f"val/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+        if self._network.keep != "best" or self._keep_if_best(progress, metrics):
+            self.measured = metrics
 
     def validate(self) -> Metrics | None:
         """Metrics of the validation split, of the average where it is kept; None where there is no such split."""
@@ -140,9 +141,11 @@ class SupervisedFit(Fit):
         module = self.module if self._average is None else self._average.module
         return evaluate(self._task, module, self._splits["val"], self._data["val"], self.context)
 
-    def _keep_best(self, progress: Progress, metrics: Metrics) -> None:
+    def _keep_if_best(self, progress: Progress, metrics: Metrics) -> bool:
         value = metrics[self._task.default_metric]
         assert isinstance(value, float)
-        if progress.best_value is None or value > progress.best_value:
-            progress.best_value = value
-            progress.kept_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        if progress.best_value is not None and value <= progress.best_value:
+            return False
+        progress.best_value = value
+        progress.kept_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        return True

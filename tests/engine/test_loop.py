@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +19,7 @@ from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.optimiser import learning_rate
 from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.metrics import Metrics
 from mtneuro_ray.storage import Folder
 from mtneuro_ray.tasks import SegmentationTask
 from tests.engine.data import Data, data_of, run_of
@@ -107,6 +110,27 @@ def test_a_run_that_is_lost_after_its_last_epoch_is_only_evaluated(tmp_path: Pat
     assert told == []
     assert same(again, whole)
     assert "train_images_per_s" not in again.timings
+
+
+@pytest.mark.parametrize("keep", ["last", "best", "average"])
+def test_what_is_kept_was_measured_once_and_measures_the_same_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    looks: list[SupervisedFit] = []
+    validate = SupervisedFit.validate
+
+    def counted(fit: SupervisedFit) -> Metrics | None:
+        looks.append(fit)
+        return validate(fit)
+
+    monkeypatch.setattr(SupervisedFit, "validate", counted)
+    run, data = run_of("classification", "cell", keep=keep, learning_rate=0.3, epochs=8), data_of("classification")
+    context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
+    whole = train(run, data, context)
+    assert len(looks) == 8
+    # Nothing is left to train, and a cell leaves no result of its own: the weights in the checkpoint are looked at.
+    assert same(train(run, data, context), whole)
+    assert len(looks) == 9
 
 
 def test_a_checkpoint_is_due_after_its_interval(tmp_path: Path) -> None:
