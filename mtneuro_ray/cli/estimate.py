@@ -151,7 +151,8 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
 
 def as_text(estimate: Mapping[str, Any]) -> list[str]:
     """The estimate for a person, in lines."""
-    where = f"on {estimate['nodes']} machines" + (f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else "")
+    machines = f"on {estimate['nodes']} machine" + ("s" if estimate["nodes"] != 1 else "")
+    where = machines + (f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else "")
     if "stages" not in estimate:
         lines = [f"estimate {where}: not known"]
         lines += [f"  {name:16} {count:6} runs" for name, count in estimate["runs"].items()]

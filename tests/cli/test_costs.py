@@ -121,7 +121,7 @@ def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytes
     assert main(_plan(tiny, *arguments, "--ingest-rate", "1")) == 0
     text = capsys.readouterr().out
     assert (
-        "estimate on 1 machines:\n  cells                 4 runs  45 s\n  seeds                 2 runs  32 s\n" in text
+        "estimate on 1 machine:\n  cells                 4 runs  45 s\n  seeds                 2 runs  32 s\n" in text
     )
     assert "  wall time                     77 s\n" in text
     assert "reading from the source is not in it" not in text
@@ -148,7 +148,7 @@ def test_without_a_table_the_command_that_makes_one_is_told(tmp_path: Path, caps
     tiny = write_tiny(tmp_path)
     assert main(_plan(tiny, "--nodes", "1", "--cpus-per-node", "2")) == 0
     text = capsys.readouterr().out
-    assert "estimate on 1 machines: not known\n  cells                 4 runs\n  seeds                 2 runs\n" in text
+    assert "estimate on 1 machine: not known\n  cells                 4 runs\n  seeds                 2 runs\n" in text
     assert f"  to measure: mtneuro-ray probe --space {tiny.space} --out costs.json\n" in text
 
 
