@@ -56,7 +56,17 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What every trial of a stage shares; Ray keeps one copy a node."""
+    """What every trial of a stage shares; Ray keeps one copy a node.
+
+    Attributes:
+        plans: `key_of` a point -> its run, in the order in which they are started.
+        shared: Data and weights.
+        out: Folder of the run files.
+        resources: What a trial occupies.
+        can_stop: Whether a run may be stopped after an epoch.
+        asks: `key_of` a point -> what its trial asks of Ray.
+        alone_after: Run id -> why a run is tried again by itself.
+    """
 
     plans: dict[str, Plan]
     shared: Shared
@@ -64,7 +74,6 @@ class Stage:
     resources: ResourceSettings
     can_stop: bool
     asks: dict[str, Ask]
-    # Run id -> why a run is tried again by itself.
     alone_after: dict[str, str] = field(default_factory=dict)
 
     def placement_of(self, plan: Plan) -> dict[str, Any]:
