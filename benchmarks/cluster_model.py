@@ -21,6 +21,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
 from mtneuro_ray.data.bossdb import BossSource
 from mtneuro_ray.data.bounds import bytes_per_voxel
+from mtneuro_ray.estimate import longest_first as in_order
 from mtneuro_ray.plan import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.runtime.ray_data import rows_per_block
@@ -169,7 +170,7 @@ class Benchmark:
                 )
                 for job in jobs
             ]
-            stages.append(sorted(trials, key=lambda trial: -trial.seconds) if longest_first else trials)
+            stages.append(in_order((trial, trial.seconds) for trial in trials) if longest_first else trials)
         readings = []
         for voxels in self.readings:
             sizes = [round(count * assumed.wire_bytes) for count in voxels]

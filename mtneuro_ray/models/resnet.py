@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torchvision
 from torch import Tensor, nn
 
 from mtneuro_ray.models.dropout import GlobalDropout
@@ -16,8 +17,6 @@ def resnet18_encoder(in_channels: int = 1) -> nn.Module:
     As in the MTNeuro paper (section 4.1, Task 1) the stem is a 3x3 convolution of stride 1 without bias, and
     there is no max-pool, so that tiles of 32 or 64 pixels keep their resolution.
     """
-    import torchvision  # two seconds, and a driver builds no model
-
     encoder: nn.Module = torchvision.models.resnet18(weights=None)
     stem = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")

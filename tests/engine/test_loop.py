@@ -142,6 +142,20 @@ def test_a_checkpoint_is_due_after_its_interval(tmp_path: Path) -> None:
     assert soon.exists(LAST)
 
 
+def test_a_checkpoint_that_lacks_a_key_starts_the_run_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # As those of an earlier version, whose keys had other names.
+    run, data = run_of("segmentation", "cell"), data_of("segmentation")
+    context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
+    whole = train(run, data, context)
+    state = torch.load(tmp_path / LAST, weights_only=True)
+    state["best_weights"] = state.pop("kept_weights")
+    torch.save(state, tmp_path / LAST)
+    told: list[Any] = []
+    assert same(train(run, data, replace(context, report=told.append)), whole)
+    assert len(told) == 3
+    assert "last.pt: can't be read (KeyError); the run starts again" in caplog.text
+
+
 def test_a_checkpoint_loads_as_weights_only(tmp_path: Path) -> None:
     run = run_of("segmentation", keep="best")
     train(run, data_of("segmentation"), WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0))
