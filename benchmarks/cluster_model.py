@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cluster_simulation import Cluster, Costs, Outcome, Reading, Trial, Work, simulate
+from mtneuro_ray.capacity.estimate import longest_first as in_order
+from mtneuro_ray.cluster.ray_data import rows_per_block
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
-from mtneuro_ray.data.bossdb import BossSource
 from mtneuro_ray.data.bounds import bytes_per_voxel
-from mtneuro_ray.estimate import longest_first as in_order
-from mtneuro_ray.plan import channel_boxes, missing, samples
+from mtneuro_ray.data.sampling import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.runtime.ray_data import rows_per_block
-from mtneuro_ray.search import Plan, Search, trainings_of
+from mtneuro_ray.sweep.search import Plan, Search, trainings_of
+from mtneuro_ray.volumes.bossdb import BossSource
 
 SPACES = (Path("tune_spaces/task2/all.toml"), Path("tune_spaces/task1/all.toml"))
 
@@ -119,7 +119,7 @@ class Benchmark:
     """A sweep over tune spaces.
 
     Attributes:
-        stages: Cells, seeds and evaluations, in the order in which the sweep proposes them.
+        stages: Candidates, seeds and evaluations, in the order in which the sweep proposes them.
         readings: Voxels of the cutouts that the ingest of each task reads, less what an earlier one has read.
         split_bytes: Task -> bytes of the images and masks of all of its splits.
     """
@@ -130,7 +130,7 @@ class Benchmark:
 
     @classmethod
     def of(cls, spaces: Iterable[Path]) -> Benchmark:
-        """One sweep over all of these spaces. Nobody knows which cells will be the best: the first are taken."""
+        """One sweep over all of these spaces. Nobody knows which candidates will be the best: the first are taken."""
         stages = _stages_of(spaces)
         tasks = {plan.run.task.name: plan.run.task for stage in stages for plan in stage}
         images = {name: {split: len(samples(task, split)) for split in SPLITS} for name, task in tasks.items()}
@@ -157,7 +157,7 @@ class Benchmark:
             cpus: That the cluster has when an ingest begins.
             per_gpu: Trials that share a GPU.
             longest_first: Whether the longest trials of a stage come first.
-            reports: Whether cells tell the driver of each epoch, as with ASHA; none is stopped here.
+            reports: Whether candidates tell the driver of each epoch, as with ASHA; none is stopped here.
         """
         slower = per_gpu / assumed.packing if per_gpu > 1 else 1.0
         stages = []
@@ -166,7 +166,7 @@ class Benchmark:
                 Trial(
                     slower * job.seconds(assumed),
                     job.run.task.name,
-                    job.epochs if reports and job.run.role == "cell" else 0,
+                    job.epochs if reports and job.run.role == "candidate" else 0,
                 )
                 for job in jobs
             ]
@@ -182,13 +182,13 @@ class Benchmark:
 def _stages_of(spaces: Iterable[Path]) -> list[list[Plan]]:
     entries = [entry for space in spaces for entry in load_sweep(str(space))[1]]
     searches = Search.of_sweep(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
-    cells = [plan for search in searches for plan in search.cell_plans(lambda run_id: None)]
+    candidates = [plan for search in searches for plan in search.candidate_plans(lambda run_id: None)]
     finals = [
-        plan for search in searches for plan in search.final_plans((search.origin or search).space.search.cells[0])
+        plan for search in searches for plan in search.final_plans((search.origin or search).space.search.candidates[0])
     ]
     trainings = trainings_of(finals)
     trained = {plan.run.run_id for plan in trainings}
-    return [cells, trainings, [plan for plan in finals if plan.run.run_id not in trained]]
+    return [candidates, trainings, [plan for plan in finals if plan.run.run_id not in trained]]
 
 
 def _readings(tasks: Iterable[TaskSettings]) -> Iterator[list[int]]:
@@ -221,8 +221,8 @@ def bounds(work: Work, cluster: Cluster, outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _line(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+def _line(candidates: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, candidates))} |"
 
 
 def _minutes(value: float) -> str:
@@ -231,7 +231,7 @@ def _minutes(value: float) -> str:
 
 def _by_nodes(work: Work, clusters: Sequence[Cluster], costs: Costs) -> list[str]:
     parts = ("driver", "GCS", "transfer", "BossDB requests", "BossDB bytes")
-    heads = ["nodes", "ingest", "cells", "seeds", "evaluations", "all, min", "speed-up", "node hours", "GPUs busy"]
+    heads = ["nodes", "ingest", "candidates", "seeds", "evaluations", "all, min", "speed-up", "node hours", "GPUs busy"]
     lines = [_line([*heads, *parts, "at least, by"]), _line(["---"] * (len(heads) + len(parts) + 1))]
     outcomes = [simulate(work, cluster, costs) for cluster in clusters]
     for cluster, outcome in zip(clusters, outcomes, strict=True):
@@ -290,7 +290,7 @@ def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: C
         ("4 trials a GPU, max_concurrent 128", packed, four, costs),
         ("4 trials a GPU, max_concurrent 256", packed, replace(four, max_concurrent=256), costs),
         ("4 trials a GPU, max_concurrent 512", packed, replace(four, max_concurrent=512), costs),
-        ("cells report each epoch (ASHA)", benchmark.work(assumed, reports=True), cluster, costs),
+        ("candidates report each epoch (ASHA)", benchmark.work(assumed, reports=True), cluster, costs),
         ("BossDB: 1 request a second", plain, cluster, replace(costs, boss_requests_s=1.0)),
         ("BossDB: 10 MB a second", plain, cluster, replace(costs, boss_bytes_s=1e7)),
         ("all nodes up, ingest in blocks for all CPUs", wide, up, costs),
@@ -315,7 +315,7 @@ def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: C
 def _about(work: Work, costs: Costs, places: int) -> list[str]:
     sizes = [size for reading in work.readings for block in reading.blocks for size in block]
     lines = []
-    for label, stage in zip(("cells", "seeds", "evaluations"), work.stages, strict=True):
+    for label, stage in zip(("candidates", "seeds", "evaluations"), work.stages, strict=True):
         each = sorted(trial.seconds for trial in stage)
         hours = sum(each) / 3600
         lines.append(f"{len(each)} {label}: {hours:.1f} GPU hours, {each[0]:.0f} to {each[-1]:.0f} s")

@@ -23,13 +23,13 @@ import numpy as np
 import psutil
 import ray
 
+from mtneuro_ray.cluster.connect import connected
+from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.data.sampling import CUTOUT_SHAPE
 from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.plan import CUTOUT_SHAPE
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.runtime.cluster import connected
-from mtneuro_ray.runtime.sweep import Where, sweep
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.tiny import write_tiny
 
 _FEW, _MANY = 4, 24
@@ -68,9 +68,9 @@ def _processor_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _sweep(folder: Path, cells: int, epochs: int = 1, *, reports: bool = False) -> None:
-    """Train cells that are nearly empty; with `reports`, each epoch but the last is told to the driver."""
-    rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(cells))
+def _sweep(folder: Path, candidates: int, epochs: int = 1, *, reports: bool = False) -> None:
+    """Train candidates that are nearly empty; with `reports`, each epoch but the last is told to the driver."""
+    rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(candidates))
     tiny = write_tiny(folder.parent / "tiny", axes=f"axes.learning_rate = [{rates}]", epochs=epochs)
     text = tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]")
     if reports:

@@ -14,14 +14,14 @@ import time
 from intern.remote.boss import BossRemote
 
 from benchmarks.loopback import SIDE, URI, loopback_boss
-from mtneuro_ray.data.bossdb import BossSettings, BossSource
+from mtneuro_ray.cluster.connect import connected
+from mtneuro_ray.cluster.ray_data import fetch_all
 from mtneuro_ray.data.ingest import Cutout
+from mtneuro_ray.data.sampling import missing
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.plan import missing
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.runtime.cluster import connected
-from mtneuro_ray.runtime.ray_data import fetch_all
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
 
 
 def _by_one_client(host: str, boxes: list[Roi]) -> float:

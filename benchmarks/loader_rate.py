@@ -68,7 +68,7 @@ def _ours(task: _Delivering, resident: ResidentSplit, batch_size: int) -> None:
 
 def _task() -> _Delivering:
     pair = load_pair("task2_2D_4class", "UNet_2D_4class", volume="phantom")
-    return _Delivering(RunSettings(task=pair.task, network=pair.network, role="cell", data=("none",)))
+    return _Delivering(RunSettings(task=pair.task, network=pair.network, role="candidate", data=("none",)))
 
 
 def _drain(loader: DataLoader[tuple[Tensor, Tensor]]) -> None:

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from mtneuro_ray.data.source import VolumeSource, open_volume
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 CORNERS = {"CTX": (900, 4600), "STR": (500, 3700), "VP": (850, 3063), "ZI": (650, 1543)}
 DEPTH, SIDE = 64, 256

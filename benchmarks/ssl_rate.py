@@ -32,13 +32,13 @@ from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import placed
 from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.measure import endless_steps, now
+from mtneuro_ray.engine.linear_probe import decompose
 from mtneuro_ray.engine.pretrain import SslFit
-from mtneuro_ray.engine.readout import decompose
+from mtneuro_ray.engine.profile import endless_steps, now
 from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.models import build_model
+from mtneuro_ray.methods.network import SslNetwork
+from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.ssl.network import SslNetwork
 from mtneuro_ray.tasks import ClassificationTask
 
 _TASKS = {4: "task1_x4", 2: "task1", 1: "task1_x1"}
@@ -122,7 +122,7 @@ def _run(network: str, downsampling: int, options: argparse.Namespace) -> RunSet
     changes: dict[str, Any] = {"batch_size": options.batch, "compile": options.compile}
     if "Mixup" in network:
         changes["mixup_probability"] = 1.0
-    return RunSettings(task=pair.task, network=pair.network.replace("--", **changes), role="cell", data=("none",))
+    return RunSettings(task=pair.task, network=pair.network.replace("--", **changes), role="candidate", data=("none",))
 
 
 def _fit(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: bool = False) -> Fit:
@@ -143,7 +143,7 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
     if run.network.method == "byol":
         module = SslNetwork(classifier.encoder, classifier.head.in_features, run.network.ssl_settings, "byol")
     module = module.to(device).train()
-    optimiser = torch.optim.SGD((p for p in module.parameters() if p.requires_grad), lr=_RATE, momentum=0.9)
+    optimizer = torch.optim.SGD((p for p in module.parameters() if p.requires_grad), lr=_RATE, momentum=0.9)
     loader = DataLoader(
         _Tiles(arrays, crops=module is not classifier),
         run.network.batch_size,
@@ -159,9 +159,9 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
             else:
                 features = F.dropout(classifier.features(first.to(device)), run.network.dropout)
                 loss = F.cross_entropy(classifier.head(features), labels.to(device))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             torch.autograd.backward(loss)
-            optimiser.step()
+            optimizer.step()
             if isinstance(module, SslNetwork):
                 for own, followed in zip(module.target.parameters(), module.online.parameters(), strict=True):
                     own.data.mul_(0.99).add_(followed.data, alpha=0.01)
@@ -207,12 +207,12 @@ def _compare(downsampling: int, options: argparse.Namespace) -> None:
                 next(contender)
         seconds = take_turns({key: contender.__next__ for key, contender in contenders.items()}, options.steps)
         ours = options.batch / seconds["ours"]
-        cells = [str(downsampling), name, str(options.batch), f"{ours:.4g}"]
-        cells.append(_mining_share(fit, steps, options.steps))
+        candidates = [str(downsampling), name, str(options.batch), f"{ours:.4g}"]
+        candidates.append(_mining_share(fit, steps, options.steps))
         for key in ("plain", "ready") if device.type == "cuda" else ():
             other = seconds.get(key)
-            cells.append("-" if other is None else f"{options.batch / other:.4g}, {other / seconds['ours']:.2f} x")
-        print(_line(cells), flush=True)
+            candidates.append("-" if other is None else f"{options.batch / other:.4g}, {other / seconds['ours']:.2f} x")
+        print(_line(candidates), flush=True)
         if device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -229,8 +229,8 @@ def _decompose(downsampling: int, options: argparse.Namespace) -> None:
         print(_line([str(downsampling), name, f"{options.images} at once", f"{rate:.4g}", "-"]), flush=True)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _line(candidates: list[str]) -> str:
+    return f"| {' | '.join(candidates)} |"
 
 
 def _options() -> argparse.Namespace:

@@ -26,9 +26,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from mtneuro_ray.config.loading import load_network
 from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.engine.optimiser import build_optimiser
-from mtneuro_ray.models import build_model
+from mtneuro_ray.engine.optimizer import build_optimizer
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.models.registry import build_model
 
 _NETWORKS = ("UNet_2D", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet", "UNet_3D", "VNetLight", "HighResNet")
 _SLICES = 8
@@ -48,7 +48,7 @@ class _Trainer:
     """One model with its optimizer and a batch."""
 
     model: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     image: Tensor
     target: Tensor
 
@@ -65,9 +65,9 @@ class _Trainer:
         marks.append(self._now())
         torch.autograd.backward(loss)
         marks.append(self._now())
-        self.optimiser.step()
+        self.optimizer.step()
         marks.append(self._now())
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         return [end - start for start, end in pairwise(marks)]
 
     def operators(self) -> Counter[str]:
@@ -107,7 +107,7 @@ def _trainer(network: NetworkSettings, side: int, device: torch.device) -> _Trai
     if network.dim == 2:
         model, image = model.to(memory_format=torch.channels_last), image.to(memory_format=torch.channels_last)
     target = torch.randint(network.classes, shape).to(device)
-    return _Trainer(model.train(), build_optimiser(network, model.parameters(), device), image, target)
+    return _Trainer(model.train(), build_optimizer(network, model.parameters(), device), image, target)
 
 
 def _parts(trainer: _Trainer, seconds: float) -> list[float]:
@@ -135,8 +135,8 @@ def _row(name: str, network: NetworkSettings, trainer: _Trainer, seconds: float)
     return _line([name, str(network.batch_size), rate, *(f"{share:.0%}" for share in shares), top])
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _line(candidates: list[str]) -> str:
+    return f"| {' | '.join(candidates)} |"
 
 
 def main() -> None:

@@ -29,16 +29,16 @@ from benchmarks.phantom_realism import texture_features
 from mtneuro_ray.config.loading import load_pair, moved
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.prepare import ingest
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import evaluate
+from mtneuro_ray.engine.local import fetch_all, train_here
 from mtneuro_ray.engine.predict import load_model
-from mtneuro_ray.runtime.folders import checkpoint_folder
-from mtneuro_ray.runtime.local import fetch_all, train_here
-from mtneuro_ray.runtime.prepare import ingest
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.checkpoints import checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks import build_task
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]

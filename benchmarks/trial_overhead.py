@@ -1,4 +1,4 @@
-"""Seconds that Ray Tune, Optuna and the run files add to a trial, in a sweep of 25 near-empty cells.
+"""Seconds that Ray Tune, Optuna and the run files add to a trial, in a sweep of 25 near-empty candidates.
 
 A trial trains one epoch of a tiny U-Net on a few images. What is left after its own seconds is overhead.
 
@@ -14,15 +14,15 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from mtneuro_ray.cluster.connect import connected
+from mtneuro_ray.cluster.ray_metrics import TrainingMetrics
+from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import load
-from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.runtime.cluster import connected
-from mtneuro_ray.runtime.ray_metrics import TrainingMetrics
-from mtneuro_ray.runtime.sweep import Where, sweep
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 from tests.tiny import write_tiny
 
 _AXES = "axes.learning_rate = [0.1, 0.05, 0.01, 0.005, 0.001]\naxes.batch_size = [2, 4, 6, 8, 10]"
@@ -30,7 +30,7 @@ _TELLINGS = 1000
 
 
 def _sweep(folder: Path) -> tuple[list[float], list[RunRecord]]:
-    """When each cell was finished, and its record; one trial at a time."""
+    """When each candidate was finished, and its record; one trial at a time."""
     tiny = write_tiny(folder / "tiny", axes=_AXES, epochs=1)
     task = json.loads(tiny.task.read_text())
     tiny.task.write_text(json.dumps({**task, "max_slices": 2}))
@@ -39,9 +39,9 @@ def _sweep(folder: Path) -> tuple[list[float], list[RunRecord]]:
     out = Folder(folder / "out")
     problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
     assert not problems, problems
-    cells = [record for record in load(out).records if record.summary["role"] == "cell"]
-    ends = sorted((folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in cells)
-    return ends, cells
+    candidates = [record for record in load(out).records if record.summary["role"] == "candidate"]
+    ends = sorted((folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in candidates)
+    return ends, candidates
 
 
 def _metrics_s(record: RunRecord) -> float:
@@ -56,12 +56,15 @@ def _metrics_s(record: RunRecord) -> float:
 def main() -> None:
     """Print the overhead of each trial after the first."""
     with tempfile.TemporaryDirectory() as temporary, connected("local"):
-        ends, cells = _sweep(Path(temporary))
-        telling = _metrics_s(cells[0])
-    own = [record.timings["total_s"] for record in cells]
+        ends, candidates = _sweep(Path(temporary))
+        telling = _metrics_s(candidates[0])
+    own = [record.timings["total_s"] for record in candidates]
     between = [later - earlier for earlier, later in pairwise(ends)]
     overhead = statistics.fmean(between) - statistics.fmean(own)
-    print(f"{len(ends)} cells, one at a time: {ends[-1] - ends[0]:.1f} s from the end of the first to that of the last")
+    print(
+        f"{len(ends)} candidates, one at a time: {ends[-1] - ends[0]:.1f} s from the end of the first to that of the "
+        f"last"
+    )
     print(f"a trial's own training: {statistics.fmean(own):.3f} s")
     print(
         f"overhead of a trial after the first: {overhead:.3f} s, {overhead / statistics.fmean(own):.1f} x its own time"

@@ -1,7 +1,8 @@
 """Weak scaling: the same work for each raylet of one core, on one raylet and on more.
 
 A head without CPUs, as in cluster.yaml, and worker raylets that are `ray start` processes of their own, each with one
-CPU and pinned to one core. Ingest reads from a BossDB on loopback that answers late; the sweep trains cells of equal
+CPU and pinned to one core. Ingest reads from a BossDB on loopback that answers late; the sweep trains candidates of
+equal
 cost. Sizes take turns in every round, each on a cluster of its own; medians, and the efficiency t(1) / t(N).
 
     python -m benchmarks.weak_scaling [--raylets 1 2 4] [--boxes B] [--trials T] [--epochs E] [--rounds R]
@@ -33,17 +34,17 @@ import ray
 from benchmarks.cluster_model import MEASURED
 from benchmarks.cluster_simulation import Cluster, Trial, Work, simulate
 from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
+from mtneuro_ray.cluster.connect import connected
+from mtneuro_ray.cluster.ray_data import fetch_all
+from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
-from mtneuro_ray.data.bossdb import BossSettings, BossSource
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results import load
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.runtime.cluster import connected
-from mtneuro_ray.runtime.ray_data import fetch_all
-from mtneuro_ray.runtime.sweep import Where, sweep
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
 from tests.ray_cluster import PrivateHead, free_ports, private_head
 from tests.tiny import write_tiny
 
@@ -104,10 +105,10 @@ def _ingest(host: str, folder: Path, boxes: int) -> float:
     return time.perf_counter() - began
 
 
-def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float, list[float]]:
-    """Seconds to the first cell's start, from there to the last cell's end, and of each cell in their order."""
+def _sweep(folder: Path, candidates: int, epochs: int) -> tuple[float, float, list[float]]:
+    """Seconds to the first candidate's start, from there to the last one's end, and of each, in order."""
     # All small, so that none diverges: the cost is the same, and nobody looks at the numbers.
-    rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(cells))
+    rates = ", ".join(f"{0.001 + 1e-5 * number:.5f}" for number in range(candidates))
     tiny = write_tiny(folder / "tiny", axes=f"axes.learning_rate = [{rates}]", epochs=epochs)
     tiny.space.write_text(tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]"))
     space, entries = load_sweep(str(tiny.space))
@@ -115,8 +116,8 @@ def _sweep(folder: Path, cells: int, epochs: int) -> tuple[float, float, list[fl
     began = time.time()
     problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
     assert not problems, problems
-    records = [record for record in load(out).records if record.summary["role"] == "cell"]
-    assert len(records) == cells
+    records = [record for record in load(out).records if record.summary["role"] == "candidate"]
+    assert len(records) == candidates
     ends = [(folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in records]
     own = [record.timings["total_s"] for record in records]
     starts = [end - seconds for end, seconds in zip(ends, own, strict=True)]
@@ -179,12 +180,12 @@ def table(rounds: Mapping[int, list[dict[str, float]]]) -> str:
     heads = [*(f"{size} raylets, s" for size in sizes), *(f"efficiency of {size}" for size in sizes[1:])]
     lines = [f"| | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
     for part, label in _ROWS.items():
-        cells = [f"{medians[size][part]:.2f}" for size in sizes]
+        candidates = [f"{medians[size][part]:.2f}" for size in sizes]
         for size in sizes[1:]:
             spread = [one[part] / other[part] for one, other in zip(rounds[sizes[0]], rounds[size], strict=True)]
             share = medians[sizes[0]][part] / medians[size][part]
-            cells.append(f"{share:.2f} ({min(spread):.2f} to {max(spread):.2f})")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+            candidates.append(f"{share:.2f} ({min(spread):.2f} to {max(spread):.2f})")
+        lines.append(f"| {label} | {' | '.join(candidates)} |")
     return "\n".join(lines)
 
 
@@ -198,8 +199,8 @@ def main() -> None:
     parser.add_argument("--raylets", type=int, nargs="+", default=[1, 2], help="sizes, the first is compared with")
     parser.add_argument("--boxes", type=int, default=512, help="boxes of 2 x 256 x 256 for each raylet")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds that BossDB holds an answer back")
-    parser.add_argument("--trials", type=int, default=8, help="cells for each raylet")
-    parser.add_argument("--epochs", type=int, default=100, help="of each cell, a few hundredths of a second each")
+    parser.add_argument("--trials", type=int, default=8, help="candidates for each raylet")
+    parser.add_argument("--epochs", type=int, default=100, help="of each candidate, a few hundredths of a second each")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     token = secrets.token_hex(32)
@@ -214,7 +215,7 @@ def main() -> None:
                 measured.append(_measure(size, work, boss, token))
                 parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in measured[-1].items())
                 print(f"round {number + 1}, {size} raylets: {parts}; {_load()}", flush=True)
-    print(f"\n{options.boxes} boxes and {options.trials} cells of {options.epochs} epochs for each raylet\n")
+    print(f"\n{options.boxes} boxes and {options.trials} candidates of {options.epochs} epochs for each raylet\n")
     print(table(rounds))
 
 

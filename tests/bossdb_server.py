@@ -17,8 +17,8 @@ from typing import Any, Literal, Self, cast
 import blosc
 import numpy as np
 
-from mtneuro_ray.data.source import Voxels
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.source import Voxels
 
 Fault = Literal[
     "503", "429", "429-long", "400", "401", "403", "404", "stall", "drip", "cut", "garbage", "empty", "shape", "reset"

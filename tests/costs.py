@@ -1,14 +1,14 @@
-"""Costs as a probe would write them, and the runs of a space."""
+"""Costs as a profile would write them, and the runs of a space."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from mtneuro_ray.cli.probe import runs_of
+from mtneuro_ray.capacity.costs import Cost
+from mtneuro_ray.cli.profile import runs_of
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.costs import Cost
 
 
 def cost(**changes: Any) -> Cost:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.data import views
+from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.selection import widest
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    from mtneuro_ray.figures.picture import Picture
+    from mtneuro_ray.results.figures.picture import Picture
 
 
 def encoder_pictures(
@@ -31,7 +31,7 @@ def encoder_pictures(
         problems: What fails is added here, a line each, and left out.
         makes_missing: Whether embeddings are projected and views mined where they were not yet.
     """
-    from mtneuro_ray.figures.encoder_gallery import table_pictures
+    from mtneuro_ray.results.figures.encoder_gallery import table_pictures
 
     yield from table_pictures(records)
     yield from _embedding_pictures(records, out, problems, makes_missing)
@@ -42,9 +42,9 @@ def encoder_pictures(
 def _embedding_pictures(
     records: Sequence[RunRecord], out: Folder, problems: list[str], makes_missing: bool
 ) -> Iterator[Picture]:
-    from mtneuro_ray.figures.embeddings import is_projected, projection_of
-    from mtneuro_ray.figures.encoder_gallery import embedding_pictures, read_out_runs
-    from mtneuro_ray.runtime.progress import say
+    from mtneuro_ray.progress import say
+    from mtneuro_ray.results.figures.embeddings import is_projected, projection_of
+    from mtneuro_ray.results.figures.encoder_gallery import embedding_pictures, read_out_runs
 
     projections = []
     for record in read_out_runs(records):
@@ -60,7 +60,7 @@ def _embedding_pictures(
 def _view_pictures(
     records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str], makes_missing: bool
 ) -> Iterator[Picture]:
-    from mtneuro_ray.figures.encoder_gallery import mining_runs, view_picture
+    from mtneuro_ray.results.figures.encoder_gallery import mining_runs, view_picture
 
     for record in mining_runs(records, out):
         try:
@@ -68,7 +68,7 @@ def _view_pictures(
                 if not makes_missing:
                     continue
 
-                from mtneuro_ray.runtime.views import write_views
+                from mtneuro_ray.engine.write_mined_views import write_views
 
                 write_views(record, out, store)
             yield view_picture(record, views.read(out, record.run_id))
@@ -78,7 +78,7 @@ def _view_pictures(
 
 def _correlation_pictures(records: Sequence[RunRecord], store: CutoutStore) -> Iterator[Picture]:
     """Of each image volume of which the store has a run's slices: no run depends on it, so nothing is read for it."""
-    from mtneuro_ray.figures.encoder_gallery import correlation_picture, stored_stacks
+    from mtneuro_ray.results.figures.encoder_gallery import correlation_picture, stored_stacks
 
     def load(run: RunSettings, split: Split) -> SplitArrays:
         # The images alone: what a readout measures in its annotation would take long.

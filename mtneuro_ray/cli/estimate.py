@@ -6,22 +6,22 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mtneuro_ray.capacity.costs import MARGIN, read_table
+from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines, stages_of
 from mtneuro_ray.config.loading import Pair
-from mtneuro_ray.config.space import ResourceSettings, SettingSpace
-from mtneuro_ray.costs import MARGIN, read_table
+from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.estimate import Estimate, Estimator, Machines, stages_of
-from mtneuro_ray.search import Search
+from mtneuro_ray.sweep.search import Search
 
 _HOUR = 3600.0
 _NUMBERS = ("nodes", "gpus_per_node", "cpus_per_node", "ingest_rate", "price_per_gpu_hour", "price_per_node_hour")
-_OPTIONS = (*_NUMBERS, "probe", "packing", "gpu")
+_OPTIONS = (*_NUMBERS, "profile", "packing", "gpu")
 
 
 def estimated(
     options: argparse.Namespace,
     resources: ResourceSettings,
-    entries: Iterable[tuple[SettingSpace, Pair]],
+    entries: Iterable[tuple[ExperimentSpace, Pair]],
     source_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
     """Runs, hours and money of a sweep, ready for JSON; what is not known is None.
@@ -50,8 +50,8 @@ def estimated(
     }
     for stage in stages:
         found["runs"][stage.name] += len(stage.runs)
-    path = options.probe or resources.packing
-    command = f"mtneuro-ray probe --space {options.space} --out {path or 'costs.json'}"
+    path = options.profile or resources.packing
+    command = f"mtneuro-ray profile --space {options.space} --out {path or 'costs.json'}"
     if path is None:
         return {**found, "command": command}
     estimator = Estimator(read_table(path), resources, machines, options.gpu)
@@ -129,7 +129,7 @@ def _numbers(
 
 
 def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[str]:
-    asha = ["no cell is stopped early"] if resources.scheduler == "asha" else []
+    asha = ["no candidate is stopped early"] if resources.scheduler == "asha" else []
     packed = []
     if resources.packing and resources.gpus_per_worker:
         packed = [
@@ -142,7 +142,7 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
         "no run is done, none fails",
         *asha,
         *packed,
-        "of cells that are not known yet, and of the one that is selected, the slowest stands for all",
+        "of candidates that are not known yet, and of the one that is selected, the slowest stands for all",
         "all machines are there from the first run to the last, and as fast as the one that was measured",
         "a process starts once in each stage, and Ray itself takes no time",
         *(["reading from the source is not in it"] if ingest_s is None else []),

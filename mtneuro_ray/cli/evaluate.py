@@ -12,9 +12,9 @@ from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.results.selection import is_final_training
+from mtneuro_ray.storage.records import RunRecord
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.task is not None:
         task, task_file = load_task(options.task, options.volume, options.preset)
 
-    from mtneuro_ray.runtime.evaluate import evaluate_run, target_of
+    from mtneuro_ray.engine.evaluate import evaluate_run, target_of
 
     status = 0
     for record in records:
@@ -43,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
             print(f"error: run {record.run_id}: {error}", file=sys.stderr)
             status = max(status, error.exit_status)
             continue
-        summary = {**record.summary, "setting": target.task.name}
+        summary = {**record.summary, "task": target.task.name}
         shown = replace(
             record, summary=summary, settings=target.model_dump(mode="json"), metrics={options.split: found.metrics}
         )
-        print(f"{run_report(shown)}\n\ntrained on {record.summary['setting']}, run {record.run_id}")
+        print(f"{run_report(shown)}\n\ntrained on {record.summary['task']}, run {record.run_id}")
         print(f"evaluation: {out}/{found.file}\n")
     return status
 
@@ -58,7 +58,7 @@ def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
     Raises:
         InputError: there is none.
     """
-    records = results.where(options.model, options.setting).records
+    records = results.where(options.model, options.task_name).records
     finals = {record.run_id: record for record in records if is_final_training(record)}
     if options.run:
         return named_runs(options, finals, "run", " with weights of its own")

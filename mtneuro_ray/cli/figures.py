@@ -15,22 +15,22 @@ from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data.predictions import exist, place_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
-from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    from mtneuro_ray.figures.scenes import Scene
+    from mtneuro_ray.results.figures.scenes import Scene
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw everything that the runs of an output folder allow."""
     results, out = load_runs(options)
-    records = results.where(options.model, options.setting).records
+    records = results.where(options.model, options.task_name).records
     store = store_of(options)
 
-    from mtneuro_ray.figures.gallery import prediction_pictures, run_pictures, shown_runs
-    from mtneuro_ray.figures.picture import distinct
-    from mtneuro_ray.figures.scenes import of_regions
+    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs
+    from mtneuro_ray.results.figures.picture import distinct
+    from mtneuro_ray.results.figures.scenes import of_regions
 
     problems: list[str] = []
     scenes = of_regions(_scenes(shown_runs(records, out), out, store, problems), options.region)
@@ -56,14 +56,14 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
     if not records:
         return []
 
-    from mtneuro_ray.figures.gallery import stored_scenes
-    from mtneuro_ray.runtime.predict import predict_run, stored_split
-    from mtneuro_ray.runtime.progress import say
+    from mtneuro_ray.engine.predictions import predict_run, stored_split
+    from mtneuro_ray.progress import say
+    from mtneuro_ray.results.figures.gallery import stored_scenes
 
     for record in records:
         if exist(place_of(out, record.run_id)):
             continue
-        say(f"predicting the test split with {record.summary['model']} on {record.summary['setting']}")
+        say(f"predicting the test split with {record.summary['model']} on {record.summary['task']}")
         try:
             written = predict_run(record, out, store)
         except MTNeuroError as error:

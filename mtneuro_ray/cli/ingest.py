@@ -6,9 +6,9 @@ import argparse
 
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.bounds import check_known_bounds
+from mtneuro_ray.data.sampling import channel_boxes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.plan import channel_boxes
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 
 
 def store_of(options: argparse.Namespace) -> CutoutStore:
@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     check_known_bounds(task, file)
     store = store_of(options)
 
-    from mtneuro_ray.runtime.cluster import connected
-    from mtneuro_ray.runtime.prepare import ingest
-    from mtneuro_ray.runtime.ray_data import fetch_all
+    from mtneuro_ray.cluster.connect import connected
+    from mtneuro_ray.cluster.ray_data import fetch_all
+    from mtneuro_ray.data.prepare import ingest
 
     with connected(options.address, options.num_cpus):
         volumes = ingest(store, task, file, fetch_all)

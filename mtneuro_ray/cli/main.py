@@ -15,7 +15,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 
 _EXAMPLES = {
     "plan": "mtneuro-ray plan --task task2_2D_3class --network UNet_2D_3class",
-    "probe": "mtneuro-ray probe --space tune_spaces/smoke.toml --out costs.json",
+    "profile": "mtneuro-ray profile --space tune_spaces/smoke.toml --out costs.json",
     "ingest": "mtneuro-ray ingest --task task1 --volume phantom --store store",
     "train": "mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     "sweep": "mtneuro-ray sweep --space tune_spaces/smoke.toml --out out",
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtneuro-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_plan(commands)
-    _add_probe(commands)
+    _add_profile(commands)
     _add_ingest(commands)
     _add_train(commands)
     _add_sweep(commands)
@@ -108,7 +108,7 @@ def _add_plan(commands: _Commands) -> None:
     parser.add_argument("--nodes", type=int, metavar="N", help="estimate how long a space takes on so many machines")
     parser.add_argument("--gpus-per-node", type=int, metavar="G", help="where trials have GPUs; default: 1")
     parser.add_argument("--cpus-per-node", type=int, metavar="C", help="needed where trials have no GPUs")
-    parser.add_argument("--probe", metavar="TABLE.json", help="table of `mtneuro-ray probe`, for the estimate")
+    parser.add_argument("--profile", metavar="TABLE.json", help="table of `mtneuro-ray profile`, for the estimate")
     _add_packing(parser)
     parser.add_argument("--gpu", metavar="NAME", help="GPU of the table, where it has several")
     parser.add_argument("--ingest-rate", type=float, metavar="MB/S", help="adds the time of reading from the source")
@@ -122,17 +122,17 @@ def _add_packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--packing",
         metavar="TABLE.json",
-        help="table of `mtneuro-ray probe`: as many trials share a GPU, or a machine's memory, as it says will fit; "
+        help="table of `mtneuro-ray profile`: as many trials share a GPU, or a machine's memory, as it says will fit; "
         "default: the space's",
     )
 
 
-def _add_probe(commands: _Commands) -> None:
+def _add_profile(commands: _Commands) -> None:
     parser = _add(
         commands,
-        "probe",
+        "profile",
         "Measure on this machine, with random data, what the trainings of a tune space cost: memory and seconds. For "
-        "sweep --packing and plan --probe.",
+        "sweep --packing and plan --profile.",
     )
     parser.add_argument("--space", required=True, help="tune space, by path")
     _add_settings(parser)
@@ -176,7 +176,7 @@ def _add_train(commands: _Commands) -> None:
 
 
 def _add_sweep(commands: _Commands) -> None:
-    parser = _add(commands, "sweep", "Search the grid of a tune space, then repeat each best cell over the seeds.")
+    parser = _add(commands, "sweep", "Search the grid of a tune space, then repeat each best candidate over the seeds.")
     parser.add_argument("--space", required=True, help="tune space, by path")
     _add_settings(parser)
     _add_overrides(parser)
@@ -192,8 +192,8 @@ def _add_results(commands: _Commands) -> None:
     parser.add_argument(
         "what",
         choices=["best", "table", "runs", "log", "proportions", "regions", "confusion"],
-        help="best: best cells; table: the paper's tables, over seeds; runs: all runs; log: what one run printed, with "
-        "the traceback of its error; proportions: of the classes in the data; regions: F1 and IoU of each region; "
+        help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run printed, "
+        "with the traceback of its error; proportions: of the classes in the data; regions: F1 and IoU of each region; "
         "confusion: confusion matrices",
     )
     parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help="for log: the run")
@@ -207,7 +207,7 @@ def _add_results(commands: _Commands) -> None:
     )
     _add_out(parser)
     parser.add_argument("--model", help="only this model")
-    parser.add_argument("--setting", help="only this task")
+    parser.add_argument("--task", dest="task_name", help="only this task")
     parser.add_argument("--metric", help="for best: validation metric, such as val/dataset/iou_mean")
     parser.add_argument("--mode", choices=["max", "min"], default="max", help="for best: which values are better")
     parser.add_argument("--format", choices=["md", "csv", "json", "latex"], default="md")
@@ -219,7 +219,7 @@ def _add_trained(parser: argparse.ArgumentParser, default: str) -> None:
         "--run", action="append", default=[], metavar="RUN_ID", help=f"may be given several times; default: {default}"
     )
     parser.add_argument("--model", help="only this model")
-    parser.add_argument("--setting", help="only runs that were trained on this task")
+    parser.add_argument("--trained-on", dest="task_name", metavar="TASK", help="only runs that were trained on it")
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as the run's workers had"
@@ -261,7 +261,7 @@ def _add_figures(commands: _Commands) -> None:
         "confusion matrices.",
     )
     parser.add_argument("--model", help="only this model")
-    parser.add_argument("--setting", help="only this task")
+    parser.add_argument("--task", dest="task_name", help="only this task")
     parser.add_argument(
         "--region", action="append", default=[], help="only this region; may be given several times; default: all"
     )

@@ -11,11 +11,11 @@ from mtneuro_ray.cli.estimate import check_options, estimated
 from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import ResourceSettings, SettingSpace
+from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import check_batch, describe
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,18 +47,18 @@ def plan_task(options: argparse.Namespace) -> dict[str, Any]:
         if options.preset:
             task = preset_named(options.preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
-    return {**_described(task), "runs": 1, "cells": 0, "seeds": 1}
+    return {**_described(task), "runs": 1, "candidates": 0, "seeds": 1}
 
 
 def plan_space(options: argparse.Namespace) -> dict[str, Any]:
-    """The plan of a sweep: every setting, and totals."""
+    """The plan of a sweep: every experiment, and totals."""
     space, entries = load_sweep(
         options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
     )
-    settings = [_setting_plan(setting, pair) for setting, pair in entries]
-    totals = {key: sum(setting[key] for setting in settings) for key in ("cells", "seeds", "runs")}
+    settings = [_experiment_plan(experiment, pair) for experiment, pair in entries]
+    totals = {key: sum(experiment[key] for experiment in settings) for key in ("candidates", "seeds", "runs")}
     splits = {"splits": settings[0]["splits"]} if len(settings) == 1 else {}
-    plan = {"space": space.name, **splits, **totals, "settings": settings}
+    plan = {"space": space.name, **splits, **totals, "experiments": settings}
     if getattr(options, "nodes", None) is not None:
         resources = packed(space.run, options.packing)
         plan["estimate"] = estimated(options, resources, entries, {row["task"]: row["bytes"] for row in settings})
@@ -70,14 +70,14 @@ def packed(resources: ResourceSettings, table: str | None) -> ResourceSettings:
     return resources if table is None else resources.replace("--packing", packing=table)
 
 
-def check_entries(entries: list[tuple[SettingSpace, Pair]]) -> None:
-    """Check batches and bounds of every setting of a sweep before anything is read.
+def check_entries(entries: list[tuple[ExperimentSpace, Pair]]) -> None:
+    """Check batches and bounds of every experiment of a sweep before anything is read.
 
     Raises:
         InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
     """
-    for setting, pair in entries:
-        _setting_plan(setting, pair)
+    for experiment, pair in entries:
+        _experiment_plan(experiment, pair)
 
 
 def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
@@ -86,17 +86,17 @@ def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
     Raises:
         InputError: they don't.
     """
-    task = pair.task if pair.source is None else pair.source.task
+    task = pair.task if pair.encoder is None else pair.encoder.task
     check_batch(task, int(network.encoder_training["batch_size"]), where)
 
 
-def _setting_plan(setting: SettingSpace, pair: Pair) -> dict[str, Any]:
+def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
     where = str(pair.network_file)
-    for cell in setting.search.checked_cells:
-        check_batches(pair, pair.network.replace(where, **cell), f"search.axes with {pair.task.name}")
+    for candidate in experiment.search.checked_candidates:
+        check_batches(pair, pair.network.replace(where, **candidate), f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
-    cells, seeds = setting.num_cell_runs, len(setting.seeds)
-    counts = {"cells": cells, "seeds": seeds, "runs": cells + seeds}
+    candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)
+    counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
     return {"model": pair.network.table_name, **_described(pair.task), **counts}
 
 
@@ -106,20 +106,20 @@ def _described(task: TaskSettings) -> dict[str, Any]:
 
 def as_text(plan: dict[str, Any]) -> str:
     """The plan for a person."""
-    if "settings" in plan:
-        parts = [_setting_text(setting) for setting in plan["settings"]]
-        total = f"{plan['space']}: {plan['runs']} runs ({plan['cells']} cells + {plan['seeds']} seed runs)"
+    if "experiments" in plan:
+        parts = [_experiment_text(experiment) for experiment in plan["experiments"]]
+        total = f"{plan['space']}: {plan['runs']} runs ({plan['candidates']} candidates + {plan['seeds']} seed runs)"
         estimate = estimate_text(plan["estimate"]) if "estimate" in plan else []
         return "\n\n".join([*parts, "\n".join([total, *estimate])])
-    return _setting_text(plan)
+    return _experiment_text(plan)
 
 
-def _setting_text(plan: dict[str, Any]) -> str:
+def _experiment_text(plan: dict[str, Any]) -> str:
     lines = [f"{plan.get('model', '')} {plan['task']}".strip()]
     for split, counts in plan["splits"].items():
         shares = ", ".join(f"{name} {count}" for name, count in counts["per_class"].items())
         lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
     lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
     if "seeds" in plan:
-        lines.append(f"  runs  {plan['runs']:6} ({plan['cells']} cells + {plan['seeds']} seeds)")
+        lines.append(f"  runs  {plan['runs']:6} ({plan['candidates']} candidates + {plan['seeds']} seeds)")
     return "\n".join(lines)

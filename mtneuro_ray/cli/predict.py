@@ -11,10 +11,10 @@ from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.selection import is_final_segmentation, representatives
 from mtneuro_ray.results.tables import Table
+from mtneuro_ray.storage.records import RunRecord
 
 _METRICS = ("dataset/iou", "dataset/f1", "image/iou", "image/f1")
 
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     results, out = load_runs(options)
     records = _chosen(results, options)
 
-    from mtneuro_ray.runtime.predict import predict_run
+    from mtneuro_ray.engine.predictions import predict_run
 
     status = 0
     for record in records:
@@ -53,7 +53,7 @@ def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
     Raises:
         InputError: a run is not there or has nothing to predict.
     """
-    records = results.where(options.model, options.setting).records
+    records = results.where(options.model, options.task_name).records
     if not options.run:
         chosen = representatives(records)
         if not chosen:
@@ -65,7 +65,7 @@ def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
 
 def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:
     summary, classes = record.summary, record.settings["task"]["classes"]
-    title = f"{summary['model']} on {summary['setting']}, seed {summary['seed']}, {split} split"
+    title = f"{summary['model']} on {summary['task']}, seed {summary['seed']}, {split} split"
     rows: list[Sequence[Any]] = [(name, metrics[name], metrics[f"{name}_mean"]) for name in _METRICS]
     cells = [[name, *(f"{value:.4f}" for value in (*each, mean))] for name, each, mean in rows]
     return Table(title, ["Metric", *classes, "Avg."], cells)

@@ -19,8 +19,8 @@ def run(options: argparse.Namespace) -> int:
     results, out = load_runs(options)
     store = store_of(options)
 
-    from mtneuro_ray.figures.gallery import prediction_pictures, run_pictures, shown_runs, stored_scenes
-    from mtneuro_ray.report import html_page
+    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs, stored_scenes
+    from mtneuro_ray.results.report import html_page
 
     def load(run: RunSettings, split: Split) -> SplitArrays:
         return load_split(store, run.data[0], run.data[1], run.task, split)

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from mtneuro_ray.cli.ingest import out_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
-from mtneuro_ray.results.logs import read_log
 from mtneuro_ray.results.query import best_columns
-from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.logs import read_log
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 
 _RUN_COLUMNS: tuple[str, ...] = (
     "run_id",
     "status",
-    "setting",
+    "task",
     "model",
     "role",
     "learning_rate",
@@ -79,7 +79,7 @@ def named_runs(
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is asked for: tables, the best cells or all runs.
+    """Print what is asked for: tables, the best candidates or all runs.
 
     Raises:
         InputError: a breakdown is asked for, and no run has what it is made of.
@@ -93,26 +93,26 @@ def run(options: argparse.Namespace) -> int:
     results, _ = load_runs(options)
     render = FORMATS[options.format]
     if options.what in _TABLES:
-        tables = _TABLES[options.what](results, options.model, options.setting)
+        tables = _TABLES[options.what](results, options.model, options.task_name)
         if options.what in _BREAKDOWNS and not any(table.cells for table in tables):
             raise InputError(f"{options.out}: {options.what}: no run has them; accepted: {_BREAKDOWNS[options.what]}")
         print(render(tables))
         return 0
     if options.what == "best":
-        rows = results.best(options.model, options.setting, metric=options.metric, mode=options.mode)
+        rows = results.best(options.model, options.task_name, metric=options.metric, mode=options.mode)
     else:
-        rows = results.runs(options.model, options.setting)
+        rows = results.runs(options.model, options.task_name)
     if options.format == "json":
         print(json.dumps(rows, indent=1))
     else:
-        title, columns = ("Best cells", best_columns(rows)) if options.what == "best" else ("Runs", _RUN_COLUMNS)
+        title, columns = ("Best candidates", best_columns(rows)) if options.what == "best" else ("Runs", _RUN_COLUMNS)
         print(render([rows_as_table(title, rows, columns)]))
     return 0
 
 
 def _watch(options: argparse.Namespace) -> int:
-    if options.what != "runs" or options.model or options.setting:
-        raise InputError("--watch: accepted: after `results runs`, without --model and --setting")
+    if options.what != "runs" or options.model or options.task_name:
+        raise InputError("--watch: accepted: after `results runs`, without --model and --task")
     if not options.watch > 0:
         raise InputError(f"--watch: {options.watch:g}: accepted: seconds between two looks, more than 0")
     out = out_of(options)

@@ -24,17 +24,17 @@ def run(options: argparse.Namespace) -> int:
         print(planning.as_text(planning.plan_space(options)))
         return 0
 
-    from mtneuro_ray.runtime.sweep import Where, sweep
+    from mtneuro_ray.cluster.sweep import Where, sweep
 
     out = out_of(options)
     problems = sweep(entries, resources, Where(store_of(options), out, options.address, options.num_cpus))
     results = load(out)
     best = [
         row
-        for setting, pair in entries
-        for row in results.best(pair.network.table_name, pair.task.name, metric=setting.metric, mode=setting.mode)
+        for experiment, pair in entries
+        for row in results.best(pair.network.table_name, pair.task.name, metric=experiment.metric, mode=experiment.mode)
     ]
-    print(markdown([rows_as_table("Best cells", best, BEST_COLUMNS), *results.table()]))
+    print(markdown([rows_as_table("Best candidates", best, BEST_COLUMNS), *results.table()]))
     print(f"\nrun files: {out / 'runs'}")
     for problem in problems:
         print(f"failed: {problem}", file=sys.stderr)

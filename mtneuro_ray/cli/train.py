@@ -14,13 +14,13 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.prepare import check_encoders
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results.record import RunFolder, RunRecord
 from mtneuro_ray.results.run_report import run_report
-from mtneuro_ray.runtime.folders import has_weights
-from mtneuro_ray.runtime.prepare import check_encoders
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.checkpoints import has_weights
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
     if record is None or record.status != "done":
         check_encoders([(pair.network, str(pair.network_file))])
         train = _train_here if options.workers == 0 else _train_on_ray
-        if settings.source is not None and pair.source is not None and not has_weights(out, settings.source):
-            record = train(options, settings.source, pair.source.task_file, store, out)
-        if settings.source is None or has_weights(out, settings.source):
+        if settings.encoder_run is not None and pair.encoder is not None and not has_weights(out, settings.encoder_run):
+            record = train(options, settings.encoder_run, pair.encoder.task_file, store, out)
+        if settings.encoder_run is None or has_weights(out, settings.encoder_run):
             record = train(options, settings, pair.task_file, store, out)
     assert record is not None
     print(run_report(record))
@@ -55,16 +55,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings_of(pair: Pair) -> RunSettings:
     identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
-    source = None if pair.source is None else _settings_of(pair.source)
+    source = None if pair.encoder is None else _settings_of(pair.encoder)
     return RunSettings.of(pair.task, pair.network, "final", identities, source)
 
 
 def _train_here(
     options: argparse.Namespace, settings: RunSettings, task_file: Path, store: CutoutStore, out: Folder
 ) -> RunRecord:
+    from mtneuro_ray.data.prepare import fetch_encoder, ingest
     from mtneuro_ray.data.samples import load_splits
-    from mtneuro_ray.runtime.local import check_gpu, fetch_all, train_here
-    from mtneuro_ray.runtime.prepare import fetch_encoder, ingest
+    from mtneuro_ray.engine.local import check_gpu, fetch_all, train_here
 
     if options.gpu:
         check_gpu("--gpu")
@@ -80,10 +80,10 @@ def _train_here(
 def _train_on_ray(
     options: argparse.Namespace, settings: RunSettings, task_file: Path, store: CutoutStore, out: Folder
 ) -> RunRecord:
-    from mtneuro_ray.runtime.cluster import connected
-    from mtneuro_ray.runtime.encoders import share_encoder
-    from mtneuro_ray.runtime.ray_data import share_task
-    from mtneuro_ray.runtime.ray_train import train_on_workers
+    from mtneuro_ray.cluster.connect import connected
+    from mtneuro_ray.cluster.encoders import share_encoder
+    from mtneuro_ray.cluster.ray_data import share_task
+    from mtneuro_ray.cluster.ray_train import train_on_workers
 
     resources = ResourceSettings(
         workers_per_trial=options.workers, cpus_per_worker=options.threads, gpus_per_worker=float(options.gpu)
@@ -95,7 +95,7 @@ def _train_on_ray(
 
 
 def _show(entry: Mapping[str, Any]) -> None:
-    from mtneuro_ray.runtime.progress import say
+    from mtneuro_ray.progress import say
 
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name != "epoch")
     say(f"epoch {entry['epoch']}: {numbers}")

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mtneuro_ray.results.outline import Outline, OutlinedRun
-from mtneuro_ray.results.record import RunFolder, RunRecord, outcome
-from mtneuro_ray.runtime.driver import SILENCE_S, DriverSign, driver_of
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.lease import SILENCE_S, DriverSign, driver_of
+from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome
+from mtneuro_ray.sweep.outline import Outline, OutlinedRun
 
 _LAST_LINES = 8
 
@@ -91,16 +91,16 @@ class _View:
         return f"{self.sign} has been silent for {silence:.0f} s: if it was killed, the same sweep command goes on"
 
     def best(self) -> list[str]:
-        """The best cell of each setting so far, a line each."""
+        """The best candidate of each experiment so far, a line each."""
         best: dict[str, tuple[float, str]] = {}
-        for run in self.outline.stages.get("cells", ()):
+        for run in self.outline.stages.get("candidates", ()):
             record = self.records.get(run.run_id)
             value = record.metric(run.metric) if record is not None and record.status == "done" else None
             if value is None or math.isnan(value):
                 continue
             sign = -1.0 if run.mode == "min" else 1.0
-            if run.setting not in best or sign * value > best[run.setting][0]:
-                best[run.setting] = (sign * value, f"{run.name}: {run.metric} {value:.4f}")
+            if run.experiment not in best or sign * value > best[run.experiment][0]:
+                best[run.experiment] = (sign * value, f"{run.name}: {run.metric} {value:.4f}")
         return [f"best so far: {line}" for _, line in best.values()]
 
     def line(self, record: RunRecord) -> str:
@@ -110,7 +110,7 @@ class _View:
                 if run.run_id == record.run_id:
                     done, failed = self.counts(runs)
                     return f"[{label} {done + failed}/{len(runs)}] {run.name}: {outcome(record, run.metric)}"
-        return f"[{record.run_id}] {record.summary['model']}/{record.summary['setting']}: {outcome(record, '')}"
+        return f"[{record.run_id}] {record.summary['model']}/{record.summary['experiment']}: {outcome(record, '')}"
 
 
 def watch(out: Folder, seconds: float) -> int:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import mtneuro_ray
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import METRICS, ResourceSettings, SettingSpace, SweepSpace, load_space
+from mtneuro_ray.config.space import METRICS, ExperimentSpace, ResourceSettings, SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.upstream import (
     is_upstream_network,
@@ -24,6 +23,7 @@ from mtneuro_ray.config.upstream import (
     normalise_task,
 )
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +35,14 @@ class Pair:
     """A task and a network that fit together, and where they were read, for errors and relative paths.
 
     Attributes:
-        source: Of a readout, the pair that trains the encoder: another task with the same network.
+        encoder: For a readout, the pair that trains the encoder: another task with the same network.
     """
 
     task: TaskSettings
     network: NetworkSettings
     task_file: Path
     network_file: Path
-    source: Pair | None = None
+    encoder: Pair | None = None
 
 
 def packaged_names(kind: str) -> list[str]:
@@ -191,7 +191,9 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
                 )
 
 
-def _source_of(task: TaskSettings, task_file: Path, network: NetworkSettings, network_file: Path, **scale: Any) -> Pair:
+def _encoder_of(
+    task: TaskSettings, task_file: Path, network: NetworkSettings, network_file: Path, **scale: Any
+) -> Pair:
     """The pair that trains the encoder of a readout.
 
     Raises:
@@ -200,20 +202,20 @@ def _source_of(task: TaskSettings, task_file: Path, network: NetworkSettings, ne
     name = task.encoder_task or "task1"
     if name.endswith(".json"):
         name = str(task_file.parent / name)
-    source, source_file = load_task(name, **scale)
+    encoder, encoder_file = load_task(name, **scale)
     if task.encoder_task is None:
         # The public task3.json names no encoder; it means one that is trained on the same images.
-        source = source.replace(str(source_file), downsample=task.downsample)
-    if source.task != "classification":
-        raise InputError(f"{task_file}: encoder_task: {name} is a {source.task} task; accepted: a classification task")
+        encoder = encoder.replace(str(encoder_file), downsample=task.downsample)
+    if encoder.task != "classification":
+        raise InputError(f"{task_file}: encoder_task: {name} is a {encoder.task} task; accepted: a classification task")
     for key in ("downsample", "tile_size", "volume_z"):
-        own, other = getattr(task, key), getattr(source, key)
+        own, other = getattr(task, key), getattr(encoder, key)
         if own != other:
             raise InputError(
-                f"{task_file}: {key}: is {own}, the encoder is trained on {other} ({source_file}); accepted: the same"
+                f"{task_file}: {key}: is {own}, the encoder is trained on {other} ({encoder_file}); accepted: the same"
             )
-    check_pair(source, network, str(network_file))
-    return Pair(source, network, source_file, network_file)
+    check_pair(encoder, network, str(network_file))
+    return Pair(encoder, network, encoder_file, network_file)
 
 
 def load_pair(
@@ -249,13 +251,13 @@ def load_pair(
     network = apply_overrides(network, overrides)
     check_pair(task, network, str(network_file))
     scale = {"volume": volume, "preset": preset}
-    source = _source_of(task, task_file, network, network_file, **scale) if task.task == "readout" else None
-    return Pair(task, network, task_file, network_file, source)
+    encoder = _encoder_of(task, task_file, network, network_file, **scale) if task.task == "readout" else None
+    return Pair(task, network, task_file, network_file, encoder)
 
 
 def load_sweep(
     name: str, *, volume: str | None = None, preset: str | None = None, overrides: Iterable[str] = ()
-) -> tuple[SweepSpace, list[tuple[SettingSpace, Pair]]]:
+) -> tuple[SweepSpace, list[tuple[ExperimentSpace, Pair]]]:
     """A tune space by name or path, with the checked pair of each of its settings.
 
     Raises:
@@ -270,68 +272,71 @@ def load_sweep(
         space = preset_named(preset, "--preset").scale_space(space, str(path))
     overrides = list(overrides)
     entries = []
-    for number, setting in enumerate(space.settings):
-        where = f"{path}: settings.{number}"
+    for number, experiment in enumerate(space.experiments):
+        where = f"{path}: experiments.{number}"
         pair = load_pair(
-            setting.task,
-            setting.network,
+            experiment.task,
+            experiment.network,
             volume=volume or space.volume,
             preset=preset,
             overrides=overrides,
-            changes=setting.set,
+            changes=experiment.set,
             where=f"{where}.set",
         )
-        _check_setting(setting, pair, space.run, where)
-        for cell in setting.search.checked_cells:
-            check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **cell), str(path))
-        entries.append((setting, pair))
+        _check_experiment(experiment, pair, space.run, where)
+        for candidate in experiment.search.checked_candidates:
+            check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **candidate), str(path))
+        entries.append((experiment, pair))
     _check_names([pair for _, pair in entries], str(path))
     _check_origins(entries, str(path))
     return space, entries
 
 
-def _check_setting(setting: SettingSpace, pair: Pair, resources: ResourceSettings, where: str) -> None:
-    """Check that what a setting asks of its search can be had of its task and network.
+def _check_experiment(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettings, where: str) -> None:
+    """Check that what an experiment asks of its search can be had of its task and network.
 
     Raises:
         InputError: it can't.
     """
     metrics = METRICS.get(pair.task.task, ())
-    if setting.metric is not None and setting.metric not in metrics:
+    if experiment.metric is not None and experiment.metric not in metrics:
         accepted = ", ".join(metrics) or "none of a readout"
-        raise InputError(f"{where}.metric: {setting.metric!r} can't select a cell; accepted: {accepted}")
-    if not setting.searches:
+        raise InputError(f"{where}.metric: {experiment.metric!r} can't select a candidate; accepted: {accepted}")
+    if not experiment.searches:
         return
     if not any(cube.split == "val" for cube in pair.task.cubes) or not metrics:
         raise InputError(
-            f"{where}.search: {pair.task.name} has no val split to select a cell by; accepted: axes of one value, or "
-            "cell_of, the task whose cell is taken"
+            f"{where}.search: {pair.task.name} has no val split to select a candidate by; accepted: axes of one value, "
+            f"or "
+            "candidate_of, the task whose candidate is taken"
         )
     if resources.scheduler == "asha" and pair.network.is_frozen:
         raise InputError(
-            f"{where}: run.scheduler: 'asha' has no values after the epochs of {pair.network.method} to stop a cell "
+            f"{where}: run.scheduler: 'asha' has no values after the epochs of {pair.network.method} to stop a "
+            f"candidate "
             "by; accepted: 'none'"
         )
 
 
-def _check_origins(entries: list[tuple[SettingSpace, Pair]], where: str) -> None:
-    """Check that settings whose cells are those of another task name one of the same network that selects them.
+def _check_origins(entries: list[tuple[ExperimentSpace, Pair]], where: str) -> None:
+    """Check that settings whose candidates are those of another task name one of the same network that selects them.
 
     Raises:
         InputError: they don't.
     """
-    for number, (setting, pair) in enumerate(entries):
-        if setting.cell_of is None:
+    for number, (experiment, pair) in enumerate(entries):
+        if experiment.candidate_of is None:
             continue
         names = [
             other.task.name
             for space, other in entries
-            if other.network.table_name == pair.network.table_name and space.cell_of is None
+            if other.network.table_name == pair.network.table_name and space.candidate_of is None
         ]
-        if setting.cell_of not in names:
+        if experiment.candidate_of not in names:
             raise InputError(
-                f"{where}: settings.{number}.cell_of: no setting of {pair.network.table_name} on {setting.cell_of!r}; "
-                f"accepted: {', '.join(names) or 'the task of another setting of this network'}"
+                f"{where}: experiments.{number}.candidate_of: no experiment of {pair.network.table_name} on "
+                f"{experiment.candidate_of!r}; "
+                f"accepted: {', '.join(names) or 'the task of another experiment of this network'}"
             )
 
 
@@ -344,12 +349,14 @@ def _check_names(pairs: list[Pair], where: str) -> None:
     tasks: dict[str, TaskSettings] = {}
     names: set[str] = set()
     for number, pair in enumerate(pairs):
-        for task in [pair.task] if pair.source is None else [pair.task, pair.source.task]:
+        for task in [pair.task] if pair.encoder is None else [pair.task, pair.encoder.task]:
             if tasks.setdefault(task.name, task) != task:
                 raise InputError(
-                    f"{where}: settings.{number}: another task is called {task.name}, too; accepted: different names"
+                    f"{where}: experiments.{number}: another task is called {task.name}, too; accepted: different names"
                 )
         name = f"{pair.network.table_name} on {pair.task.name}"
         if name in names:
-            raise InputError(f"{where}: settings.{number}: {name} stands twice; accepted: networks of different names")
+            raise InputError(
+                f"{where}: experiments.{number}: {name} stands twice; accepted: networks of different names"
+            )
         names.add(name)

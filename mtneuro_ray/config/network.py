@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from mtneuro_ray.config.architectures import ARCHITECTURES, Architecture, ModelName, SizeRule
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES, Architecture, ModelName, SizeRule
 
 Method = Literal["supervised", "byol", "myow", "myowmerged", "decomposition"]
 SSL_METHODS: tuple[Method, ...] = ("byol", "myow", "myowmerged")

@@ -45,7 +45,7 @@ class Preset(Settings):
     values_per_axis: Positive | None = None
     """First values of each search axis that are kept; ranges stay."""
     trials: Positive | None = None
-    """Most cells of a search that draws them."""
+    """Most candidates of a search that draws them."""
     seeds: Positive | None = None
     """First seeds that are kept."""
     gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
@@ -89,9 +89,9 @@ class Preset(Settings):
     def scale_space(self, space: SweepSpace, where: str) -> SweepSpace:
         """The sweep at this scale."""
         values = space.model_dump(mode="json")
-        for setting in values["settings"]:
-            setting["seeds"] = setting["seeds"][: self.seeds]
-            search = setting["search"]
+        for experiment in values["experiments"]:
+            experiment["seeds"] = experiment["seeds"][: self.seeds]
+            search = experiment["search"]
             if self.trials is not None and search["trials"] is not None:
                 search["trials"] = min(self.trials, search["trials"])
             axes = search["axes"]

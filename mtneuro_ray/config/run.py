@@ -17,17 +17,17 @@ from mtneuro_ray.errors import InputError
 # Raised whenever the same settings would give other numbers.
 PROTOCOL_VERSION = 1
 
-Role = Literal["cell", "final"]
+Role = Literal["candidate", "final"]
 
 
 class RunSettings(Settings):
     """What one training computes, and on which data.
 
     Attributes:
-        role: A `cell` of a search never sees the test split; a `final` run is evaluated on it once.
+        role: A `candidate` of a search never sees the test split; a `final` run is evaluated on it once.
         data: Identities of the volumes that are read, image first.
         weights: Identity of the file that the encoder's weights are read from, where it is one.
-        source: Of a readout, the run whose encoder is read out.
+        encoder_run: For a readout, the run whose encoder is read.
     """
 
     task: TaskSettings
@@ -35,7 +35,7 @@ class RunSettings(Settings):
     role: Role
     data: tuple[str, ...]
     weights: str | None = None
-    source: RunSettings | None = None
+    encoder_run: RunSettings | None = None
     protocol_version: int = PROTOCOL_VERSION
 
     @classmethod
@@ -45,16 +45,16 @@ class RunSettings(Settings):
         network: NetworkSettings,
         role: Role,
         data: Sequence[str],
-        source: RunSettings | None = None,
+        encoder_run: RunSettings | None = None,
     ) -> RunSettings:
-        """The run of a task and a network on volumes of these identities; of a readout, with its `source`.
+        """The run of a task and a network on volumes of these identities; of a readout, with its `encoder_run`.
 
         Raises:
             InputError: the network starts from a file of weights that can't be read.
         """
         path = network.encoder_file
         weights = None if path is None else _identity_of(path)
-        return cls(task=task, network=network, role=role, data=tuple(data), weights=weights, source=source)
+        return cls(task=task, network=network, role=role, data=tuple(data), weights=weights, encoder_run=encoder_run)
 
     @property
     def run_id(self) -> str:
@@ -70,10 +70,10 @@ class RunSettings(Settings):
         """Hash of what decides the trained weights: runs that share it are trained once.
 
         Left out are the test split, the role and the names, so a model that is trained for one test set is only
-        evaluated on another. A readout trains nothing: it has its source's.
+        evaluated on another. A readout trains nothing: it has its encoder run's.
         """
-        if self.source is not None:
-            return self.source.train_id
+        if self.encoder_run is not None:
+            return self.encoder_run.train_id
         values = self._naming()
         values["task"]["cubes"] = [cube for cube in values["task"]["cubes"] if cube["split"] != "test"]
         del values["task"]["name"], values["role"]
@@ -83,13 +83,13 @@ class RunSettings(Settings):
     def _naming(self) -> dict[str, Any]:
         """What the run is named by."""
         # An address of voxels or weights is where, not what: identities stand for both.
-        exclude: dict[str, Any] = {"task": {"image_chan", "annotation_chan", "encoder_task"}, "source": True}
+        exclude: dict[str, Any] = {"task": {"image_chan", "annotation_chan", "encoder_task"}, "encoder_run": True}
         if self.weights is not None:
             exclude["network"] = {"encoder_weights"}
         values = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
         values["protocol_version"] = self.protocol_version
-        if self.source is not None:
-            values["source"] = self.source.train_id
+        if self.encoder_run is not None:
+            values["encoder_run"] = self.encoder_run.train_id
         return values
 
     @property
@@ -97,17 +97,12 @@ class RunSettings(Settings):
         """The network's name in tables: one for all its numbers of classes."""
         return self.network.table_name
 
-    @property
-    def setting(self) -> str:
-        """The task's name in tables."""
-        return self.task.name
-
     def summary(self) -> dict[str, Any]:
         """The settings that tables show; rate, batch and epochs are those of the encoder's training."""
         network = self.network
         return {
             "model": self.model,
-            "setting": self.setting,
+            "task": self.task.name,
             "role": self.role,
             "seed": network.seed,
             **network.encoder_training,
@@ -127,7 +122,7 @@ def _identity_of(path: str) -> str:
         raise InputError(f"encoder_weights: file:{path}: {error.strerror}; accepted: a file that can be read") from None
 
 
-# A search asks for the same file with every cell.
+# A search asks for the same file with every candidate.
 @lru_cache(maxsize=16)
 def _digest(path: str, mtime_ns: int, size: int) -> str:
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Tune spaces: which settings are searched over which axes, and repeated over which seeds."""
+"""Tune spaces: which experiments are searched over which axes, and repeated over which seeds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mtneuro_ray.config.base import Settings, read_toml, shortened
 from mtneuro_ray.errors import InputError
 
 Positive = Annotated[int, Field(ge=1)]
-Cell = dict[str, Scalar]
+Candidate = dict[str, Scalar]
 Mode = Literal["max", "min"]
-# Validation metrics that can select a cell, the default first.
+# Validation metrics that can select a candidate, the default first.
 METRICS = {
     "classification": ("val/accuracy", "val/balanced_accuracy", "val/f1_mean", "val/loss"),
     "segmentation": (
@@ -34,30 +34,33 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class SearchSettings(Settings):
-    """How the cells of one setting are chosen."""
+    """How the candidates of one experiment are chosen."""
 
     sampler: Literal["grid", "random", "tpe"] = "grid"
     """grid: every combination of the axes. random: `trials` of them, drawn by `seed`. tpe: `trials` of them, proposed
     by Optuna's Tree-structured Parzen Estimator from the results of those before."""
     trials: Positive | None = None
-    """Cells of random and tpe. Of axes without a range, random takes the whole grid where it has no more or where this
-    is left out; a cell that is drawn or proposed twice counts, and is trained once."""
+    """Candidates of random and tpe. Of axes without a range, random takes the whole grid where it has no more or
+    where this
+    is left out; a candidate that is drawn or proposed twice counts, and is trained once."""
     round: Positive | None = None
-    """Cells that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its cells
+    """Candidates that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its
+    candidates
     depend on nothing but results, whatever runs at once, fails or is killed. Larger rounds use more of a cluster,
     smaller ones more of what is known."""
     seed: Seed = 0
-    """Of the sampler, and of the training of every cell."""
+    """Of the sampler, and of the training of every candidate."""
     over_seeds: bool = False
-    """Whether each cell is trained with every seed of the setting and judged by the mean, as the paper judges mixup's
-    probabilities (Appendix 3.2.4). The runs at the selected cell are then evaluated, and not trained again."""
+    """Whether each candidate is trained with every seed of the experiment and judged by the mean, as the paper judges
+    mixup's
+    probabilities (Appendix 3.2.4). The runs at the selected candidate are then evaluated, and not trained again."""
     axes: dict[str, Axis] = Field(default_factory=dict)
     """Key of the network -> a list of values, or for random and tpe a range: `{ low = 1e-4, high = 0.1, log = true }`,
     for whole numbers `{ low = 8, high = 64, step = 8 }`."""
 
     @property
-    def cells(self) -> list[Cell]:
-        """The cells that are known beforehand, in the order of the grid, whose last axis is the fastest; none of tpe's.
+    def candidates(self) -> list[Candidate]:
+        """Candidates known before any result: the grid, last axis fastest; none for tpe.
 
         Those that random draws from ranges come in the order in which they were drawn.
         """
@@ -66,30 +69,30 @@ class SearchSettings(Settings):
         if self._has_ranges:
             random = Random(self.seed)
             drawn = [{key: draw(key, axis, random) for key, axis in self.axes.items()} for _ in range(self.trials or 0)]
-            return list({tuple(cell.values()): cell for cell in drawn}.values())
+            return list({tuple(candidate.values()): candidate for candidate in drawn}.values())
         grid = self._grid
         if self.sampler == "grid" or self.trials is None or self.trials >= len(grid):
             return grid
         return [grid[index] for index in sorted(Random(self.seed).sample(range(len(grid)), self.trials))]
 
     @property
-    def checked_cells(self) -> list[Cell]:
-        """Cells such that a network and a task which take them take every cell that can come."""
-        return self._grid if self.sampler == "tpe" or self._has_ranges else self.cells
+    def checked_candidates(self) -> list[Candidate]:
+        """Candidates such that a network and a task which take them take every candidate that can come."""
+        return self._grid if self.sampler == "tpe" or self._has_ranges else self.candidates
 
     @property
-    def num_cells(self) -> int:
-        """Cells that are trained, at most."""
-        return self.trials or 0 if self.sampler == "tpe" else len(self.cells)
+    def num_candidates(self) -> int:
+        """Candidates that are trained, at most."""
+        return self.trials or 0 if self.sampler == "tpe" else len(self.candidates)
 
     @property
     def _has_ranges(self) -> bool:
         return any(isinstance(axis, Range) for axis in self.axes.values())
 
     @property
-    def _grid(self) -> list[Cell]:
+    def _grid(self) -> list[Candidate]:
         values = [checked_values(key, axis) for key, axis in self.axes.items()]
-        return [dict(zip(self.axes, cell, strict=True)) for cell in product(*values)]
+        return [dict(zip(self.axes, candidate, strict=True)) for candidate in product(*values)]
 
     def check(self, where: str) -> None:
         """Check the axes against the network's keys, and the other keys against the sampler."""
@@ -109,17 +112,18 @@ class SearchSettings(Settings):
         if self.trials is None and (self.sampler == "tpe" or self._has_ranges):
             raise InputError(
                 f"{where}: search.trials: is missing; {'tpe' if self.sampler == 'tpe' else 'a range'} requires it, "
-                "accepted: a number of cells"
+                "accepted: a number of candidates"
             )
 
 
 class AshaSettings(Settings):
-    """When a cell is stopped early."""
+    """When a candidate is stopped early."""
 
     grace_epochs: Positive = 1
-    """Epochs that every cell is trained for."""
+    """Epochs that every candidate is trained for."""
     reduction_factor: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] = 4.0
-    """A cell is stopped after `grace_epochs` times a power of this, where it is not among the best 1 in so many that
+    """A candidate is stopped after `grace_epochs` times a power of this, where it is not among the best 1 in so many
+    that
     have come as far."""
 
 
@@ -131,7 +135,7 @@ class ResourceSettings(Settings):
     """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     packing: str | None = None
-    """Table of `mtneuro-ray probe`, relative to this file: how many trials share a GPU, or the memory of a machine, is
+    """Table of `mtneuro-ray profile`, relative to this file: how many trials share a GPU, or the memory of a machine, is
     chosen from what was measured. It has no influence on any number."""
     max_concurrent: Positive | None = None
     """Trials at once; as many as the cluster holds by default."""
@@ -140,9 +144,12 @@ class ResourceSettings(Settings):
     checkpoint_interval_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 30.0
     """Least seconds between two checkpoints of a run, and so what a lost machine costs, at most, beside an epoch."""
     scheduler: Literal["none", "asha"] = "none"
-    """asha: Ray's asynchronous successive halving stops the cells of a setting that fall behind its others on the
-    validation metric; seeds are never stopped. Which cells are stopped depends on which come first, so it may differ
-    from one sweep to the next, and with it what tpe proposes. A cell that is trained to its end has the same numbers
+    """asha: Ray's asynchronous successive halving stops the candidates of an experiment that fall behind its others
+    on the
+    validation metric; seeds are never stopped. Which candidates are stopped depends on which come first, so it may
+    differ
+    from one sweep to the next, and with it what tpe proposes. A candidate that is trained to its end has the same
+    numbers
     as without, and a stopped one is never selected; a sweep with "none" trains it to its end."""
     asha: AshaSettings = AshaSettings()
 
@@ -171,64 +178,68 @@ class ResourceSettings(Settings):
             )
 
 
-class SettingSpace(Settings):
+class ExperimentSpace(Settings):
     """One task with one network: its search, its seeds, its changes to the network."""
 
     task: str
     network: str
     metric: str | None = None
-    """Validation metric that selects the cell; the task's own by default."""
-    cell_of: str | None = None
-    """Another task of this space that the network is searched on: its cell is taken, and nothing is searched here."""
+    """Validation metric that selects the candidate; the task's own by default."""
+    candidate_of: str | None = None
+    """Another task of this space that the network is searched on: its candidate is taken, and nothing is searched
+    here."""
     mode: Mode = "max"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings = SearchSettings()
     """What is searched; by default nothing, and the network is repeated as it is."""
     set: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
-    """Changes to the network's keys, for every cell."""
+    """Changes to the network's keys, for every candidate."""
 
     @property
     def searches(self) -> bool:
-        """Whether there is a cell to select: a single one needs no training to be known."""
-        return self.cell_of is None and (self.search.sampler == "tpe" or self.search.num_cells > 1)
+        """Whether there is a candidate to select: a single one needs no training to be known."""
+        return self.candidate_of is None and (self.search.sampler == "tpe" or self.search.num_candidates > 1)
 
     @property
-    def num_cell_runs(self) -> int:
+    def num_candidate_runs(self) -> int:
         """Runs of the search, at most."""
-        return self.search.num_cells * (len(self.seeds) if self.search.over_seeds else 1) if self.searches else 0
+        return self.search.num_candidates * (len(self.seeds) if self.search.over_seeds else 1) if self.searches else 0
 
 
 class SweepSpace(Settings):
-    """A tune space file: any number of settings that run as one sweep."""
+    """A tune space file: any number of experiments that run as one sweep."""
 
     name: str
     volume: str | None = None
     preset: str | None = None
-    settings: Annotated[tuple[SettingSpace, ...], Field(min_length=1)]
+    experiments: Annotated[tuple[ExperimentSpace, ...], Field(min_length=1)]
     run: ResourceSettings = ResourceSettings()
 
     def check(self, where: str) -> None:
-        """Check every setting's axes, and that no setting stands twice."""
+        """Check every experiment's axes, and that no experiment stands twice."""
         self.run.check(where)
         seen: set[tuple[str, str]] = set()
-        for number, setting in enumerate(self.settings):
-            setting.search.check(f"{where}: settings.{number}")
-            if len(set(setting.seeds)) < len(setting.seeds):
-                raise InputError(f"{where}: settings.{number}.seeds: a seed stands twice; accepted: distinct seeds")
-            pair = (setting.task, setting.network)
+        for number, experiment in enumerate(self.experiments):
+            experiment.search.check(f"{where}: experiments.{number}")
+            if len(set(experiment.seeds)) < len(experiment.seeds):
+                raise InputError(f"{where}: experiments.{number}.seeds: a seed stands twice; accepted: distinct seeds")
+            pair = (experiment.task, experiment.network)
             if pair in seen:
-                raise InputError(f"{where}: settings.{number}: {pair[0]} with {pair[1]} stands twice; accepted: once")
+                raise InputError(
+                    f"{where}: experiments.{number}: {pair[0]} with {pair[1]} stands twice; accepted: once"
+                )
             seen.add(pair)
 
 
-# Keys that a file may give once, at its top, for all of its settings; what a setting itself sets is added to the `set`
+# Keys that a file may give once, at its top, for all of its experiments; what an experiment itself sets is added to
+# the `set`
 # of the top, and before it where both name a key.
-_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "cell_of")
+_SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "candidate_of")
 _OWN = ("name", "volume", "preset", "run")
 
 
 def load_space(path: Path) -> SweepSpace:
-    """Read a tune space: one setting at the top of the file, several under `[[settings]]`, or `include`d files.
+    """Read a tune space: one experiment at the top of the file, several under `[[experiments]]`, or `include`d files.
 
     Raises:
         InputError: one line that names the file, the key, what is wrong and what is accepted.
@@ -241,53 +252,53 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in including:
         raise InputError(f"{path}: include: includes itself; accepted: other files")
     shared = _located({key: values.pop(key) for key in _SHARED if key in values}, path.parent)
-    own = values.pop("settings", None)
-    if own is not None and not (isinstance(own, list) and all(isinstance(setting, dict) for setting in own)):
-        raise InputError(f"{path}: settings: is {shortened(own)}; accepted: tables, each under [[settings]]")
+    own = values.pop("experiments", None)
+    if own is not None and not (isinstance(own, list) and all(isinstance(experiment, dict) for experiment in own)):
+        raise InputError(f"{path}: experiments: is {shortened(own)}; accepted: tables, each under [[experiments]]")
     included = values.pop("include", [])
     if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
         raise InputError(f"{path}: include: is {shortened(included)}; accepted: paths relative to this file, as a list")
-    settings: list[Any] = []
+    experiments: list[Any] = []
     for name in included:
         inner = _expanded(path.parent / name, (*including, path.resolve()))
         _check_included(path, name, values, inner)
-        settings.extend(_combined(setting, shared) for setting in inner["settings"])
+        experiments.extend(_combined(experiment, shared) for experiment in inner["experiments"])
     if own is not None:
-        settings.extend(_combined(shared, _located(setting, path.parent)) for setting in own)
+        experiments.extend(_combined(shared, _located(experiment, path.parent)) for experiment in own)
     elif not included:
-        settings.append(shared)
+        experiments.append(shared)
     for key in values:
         if key not in _OWN:
-            accepted = ", ".join(sorted((*_OWN, *_SHARED, "settings", "include")))
+            accepted = ", ".join(sorted((*_OWN, *_SHARED, "experiments", "include")))
             raise InputError(f"{path}: {key}: unknown key; accepted: {accepted}")
     if isinstance(run := values.get("run"), dict) and isinstance(table := run.get("packing"), str):
         values["run"] = {**run, "packing": table if "://" in table else str(path.parent / table)}
     values.setdefault("name", path.stem)
-    values["settings"] = settings
+    values["experiments"] = experiments
     return values
 
 
 def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any]:
     """The keys of both; changes to the network add up, other keys are those of `stronger` where it has them."""
     combined = {**weaker, **stronger}
-    changes = [setting["set"] for setting in (weaker, stronger) if "set" in setting]
+    changes = [experiment["set"] for experiment in (weaker, stronger) if "set" in experiment]
     if len(changes) == 2 and all(isinstance(change, dict) for change in changes):
         combined["set"] = {**changes[0], **changes[1]}
     return combined
 
 
-def _located(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The setting with the paths of its files; they are relative to the file that names them, as all paths in files."""
+def _located(experiment: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The experiment with its file names resolved against the folder of the file that names them."""
     paths = {
-        key: str(folder / setting[key])
+        key: str(folder / experiment[key])
         for key in ("task", "network")
-        if isinstance(setting.get(key), str) and setting[key].endswith(".json")
+        if isinstance(experiment.get(key), str) and experiment[key].endswith(".json")
     }
-    return {**setting, **paths}
+    return {**experiment, **paths}
 
 
 def _check_included(path: Path, name: str, outer: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
-    """Only settings are taken from an included file; what else decides its numbers must be said again."""
+    """Only experiments are taken from an included file; what else decides its numbers must be said again."""
     for key in ("volume", "preset"):
         if key in inner and inner[key] != outer.get(key):
             raise InputError(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.base import shortened
 from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES
 
 # Upstream's key suffix of each region, in the order of REGIONS.
 _SUFFIXES = ("cor", "stri", "vp", "zi")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.source import open_volume, scheme_of
-from mtneuro_ray.plan import check_boxes
+from mtneuro_ray.data.sampling import check_boxes
 from mtneuro_ray.roi import Shape
+from mtneuro_ray.volumes.source import open_volume, scheme_of
 
 # prasad2020, z, y, x (PROTOCOL, Data). Both projects share its frame.
 _KNOWN: dict[str, Shape] = {"bossdb://prasad/": (720, 1420, 5805)}

@@ -24,14 +24,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtneuro_ray.config.attributes import ATTRIBUTES
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, Split
+from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import Sample, samples
 from mtneuro_ray.roi import Shape, corners
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +70,8 @@ class About:
     @classmethod
     def of(cls, run: RunSettings) -> About:
         """Of a readout run."""
-        assert run.source is not None
-        encoder = run.source
+        assert run.encoder_run is not None
+        encoder = run.encoder_run
         names = (encoder.network.name, encoder.network.seed, run.task.name, encoder.task.name)
         return cls(run.run_id, encoder.train_id, *names, run.data)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.source import VolumeSource, open_volume
+from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.plan import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtneuro_ray.config.task import Cube, Split, TaskSettings
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import samples
 from mtneuro_ray.roi import Roi, Shape
 
 EMPTY = 255

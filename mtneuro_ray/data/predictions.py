@@ -1,6 +1,6 @@
 """Predicted classes of a run on disk: a Zarr 3 group with one OME-NGFF 0.5 image per cube.
 
-    <run_id>.zarr     attributes: run, model, setting, split, classes, identity of the data
+    <run_id>.zarr     attributes: run, model, task, split, classes, identity of the data
         CTX           attributes: place in the volume, plain and as OME-NGFF coordinates
             0         uint8, axes z, y, x; 255 where nothing was predicted
 
@@ -26,7 +26,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 
 FOLDER = "predictions"
 FORMAT_VERSION = 1
@@ -46,7 +46,7 @@ class Predictions:
     Attributes:
         run_id: Of the run.
         model: Its network's name in tables.
-        setting: Its task's name.
+        task: Its task's name.
         split: What was predicted.
         classes: Their names, in the order of their values.
         data: Identities of the volumes, image first.
@@ -56,7 +56,7 @@ class Predictions:
 
     run_id: str
     model: str
-    setting: str
+    task: str
     split: Split
     classes: tuple[str, ...]
     data: tuple[str, ...]
@@ -67,7 +67,7 @@ class Predictions:
     def of(cls, run: RunSettings, split: Split, cubes: Sequence[Mosaic]) -> Predictions:
         """The predictions of a run."""
         size = voxel_size_um(run.task)
-        return cls(run.run_id, run.model, run.setting, split, run.task.classes, run.data, size, tuple(cubes))
+        return cls(run.run_id, run.model, run.task.name, split, run.task.classes, run.data, size, tuple(cubes))
 
 
 def voxel_size_um(task: TaskSettings) -> float | None:
@@ -120,7 +120,7 @@ def read(place: str | os.PathLike[str] | Folder) -> Predictions:
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format version {about['format_version']}")
         cubes = tuple(_read_cube(folder, name) for name in about["cubes"])
-        names = {key: about[key] for key in ("run_id", "model", "setting", "split", "voxel_size_um")}
+        names = {key: about[key] for key in ("run_id", "model", "task", "split", "voxel_size_um")}
         return Predictions(**names, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no predictions; accepted: what `mtneuro-ray predict` has written") from None
@@ -139,7 +139,7 @@ def _files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
         yield f"{name}/{_META}", _group(_about_cube(predictions, name, cube))
     about = {
         "format_version": FORMAT_VERSION,
-        **{key: getattr(predictions, key) for key in ("run_id", "model", "setting", "split", "voxel_size_um")},
+        **{key: getattr(predictions, key) for key in ("run_id", "model", "task", "split", "voxel_size_um")},
         "classes": list(predictions.classes),
         "data": list(predictions.data),
         "not_predicted": EMPTY,
@@ -168,7 +168,7 @@ def _about_cube(predictions: Predictions, name: str, cube: Mosaic) -> dict[str, 
     place = [(offset + (step - 1) / 2) * (size or 1.0) for offset, step in zip(cube.offset, cube.step, strict=True)]
     transformations = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
     image = {
-        "name": f"{predictions.model} {predictions.setting} {name}",
+        "name": f"{predictions.model} {predictions.task} {name}",
         "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
         "datasets": [{"path": "0", "coordinateTransformations": transformations}],
     }

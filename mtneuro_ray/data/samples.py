@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.labels import UNMAPPED, class_table, classes_of
+from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.plan import Sample, samples
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from mtneuro_ray.config.attributes import ATTRIBUTES, KINDS
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
+from mtneuro_ray.data.attributes import ATTRIBUTES, KINDS
 from mtneuro_ray.data.labels import classes_of
+from mtneuro_ray.data.sampling import Block, blocks, cube_samples
 from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.plan import Block, blocks, cube_samples
 from mtneuro_ray.roi import Roi, corners
 
 Attributes = npt.NDArray[np.float64]

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtneuro_ray.data.source import Voxels
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.source import Voxels
 
 FORMAT_VERSION = 1
 _SUFFIX = ".parquet"

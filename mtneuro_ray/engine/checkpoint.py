@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtneuro_ray.engine.files import LAST, MODEL, TRAINED
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED
+from mtneuro_ray.storage.folder import Folder
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Progress:
     kept_weights: Weights | None = None
 
 
-def save(folder: Folder, progress: Progress, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def save(folder: Folder, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Replace the last checkpoint, whole or not at all."""
     state = {
         "epoch": progress.epoch,
@@ -47,12 +47,12 @@ def save(folder: Folder, progress: Progress, model: nn.Module, optimiser: torch.
         "best_value": progress.best_value,
         "kept_weights": progress.kept_weights,
         "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
     }
     folder.write(LAST, _pack(state))
 
 
-def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
+def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Progress:
     """Load the last checkpoint into model and optimizer, if there is one."""
     if folder is None or not folder.exists(LAST):
         return Progress()
@@ -64,7 +64,7 @@ def resume(folder: Folder | None, model: nn.Module, optimiser: torch.optim.Optim
         logger.warning("%s/%s: can't be read (%s); the run starts again", folder, LAST, type(error).__name__)
         return Progress()
     model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     return Progress(state["epoch"], state["history"], state["best_value"], kept)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mtneuro_ray.models.sync_norm import synchronise_norms
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.metrics import Counts, Metrics
+from mtneuro_ray.metrics.confusion import Counts, Metrics
 from mtneuro_ray.tasks import Task
 
 # Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.

@@ -27,7 +27,7 @@ class Fit(ABC):
     Attributes:
         context: Where this worker runs.
         module: Everything that a checkpoint has to hold besides the optimizer.
-        optimiser: Its parameter groups get the step's learning rate.
+        optimizer: Its parameter groups get the step's learning rate.
         epochs: Of the whole run.
         batch_size: Images of one step, over all workers.
         count: Images of an epoch.
@@ -38,7 +38,7 @@ class Fit(ABC):
 
     context: WorkerContext
     module: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     epochs: int
     batch_size: int
     count: int
@@ -70,7 +70,7 @@ class Fit(ABC):
 
     def resume(self) -> Progress:
         """Go back to the last checkpoint, if there is one."""
-        return checkpoint.resume(self.context.checkpoints, self.module, self.optimiser, self.context.device)
+        return checkpoint.resume(self.context.checkpoints, self.module, self.optimizer, self.context.device)
 
     def run(self, progress: Progress) -> None:
         """Train the epochs that are left, with a checkpoint now and then and a report after each.
@@ -82,7 +82,7 @@ class Fit(ABC):
         while progress.epoch < self.epochs:
             means = self._train_epoch(progress.epoch)
             if not math.isfinite(means["loss"]):
-                rate = max(group["lr"] for group in self.optimiser.param_groups)
+                rate = max(group["lr"] for group in self.optimizer.param_groups)
                 raise TrainingError(
                     f"diverged: the loss is {means['loss']} in epoch {progress.epoch + 1} at learning rate {rate:g}"
                 )
@@ -92,7 +92,7 @@ class Fit(ABC):
             progress.history.append(entry)
             due = time.monotonic() - saved >= self.context.checkpoint_interval_s
             if self.context.is_leader and folder is not None and due:
-                checkpoint.save(folder, progress, self.module, self.optimiser)
+                checkpoint.save(folder, progress, self.module, self.optimizer)
                 saved = time.monotonic()
             self.context.report(entry)
 
@@ -105,7 +105,7 @@ class Fit(ABC):
         for number, indices in enumerate(batches):
             step = epoch * len(batches) + number
             rate = self.rate(step, len(batches))
-            for group in self.optimiser.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = rate
             for name, value in self.step(indices, epoch, step, len(batches)).items():
                 totals[name] = totals[name] + value if name in totals else value.double()

@@ -18,15 +18,15 @@ from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import History, load_trained, save_trained
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import evaluate, placed
-from mtneuro_ray.engine.files import is_trained
+from mtneuro_ray.engine.linear_probe import decompose, train_head
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.engine.pretrain import pretrain
-from mtneuro_ray.engine.readout import decompose, train_head
 from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.metrics import Metrics
-from mtneuro_ray.models import build_model
+from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.models.pretrained import load_encoder_weights
+from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.storage.checkpoints import is_trained
 from mtneuro_ray.tasks import Task, build_task
 
 Encoder = Mapping[str, torch.Tensor]
@@ -88,11 +88,11 @@ def train(
     is left.
 
     Args:
-        run: What to train. A `final` run is evaluated on the test split, a `cell` never.
+        run: What to train. A `final` run is evaluated on the test split, a `candidate` never.
         data: The splits, with "train" and, for a final run, "test"; "val" where the task has it.
         context: Where this worker runs.
         encoder: Weights that the model's encoder starts from (`models.pretrained`); random ones where there are none.
-        keeps_weights: Whether a `cell` leaves its weights in the checkpoint folder, as a `final` run does.
+        keeps_weights: Whether a `candidate` leaves its weights in the checkpoint folder, as a `final` run does.
 
     Raises:
         InputError: the weights are not those of the model's encoder, or the data do not allow the method.

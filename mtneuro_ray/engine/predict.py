@@ -15,12 +15,12 @@ from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
-from mtneuro_ray.engine.files import MODEL
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.metrics import Metrics, image_confusions
-from mtneuro_ray.models import build_model
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.metrics.confusion import Metrics, image_confusions
+from mtneuro_ray.models.registry import build_model
+from mtneuro_ray.storage.checkpoints import MODEL
+from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks import Task, build_task
 
 _MORE_MEMORY = "a device with more memory"
@@ -37,7 +37,7 @@ def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> n
         state = torch.load(io.BytesIO(checkpoints.read(MODEL)), map_location=device, weights_only=True)
     except FileNotFoundError:
         raise InputError(
-            f"{where}: no such file, so {run.model} on {run.setting} can't predict; accepted: a run with its weights"
+            f"{where}: no such file, so {run.model} on {run.task.name} can't predict; accepted: a run with its weights"
         ) from None
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"{where}: can't be read ({type(error).__name__}); accepted: weights of a run") from None

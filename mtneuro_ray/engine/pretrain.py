@@ -19,15 +19,15 @@ from mtneuro_ray.engine.checkpoint import History
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, placed
 from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.optimiser import learning_rate
+from mtneuro_ray.engine.optimizer import learning_rate
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods.draws import Purpose, generator
+from mtneuro_ray.methods.loss import feature_std, prediction_loss, widened
+from mtneuro_ray.methods.mining import choose_neighbours, draw_pool
+from mtneuro_ray.methods.network import SslNetwork
+from mtneuro_ray.methods.schedule import mined_weight, scaled_rate, target_momentum
+from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views, shade_views
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.ssl.draws import Purpose, generator
-from mtneuro_ray.ssl.loss import feature_std, prediction_loss, widened
-from mtneuro_ray.ssl.mining import choose_neighbours, draw_pool
-from mtneuro_ray.ssl.network import SslNetwork
-from mtneuro_ray.ssl.schedule import mined_weight, scaled_rate, target_momentum
-from mtneuro_ray.ssl.views import NUMBERS, ViewDraws, cut_views, shade_views
 from mtneuro_ray.tasks import Task
 
 _VIEWS = 2
@@ -107,7 +107,7 @@ class SslFit(Fit):
         torch.manual_seed(int(generator(self.seed, 0, Purpose.HEADS).integers(2**63)))
         self._network = SslNetwork(classifier.encoder, classifier.head.in_features, ssl, settings.method)
         self.module = placed(self._network, settings, context.device).train()
-        self.optimiser = _build_optimiser(self._network, self._schedule, context.device)
+        self.optimizer = _build_optimizer(self._network, self._schedule, context.device)
         # This exchanges the batch norms in place, the target's too.
         model, target = context.distribute(self.module), self._network.target.encoder
         self._model: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
@@ -126,13 +126,13 @@ class SslFit(Fit):
         numbers = generator(self.seed, step, Purpose.VIEWS).random((_VIEWS, len(indices), NUMBERS))
         views = self._inputs(indices[start:stop], numbers[:, start:stop])
         targets = self._targets(views, indices[start:stop], pool)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         with autocast(self._settings, context.device):
             features, *predictions = self._model(views)
         sums = _sums(predictions, targets, mined_weight(self._ssl, step, steps_per_epoch))
         # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
         (sums["loss"] * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        self.optimizer.step()
         self._network.move_target(target_momentum(self._ssl, step, self.epochs * steps_per_epoch))
         images = _by_view(widened(features.detach())).transpose(0, 1)
         std = feature_std(self._joined(images, start, len(indices)).flatten(0, 1))
@@ -191,7 +191,7 @@ class SslFit(Fit):
 
 
 def _schedule(settings: NetworkSettings, ssl: SslSettings) -> NetworkSettings:
-    """The settings that `engine.optimiser` reads a learning rate from."""
+    """The settings that `engine.optimizer` reads a learning rate from."""
     return settings.replace(
         f"{settings.name}: ssl",
         learning_rate=scaled_rate(ssl, settings.ssl_batch_size),
@@ -201,7 +201,7 @@ def _schedule(settings: NetworkSettings, ssl: SslSettings) -> NetworkSettings:
     )
 
 
-def _build_optimiser(network: SslNetwork, settings: NetworkSettings, device: torch.device) -> torch.optim.Optimizer:
+def _build_optimizer(network: SslNetwork, settings: NetworkSettings, device: torch.device) -> torch.optim.Optimizer:
     """SGD whose weight decay spares biases and batch norms (Grill et al. 2020, section 3.3)."""
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [

@@ -1,131 +1,136 @@
-"""A linear layer on frozen features (paper, section 4.1), and the features that need no gradient steps."""
+"""Task 3: what a linear readout of a frozen encoder's embeddings tells of an image (paper, section 4.3, Appendix 5)."""
 
 from __future__ import annotations
 
 import time
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
+from torch import nn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.batches import Indices, ResidentSplit
-from mtneuro_ray.engine.checkpoint import History, Progress
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.embeddings import Embeddings, Vectors
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, parts
-from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
-from mtneuro_ray.losses import build_loss, class_weights
-from mtneuro_ray.models.decomposition import Decomposition
+from mtneuro_ray.engine.memory import memory_watched
+from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.tasks import ClassificationTask, Task
+from mtneuro_ray.roi import corners
+from mtneuro_ray.tasks import build_task
 
-# A feature that deviates by less than this, or than this part of the one that deviates most or of its own mean, is the
-# same in all images but for rounding, as the last of N components of N images. Scaled to deviation 1 it would drown all
-# others in images where it does differ.
-_SMALLEST_DEVIATION, _SMALLEST_PART = 1e-6, 1e-5
+Floats = npt.NDArray[np.float64]
 
-
-class _HeadFit(Fit):
-    """Training of one linear layer on features that lie in memory. Every worker does the whole of it, and the same."""
-
-    def __init__(self, run: RunSettings, head: nn.Linear, features: Tensor, labels: Tensor) -> None:
-        network = run.network
-        self.context = WorkerContext(device=features.device)
-        self.module = head
-        self.optimiser = build_optimiser(network, head.parameters(), features.device)
-        self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
-        self.count = len(features)
-        self._network, self._head, self._features, self._labels = network, head, features, labels
-        counts = torch.bincount(labels, minlength=network.classes).tolist()
-        self._loss = build_loss(network.loss, class_weights(network.class_weights, counts))
-
-    def rate(self, step: int, steps_per_epoch: int) -> float:
-        """The network's schedule."""
-        return learning_rate(self._network, step, steps_per_epoch)
-
-    def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
-        """One optimizer step; the summed loss of the batch."""
-        index = torch.from_numpy(indices).to(self._features.device)
-        self.optimiser.zero_grad(set_to_none=True)
-        total = self._loss(self._head(self._features[index]), self._labels[index]).sum()
-        (total / len(indices)).backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return {"loss": total.detach()}
+# Directions of the embeddings, relative to the longest, below which there is only the rounding of float32.
+_ROUNDING = 1e-6
 
 
-def train_head(
-    run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> History:
-    """Train the classifier's last layer on the frozen features of a split's crops, and leave the rest as it is.
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """What a readout has found.
 
-    With `readout_norm` "standard" each feature is shifted and scaled to mean 0 and deviation 1 over the split; the
-    layer that is left takes the features as they are.
-
-    Returns:
-        One entry per epoch.
+    Attributes:
+        metrics: "all": fitted to, and scored on, the corners of both splits, as in the paper. "test": fitted to those
+            of the training split and scored on those of the test split.
+        embeddings: Of every corner.
+        timings: Seconds; of this process, so not repeatable.
     """
-    features, labels = _features(split, task, context, classifier)
-    deviation, mean = torch.std_mean(features, dim=0, correction=0)
-    floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
-    # Divided by infinity such a feature, and its weight in the layer that is left, are 0.
-    deviation = deviation.masked_fill(deviation <= floor, torch.inf)
-    if run.network.readout_norm == "none":
-        deviation, mean = torch.ones_like(deviation), torch.zeros_like(mean)
-    torch.manual_seed(run.network.seed)
-    head = nn.Linear(features.shape[1], run.network.classes).to(features.device)
-    fit = _HeadFit(run, head, (features - mean) / deviation, labels)
-    progress = Progress()
-    fit.run(progress)
-    with torch.no_grad():
-        weight = head.weight / deviation
-        classifier.head.weight.copy_(weight)
-        classifier.head.bias.copy_(head.bias - weight @ mean)
-    return progress.history
+
+    metrics: dict[str, Metrics]
+    embeddings: Embeddings
+    timings: dict[str, float]
+
+
+def probe(
+    run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext
+) -> ProbeOutcome:
+    """Read the attributes of corners out of a frozen encoder. Call on every worker of the run.
+
+    Args:
+        run: The readout; its encoder_run decides scaling and arithmetic of the encoder's inputs.
+        model: The encoder_run's trained model, on the device.
+        data: The splits "train" and "test", with targets.
+        context: Where this worker runs.
+
+    Raises:
+        InputError: the run has no encoder.
+        TrainingError: embeddings are no numbers.
+        OutOfMemoryError: memory is exhausted.
+    """
+    if run.encoder_run is None or not isinstance(model, EncoderClassifier):
+        raise InputError(f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1")
+    started = time.perf_counter()
+    torch.set_num_threads(context.threads)
+    torch.use_deterministic_algorithms(context.device.type == "cpu")
+    with memory_watched("while reading features", "a device with more memory"):
+        vectors = {split: _embed(run.encoder_run, model, arrays, context) for split, arrays in data.items()}
+    embedded = time.perf_counter()
+    embeddings = Embeddings.of(run, data, vectors)
+    if not np.isfinite(embeddings.vectors).all():
+        raise TrainingError(f"the features of {run.encoder_run.model} on {run.task.name} are not all numbers")
+    inputs, targets = embeddings.vectors.astype(np.float64), embeddings.targets
+    train, test = embeddings.splits == "train", embeddings.splits == "test"
+    # Threads decide the order of sums here, too.
+    with threadpool_limits(context.threads):
+        metrics = {
+            "all": regress(inputs, targets, inputs, targets),
+            "test": regress(inputs[train], targets[train], inputs[test], targets[test]),
+        }
+    done = time.perf_counter()
+    timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
+    return ProbeOutcome(metrics, embeddings, timings)
 
 
 @torch.no_grad()
-def _features(
-    split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> tuple[Tensor, Tensor]:
-    """Features (N * crops, F), float32, and labels (N * crops,) of a split, on every worker."""
-    task = cast(ClassificationTask, task)
-    classifier.eval()
+def _embed(encoder_run: RunSettings, model: EncoderClassifier, arrays: SplitArrays, context: WorkerContext) -> Vectors:
+    """Features of the corners of a split's images, (N, 4, F); each worker asks for its own share."""
+    # Weights of classes are for the loss, which is not asked: any counts will do.
+    task = build_task(encoder_run, (1,) * len(encoder_run.task.classes))
+    split = ResidentSplit(arrays, context.device)
+    model.eval()
     start, stop = context.share_of(len(split))
-    own: list[Tensor] = []
-    labels: list[Tensor] = []
-    voxels = split.part(0, 1).images.numel()
-    for part in parts(start, stop, voxels):
-        batch = split.part(*part)
-        crops = task.crops(batch.images)
-        with autocast(task.network, context.device):
-            features = [classifier.features(task.inputs(crop)).float() for crop in crops]
-        own.append(torch.stack(features, dim=1).flatten(0, 1))
-        labels.append(batch.labels.repeat_interleave(len(crops)))
-    gathered = context.gather((torch.cat(own).cpu(), torch.cat(labels).cpu()) if own else None)
-    shares = [share for share in gathered if share is not None]
-    features_of_all, labels_of_all = (torch.cat(part).to(context.device) for part in zip(*shares, strict=True))
-    return features_of_all, labels_of_all
+    found: list[Vectors] = []
+    for part in parts(start, stop, arrays.images[:1].size):
+        images = split.part(*part).images
+        with autocast(encoder_run.network, context.device):
+            features = [
+                model.features(task.inputs(images[..., rows, columns])).float()
+                for rows, columns in corners(*images.shape[-2:])
+            ]
+        found.append(torch.stack(features, dim=1).cpu().numpy())
+    return np.concatenate([own for each in context.gather(found) for own in each])
 
 
-def decompose(
-    run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> dict[str, float]:
-    """Fit PCA or NMF to a split's crops, flattened (paper, section 4.1). Every worker does the whole of it.
+def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> Metrics:
+    """R2 of a linear regression of each attribute, and their mean.
 
-    Returns:
-        Timings.
+    Of an attribute that is the same in all of the test there is no R2: it is left out, and so is the mean, which would
+    be one of other attributes.
+
+    Args:
+        inputs: (M, F) embeddings that are fitted.
+        targets: (M, 5) their attributes.
+        test_inputs: (K, F) embeddings that are scored.
+        test_targets: (K, 5) their attributes.
     """
-    started = time.perf_counter()
-    task = cast(ClassificationTask, task)
-    # Image by image, its crops adjacent; the inputs of one crop are overwritten by the next.
-    inputs = [
-        task.inputs(crop).flatten(1).cpu().numpy().copy() for crop in task.crops(split.part(0, len(split)).images)
-    ]
-    images = np.stack(inputs, axis=1).reshape(-1, inputs[0].shape[1])
-    with threadpool_limits(context.threads):
-        cast(Decomposition, classifier.encoder).fit(images, run.network.seed)
-    seconds = time.perf_counter() - started
-    return {"train_s": seconds, "train_images_per_s": len(split) / seconds}
+    # A second to import, which trials other than readouts need not.
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
+    predicted = LinearRegression(tol=_ROUNDING).fit(inputs, targets).predict(test_inputs)
+    scores: Metrics = {
+        f"r2/{name}": float(r2_score(test_targets[:, column], predicted[:, column]))
+        for column, name in enumerate(ATTRIBUTES)
+        if np.ptp(test_targets[:, column]) > 0
+    }
+    if len(scores) == len(ATTRIBUTES):
+        scores["r2_mean"] = float(np.mean(list(scores.values())))
+    return scores

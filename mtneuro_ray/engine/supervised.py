@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mtneuro_ray.augment import cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.augment import cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.checkpoint import Progress
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, evaluate
 from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.optimiser import build_optimiser, learning_rate
-from mtneuro_ray.metrics import Metrics
+from mtneuro_ray.engine.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.tasks import Batch, Task
 
@@ -55,7 +55,7 @@ class SupervisedFit(Fit):
         network = run.network
         self.context = context
         self.module = module
-        self.optimiser = build_optimiser(network, module.parameters(), context.device)
+        self.optimizer = build_optimizer(network, module.parameters(), context.device)
         self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
         self.count = len(splits["train"])
         self.measured: Metrics | None = None
@@ -86,13 +86,13 @@ class SupervisedFit(Fit):
         # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how
         # many workers divide a batch; a run that is resumed draws the same ones.
         torch.manual_seed(key.generator(-1 - context.rank).initial_seed())
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         with autocast(network, context.device):
             losses = self._task.losses(self._model, batch)
         total = losses.sum(dtype=torch.float32)
         # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
         (total * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        self.optimizer.step()
         if self._average is not None:
             self._steps = step
             self._average.update_parameters(self.module)

@@ -19,7 +19,7 @@ class DropoutKey:
 
     Attributes:
         seed: seed of the run.
-        step: number of the optimiser step.
+        step: number of the optimizer step.
         start: index within the global batch of the first sample that this worker holds.
         total: samples in the global batch.
     """

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from mtneuro_ray.config.architectures import ARCHITECTURES, ModelName
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
 from mtneuro_ray.models.dropout import GlobalChannelDropout, GlobalDropout
 
 _DROPOUT: dict[type[nn.Module], type[GlobalDropout]] = {

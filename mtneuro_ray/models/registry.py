@@ -8,8 +8,8 @@ from typing import cast
 
 from torch import nn
 
-from mtneuro_ray.config.architectures import ModelName
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.models.architectures import ModelName
 
 MODELS: dict[ModelName, str] = {
     "ResNet-18": "mtneuro_ray.models.resnet:resnet18_classifier",

@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.config.architectures import unet_size_rule
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import unet_size_rule
 
 _CONV: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP_CONV: dict[int, type[nn.ConvTranspose2d | nn.ConvTranspose3d]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from mtneuro_ray.models.dropout import GlobalChannelDropout
 
 _STEM_CHANNELS = 16

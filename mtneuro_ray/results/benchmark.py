@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from mtneuro_ray.results import encoders, paper, paper_encoders
 from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
 from mtneuro_ray.results.methods import network_of, task_of
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Value
+from mtneuro_ray.storage.records import RunRecord
 
 _TASKS: dict[str, tuple[paper.Dimension, int]] = {
     f"task2_{dimension}_{classes}class": (dimension, classes)

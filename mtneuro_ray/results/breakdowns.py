@@ -9,9 +9,9 @@ from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.results import paper
 from mtneuro_ray.results.benchmark import MethodNames, setting_of
 from mtneuro_ray.results.methods import by_method
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.scores import METHOD_COLUMNS, Group, groups_of, method_cells, segmentation_scores
 from mtneuro_ray.results.tables import MISSING, Table, Value, count, number
+from mtneuro_ray.storage.records import RunRecord
 
 _ABSENT = "A class that neither truth nor prediction has scores 1: in a region (dataset), or in an image (image)."
 _MATRIX = "Rows: truth. Columns: prediction. Sums over the seeds."

@@ -13,8 +13,8 @@ from mtneuro_ray.results.encoders import Part, mixup_of, paper_name, parts_of, s
 from mtneuro_ray.results.methods import by_method, finished, network_of
 from mtneuro_ray.results.orders import order_notes
 from mtneuro_ray.results.paper import DATA
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import MISSING, Table, Value, mean_and_deviation
+from mtneuro_ray.storage.records import RunRecord
 
 _ACCURACIES = {"ours": "accuracy", "ours balanced": "balanced_accuracy"}
 # Row -> split of the metrics of a readout.

@@ -10,8 +10,8 @@ from mtneuro_ray.config.loading import load_network
 from mtneuro_ray.config.network import DECOMPOSITIONS, SSL_METHODS, NetworkSettings
 from mtneuro_ray.results import paper_encoders as paper
 from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
-from mtneuro_ray.results.methods import flattened, network_of, source_task_of, task_of
-from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.results.methods import encoder_task_of, flattened, network_of, task_of
+from mtneuro_ray.storage.records import RunRecord
 
 _SETTINGS = {*paper.TABLE_1, *paper.TABLE_A3, *paper.TABLE_3}
 _SSL_NAMES = {"byol": "BYOL", "myow": "MYOW", "myowmerged": "MYOW-m"}
@@ -91,8 +91,8 @@ def epochs_of(record: RunRecord) -> list[str]:
 
 def images_of(record: RunRecord) -> list[str]:
     """Where the images leave the paper's; of a readout also where those of its encoder do, if they do elsewhere."""
-    changes, source = changed_images(task_of(record)), source_task_of(record)
-    trained_on = changes if source is None else changed_images(source)
+    changes, encoder = changed_images(task_of(record)), encoder_task_of(record)
+    trained_on = changes if encoder is None else changed_images(encoder)
     return changes if trained_on == changes else [*changes, f"encoders of {', '.join(trained_on) or 'all images'}"]
 
 

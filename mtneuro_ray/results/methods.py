@@ -9,7 +9,7 @@ from typing import Any
 from mtneuro_ray.config.base import Settings
 from mtneuro_ray.config.network import SSL_METHODS, NetworkSettings, SslSettings
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.storage.records import RunRecord
 
 
 def method_of(record: RunRecord) -> str:
@@ -42,10 +42,10 @@ def task_of(record: RunRecord) -> dict[str, Any]:
     return _filled(record.settings["task"], TaskSettings)
 
 
-def source_task_of(record: RunRecord) -> dict[str, Any] | None:
+def encoder_task_of(record: RunRecord) -> dict[str, Any] | None:
     """The task that trained the encoder of a readout; None for any other run."""
-    source = record.settings.get("source")
-    return None if source is None else _filled(source["task"], TaskSettings)
+    encoder_run = record.settings.get("encoder_run")
+    return None if encoder_run is None else _filled(encoder_run["task"], TaskSettings)
 
 
 def _filled(values: Mapping[str, Any], settings: type[Settings]) -> dict[str, Any]:

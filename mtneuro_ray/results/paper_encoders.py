@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mtneuro_ray.config.attributes import ATTRIBUTES, HEADINGS
+from mtneuro_ray.data.attributes import ATTRIBUTES, HEADINGS
 
 EPOCHS = 100
 # Of the supervised models (section 4.1).

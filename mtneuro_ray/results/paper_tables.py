@@ -10,8 +10,8 @@ from typing import Any
 from mtneuro_ray.results import paper
 from mtneuro_ray.results.benchmark import Line, MethodNames, Part, classes_of, lines_of, paper_name, parts_of
 from mtneuro_ray.results.methods import by_method, finished
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of, number
+from mtneuro_ray.storage.records import RunRecord
 
 _GROUPS = tuple(f"{classes}-class" for classes in paper.CLASSES)
 _METRICS: dict[paper.Metric, str] = {"f1": "F1", "iou": "IoU"}
@@ -165,11 +165,11 @@ def cell_table(part: Part, cells: Sequence[RunRecord], best: Sequence[Mapping[st
 
 
 def _search_of(cell: RunRecord) -> tuple[str, str]:
-    return cell.summary["setting"], cell.summary["model"]
+    return cell.summary["task"], cell.summary["model"]
 
 
 def _best(entry: Mapping[str, Any], rivals: Sequence[tuple[str, str]]) -> list[Value]:
-    cells = rivals.count((entry["setting"], entry["model"]))
+    cells = rivals.count((entry["task"], entry["model"]))
     return [*_hyperparameters(entry["learning_rate"], entry["batch_size"]), number(entry["value"]), count(cells)]
 
 

@@ -1,4 +1,4 @@
-"""Questions to an output folder: which cell is best, what the tables say, all runs as a data frame."""
+"""Questions to an output folder: which candidate is best, what the tables say, all runs as a data frame."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mtneuro_ray.results import breakdowns, encoder_tables, paper_tables, scores
 from mtneuro_ray.results.benchmark import parts_of, scale_of
 from mtneuro_ray.results.encoders import mixup_of
 from mtneuro_ray.results.methods import by_method, finished, method_of
-from mtneuro_ray.results.record import RunFolder, RunRecord, scalars
 from mtneuro_ray.results.tables import Table
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord, scalars
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Keys that every entry of `Results.best` has.
-BEST_COLUMNS: tuple[str, ...] = ("model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id")
+BEST_COLUMNS: tuple[str, ...] = ("model", "task", "learning_rate", "batch_size", "metric", "value", "run_id")
 
 
 def load(out: str | os.PathLike[str] | Folder) -> Results:
@@ -40,14 +40,14 @@ class Results:
     def __init__(self, records: Iterable[RunRecord]) -> None:
         self.records = sorted(records, key=_order)
 
-    def where(self, model: str | None = None, setting: str | None = None) -> Results:
-        """Only the runs of a model, a setting, or both.
+    def where(self, model: str | None = None, task: str | None = None) -> Results:
+        """Only the runs of a model, a task, or both.
 
         Raises:
             InputError: there are none; the names that occur are listed.
         """
         chosen = self.records
-        for key, wanted in (("model", model), ("setting", setting)):
+        for key, wanted in (("model", model), ("task", task)):
             if wanted is None:
                 continue
             names = sorted({record.summary[key] for record in chosen})
@@ -59,58 +59,58 @@ class Results:
     def best(
         self,
         model: str | None = None,
-        setting: str | None = None,
+        task: str | None = None,
         *,
         metric: str | None = None,
         mode: Literal["max", "min"] = "max",
     ) -> list[dict[str, Any]]:
-        """The best cell of each model, setting and scale, by a validation metric; of equals the one with seed runs.
+        """The best candidate of each model, task and scale, by a validation metric; of equals the one with seed runs.
 
-        The value of a cell that was repeated over seeds is the mean over them.
+        The value of a candidate that was repeated over seeds is the mean over them.
 
         Args:
             model: Only this one.
-            setting: Only this one.
+            task: Only this one.
             metric: Such as `val/dataset/iou_mean`; the task's own by default.
             mode: Whether larger or smaller is better.
 
         Returns:
-            One entry per model and setting with the keys model, setting, learning_rate, batch_size, metric, value
+            One entry per model and task with the keys model, task, learning_rate, batch_size, metric, value
             and run_id, which is that of the first seed; of a network with mixup also mixup_probability.
 
         Raises:
-            InputError: there is no such model, setting or metric.
+            InputError: there is no such model, task or metric.
         """
         sign = 1 if mode == "max" else -1
-        chosen = self.where(model, setting).records
+        chosen = self.where(model, task).records
         repeated = {method_of(record) for record in chosen if record.summary["role"] == "final"}
         best: dict[tuple[Any, ...], dict[str, Any]] = {}
         ranks: dict[tuple[Any, ...], tuple[float, bool]] = {}
-        cells = finished(chosen, "cell")
-        names = sorted({name for record in cells for name in scalars(record.metrics)})
-        if metric is not None and cells and metric not in names:
-            raise InputError(f"--metric: no cell has {metric!r}; accepted: {', '.join(names)}")
-        for seeds in by_method(cells):
+        candidates = finished(chosen, "candidate")
+        names = sorted({name for record in candidates for name in scalars(record.metrics)})
+        if metric is not None and candidates and metric not in names:
+            raise InputError(f"--metric: no candidate has {metric!r}; accepted: {', '.join(names)}")
+        for seeds in by_method(candidates):
             record, summary = seeds[0], seeds[0].summary
             name = metric or METRICS[record.settings["task"]["task"]][0]
             value = _mean([run.metric(name) for run in seeds])
             if math.isnan(value):
                 continue
-            key = (summary["setting"], summary["model"], summary["epochs"], scale_of(record), *record.settings["data"])
+            key = (summary["task"], summary["model"], summary["epochs"], scale_of(record), *record.settings["data"])
             rank = (sign * value, method_of(record) in repeated)
             if key not in best or rank > ranks[key]:
                 ranks[key] = rank
                 best[key] = _entry(record, name, value)
         return list(best.values())
 
-    def table(self, model: str | None = None, setting: str | None = None) -> list[Table]:
-        """Means over seeds with their sample standard deviation, and the best cells.
+    def table(self, model: str | None = None, task: str | None = None) -> list[Table]:
+        """Means over seeds with their sample standard deviation, and the best candidates.
 
         Returns:
             The paper's tables of the benchmark's own tasks, with the paper's values in them: 1, A3 and 3; 2, how far it
-            is from the paper's, and A4. A table per setting of all other tasks.
+            is from the paper's, and A4. A table per task of all other tasks.
         """
-        chosen = self.where(model, setting)
+        chosen = self.where(model, task)
         return [
             *scores.score_tables(chosen.records),
             *encoder_tables.accuracy_tables(chosen.records),
@@ -120,24 +120,24 @@ class Results:
             *chosen.hyperparameters(),
         ]
 
-    def hyperparameters(self, model: str | None = None, setting: str | None = None) -> list[Table]:
-        """Table A4: the best cells of the benchmark's Task 2 by their own metric, and the paper's beside them."""
-        parts = [(part, own, Results(own).best()) for part, own in parts_of(self.where(model, setting).records)]
-        return [paper_tables.cell_table(part, finished(own, "cell"), best) for part, own, best in parts if best]
+    def hyperparameters(self, model: str | None = None, task: str | None = None) -> list[Table]:
+        """Table A4: the best candidates of the benchmark's Task 2 by their own metric, and the paper's beside them."""
+        parts = [(part, own, Results(own).best()) for part, own in parts_of(self.where(model, task).records)]
+        return [paper_tables.cell_table(part, finished(own, "candidate"), best) for part, own, best in parts if best]
 
-    def proportions(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+    def proportions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Class proportions of the data of final runs, per region and split, the paper's beside those of its Task 2."""
-        return breakdowns.proportion_tables(self.where(model, setting).records)
+        return breakdowns.proportion_tables(self.where(model, task).records)
 
-    def regions(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+    def regions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """F1 and IoU of each region of the test split, in both reductions."""
-        return breakdowns.region_tables(self.where(model, setting).records)
+        return breakdowns.region_tables(self.where(model, task).records)
 
-    def confusion(self, model: str | None = None, setting: str | None = None) -> list[Table]:
+    def confusion(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Confusion matrices of the test split, summed over the seeds, as counts and as % of the truth."""
-        return breakdowns.confusion_tables(self.where(model, setting).records)
+        return breakdowns.confusion_tables(self.where(model, task).records)
 
-    def runs(self, model: str | None = None, setting: str | None = None) -> list[dict[str, Any]]:
+    def runs(self, model: str | None = None, task: str | None = None) -> list[dict[str, Any]]:
         """One flat entry per run: its summary, status, error and every number of its metrics."""
         return [
             {
@@ -148,7 +148,7 @@ class Results:
                 "seconds": record.timings.get("total_s"),
                 "error": record.error,
             }
-            for record in self.where(model, setting).records
+            for record in self.where(model, task).records
         ]
 
     def to_pandas(self) -> pd.DataFrame:
@@ -159,14 +159,14 @@ class Results:
 
 
 def _mean(values: Sequence[float | None]) -> float:
-    """The mean over the seeds of a cell; NaN where one of them has no number."""
+    """The mean over the seeds of a candidate; NaN where one of them has no number."""
     return statistics.fmean(math.nan if value is None else value for value in values)
 
 
 def _entry(record: RunRecord, metric: str, value: float) -> dict[str, Any]:
     probability = mixup_of(record)
     return {
-        **{name: record.summary[name] for name in ("model", "setting", "learning_rate", "batch_size")},
+        **{name: record.summary[name] for name in ("model", "task", "learning_rate", "batch_size")},
         "metric": metric,
         "value": value,
         "run_id": record.run_id,
@@ -182,7 +182,7 @@ def best_columns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 def _order(record: RunRecord) -> tuple[Any, ...]:
     summary = record.summary
     return (
-        summary["setting"],
+        summary["task"],
         summary["model"],
         summary["role"],
         summary["learning_rate"],

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
+from mtneuro_ray.storage.records import RunRecord
 
 
 def run_report(record: RunRecord) -> str:
     """Settings, numbers of each split, and the confusion matrix of the test split where there is one."""
     summary = record.summary
     head = (
-        f"{summary['model']} on {summary['setting']}: lr {summary['learning_rate']:g}, batch {summary['batch_size']}, "
+        f"{summary['model']} on {summary['task']}: lr {summary['learning_rate']:g}, batch {summary['batch_size']}, "
         f"{summary['epochs']} epochs, seed {summary['seed']}"
     )
     if record.status == "error":

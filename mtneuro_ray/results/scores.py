@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from mtneuro_ray.results.benchmark import MethodNames, is_published, place_of, scale_of
 from mtneuro_ray.results.methods import by_method, data_of, finished
 from mtneuro_ray.results.paper_encoders import READOUTS
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of
+from mtneuro_ray.storage.records import RunRecord
 
 # Heading and metric of each row of a segmentation method; both reductions always stand side by side.
 _SEGMENTATION_ROWS = (
@@ -54,7 +54,7 @@ def groups_of(records: Sequence[RunRecord]) -> list[tuple[Group, list[RunRecord]
     groups: dict[Group, list[RunRecord]] = {}
     for record in sorted(finished(records), key=place_of):
         task = record.settings["task"]
-        key = Group(record.summary["setting"], data_of(record), scale_of(record), task["task"], tuple(task["classes"]))
+        key = Group(record.summary["task"], data_of(record), scale_of(record), task["task"], tuple(task["classes"]))
         groups.setdefault(key, []).append(record)
     return sorted(groups.items())
 

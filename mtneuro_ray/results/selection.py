@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from mtneuro_ray.results.methods import method_of, network_of
-from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.storage.records import RunRecord
 
 # Methods that mine views, whose examples can be shown.
 _MINERS = ("myow", "myowmerged")
@@ -53,7 +53,7 @@ def representatives(
     for record in sorted(
         finals, key=lambda r: (r.run_id not in preferred, -seeds[method_of(r)], r.summary["seed"], r.run_id)
     ):
-        chosen.setdefault((record.summary["model"], record.summary["setting"]), record)
+        chosen.setdefault((record.summary["model"], record.summary["task"]), record)
     return [chosen[key] for key in sorted(chosen)]
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.losses import build_loss, class_weights
-from mtneuro_ray.metrics import Counts, Metrics
+from mtneuro_ray.losses.functional import build_loss, class_weights
+from mtneuro_ray.metrics.confusion import Counts, Metrics
 
 
 @dataclass(frozen=True, slots=True)

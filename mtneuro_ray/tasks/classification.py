@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.augment import augment_images
-from mtneuro_ray.metrics import Counts, Metrics, classification_metrics, image_confusions
+from mtneuro_ray.data.augment import augment_images
+from mtneuro_ray.metrics.confusion import Counts, Metrics, classification_metrics, image_confusions
 from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks.base import Batch, Task
 

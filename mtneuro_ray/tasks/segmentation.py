@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.augment import augment_pairs
-from mtneuro_ray.metrics import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
+from mtneuro_ray.data.augment import augment_pairs
+from mtneuro_ray.metrics.confusion import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
 from mtneuro_ray.tasks.base import Batch, Task
 
 

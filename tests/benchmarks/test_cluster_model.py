@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cluster_model import Assumed, Benchmark, rate
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.plan import describe
+from mtneuro_ray.data.sampling import describe
 
 ROOT = Path(__file__).parents[2]
 TASK1, TASK2 = ROOT / "tune_spaces/task1/all.toml", ROOT / "tune_spaces/task2/all.toml"
@@ -14,12 +14,12 @@ TASK1, TASK2 = ROOT / "tune_spaces/task1/all.toml", ROOT / "tune_spaces/task2/al
 
 def test_the_runs_are_those_of_the_tune_spaces() -> None:
     stages = Benchmark.of([TASK2, TASK1]).stages
-    # 12 grids of 25 cells and 6 of 5 in Task 2, and mixup's 5 probabilities with 5 seeds each.
+    # 12 grids of 25 candidates and 6 of 5 in Task 2, and mixup's 5 probabilities with 5 seeds each.
     assert len(stages[0]) == 12 * 25 + 6 * 5 + 25
     # Five seeds of 18 pairs and of 35 settings; ROI-C2 has the weights of ROI-C1, and only evaluates them.
     assert (len(stages[1]), len(stages[2])) == (5 * (18 + 35 - 7), 5 * 7)
     assert all(job.trains == (number < 2) for number, stage in enumerate(stages) for job in stage)
-    assert {job.run.role for job in stages[0]} == {"cell"}
+    assert {job.run.role for job in stages[0]} == {"candidate"}
     assert {job.run.role for stage in stages[1:] for job in stage} == {"final"}
 
 

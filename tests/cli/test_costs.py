@@ -1,4 +1,4 @@
-"""`mtneuro-ray probe`, and the estimate of `mtneuro-ray plan`."""
+"""`mtneuro-ray profile`, and the estimate of `mtneuro-ray plan`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from mtneuro_ray.capacity.costs import CostTable, Workload, read_table, write_table
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.costs import CostTable, Workload, read_table, write_table
 from tests.costs import cost, runs_of_space
 from tests.tiny import Tiny, write_tiny
 
@@ -44,7 +44,7 @@ def _probe(tiny: Tiny, out: Path, memory: int | None = None) -> subprocess.Compl
         if memory is not None:
             resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
-    command = [sys.executable, "-m", "mtneuro_ray.cli.main", "probe", "--space", str(tiny.space), "--out", str(out)]
+    command = [sys.executable, "-m", "mtneuro_ray.cli.main", "profile", "--space", str(tiny.space), "--out", str(out)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*command, "--steps", "1"], env=env, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=bound
@@ -97,22 +97,22 @@ def test_a_probe_of_a_gpu_measures_its_allocator(tmp_path: Path) -> None:
 def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = write_tiny(tmp_path / "tiny")
     _on_gpus(tiny)
-    assert main(["probe", "--space", str(tiny.space), "--out", str(tmp_path / "costs.json")]) == 2
+    assert main(["profile", "--space", str(tiny.space), "--out", str(tmp_path / "costs.json")]) == 2
     assert "run.gpus_per_worker, or --device cuda: torch finds no GPU" in capsys.readouterr().err
     assert not (tmp_path / "costs.json").exists()
 
 
 def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = write_tiny(tmp_path)
-    arguments = ["--nodes", "1", "--cpus-per-node", "2", "--probe", _table(tiny), "--price-per-node-hour", "3.6"]
+    arguments = ["--nodes", "1", "--cpus-per-node", "2", "--profile", _table(tiny), "--price-per-node-hour", "3.6"]
     told = []
     for _ in range(2):
         assert main(_plan(tiny, *arguments, "--format", "json")) == 0
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     found = json.loads(told[0])["estimate"]
-    # As in tests/test_estimate.py: cells of 23, 17, 23 and 17 s, seeds of 27 s, 5 s for each stage's processes.
-    assert [(row["stage"], row["runs"]) for row in found["stages"]] == [("cells", 4), ("seeds", 2)]
+    # As in tests/test_estimate.py: candidates of 23, 17, 23 and 17 s, seeds of 27 s, 5 s for each stage's processes.
+    assert [(row["stage"], row["runs"]) for row in found["stages"]] == [("candidates", 4), ("seeds", 2)]
     assert found["wall_s"] == [pytest.approx(5 + 40 + 5 + 27)] * 2
     assert found["cpu_hours"] == pytest.approx((80 + 54) / 3600)
     assert found["money"] == [pytest.approx(3.6 * 77 / 3600)] * 2
@@ -121,7 +121,8 @@ def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytes
     assert main(_plan(tiny, *arguments, "--ingest-rate", "1")) == 0
     text = capsys.readouterr().out
     assert (
-        "estimate on 1 machine:\n  cells                 4 runs  45 s\n  seeds                 2 runs  32 s\n" in text
+        "estimate on 1 machine:\n  candidates                 4 runs  45 s\n  seeds                 2 runs  32 s\n"
+        in text
     )
     assert "  wall time                     77 s\n" in text
     assert "reading from the source is not in it" not in text
@@ -135,7 +136,7 @@ def test_packed_gpus_give_a_span_of_hours_and_money(tmp_path: Path, capsys: pyte
     assert main(_plan(tiny, *arguments, "--format", "json")) == 0
     found = json.loads(capsys.readouterr().out)["estimate"]
     assert found["gpus"] == 4
-    # Four cells, four GPUs; three would fit on each.
+    # Four candidates, four GPUs; three would fit on each.
     assert found["wall_s"] == [pytest.approx(5 + 23 + 5 + 27)] * 2
     assert main(_plan(tiny, *arguments, "--nodes", "1", "--gpus-per-node", "1", "--format", "json")) == 0
     found = json.loads(capsys.readouterr().out)["estimate"]
@@ -148,8 +149,11 @@ def test_without_a_table_the_command_that_makes_one_is_told(tmp_path: Path, caps
     tiny = write_tiny(tmp_path)
     assert main(_plan(tiny, "--nodes", "1", "--cpus-per-node", "2")) == 0
     text = capsys.readouterr().out
-    assert "estimate on 1 machine: not known\n  cells                 4 runs\n  seeds                 2 runs\n" in text
-    assert f"  to measure: mtneuro-ray probe --space {tiny.space} --out costs.json\n" in text
+    assert (
+        "estimate on 1 machine: not known\n  candidates                 4 runs\n  seeds                 2 runs\n"
+        in text
+    )
+    assert f"  to measure: mtneuro-ray profile --space {tiny.space} --out costs.json\n" in text
 
 
 def test_what_was_not_measured_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,11 +162,11 @@ def test_what_was_not_measured_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     table = read_table(path)
     del table.costs[f"{BATCHES[1]}fp32 on cpu, 1 thread"]
     write_table(path, table)
-    assert main(_plan(tiny, "--nodes", "1", "--cpus-per-node", "2", "--probe", path)) == 0
+    assert main(_plan(tiny, "--nodes", "1", "--cpus-per-node", "2", "--profile", path)) == 0
     text = capsys.readouterr().out
     assert f"  not measured: {BATCHES[1]}fp32\n" in text
     assert BATCHES[0] not in text
-    assert f"  to measure: mtneuro-ray probe --space {tiny.space} --out {path}\n" in text
+    assert f"  to measure: mtneuro-ray profile --space {tiny.space} --out {path}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -170,10 +174,10 @@ def test_what_was_not_measured_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["--nodes", "1"], "--cpus-per-node: is missing"),
         (["--nodes", "0", "--cpus-per-node", "1"], "--nodes: is 0; accepted: more than 0"),
-        (["--probe", "x.json"], "--probe: belongs to an estimate; accepted: with --nodes N"),
+        (["--profile", "x.json"], "--profile: belongs to an estimate; accepted: with --nodes N"),
         (["--nodes", "1", "--cpus-per-node", "1", "--gpus-per-node", "1"], "--gpus-per-node: the trials of this space"),
         (["--nodes", "1", "--cpus-per-node", "1", "--price-per-gpu-hour", "1"], "--price-per-gpu-hour: the trials of"),
-        (["--nodes", "1", "--cpus-per-node", "1", "--probe", "none.json"], "none.json: no such file; accepted: what"),
+        (["--nodes", "1", "--cpus-per-node", "1", "--profile", "none.json"], "none.json: no such file; accepted: what"),
     ],
 )
 def test_an_estimate_that_makes_no_sense_is_one_line(

@@ -14,10 +14,10 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.evaluate import evaluate_run
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.runtime.evaluate import evaluate_run
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.settings import write_json
 from tests.tiny import Tiny, write_tiny
 
@@ -101,7 +101,7 @@ def test_another_task_scores_as_a_run_that_is_trained_alike(
     assert main(["evaluate", "--out", str(out), "--task", task, "--model", kind]) == 0
     network = ["--network", str(tinies[kind].network), "--workers", "0"]
     assert main(["train", "--task", task, *network, "--out", str(out)]) == 0
-    [run] = [r for r in RunFolder(Folder(out)).all() if r.summary["setting"] == "other"]
+    [run] = [r for r in RunFolder(Folder(out)).all() if r.summary["task"] == "other"]
     [content] = evaluations(out).values()
     assert content["run_id"] == records[kind].run_id
     assert content["settings"] == json.loads(json.dumps(run.settings))

@@ -11,9 +11,9 @@ import pytest
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.data.embeddings import FOLDER, write
-from mtneuro_ray.results.record import RunFolder
-from mtneuro_ray.storage import Folder
-from tests.figures.scenery import embeddings
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder
+from tests.results.figures.scenery import embeddings
 from tests.results.records import encoder_record, readout_record
 from tests.tiny import write_tiny
 

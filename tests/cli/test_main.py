@@ -14,8 +14,8 @@ from PIL import Image
 import mtneuro_ray
 from mtneuro_ray.cli.main import build_parser, main
 from mtneuro_ray.config.preset import PRESETS
-from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.results.records import segmentation_record
 from tests.settings import cube, network_values, run_settings, task_values, write_json
 
@@ -180,22 +180,22 @@ def test_a_plan_as_json_has_splits_runs_cells_and_seeds(capsys: pytest.CaptureFi
         split: {"images": 3 * each, "per_class": {"CTX": each, "STR": each, "VP": each}}
         for split, each in (("train", 269), ("val", 29), ("test", 50))
     }
-    assert (plan["runs"], plan["cells"], plan["seeds"]) == (1, 0, 1)
+    assert (plan["runs"], plan["candidates"], plan["seeds"]) == (1, 0, 1)
 
 
 def test_a_plan_of_a_space_counts_cells_and_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--space", SMOKE, "--format", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["runs"], plan["cells"], plan["seeds"]) == (6, 4, 2)
+    assert (plan["runs"], plan["candidates"], plan["seeds"]) == (6, 4, 2)
     assert plan["splits"]["train"]["images"] == 3 * SMOKE_SLICES
-    assert [setting["splits"] for setting in plan["settings"]] == [plan["splits"]]
+    assert [experiment["splits"] for experiment in plan["experiments"]] == [plan["splits"]]
 
 
 def test_a_plan_of_several_settings_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--space", "task2/unet_2d", "--format", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["runs"], plan["cells"], plan["seeds"]) == (60, 50, 10)
-    assert [setting["task"] for setting in plan["settings"]] == ["task2_2D_3class", "task2_2D_4class"]
+    assert (plan["runs"], plan["candidates"], plan["seeds"]) == (60, 50, 10)
+    assert [experiment["task"] for experiment in plan["experiments"]] == ["task2_2D_3class", "task2_2D_4class"]
 
 
 @pytest.mark.parametrize("arguments", [["plan", "--space", SMOKE], ["sweep", "--space", SMOKE, "--dry-run"]])
@@ -206,7 +206,7 @@ def test_a_plan_for_a_person_starts_nothing(
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert f"images  (CTX {SMOKE_SLICES}, STR {SMOKE_SLICES}, VP {SMOKE_SLICES})" in text
-    assert text.endswith("smoke: 6 runs (4 cells + 2 seed runs)\n")
+    assert text.endswith("smoke: 6 runs (4 candidates + 2 seed runs)\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,11 +282,11 @@ def test_a_store_of_its_own_is_shared_by_outputs(
 
 @pytest.fixture
 def out(tmp_path: Path) -> list[str]:
-    """`--out` of a folder with two cells, one of them best, two seed runs and a failure."""
+    """`--out` of a folder with two candidates, one of them best, two seed runs and a failure."""
     runs = RunFolder(Folder(tmp_path))
     for record in (
-        segmentation_record(role="cell", val=0.2, learning_rate=0.1),
-        segmentation_record(role="cell", val=0.6, learning_rate=0.01),
+        segmentation_record(role="candidate", val=0.2, learning_rate=0.1),
+        segmentation_record(role="candidate", val=0.6, learning_rate=0.01),
         segmentation_record((0.5, 0.3, 0.1), seed=1),
         segmentation_record((0.7, 0.2, 0.3), seed=100),
         RunRecord.failed(run_settings(network={"seed": 3}), "diverged"),
@@ -300,7 +300,7 @@ def test_the_best_cell_as_json_has_the_keys_that_scripts_read(
 ) -> None:
     assert main(["results", "best", *out, "--format", "json"]) == 0
     [row] = json.loads(capsys.readouterr().out)
-    assert set(row) == {"model", "setting", "learning_rate", "batch_size", "metric", "value", "run_id"}
+    assert set(row) == {"model", "experiment", "learning_rate", "batch_size", "metric", "value", "run_id"}
     assert (row["learning_rate"], row["value"]) == (0.01, 0.6)
 
 
@@ -321,8 +321,11 @@ def test_results_print_in_every_format(what: str, out: list[str], capsys: pytest
     ("arguments", "text"),
     [
         (["table", "--model", "VNet"], "--model: no run of 'VNet'; accepted: net"),
-        (["runs", "--setting", "x"], "--setting: no run of 'x'; accepted: small"),
-        (["best", "--metric", "val/iou"], "--metric: no cell has 'val/iou'; accepted: val/dataset/iou_mean, val/loss"),
+        (["runs", "--task", "x"], "--task: no run of 'x'; accepted: small"),
+        (
+            ["best", "--metric", "val/iou"],
+            "--metric: no candidate has 'val/iou'; accepted: val/dataset/iou_mean, val/loss",
+        ),
     ],
 )
 def test_a_question_about_what_is_not_there_is_one_line(

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.settings import run_settings
 from tests.tiny import write_tiny
 
@@ -81,7 +81,7 @@ def test_numbers_that_are_not_the_runs_are_an_error_of_one_line(out: Path, capsy
     [
         (["--run", "none"], "--run: 'none' is no finished final segmentation run"),
         (["--model", "none"], "--model: no run of 'none'; accepted: t"),
-        (["--setting", "none"], "--setting: no run of 'none'; accepted: tiny_segmentation"),
+        (["--trained-on", "none"], "--trained-on: no run of 'none'; accepted: tiny_segmentation"),
         (["--threads", "-1"], "--threads: accepted: "),
         (["--split", "all"], "invalid choice: 'all'"),
     ],

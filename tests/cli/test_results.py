@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.results.records import FOUR, THREE, benchmark_record, classification_record, with_regions
 
 
@@ -22,7 +22,7 @@ def folder_of(path: Path, *records: RunRecord) -> list[str]:
 @pytest.fixture
 def out(tmp_path: Path) -> list[str]:
     finals = [with_regions(benchmark_record(iou, seed=seed)) for iou in (THREE, FOUR) for seed in (1, 100)]
-    return folder_of(tmp_path, *finals, benchmark_record(role="cell", val=0.6))
+    return folder_of(tmp_path, *finals, benchmark_record(role="candidate", val=0.6))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_breakdown_that_no_run_has_is_one_line(
 
 
 def test_cells_alone_have_no_confusion_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = folder_of(tmp_path, benchmark_record(role="cell"))
+    out = folder_of(tmp_path, benchmark_record(role="candidate"))
     assert main(["results", "confusion", *out]) == 2
     assert capsys.readouterr().err.endswith("no run has them; accepted: finished seed runs\n")
 

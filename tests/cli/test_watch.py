@@ -13,16 +13,16 @@ import pytest
 
 from mtneuro_ray.cli import watch as watching
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.results.outline import Outline, OutlinedRun
-from mtneuro_ray.results.record import RunFolder, RunRecord
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.sweep.outline import Outline, OutlinedRun
 from tests.results.records import benchmark_record
 
 METRIC = "val/dataset/iou_mean"
-CELLS = [
-    replace(benchmark_record(role="cell", val=val), run_id=f"c{number}") for number, val in enumerate((0.5, 0.625))
+CANDIDATES = [
+    replace(benchmark_record(role="candidate", val=val), run_id=f"c{number}") for number, val in enumerate((0.5, 0.625))
 ]
-FAILED = replace(CELLS[1], run_id="c2", status="error", metrics={}, error="the loss is nan")
+FAILED = replace(CANDIDATES[1], run_id="c2", status="error", metrics={}, error="the loss is nan")
 SEED = replace(benchmark_record(seed=1), run_id="s1")
 
 
@@ -73,8 +73,8 @@ def watch(sweep: Sweep) -> int:
 
 
 def begin(sweep: Sweep) -> None:
-    sweep.outline(2, cells=[*CELLS, FAILED])
-    sweep.end(CELLS[0])
+    sweep.outline(2, candidates=[*CANDIDATES, FAILED])
+    sweep.end(CANDIDATES[0])
 
 
 def test_each_run_that_ends_is_a_line_and_the_end_of_the_driver_is_the_end(
@@ -84,33 +84,33 @@ def test_each_run_that_ends_is_a_line_and_the_end_of_the_driver_is_the_end(
     sweep.steps = [
         sweep.sign,
         lambda: sweep.end(FAILED),
-        lambda: sweep.end(CELLS[1]),
-        lambda: sweep.outline(0, cells=[*CELLS, FAILED], seeds=[SEED]),
+        lambda: sweep.end(CANDIDATES[1]),
+        lambda: sweep.outline(0, candidates=[*CANDIDATES, FAILED], seeds=[SEED]),
         lambda: sweep.end(SEED),
         sweep.gone,
     ]
     assert watch(sweep) == 1
     assert sweep.steps == []
     assert capsys.readouterr().out.splitlines() == [
-        "cells 1 of 3; then 2 seed runs",
+        "candidates 1 of 3; then 2 seed runs",
         "process 7 on elsewhere runs the sweep",
-        "[cells 2/3] net/task c2: error: the loss is nan",
-        f"[cells 3/3] net/task c1: {METRIC} 0.6250, 1.5 s",
+        "[candidates 2/3] net/task c2: error: the loss is nan",
+        f"[candidates 3/3] net/task c1: {METRIC} 0.6250, 1.5 s",
         f"[seeds 1/1] net/task s1: {METRIC} 0.5000, 1.5 s",
-        "cells 2 of 3, 1 failed; seeds 1 of 1",
+        "candidates 2 of 3, 1 failed; seeds 1 of 1",
         f"best so far: net/task c1: {METRIC} 0.6250",
         "no sweep is at work here",
     ]
 
 
 def test_a_run_that_failed_and_is_done_now_counts_as_done(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep.outline(0, cells=[CELLS[0]])
-    sweep.end(replace(CELLS[0], status="error", metrics={}, error="out of memory"))
-    sweep.steps = [lambda: sweep.end(CELLS[0]), sweep.gone]
+    sweep.outline(0, candidates=[CANDIDATES[0]])
+    sweep.end(replace(CANDIDATES[0], status="error", metrics={}, error="out of memory"))
+    sweep.steps = [lambda: sweep.end(CANDIDATES[0]), sweep.gone]
     assert watch(sweep) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "cells 0 of 1, 1 failed"
-    assert "cells 1 of 1" in lines
+    assert lines[0] == "candidates 0 of 1, 1 failed"
+    assert "candidates 1 of 1" in lines
 
 
 def test_a_file_that_does_not_change_is_read_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,13 +144,13 @@ def test_before_a_sweep_has_begun_it_is_waited_for(sweep: Sweep, capsys: pytest.
     assert watch(sweep) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{sweep.out}: holds no runs yet, and no sweep is at work here; waiting for one"
-    assert lines[1] == "cells 1 of 3; then 2 seed runs"
+    assert lines[1] == "candidates 1 of 3; then 2 seed runs"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"stages": {"cells": [{"x": 1}]}, "later": 0}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"stages": {"candidates": [{"x": 1}]}, "later": 0}'])
 def test_runs_without_an_outline_are_counted(sweep: Sweep, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     sweep.out.write("sweep.json", content)
-    sweep.end(CELLS[0], FAILED)
+    sweep.end(CANDIDATES[0], FAILED)
     sweep.gone()
     assert watch(sweep) == 1
     assert "runs 1 of 2, 1 failed" in capsys.readouterr().out
@@ -165,7 +165,11 @@ def test_on_a_terminal_it_is_a_table(
     sweep.steps = [lambda: sweep.end(FAILED), sweep.gone]
     assert watch(sweep) == 1
     shown = capsys.readouterr().out
-    for text in ("to come", "process 7 on elsewhere is at work", "[cells 2/3] net/task c2: error: the loss is nan"):
+    for text in (
+        "to come",
+        "process 7 on elsewhere is at work",
+        "[candidates 2/3] net/task c2: error: the loss is nan",
+    ):
         assert text in shown
     assert f"best so far: net/task c0: {METRIC} 0.5000" in shown
 

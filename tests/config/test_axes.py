@@ -93,21 +93,21 @@ def test_tpe_needs_its_trials_for_lists_too() -> None:
 
 @pytest.mark.parametrize("key", ["n_blocks", "start_filters", "latent_dim", "epochs", "batch_size"])
 def test_a_range_of_a_key_that_counts_holds_whole_numbers(key: str) -> None:
-    values = [cell[key] for cell in load({key: {"low": 2, "high": 4}}, trials=40).cells]
+    values = [candidate[key] for candidate in load({key: {"low": 2, "high": 4}}, trials=40).candidates]
     assert {type(value) for value in values} == {int}
     assert set(values) == {2, 3, 4}
 
 
 @pytest.mark.parametrize("key", ["dropout", "beta1", "opt_momentum", "weight_decay", "learning_rate"])
 def test_a_range_of_a_key_that_measures_holds_all_numbers_even_between_whole_ends(key: str) -> None:
-    values = [cell[key] for cell in load({key: {"low": 2, "high": 4}}, trials=40).cells]
+    values = [candidate[key] for candidate in load({key: {"low": 2, "high": 4}}, trials=40).candidates]
     assert {type(value) for value in values} == {float}
     assert len(values) > 30
 
 
 @pytest.mark.parametrize("key", SEARCHABLE)
 def test_every_searchable_key_may_be_a_list(key: str) -> None:
-    assert load({key: [1]}).cells == [{key: 1}]
+    assert load({key: [1]}).candidates == [{key: 1}]
 
 
 FLOATS = st.floats(min_value=1e-12, max_value=1e12)
@@ -118,7 +118,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def test_drawn_numbers_lie_in_their_range_and_have_four_digits(low: float, high: float, log: bool, seed: int) -> None:
     assume(low < high)
     search = load({"learning_rate": {"low": low, "high": high, "log": log}}, trials=8, seed=seed)
-    drawn = [cell["learning_rate"] for cell in search.cells]
+    drawn = [candidate["learning_rate"] for candidate in search.candidates]
     assert 1 <= len(drawn) == len(set(drawn)) <= 8
     for value in drawn:
         assert isinstance(value, float)
@@ -133,50 +133,57 @@ def test_drawn_whole_numbers_are_steps_from_the_lower_end(
     high = low + step * (count - 1) + min(rest, step - 1)
     search = load({"batch_size": {"low": low, "high": high, "step": step}}, trials=60, seed=seed)
     steps = {low + step * number for number in range(count)}
-    drawn = [cell["batch_size"] for cell in search.cells]
+    drawn = [candidate["batch_size"] for candidate in search.candidates]
     assert len(drawn) == len(set(drawn))
     assert set(drawn) <= steps
     assert all(type(value) is int for value in drawn)
-    assert {cell["batch_size"] for cell in search.checked_cells} == steps
+    assert {candidate["batch_size"] for candidate in search.checked_candidates} == steps
 
 
 @given(fewer=st.integers(1, 20), more=st.integers(0, 20), seed=SEEDS)
 def test_more_trials_keep_the_cells_that_fewer_draw(fewer: int, more: int, seed: int) -> None:
     axes = {"learning_rate": RATE, "batch_size": BATCH, "optimizer": ["SGD", "Adam"]}
-    first, longer = (load(axes, trials=trials, seed=seed).cells for trials in (fewer, fewer + more))
+    first, longer = (load(axes, trials=trials, seed=seed).candidates for trials in (fewer, fewer + more))
     assert longer[: len(first)] == first
 
 
 def test_a_logarithmic_range_is_even_over_the_decades() -> None:
-    rates = [cell["learning_rate"] for cell in load({"learning_rate": RATE}, trials=600).cells]
-    linear = [cell["learning_rate"] for cell in load({"learning_rate": {**RATE, "log": False}}, trials=600).cells]
+    rates = [candidate["learning_rate"] for candidate in load({"learning_rate": RATE}, trials=600).candidates]
+    linear = [
+        candidate["learning_rate"]
+        for candidate in load({"learning_rate": {**RATE, "log": False}}, trials=600).candidates
+    ]
     shares = [sum(1e-4 * 10**d <= float(rate) < 1e-3 * 10**d for rate in rates) / len(rates) for d in range(3)]
     assert shares == pytest.approx([1 / 3] * 3, abs=0.06)
     assert sum(float(rate) < 0.01 for rate in linear) / len(linear) == pytest.approx(0.1, abs=0.05)
 
 
 def test_seeds_draw_different_cells() -> None:
-    first, second = (load({"learning_rate": RATE}, seed=seed).cells for seed in (0, 1))
-    assert not {cell["learning_rate"] for cell in first} & {cell["learning_rate"] for cell in second}
+    first, second = (load({"learning_rate": RATE}, seed=seed).candidates for seed in (0, 1))
+    assert not {candidate["learning_rate"] for candidate in first} & {
+        candidate["learning_rate"] for candidate in second
+    }
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_checked_are_the_ends_of_ranges_with_every_other_value(sampler: str) -> None:
     search = load({"learning_rate": RATE, "batch_size": BATCH, "optimizer": ["SGD", "Adam"]}, sampler, round=None)
     expected = product((1e-4, 0.1), (2, 4, 6, 8), ("SGD", "Adam"))
-    assert [tuple(cell.values()) for cell in search.checked_cells] == list(expected)
-    assert [tuple(cell) for cell in search.checked_cells] == [("learning_rate", "batch_size", "optimizer")] * 16
+    assert [tuple(candidate.values()) for candidate in search.checked_candidates] == list(expected)
+    assert [tuple(candidate) for candidate in search.checked_candidates] == [
+        ("learning_rate", "batch_size", "optimizer")
+    ] * 16
 
 
 def test_checked_are_the_trained_cells_where_these_are_known() -> None:
     axes = {"learning_rate": [0.1, 0.01, 0.001], "batch_size": [2, 4]}
     grid = load(axes, "grid", None)
-    assert grid.checked_cells == grid.cells
-    assert grid.num_cells == 6
+    assert grid.checked_candidates == grid.candidates
+    assert grid.num_candidates == 6
     drawn = load(axes, "random", 3)
-    assert drawn.checked_cells == drawn.cells
-    assert drawn.num_cells == 3
+    assert drawn.checked_candidates == drawn.candidates
+    assert drawn.num_candidates == 3
     proposed = load(axes, "tpe", 50)
-    assert proposed.cells == []
-    assert proposed.checked_cells == grid.cells
-    assert proposed.num_cells == 50
+    assert proposed.candidates == []
+    assert proposed.checked_candidates == grid.candidates
+    assert proposed.num_candidates == 50

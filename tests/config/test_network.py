@@ -72,7 +72,7 @@ def test_the_name_is_the_file_s_unless_given_and_tables_drop_its_number_of_class
 @pytest.mark.parametrize(
     ("task", "network", "parts"),
     [
-        ({}, {"classes": 4}, ["classes: the network has 4, the task small has 3 (bg, vessels, cells)"]),
+        ({}, {"classes": 4}, ["classes: the network has 4, the task small has 3 (bg, vessels, candidates)"]),
         (
             {},
             {"model": "ResNet-18"},

@@ -7,14 +7,14 @@ import pytest
 from mtneuro_ray.config.loading import load_pair, load_task
 from mtneuro_ray.config.preset import PRESETS, Preset, TaskScale
 from mtneuro_ray.config.space import SweepSpace
-from mtneuro_ray.plan import samples
+from mtneuro_ray.data.sampling import samples
 from tests.config.checks import refused
 from tests.settings import cube, network_settings, task_settings, task_values
 
 
 def space(**axes: list[object]) -> SweepSpace:
-    setting = {"task": "t", "network": "n", "seeds": [1, 100, 350], "search": {"axes": axes}}
-    return SweepSpace.load({"name": "s", "settings": [setting]}, "space.toml")
+    experiment = {"task": "t", "network": "n", "seeds": [1, 100, 350], "search": {"axes": axes}}
+    return SweepSpace.load({"name": "s", "experiments": [experiment]}, "space.toml")
 
 
 def test_an_unknown_preset_is_refused_with_the_names() -> None:
@@ -60,8 +60,8 @@ def test_fewer_epochs_keep_one_after_the_warm_up() -> None:
 
 def test_first_values_and_seeds_are_kept() -> None:
     scaled = Preset(values_per_axis=2, seeds=1).scale_space(space(learning_rate=[3, 2, 1], batch_size=[8]), "s")
-    assert scaled.settings[0].search.axes == {"learning_rate": (3, 2), "batch_size": (8,)}
-    assert scaled.settings[0].seeds == (1,)
+    assert scaled.experiments[0].search.axes == {"learning_rate": (3, 2), "batch_size": (8,)}
+    assert scaled.experiments[0].seeds == (1,)
 
 
 def test_a_tile_that_the_downsampling_does_not_divide_is_refused_by_file() -> None:

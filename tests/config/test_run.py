@@ -114,7 +114,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
         {"task": {"downsample": 2}},
         {"task": {"annotation_map": {"0": 0, "1": 1, "2": 2}}},
         {"task": {"cubes": [cube(z=(0, 3)), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 10))]}},
-        {"role": "cell"},
+        {"role": "candidate"},
         {"data": ("file:other", "file:labels")},
         {"data": ("file:labels", "file:image")},
     ],
@@ -199,7 +199,7 @@ def test_what_is_trained_once_is_told_by_the_train_id() -> None:
     same = [
         with_cubes(TRAIN, VAL, cube(split="test", z=(11, 15))),
         run_settings(task={"name": "other"}),
-        run_settings(role="cell"),
+        run_settings(role="candidate"),
         run_settings(network={"name": "other_3class"}),
     ]
     assert {run.train_id for run in same} == {BASE.train_id}
@@ -229,7 +229,7 @@ def test_a_readout_goes_by_the_training_of_its_source() -> None:
 def test_the_summary_names_the_run_in_tables() -> None:
     assert BASE.summary() == {
         "model": "net",
-        "setting": "small",
+        "task": "small",
         "role": "final",
         "learning_rate": 0.01,
         "batch_size": 2,

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.config.loading import load_sweep, packaged_names
 from mtneuro_ray.config.space import load_space
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json
 
@@ -20,10 +20,10 @@ SETTINGS = """
 seeds = [1]
 [search]
 axes.learning_rate = [0.1]
-[[settings]]
+[[experiments]]
 task = "task2_2D_3class"
 network = "UNet_2D_3class"
-[[settings]]
+[[experiments]]
 task = "task2_2D_4class"
 network = "UNet_2D_4class"
 seeds = [2, 3]
@@ -39,27 +39,27 @@ def write(folder: Path, text: str, name: str = "space.toml") -> str:
 def test_one_setting_at_the_top_of_the_file(tmp_path: Path) -> None:
     space, entries = load_sweep(write(tmp_path, ONE))
     assert space.name == "space"
-    [(setting, pair)] = entries
-    assert setting.seeds == (1, 100)
+    [(experiment, pair)] = entries
+    assert experiment.seeds == (1, 100)
     assert (pair.task.name, pair.network.name) == ("task2_2D_4class", "UNet_2D_4class")
-    assert setting.search.cells == [
+    assert experiment.search.candidates == [
         {"learning_rate": lr, "batch_size": batch} for lr in (0.1, 0.01) for batch in (4, 8)
     ]
 
 
 def test_settings_share_the_top_and_may_say_otherwise(tmp_path: Path) -> None:
-    first, second = load_space(Path(write(tmp_path, SETTINGS))).settings
+    first, second = load_space(Path(write(tmp_path, SETTINGS))).experiments
     assert (first.seeds, first.search.axes) == ((1,), {"learning_rate": (0.1,)})
     assert (second.seeds, second.search.axes) == ((2, 3), {"batch_size": (2,)})
 
 
 def test_included_settings_come_first_and_take_the_outer_keys(tmp_path: Path) -> None:
     write(tmp_path, SETTINGS, "inner.toml")
-    outer = 'include = ["inner.toml"]\nseeds = [7]\n[[settings]]\ntask = "task1"\nnetwork = "SUP_ResNet-18_2D"\n'
+    outer = 'include = ["inner.toml"]\nseeds = [7]\n[[experiments]]\ntask = "task1"\nnetwork = "SUP_ResNet-18_2D"\n'
     space = load_space(Path(write(tmp_path, outer + "search.axes.learning_rate = [0.03]\n")))
-    assert [setting.task for setting in space.settings] == ["task2_2D_3class", "task2_2D_4class", "task1"]
-    assert {setting.seeds for setting in space.settings} == {(7,)}
-    assert [list(setting.search.axes) for setting in space.settings] == [
+    assert [experiment.task for experiment in space.experiments] == ["task2_2D_3class", "task2_2D_4class", "task1"]
+    assert {experiment.seeds for experiment in space.experiments} == {(7,)}
+    assert [list(experiment.search.axes) for experiment in space.experiments] == [
         ["learning_rate"],
         ["batch_size"],
         ["learning_rate"],
@@ -69,7 +69,7 @@ def test_included_settings_come_first_and_take_the_outer_keys(tmp_path: Path) ->
 def test_an_included_file_may_leave_out_what_the_outer_one_says(tmp_path: Path) -> None:
     write(tmp_path, 'task = "task1"\nnetwork = "SUP_ResNet-18_2D"\n', "inner.toml")
     outer = 'include = ["inner.toml"]\nseeds = [7]\nsearch.axes.learning_rate = [0.03]\n'
-    assert len(load_space(Path(write(tmp_path, outer))).settings) == 1
+    assert len(load_space(Path(write(tmp_path, outer))).experiments) == 1
 
 
 @pytest.mark.parametrize("inner", ['include = ["outer.toml"]', 'include = ["inner.toml"]'])
@@ -87,7 +87,7 @@ def test_a_missing_include_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inner", "parts"),
     [
-        ('colour = "red"\n' + ONE, ["inner.toml: colour: unknown key", "settings"]),
+        ('colour = "red"\n' + ONE, ["inner.toml: colour: unknown key", "experiments"]),
         ('volume = "phantom"\n' + ONE, ["outer.toml: volume: is None, the included inner.toml has 'phantom'"]),
         ('preset = "smoke"\n' + ONE, ["outer.toml: preset: is None, the included inner.toml has 'smoke'"]),
     ],
@@ -104,7 +104,7 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
         ("seeds = [1", [": broken TOML: ", "TOML 1.0"]),
         ("x = " + "[" * 5000, [": can't be read as TOML", "TOML 1.0"]),
         ("seeds = 2020-01-01\n" + ONE.replace("seeds = [1, 100]", ""), [": Object of type date"]),
-        ('colour = "red"\n' + ONE, [": colour: unknown key", "settings"]),
+        ('colour = "red"\n' + ONE, [": colour: unknown key", "experiments"]),
         (ONE + "\n[run]\nspeed = 1", [": run.speed: unknown key", "max_concurrent"]),
         (ONE + "\n[run]\nworkers_per_trial = 0", [": run.workers_per_trial: is 0"]),
         (ONE + "\n[run]\nworkers_per_trial = 2", [": run.max_concurrent: is missing", "requires it"]),
@@ -117,35 +117,38 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
             ONE + '\n[run]\nscheduler = "asha"\nworkers_per_trial = 2\nmax_concurrent = 1',
             [": run.scheduler: 'asha' can't stop trials that have workers of their own", "workers_per_trial = 1"],
         ),
-        (ONE.replace("seeds = [1, 100]", ""), [": settings.0.seeds: is missing; this key is required"]),
-        (ONE.replace("[1, 100]", "[]"), [": settings.0.seeds: is []"]),
-        (ONE.replace("[1, 100]", "[1, 1]"), [": settings.0.seeds: a seed stands twice", "distinct"]),
-        (ONE.replace("[1, 100]", "[-1]"), [": settings.0.seeds.0: is -1"]),
-        (ONE.replace("[1, 100]", "1"), [": settings.0.seeds: is 1"]),
-        (ONE.replace("[4, 8]", "[4, 4]"), [": settings.0: search.axes.batch_size: a value stands twice", "distinct"]),
-        (ONE.replace("[4, 8]", "[]"), [": settings.0.search.axes.batch_size: is []"]),
-        (ONE.replace("batch_size", "batchsize"), [": settings.0: search.axes.batchsize: unknown key", "batch_size"]),
-        (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": settings.0: search.axes.seed: unknown key"]),
-        (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": settings.0: search.axes.name: unknown key"]),
-        (ONE + "trials = 3", [": settings.0: search.trials: has no meaning for a grid"]),
-        (ONE + 'sampler = "bayes"', [": settings.0.search.sampler: is 'bayes'", "'grid', 'random' or 'tpe'"]),
-        ('mode = "best"\n' + ONE, [": settings.0.mode: is 'best'", "'max' or 'min'"]),
-        ("settings = 3\n" + ONE, [": settings: is 3", "[[settings]]"]),
-        ('settings = ["a"]\n' + ONE, [": settings: is ['a']", "[[settings]]"]),
-        ("settings = {}\n" + ONE, [": settings: is {}", "[[settings]]"]),
-        ("settings = []\n" + ONE, [": settings: is []"]),
+        (ONE.replace("seeds = [1, 100]", ""), [": experiments.0.seeds: is missing; this key is required"]),
+        (ONE.replace("[1, 100]", "[]"), [": experiments.0.seeds: is []"]),
+        (ONE.replace("[1, 100]", "[1, 1]"), [": experiments.0.seeds: a seed stands twice", "distinct"]),
+        (ONE.replace("[1, 100]", "[-1]"), [": experiments.0.seeds.0: is -1"]),
+        (ONE.replace("[1, 100]", "1"), [": experiments.0.seeds: is 1"]),
+        (
+            ONE.replace("[4, 8]", "[4, 4]"),
+            [": experiments.0: search.axes.batch_size: a value stands twice", "distinct"],
+        ),
+        (ONE.replace("[4, 8]", "[]"), [": experiments.0.search.axes.batch_size: is []"]),
+        (ONE.replace("batch_size", "batchsize"), [": experiments.0: search.axes.batchsize: unknown key", "batch_size"]),
+        (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": experiments.0: search.axes.seed: unknown key"]),
+        (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": experiments.0: search.axes.name: unknown key"]),
+        (ONE + "trials = 3", [": experiments.0: search.trials: has no meaning for a grid"]),
+        (ONE + 'sampler = "bayes"', [": experiments.0.search.sampler: is 'bayes'", "'grid', 'random' or 'tpe'"]),
+        ('mode = "best"\n' + ONE, [": experiments.0.mode: is 'best'", "'max' or 'min'"]),
+        ("settings = 3\n" + ONE, [": experiments: is 3", "[[experiments]]"]),
+        ('settings = ["a"]\n' + ONE, [": experiments: is ['a']", "[[experiments]]"]),
+        ("settings = {}\n" + ONE, [": experiments: is {}", "[[experiments]]"]),
+        ("settings = []\n" + ONE, [": experiments: is []"]),
         ('include = "a.toml"\n' + ONE, [": include: is 'a.toml'"]),
         ("include = [1]\n" + ONE, [": include: is [1]"]),
-        (SETTINGS.replace("3class", "4class"), [": settings.1: task2_2D_4class with UNet_2D_4class stands twice"]),
+        (SETTINGS.replace("3class", "4class"), [": experiments.1: task2_2D_4class with UNet_2D_4class stands twice"]),
         (ONE.replace('"task2_2D_4class"', '"no_task"'), ["no_task: no such file", "task2_2D_4class"]),
         (ONE.replace('"UNet_2D_4class"', '"UNet_2D_3class"'), ["classes: the network has 3, the task"]),
-        (ONE.replace("[4, 8]", "[4, 2.5]"), [": settings.0.search.axes: batch_size: is 2.5"]),
-        (ONE.replace("batch_size = [4, 8]", "n_blocks = [4, 10]"), [": settings.0.search.axes: n_blocks: is 10"]),
+        (ONE.replace("[4, 8]", "[4, 2.5]"), [": experiments.0.search.axes: batch_size: is 2.5"]),
+        (ONE.replace("batch_size = [4, 8]", "n_blocks = [4, 10]"), [": experiments.0.search.axes: n_blocks: is 10"]),
         (ONE.replace("batch_size = [4, 8]", "dim = [3]"), [": dim: 3 needs volume_z above 1"]),
-        (ONE.replace("[search]", "set = {epoch = 1}\n[search]"), [": settings.0.set: epoch: unknown key", "epochs"]),
-        (ONE.replace("[search]", "set = {where = 1}\n[search]"), [": settings.0.set: where: unknown key"]),
-        ('metric = "val/iou"\n' + ONE, [": settings.0.metric: 'val/iou' can't select", "val/dataset/iou_mean"]),
-        ('metric = "test/dataset/iou_mean"\n' + ONE, [": settings.0.metric: 'test/dataset/iou_mean' can't select"]),
+        (ONE.replace("[search]", "set = {epoch = 1}\n[search]"), [": experiments.0.set: epoch: unknown key", "epochs"]),
+        (ONE.replace("[search]", "set = {where = 1}\n[search]"), [": experiments.0.set: where: unknown key"]),
+        ('metric = "val/iou"\n' + ONE, [": experiments.0.metric: 'val/iou' can't select", "val/dataset/iou_mean"]),
+        ('metric = "test/dataset/iou_mean"\n' + ONE, [": experiments.0.metric: 'test/dataset/iou_mean' can't select"]),
         ('preset = "fast"\n' + ONE, [": preset: 'fast' is no preset", "smoke, paper"]),
     ],
     ids=lambda value: value[0][:50] if isinstance(value, list) else "",
@@ -157,7 +160,7 @@ def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, text: str, part
 
 
 def two_settings(*pairs: tuple[str, str]) -> str:
-    tables = "".join(f'[[settings]]\ntask = "{task}"\nnetwork = "{network}"\n' for task, network in pairs)
+    tables = "".join(f'[[experiments]]\ntask = "{task}"\nnetwork = "{network}"\n' for task, network in pairs)
     return "seeds = [1]\nsearch.axes.learning_rate = [0.1]\n" + tables
 
 
@@ -197,26 +200,28 @@ def test_overrides_and_set_reach_the_network_of_every_cell(tmp_path: Path) -> No
     assert (pair.network.weight_decay, pair.network.epochs) == (0.5, 3)
 
 
-@pytest.mark.parametrize(("sampler", "trials", "cells"), [("grid", "", 4), ("random", 3, 3), ("random", 9, 4)])
-def test_samplers_train_at_most_the_cells_of_the_grid(tmp_path: Path, sampler: str, trials: object, cells: int) -> None:
+@pytest.mark.parametrize(("sampler", "trials", "candidates"), [("grid", "", 4), ("random", 3, 3), ("random", 9, 4)])
+def test_samplers_train_at_most_the_cells_of_the_grid(
+    tmp_path: Path, sampler: str, trials: object, candidates: int
+) -> None:
     text = ONE + f'sampler = "{sampler}"\n' + (f"trials = {trials}\n" if trials else "")
-    [setting] = load_space(Path(write(tmp_path, text))).settings
-    chosen = [tuple(cell.items()) for cell in setting.search.cells]
-    assert len(chosen) == len(set(chosen)) == cells
-    [again] = load_space(Path(write(tmp_path, text))).settings
-    assert again.search.cells == setting.search.cells
+    [experiment] = load_space(Path(write(tmp_path, text))).experiments
+    chosen = [tuple(candidate.items()) for candidate in experiment.search.candidates]
+    assert len(chosen) == len(set(chosen)) == candidates
+    [again] = load_space(Path(write(tmp_path, text))).experiments
+    assert again.search.candidates == experiment.search.candidates
 
 
 def test_changes_of_the_top_of_a_setting_and_of_whoever_includes_it_add_up(tmp_path: Path) -> None:
     inner = tmp_path / "inner.toml"
     inner.write_text(
         'task = "task2_2D_4class"\nseeds = [1]\nset.weight_decay = 0.5\nset.epochs = 7\nset.batch_size = 4\n'
-        '[[settings]]\nnetwork = "UNet_2D"\n[[settings]]\nnetwork = "FPN"\nset.epochs = 8\n'
+        '[[experiments]]\nnetwork = "UNet_2D"\n[[experiments]]\nnetwork = "FPN"\nset.epochs = 8\n'
     )
     outer = tmp_path / "outer.toml"
     outer.write_text('include = ["inner.toml"]\nset.batch_size = 2\n')
 
-    assert [setting.set for setting in load_space(outer).settings] == [
+    assert [experiment.set for experiment in load_space(outer).experiments] == [
         {"weight_decay": 0.5, "epochs": 7, "batch_size": 2},
         {"weight_decay": 0.5, "epochs": 8, "batch_size": 2},
     ]
@@ -226,7 +231,7 @@ def test_changes_of_the_top_of_a_setting_and_of_whoever_includes_it_add_up(tmp_p
 @pytest.mark.parametrize("name", packaged_names("spaces"))
 def test_spaces_of_the_checkout_load_by_name_at_every_scale(name: str, preset: str) -> None:
     space, entries = load_sweep(name, preset=preset)
-    assert len(entries) == len(space.settings) > 0
+    assert len(entries) == len(space.experiments) > 0
 
 
 def test_one_space_holds_all_of_task_2() -> None:
@@ -236,11 +241,13 @@ def test_one_space_holds_all_of_task_2() -> None:
     assert {pair.network.model for _, pair in entries} == {
         name for name, known in ARCHITECTURES.items() if known.task == "segmentation"
     }
-    for setting, pair in entries:
-        cells = setting.search.cells
-        assert {cell["learning_rate"] for cell in cells} == {0.1, 0.05, 0.01, 0.005, 0.001}
-        assert {cell["batch_size"] for cell in cells} == ({2, 4, 6, 8, 10} if pair.network.dim == 2 else {1})
-        assert setting.seeds == (1, 100, 350, 631, 872)
+    for experiment, pair in entries:
+        candidates = experiment.search.candidates
+        assert {candidate["learning_rate"] for candidate in candidates} == {0.1, 0.05, 0.01, 0.005, 0.001}
+        assert {candidate["batch_size"] for candidate in candidates} == (
+            {2, 4, 6, 8, 10} if pair.network.dim == 2 else {1}
+        )
+        assert experiment.seeds == (1, 100, 350, 631, 872)
 
 
 def test_paths_of_files_are_relative_to_the_space_that_names_them(tmp_path: Path) -> None:
@@ -250,6 +257,6 @@ def test_paths_of_files_are_relative_to_the_space_that_names_them(tmp_path: Path
         'task = "t.json"\nnetwork = "UNet_2D_4class"\nseeds = [1]\n[search.axes]\nepochs = [1]\n'
     )
     (tmp_path / "all.toml").write_text('include = ["inner/one.toml"]\n')
-    [setting] = load_space(tmp_path / "all.toml").settings
-    assert setting.task == str(inner / "t.json")
-    assert setting.network == "UNet_2D_4class"
+    [experiment] = load_space(tmp_path / "all.toml").experiments
+    assert experiment.task == str(inner / "t.json")
+    assert experiment.network == "UNet_2D_4class"

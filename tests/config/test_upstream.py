@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.config.loading import check_pair, load_network, load_task, packaged_names
 from mtneuro_ray.config.upstream import normalise_network
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import samples
 from tests.config.checks import refused
 from tests.settings import NO_SHARED, SHARED, write_json
 
@@ -136,13 +136,13 @@ def test_a_task_becomes_cubes_in_the_order_of_splits_and_regions(tmp_path: Path)
         ((1, 17), (32, 48)),
         ((2, 18), (48, 64)),
     ]
-    assert task.classes == ("bg", "vessels", "cells", "axons")
+    assert task.classes == ("bg", "vessels", "candidates", "axons")
     assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 3}
 
 
 def test_axons_join_the_background_and_the_last_region_may_be_left_out(tmp_path: Path) -> None:
     task, _ = load_task(write_json(tmp_path / "t.json", {**TASK, "combine_ax_and_bg": 1, "noZI": 1}))
-    assert task.classes == ("bg+axons", "vessels", "cells")
+    assert task.classes == ("bg+axons", "vessels", "candidates")
     assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 0}
     assert {cube.region for cube in task.cubes} == {"CTX", "STR", "VP"}
 

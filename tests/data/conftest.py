@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtneuro_ray.data.source import Voxels, open_volume
 from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.volumes.source import Voxels, open_volume
 from tests.bossdb_server import BossServer
-from tests.data import writers
+from tests.volumes import writers
 
 SHAPE = (9, 20, 31)
 TOKEN = "0123456789abcdef-s3cret%"

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mtneuro_ray.config.attributes import ATTRIBUTES
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.embeddings import Embeddings, read, write
 from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import samples
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, network_settings, task_settings
 
 TASK = task_settings(
@@ -99,11 +99,11 @@ def test_the_file_is_plain_parquet_with_what_it_is_of(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "embeddings" / f"{run.run_id}.parquet")
     assert table.column_names == ["region", "split", "corner", "z", "y", "x", *ATTRIBUTES, "embedding"]
     assert str(table.schema.field("embedding").type) == "fixed_size_list<element: float>[3]"
-    assert run.source is not None
+    assert run.encoder_run is not None
     assert json.loads(table.schema.metadata[b"mtneuro_ray"]) == {
         "format_version": 1,
         "run_id": run.run_id,
-        "train_id": run.source.train_id,
+        "train_id": run.encoder_run.train_id,
         "network": "coder",
         "seed": 100,
         "task": "probe",

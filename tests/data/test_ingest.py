@@ -4,15 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtneuro_ray import plan
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data import sampling as plan
 from mtneuro_ray.data.ingest import Volumes, fetch, ingest_lock, open_volumes, pending
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.local import fetch_all
 from mtneuro_ray.errors import InputError, SourceError
-from mtneuro_ray.runtime.local import fetch_all
-from mtneuro_ray.storage import Folder
-from tests.data.sources import MemoryVolume
+from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, task_settings
+from tests.volumes.sources import MemoryVolume
 
 SHAPE = (12, 24, 40)
 

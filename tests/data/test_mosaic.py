@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.mosaic import EMPTY, assemble, cut, overlapping
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.plan import samples
 from tests.settings import cube, task_settings
 
 VOLUME = np.random.default_rng(0).integers(0, EMPTY, (30, 70, 70), dtype=np.uint8)

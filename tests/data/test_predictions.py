@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as arrays
 
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.predictions import Predictions, exist, place_of, read, voxel_size_um, write
-from mtneuro_ray.data.source import open_volume
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.source import open_volume
 from tests.settings import run_settings, task_settings
 
 NO_FILE = "`mtneuro-ray predict` has written"
@@ -35,7 +35,7 @@ def predictions(*cubes: Mosaic, **changes: Any) -> Predictions:
     values: dict[str, Any] = {
         "run_id": "0123456789abcdef",
         "model": "UNet_2D",
-        "setting": "task2_2D_4class",
+        "task": "task2_2D_4class",
         "split": "test",
         "classes": ("bg", "vessels", "cells", "axons"),
         "data": ("phantom:image", "phantom:labels"),
@@ -46,7 +46,7 @@ def predictions(*cubes: Mosaic, **changes: Any) -> Predictions:
 
 
 def assert_same(a: Predictions, b: Predictions) -> None:
-    for name in ("run_id", "model", "setting", "split", "classes", "data", "voxel_size_um"):
+    for name in ("run_id", "model", "task", "split", "classes", "data", "voxel_size_um"):
         assert getattr(a, name) == getattr(b, name)
     assert len(a.cubes) == len(b.cubes)
     for one, other in zip(a.cubes, b.cubes, strict=True):
@@ -217,5 +217,5 @@ def test_the_size_of_a_voxel_is_the_tasks_or_that_of_the_known_volume() -> None:
 def test_predictions_of_a_run_name_it() -> None:
     run = run_settings()
     made = Predictions.of(run, "val", [mosaic()])
-    assert (made.run_id, made.model, made.setting, made.split) == (run.run_id, "net", "small", "val")
+    assert (made.run_id, made.model, made.task, made.split) == (run.run_id, "net", "small", "val")
     assert (made.classes, made.data) == (run.task.classes, run.data)

@@ -11,12 +11,12 @@ from hypothesis.extra.numpy import arrays
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.samples import SplitArrays, area_average, load_split, load_splits
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import load_attributes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, StoreError
-from mtneuro_ray.plan import samples
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, task_settings
 
 SHAPE = (12, 24, 40)

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtneuro_ray.config.attributes import ATTRIBUTES
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data import semantics
+from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import find_cells, load_attributes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, StoreError
-from mtneuro_ray.plan import samples
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, task_settings
 
 Bytes = npt.NDArray[np.uint8]

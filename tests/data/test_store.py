@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.test_roi import SHAPE, boxes
 
 IDENTITY = "file:volume of a test"

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from mtneuro_ray.engine import execute as executing
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.files import LAST, MODEL, TRAINED
+from mtneuro_ray.engine.execute import execute
+from mtneuro_ray.engine.local import train_here
 from mtneuro_ray.engine.loop import train
-from mtneuro_ray.results.record import RunFolder
-from mtneuro_ray.runtime import execute as executing
-from mtneuro_ray.runtime.execute import execute
-from mtneuro_ray.runtime.folders import checkpoint_folder
-from mtneuro_ray.runtime.local import train_here
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder
 from tests.engine.data import data_of, run_of
 
 RUN = run_of("segmentation", epochs=1)

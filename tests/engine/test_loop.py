@@ -14,13 +14,13 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.engine import evaluation
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.files import LAST, MODEL
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.engine.optimiser import learning_rate
+from mtneuro_ray.engine.optimizer import learning_rate
 from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import InputError, TrainingError
-from mtneuro_ray.metrics import Metrics
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.metrics.confusion import Metrics
+from mtneuro_ray.storage.checkpoints import LAST, MODEL
+from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks import SegmentationTask
 from tests.engine.data import Data, data_of, run_of
 
@@ -124,11 +124,12 @@ def test_what_is_kept_was_measured_once_and_measures_the_same_from_its_checkpoin
         return validate(fit)
 
     monkeypatch.setattr(SupervisedFit, "validate", counted)
-    run, data = run_of("classification", "cell", keep=keep, learning_rate=0.3, epochs=8), data_of("classification")
+    run, data = run_of("classification", "candidate", keep=keep, learning_rate=0.3, epochs=8), data_of("classification")
     context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
     whole = train(run, data, context)
     assert len(looks) == 8
-    # Nothing is left to train, and a cell leaves no result of its own: the weights in the checkpoint are looked at.
+    # Nothing is left to train, and a candidate leaves no result of its own: the weights in the checkpoint are looked
+    # at.
     assert same(train(run, data, context), whole)
     assert len(looks) == 9
 
@@ -144,7 +145,7 @@ def test_a_checkpoint_is_due_after_its_interval(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_lacks_a_key_starts_the_run_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # As those of an earlier version, whose keys had other names.
-    run, data = run_of("segmentation", "cell"), data_of("segmentation")
+    run, data = run_of("segmentation", "candidate"), data_of("segmentation")
     context = WorkerContext(checkpoints=Folder(tmp_path), checkpoint_interval_s=0)
     whole = train(run, data, context)
     state = torch.load(tmp_path / LAST, weights_only=True)
@@ -183,9 +184,9 @@ def test_training_learns(kind: str, epochs: int) -> None:
 
 def test_a_cell_never_touches_the_test_split() -> None:
     data = data_of("segmentation")
-    whole = train(run_of("segmentation", "cell"), data, WorkerContext())
+    whole = train(run_of("segmentation", "candidate"), data, WorkerContext())
     del data["test"]
-    outcome = train(run_of("segmentation", "cell"), data, WorkerContext())
+    outcome = train(run_of("segmentation", "candidate"), data, WorkerContext())
     assert set(outcome.metrics) == {"val"}
     assert same(outcome, whole)
     with pytest.raises(KeyError, match="test"):
@@ -194,13 +195,13 @@ def test_a_cell_never_touches_the_test_split() -> None:
 
 def test_a_cell_and_a_final_run_of_one_seed_learn_the_same() -> None:
     data = data_of("segmentation")
-    cell, final = (train(run_of("segmentation", role), data, WorkerContext()) for role in ("cell", "final"))
-    assert cell.history == final.history
-    assert cell.metrics["val"] == final.metrics["val"]
+    candidate, final = (train(run_of("segmentation", role), data, WorkerContext()) for role in ("candidate", "final"))
+    assert candidate.history == final.history
+    assert candidate.metrics["val"] == final.metrics["val"]
 
 
 def test_a_cell_leaves_no_weights(tmp_path: Path) -> None:
-    train(run_of("segmentation", "cell"), data_of("segmentation"), WorkerContext(checkpoints=Folder(tmp_path)))
+    train(run_of("segmentation", "candidate"), data_of("segmentation"), WorkerContext(checkpoints=Folder(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 

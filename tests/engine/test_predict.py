@@ -9,11 +9,11 @@ import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.files import MODEL
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import load_model, measure, predict
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.checkpoints import MODEL
+from mtneuro_ray.storage.folder import Folder
 from tests.engine.data import Data, data_of, run_of
 
 CPU = torch.device("cpu")

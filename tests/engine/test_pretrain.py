@@ -22,12 +22,12 @@ from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batche
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.pretrain import SslFit, pretrain
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods.draws import Purpose, generator
+from mtneuro_ray.methods.mining import draw_pool
+from mtneuro_ray.methods.network import SslNetwork
+from mtneuro_ray.methods.views import NUMBERS, ViewDraws
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.ssl.draws import Purpose, generator
-from mtneuro_ray.ssl.mining import draw_pool
-from mtneuro_ray.ssl.network import SslNetwork
-from mtneuro_ray.ssl.views import NUMBERS, ViewDraws
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks import ClassificationTask
 from tests.engine.data import arrays, run_of
 

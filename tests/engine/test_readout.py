@@ -1,212 +1,183 @@
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
+from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.readout import _features, decompose, train_head
-from mtneuro_ray.models.decomposition import Decomposition
+from mtneuro_ray.engine.readout import probe, regress
+from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks import build_task
-from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
+from tests.settings import cube, network_settings, task_settings
 
-CPU = torch.device("cpu")
-FEATURES = 4
+KEYS = [f"r2/{name}" for name in ATTRIBUTES]
+SIDE = 16
+TASK = task_settings(
+    "readout",
+    classes=["bg", "vessels", "cells", "axons"],
+    cubes=[cube(z=(0, 40)), cube("B", z=(0, 5), x=[16, 32]), cube(split="test", z=(40, 53))],
+)
+Floats = npt.NDArray[np.float64]
 
 
 class Quarters(nn.Module):
-    """Mean grey of the quarters of an image, and a layer that must not be trained: (B, 1, Y, X) -> (B, 4)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([5.0, 1.0, 0.2, 1.0]))
+    """Mean grey of the quarters of an image: (B, 1, Y, X) -> (B, 4)."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(images, 2).flatten(1) * self.scale
+        return nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
 
 
-def classifier() -> EncoderClassifier:
-    torch.manual_seed(11)
-    return EncoderClassifier(Quarters(), FEATURES, classes=3, dropout=0.0, latent_dim=None)
+def encoder(*layers: nn.Module, features: int = 4) -> EncoderClassifier:
+    return EncoderClassifier(nn.Sequential(*layers), features, classes=2, dropout=0.5, latent_dim=None)
 
 
-def run_with(**network: Any) -> RunSettings:
-    settings = {"optimizer": "SGD", "opt_momentum": 0.9, "learning_rate": 0.1, "batch_size": 5, "seed": 4, **network}
-    return run_of("classification", **{"method": "byol", "dropout": 0.2, **settings})
+def run_of(**network: Any) -> RunSettings:
+    settings = network_settings(model="ResNet-18", classes=2, **network)
+    source = RunSettings.of(task_settings("classification", classes=["A", "B"]), settings, "final", ["image"])
+    return RunSettings.of(TASK, settings, "final", ["image", "labels"], source)
 
 
-def head_of(run: RunSettings, split: SplitArrays, context: WorkerContext | None = None) -> EncoderClassifier:
-    found = classifier()
-    task = build_task(run, np.bincount(split.labels).tolist())
-    train_head(run, ResidentSplit(split, CPU), task, context or WorkerContext(), found)
+def quarters(images: npt.NDArray[np.uint8]) -> Floats:
+    """Mean grey, 0 to 1, of the quarters of the corners: (N, 4, 4)."""
+    quarter = SIDE // 4
+    means: Floats = (images[:, 0] / 255).reshape(len(images), 2, 2, quarter, 2, 2, quarter).mean(axis=(3, 6))
+    return means.transpose(0, 1, 3, 2, 4).reshape(len(images), 4, 4)
+
+
+def data_of(noise: float = 0.0) -> dict[Split, SplitArrays]:
+    """Noise, whose attributes are sums of the quarters' grey, and noise of their own."""
+    random = np.random.default_rng(5)
+    weights = random.normal(size=(4, len(ATTRIBUTES)))
+    found: dict[Split, SplitArrays] = {}
+    names: tuple[Split, ...] = ("train", "test")
+    for split in names:
+        count = len(samples(TASK, split))
+        images = random.integers(0, 256, (count, 1, SIDE, SIDE), dtype=np.uint8)
+        targets = 3 + quarters(images) @ weights
+        targets += noise * random.normal(size=targets.shape)
+        zeros = np.zeros(count, np.int64)
+        found[split] = SplitArrays(images, None, zeros, zeros, ("A", "B"), targets)
     return found
 
 
-def crops_of(split: SplitArrays, kind: str) -> tuple[Tensor, Tensor]:
-    """What is shown of the images, one after the other, and its labels."""
-    images, labels = torch.from_numpy(split.images).float() / 255, torch.from_numpy(split.labels)
-    if kind == "whole":
-        return images, labels
-    turns = (0, 1, 2, 3) if kind == "dense" else (0,)
-    places = (overlapping_crops if kind == "dense" else corners)(*images.shape[-2:])
-    cut = [
-        image[:, rows, columns].rot90(turn, (1, 2)) for image in images for rows, columns in places for turn in turns
-    ]
-    return torch.stack(cut), labels.repeat_interleave(len(cut) // len(labels))
+def r2(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> list[float]:
+    """By the normal equations."""
+    ones, test_ones = (np.hstack([part, np.ones((len(part), 1))]) for part in (inputs, test_inputs))
+    weights = np.linalg.solve(ones.T @ ones, ones.T @ targets)
+    left = ((test_targets - test_ones @ weights) ** 2).sum(0)
+    own: list[float] = (1 - left / ((test_targets - test_targets.mean(0)) ** 2).sum(0)).tolist()
+    return own
 
 
-def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
-    """A linear layer on features of mean 0 and deviation 1, or on the features as they are."""
-    crops, labels = crops_of(split, run.network.eval_crops)
-    features = Quarters()(crops).detach()
-    if run.network.readout_norm == "standard":
-        features = (features - features.mean(0)) / features.std(0, correction=0)
-    torch.manual_seed(run.network.seed)
-    layer = nn.Linear(FEATURES, 3)
-    momenta = [torch.zeros_like(parameter) for parameter in layer.parameters()]
-    step = 0
-    for epoch in range(run.network.epochs):
-        batches = global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.batch_size)
-        for batch in batches:
-            rate = run.network.learning_rate
-            if run.network.lr_schedule == "cosine":
-                rate *= (1 + math.cos(math.pi * step / len(batches) / run.network.epochs)) / 2
-            step += 1
-            loss = F.cross_entropy(layer(features[batch]), labels[batch], reduction="none")
-            if run.network.class_weights == "balanced":
-                loss = loss * len(labels) / 3 / torch.bincount(labels)[labels[batch]]
-            gradients = torch.autograd.grad(loss.mean(), list(layer.parameters()))
-            with torch.no_grad():
-                for parameter, momentum, gradient in zip(layer.parameters(), momenta, gradients, strict=True):
-                    momentum.mul_(run.network.opt_momentum).add_(gradient)
-                    parameter.sub_(rate * momentum)
-    logits: Tensor = layer(features)
-    return logits.detach()
+def test_what_is_a_linear_function_of_the_features_is_read_out_whole() -> None:
+    metrics = probe(run_of(), encoder(Quarters()), data_of(), WorkerContext()).metrics
+    for split in ("all", "test"):
+        assert list(metrics[split]) == [*KEYS, "r2_mean"]
+        assert list(metrics[split].values()) == pytest.approx([1.0] * 6, abs=1e-6)
 
 
-@pytest.mark.parametrize("norm", ["standard", "none"])
-@pytest.mark.parametrize("crops", ["whole", "corners", "pooled", "dense"])
-def test_the_layer_is_a_slow_reference_s_folded_onto_the_features(norm: str, crops: str) -> None:
-    run, split = run_with(readout_norm=norm, eval_crops=crops), arrays(12, 0, masks=False)
-    logits = head_of(run, split).eval()(crops_of(split, crops)[0])
-    torch.testing.assert_close(logits, slow_logits(run, split), atol=1e-4, rtol=1e-4)
+def test_all_is_fitted_and_scored_on_both_splits_and_test_on_what_was_held_out() -> None:
+    data = data_of(noise=0.3)
+    metrics = probe(run_of(), encoder(Quarters()), data, WorkerContext()).metrics
+    inputs = {split: quarters(arrays.images).reshape(-1, 4) for split, arrays in data.items()}
+    targets = {split: np.asarray(arrays.targets).reshape(-1, 5) for split, arrays in data.items()}
+    both = [np.concatenate([part["train"], part["test"]]) for part in (inputs, targets)]
+    of_all = r2(both[0], both[1], both[0], both[1])
+    of_test = r2(inputs["train"], targets["train"], inputs["test"], targets["test"])
+    assert max(of_all) < 0.9
+    assert min(np.abs(np.subtract(of_all, of_test))) > 1e-4
+    for split, expected in (("all", of_all), ("test", of_test)):
+        assert [metrics[split][key] for key in KEYS] == pytest.approx(expected, abs=1e-5)
+        assert metrics[split]["r2_mean"] == pytest.approx(np.mean(expected), abs=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"lr_schedule": "cosine"}], ids=str)
-def test_the_layer_heeds_the_weights_of_the_classes_and_the_schedule(changes: dict[str, Any]) -> None:
-    split = arrays(12, 0, masks=False)
-    assert len(set(np.bincount(split.labels, minlength=3))) > 1
-    crops = crops_of(split, "whole")[0]
-    logits = head_of(run_with(**changes), split).eval()(crops)
-    torch.testing.assert_close(logits, slow_logits(run_with(**changes), split), atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(logits, head_of(run_with(), split).eval()(crops), atol=1e-2)
+@pytest.mark.parametrize("norm", ["unit", "image"])
+@pytest.mark.parametrize("latent", [None, 3])
+def test_embeddings_are_the_features_of_each_corner_scaled_by_itself(norm: str, latent: int | None) -> None:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = EncoderClassifier(nn.Sequential(*layers), 5, classes=2, dropout=0.5, latent_dim=latent)
+    data = data_of()
+    found = probe(run_of(input_norm=norm), model.train(), data, WorkerContext()).embeddings
+    assert found.vectors.dtype == np.float32
+    assert found.vectors.shape == (4 * (45 + 13), latent or 5)
+    model.eval()
+    for row in (0, 5, 102, 203, 231):
+        image = np.concatenate([data["train"].images, data["test"].images])[row // 4, 0]
+        y, x = divmod(row % 4, 2)
+        corner = torch.from_numpy(image[8 * y : 8 * y + 8, 8 * x : 8 * x + 8] / 255).float()
+        if norm == "image":
+            corner = (corner - corner.mean()) / corner.std(correction=0)
+        expected = model.features(corner[None, None]).detach().numpy()
+        np.testing.assert_allclose(found.vectors[row], expected[0], rtol=1e-4, atol=1e-5)
+        y0, x0 = 8 * y, 8 * x + (16 if found.regions[row] == "B" else 0)
+        assert tuple(found.origins[row][1:]) == (y0, x0)
 
 
-def test_norms_of_a_frozen_encoder_neither_learn_nor_look_at_the_batch() -> None:
-    encoder = nn.Sequential(nn.Conv2d(1, FEATURES, 3), nn.BatchNorm2d(FEATURES), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    model = EncoderClassifier(encoder, FEATURES, classes=3, dropout=0.5, latent_dim=None).train()
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    run = run_with()
-    train_head(run, ResidentSplit(arrays(12, 0, masks=False), CPU), build_task(run), WorkerContext(), model)
-    torch.testing.assert_close(dict(encoder.state_dict()), before, rtol=0, atol=0)
+def test_the_weights_stay_as_they_are() -> None:
+    model = encoder(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    probe(run_of(), model, data_of(), WorkerContext())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
-class Marked(nn.Module):
-    """Quarters, and a feature that is `level` but where the first pixel is white."""
-
-    def __init__(self, level: float) -> None:
-        super().__init__()
-        self.level = level
-
-    def forward(self, images: Tensor) -> Tensor:
-        white = (images[:, :, 0, 0] == 1.0).float()
-        return torch.cat([F.adaptive_avg_pool2d(images, 2).flatten(1), self.level + white], dim=1)
+def test_workers_that_share_the_images_find_what_one_finds() -> None:
+    run, data = run_of(), data_of(noise=0.3)
+    alone = probe(run, encoder(Quarters()), data, WorkerContext())
+    for outcome in together(lambda context: probe(run, encoder(Quarters()), data, context)):
+        np.testing.assert_array_equal(outcome.embeddings.vectors, alone.embeddings.vectors)
+        assert outcome.metrics == alone.metrics
 
 
-@pytest.mark.parametrize("level", [0.0, 1000.0])
-def test_a_feature_that_is_the_same_in_training_says_nothing_later(level: float) -> None:
-    split, run = arrays(12, 0, masks=False), run_with()
-    split = replace(split, images=np.minimum(split.images, 250))
-    white = split.images.copy()
-    white[..., 0, 0] = 255
-    model = EncoderClassifier(Marked(level), FEATURES + 1, classes=3, dropout=0.0, latent_dim=None)
-    history = train_head(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
-    shown, changed = (crops_of(replace(split, images=images), "whole")[0] for images in (split.images, white))
-    labels = torch.from_numpy(split.labels)
-    assert F.cross_entropy(model(shown), labels).item() <= history[-1]["train/loss"]
-    assert (model(changed) - model(shown)).abs().max() < 1
+def test_an_attribute_without_spread_has_no_score_and_then_there_is_no_mean() -> None:
+    random = np.random.default_rng(0)
+    inputs, targets = random.normal(size=(30, 3)), random.normal(size=(30, 5))
+    scores = regress(inputs, targets, inputs, targets)
+    assert list(scores) == [*KEYS, "r2_mean"]
+    flat = targets.copy()
+    flat[:, 2] = 64
+    assert regress(inputs, flat, inputs, flat) == {key: scores[key] for key in KEYS if key != "r2/cell_count"}
+    # One that has no spread in training alone has a score: that of its mean.
+    assert regress(inputs, flat, inputs, targets)["r2/cell_count"] <= 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("side", [16, 64])
-def test_components_without_spread_in_training_say_nothing_of_other_images(side: int) -> None:
-    """Of N images the last of N components has none, but for rounding."""
-    run = run_with(model="PCA", method="decomposition", components=64, epochs=30)
-    model = EncoderClassifier(Decomposition("PCA", 64), 64, classes=3, dropout=0.0, latent_dim=None)
-    split, others = arrays(12, 0, masks=False, side=side), arrays(40, 1, masks=False, side=side)
-    parts = run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model
-    decompose(*parts)
-    train_head(*parts)
-    for shown in (split, others):
-        assert model(crops_of(shown, "whole")[0]).abs().max() < 1000
+@pytest.mark.parametrize("case", ["more features than corners", "copies", "nothing", "scales"])
+def test_features_that_determine_no_single_fit_are_read_out_all_the_same(case: str) -> None:
+    random = np.random.default_rng(1)
+    inputs, targets = random.normal(size=(40, 6)), random.normal(size=(40, 5))
+    plain = [r2(inputs, targets, inputs, targets), [1.0] * 5, [0.0] * 5]
+    changed, expected = {
+        "more features than corners": (random.normal(size=(40, 90)), plain[1]),
+        "copies": (np.hstack([inputs, inputs, inputs[:, :1] + inputs[:, 1:2]]), plain[0]),
+        "nothing": (np.zeros((40, 512)), plain[2]),
+        "scales": (np.hstack([inputs * 10.0 ** np.arange(-2, 4), np.full((40, 1), 5.0)]), plain[0]),
+    }[case]
+    scores = regress(changed, targets, changed, targets)
+    assert [scores[key] for key in KEYS] == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_encoder_stays_as_it_is_and_the_layer_does_not() -> None:
-    before, after = classifier(), head_of(run_with(), arrays(12, 0, masks=False))
-    torch.testing.assert_close(after.encoder.state_dict(), before.encoder.state_dict(), rtol=0, atol=0)
-    assert not torch.equal(after.head.weight, before.head.weight)
+def test_features_that_are_no_numbers_end_the_run() -> None:
+    model = encoder(Quarters(), nn.Linear(4, 4))
+    torch.nn.init.constant_(next(model.encoder.parameters()), float("nan"))
+    with pytest.raises(TrainingError, match="the features of net_3class on small are not all numbers"):
+        probe(run_of(), model, data_of(), WorkerContext())
 
 
-def test_brightness_that_tells_the_classes_is_learned() -> None:
-    split = arrays(60, 0, masks=False)
-    found = head_of(run_with(epochs=60), split).eval()
-    crops, labels = crops_of(split, "whole")
-    assert (found(crops).argmax(1) == labels).float().mean() > 0.9
-
-
-def test_a_feature_that_is_the_same_everywhere_does_no_harm() -> None:
-    split = arrays(12, 0, masks=False)
-    flat = split.images.copy()
-    flat[..., :8, :8] = 7
-    found = head_of(run_with(), replace(split, images=flat))
-    assert found.head.weight.isfinite().all()
-    assert found.head.bias.isfinite().all()
-
-
-@pytest.mark.parametrize("count", [7, 2])
-def test_workers_that_share_the_images_learn_from_what_one_learns_from(count: int) -> None:
-    # Of two images the first of three workers has none.
-    run, split = run_with(eval_crops="corners"), arrays(count, 0, masks=False)
-
-    def features_of(context: WorkerContext) -> Tensor:
-        features, labels = _features(ResidentSplit(split, CPU), build_task(run), context, classifier())
-        return torch.cat([features, labels.unsqueeze(1)], dim=1)
-
-    alone = features_of(WorkerContext())
-    assert alone.shape == (4 * count, FEATURES + 1)
-    for found in together(features_of):
-        torch.testing.assert_close(found, alone, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("crops", ["whole", "corners"])
-def test_components_are_those_of_the_flattened_crops(crops: str) -> None:
-    run = run_of("classification", model="PCA", method="decomposition", components=3, eval_crops=crops, dropout=0.2)
-    split, encoder = arrays(12, 0, masks=False), Decomposition("PCA", 3)
-    model = EncoderClassifier(encoder, 3, classes=3, dropout=0.0, latent_dim=None)
-    timings = decompose(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
-    images = crops_of(split, crops)[0]
-    peer = PCA(3, random_state=run.network.seed).fit(images.flatten(1).numpy())
-    np.testing.assert_allclose(encoder(images).numpy(), peer.transform(images.flatten(1).numpy()), atol=1e-4)
-    assert timings["train_images_per_s"] > 0
+def test_what_has_no_features_is_refused() -> None:
+    with pytest.raises(InputError, match="net_3class has no features to read out; accepted: an encoder of Task 1"):
+        probe(run_of(), nn.Linear(4, 4), data_of(), WorkerContext())
+    run = run_of()
+    assert run.encoder_run is not None
+    with pytest.raises(InputError, match="has no features to read out"):
+        probe(run.encoder_run, encoder(Quarters()), data_of(), WorkerContext())

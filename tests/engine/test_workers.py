@@ -16,7 +16,7 @@ from torch.multiprocessing.spawn import spawn
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
 from tests.engine.data import Data, data_of, run_of
 
 # Adam would make steps of gradients that are nothing but rounding.

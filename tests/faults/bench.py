@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mtneuro_ray.data.bossdb import BossSettings, BossSource
+from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
 from tests.bossdb_server import BossServer
 from tests.bossdb_server import Fault as Answer
 from tests.faults.fleet import Fleet

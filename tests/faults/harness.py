@@ -15,10 +15,10 @@ import psutil
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.progress import say
 from mtneuro_ray.results import load
-from mtneuro_ray.results.record import RunRecord
-from mtneuro_ray.runtime.progress import say
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 from tests.bossdb_server import Fault as Answer
 from tests.faults.bench import EPOCHS, RUNS, Bench
 from tests.faults.schedule import Fault

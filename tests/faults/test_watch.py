@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 from tests.faults.schedule import KINDS, draw
 from tests.faults.watch import Watcher, epochs_saved, essence
 from tests.settings import run_settings

@@ -17,9 +17,9 @@ from typing import Any, Self
 import torch
 
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results.record import RunFolder
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.storage import Folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder
 
 _PAUSE_S = 0.02
 _Stamp = tuple[int, int, int]

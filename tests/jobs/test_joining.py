@@ -17,7 +17,7 @@ TELL = """
 import sys
 import ray
 from mtneuro_ray.errors import MTNeuroError
-from mtneuro_ray.runtime.cluster import connected
+from mtneuro_ray.cluster.connect import connected
 try:
     with connected(sys.argv[1] or None, num_cpus=1):
         print(ray.get_runtime_context().gcs_address.rpartition(":")[2])

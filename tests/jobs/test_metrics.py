@@ -19,7 +19,7 @@ from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel
-from mtneuro_ray.plan import describe
+from mtneuro_ray.data.sampling import describe
 from mtneuro_ray.results import load
 from tests.ray_cluster import ROOT, PrivateHead, private_head
 from tests.tiny import Tiny, write_tiny
@@ -112,7 +112,7 @@ def test_the_endpoints_of_the_raylets_tell_what_the_run_files_hold(head: Private
     # A worker that ends may take its last second along.
     assert 0 < max(sample.value for sample in _of(seen, "epochs_total", **TAGS)) <= 2 * EPOCHS
 
-    for stage in ("cell", "final"):
+    for stage in ("candidate", "final"):
         assert [sample.value for sample in _of(seen, "runs_total", stage=stage, status="done", **TAGS)][-1] == 2
     assert not [sample for sample in _of(seen, "runs_total") if sample.labels["status"] != "done"]
     task = TaskSettings.load(read_json(tiny.task), "task")

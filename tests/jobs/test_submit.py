@@ -18,7 +18,7 @@ TASK = {
     "task": "segmentation",
     "image_chan": "phantom://thalamocortical/image?seed=0",
     "annotation_chan": "phantom://thalamocortical/pixel_labels?seed=0",
-    "classes": ["bg", "vessels", "cells", "axons"],
+    "classes": ["bg", "vessels", "candidates", "axons"],
     "tile_size": [32, 32],
     "cubes": [
         {"region": "CTX", "label": 0, "split": split, "z": [first, first + 2], "y": [900, 932], "x": [4600, 4632]}
@@ -37,7 +37,7 @@ axes.learning_rate = [0.01]
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of one cell and one seed; its paths are absolute, since a job runs in a folder of its own."""
+    """A sweep of one candidate and one seed; its paths are absolute, since a job runs in a folder of its own."""
     folder = tmp_path_factory.mktemp("space")
     task = folder / "tiny.json"
     task.write_text(json.dumps(TASK))
@@ -84,8 +84,8 @@ def test_each_of_the_other_jobs_is_its_command(head: PrivateHead, tmp_path: Path
         "predict": ((), "predictions/*.zarr"),
         "report": ((), "report.html"),
     }
-    # The sweep and the probe have tests of their own.
-    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "probe", "sweep"}
+    # The sweep and the profile have tests of their own.
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "profile", "sweep"}
     for job, (arguments, left) in jobs.items():
         assert list(out.glob(left)) == []
         done = submit(head, head.env, f"jobs/{job}.py", *arguments, "--out", str(out))

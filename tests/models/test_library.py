@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mtneuro_ray.config.architectures import ARCHITECTURES, ModelName
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
 from mtneuro_ray.models.dropout import DropoutKey, GlobalChannelDropout, GlobalDropout, set_dropout_key
 from mtneuro_ray.models.library import library_network, segmentation_model
 from tests.models.training import (

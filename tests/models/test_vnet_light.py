@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtneuro_ray.config.architectures import ARCHITECTURES
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
 from mtneuro_ray.models.vnet_light import VNetLight
 from tests.models.training import (

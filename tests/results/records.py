@@ -7,7 +7,7 @@ from typing import Any
 
 from mtneuro_ray.config.loading import load_pair, load_task
 from mtneuro_ray.config.run import Role, RunSettings
-from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.storage.records import RunRecord
 from tests.settings import run_settings
 
 
@@ -120,15 +120,16 @@ def encoder_run(
     """A run of the benchmark's Task 1 or 3 at the paper's settings, or at those of a preset."""
     changes = {"eval_crops": "corners", **({"mixup_probability": 0.3} if method == "Sup w/ Mixup" else {}), **network}
     pair = load_pair(setting, _ENCODERS[method], volume="phantom", preset=preset, changes=changes)
-    source = None if pair.source is None else RunSettings.of(pair.source.task, pair.network, "final", data)
+    source = None if pair.encoder is None else RunSettings.of(pair.encoder.task, pair.network, "final", data)
     return RunSettings.of(pair.task, pair.network, role, data, source)
 
 
 def encoder_record(accuracy: float, setting: str = "task1", method: str = "Supervised", **changes: Any) -> RunRecord:
-    """A finished run of Task 1 whose balanced accuracy is 0.1 below its accuracy, which a cell has on validation."""
+    """A finished run of Task 1 whose balanced accuracy is 0.1 below its accuracy, which a candidate has on
+    validation."""
     run = encoder_run(setting, method, **changes)
     values = {"accuracy": accuracy, "balanced_accuracy": accuracy - 0.1, "f1_mean": accuracy, "loss": 1.0}
-    metrics = {"val": values} if run.role == "cell" else {"test": {**values, "confusion": [[1] * 4] * 4}}
+    metrics = {"val": values} if run.role == "candidate" else {"test": {**values, "confusion": [[1] * 4] * 4}}
     return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), metrics)
 
 

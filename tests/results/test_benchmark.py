@@ -7,7 +7,7 @@ from mtneuro_ray.config.loading import load_pair, load_task
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.results.benchmark import MethodNames, parts_of, scale_of, setting_of
 from mtneuro_ray.results.methods import by_method, method_of
-from mtneuro_ray.results.record import RunRecord
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import FOUR, PHANTOM, THREE, benchmark_record, segmentation_record
 
 

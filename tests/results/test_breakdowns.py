@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Table, as_objects
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import (
     FOUR,
     THREE,

@@ -7,8 +7,8 @@ from scipy.stats import spearmanr
 
 from mtneuro_ray.results import Results
 from mtneuro_ray.results import paper_encoders as paper
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Table, as_objects
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import encoder_record, readout_record
 
 
@@ -205,7 +205,7 @@ def test_a_readout_s_title_tells_the_images_of_its_encoder_where_they_differ() -
 def own_task(record: RunRecord, **changes: Any) -> RunRecord:
     """The record on a task that is not the benchmark's."""
     task = {**record.settings["task"], "name": "mine", **changes}
-    return replace(record, settings={**record.settings, "task": task}, summary={**record.summary, "setting": "mine"})
+    return replace(record, settings={**record.settings, "task": task}, summary={**record.summary, "task": "mine"})
 
 
 def test_readouts_of_other_tasks_have_the_generic_table() -> None:
@@ -221,4 +221,4 @@ def test_readouts_of_other_tasks_have_the_generic_table() -> None:
 
 def test_cells_and_failed_runs_are_in_no_table() -> None:
     failed = replace(encoder_record(0.9, seed=3), status="error", metrics={})
-    assert Results([encoder_record(0.9, role="cell"), failed]).table() == []
+    assert Results([encoder_record(0.9, role="candidate"), failed]).table() == []

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mtneuro_ray.results import Results, paper
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.tables import Table, as_objects
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import FOUR, THREE, benchmark_record, segmentation_record
 
 
@@ -156,7 +156,7 @@ def test_equally_far_is_told_and_real_data_have_no_word_of_caution() -> None:
 
 
 def cell(iou: tuple[float, ...], val: float, **changes: Any) -> RunRecord:
-    return benchmark_record(iou, role="cell", val=val, **changes)
+    return benchmark_record(iou, role="candidate", val=val, **changes)
 
 
 def test_table_a4_shows_the_best_cells_beside_the_paper_s() -> None:
@@ -164,7 +164,7 @@ def test_table_a4_shows_the_best_cells_beside_the_paper_s() -> None:
         cell(THREE, 0.5, learning_rate=0.1, batch_size=8),
         cell(THREE, 0.7, learning_rate=0.05, batch_size=10),
         cell(THREE, float("nan"), learning_rate=0.01, batch_size=10),
-        manet(FOUR, role="cell", val=0.25),
+        manet(FOUR, role="candidate", val=0.25),
     ]
     [table] = Results(cells).table()
     assert table.title == "Table A4, I. 2D pixel-level segmentation, best cells: phantom data"

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives, widest
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import classification_record, encoder_record, readout_record, segmentation_record
 
 
@@ -10,8 +10,8 @@ def test_the_first_seed_of_the_most_repeated_method_of_each_model_and_setting() 
     seeds = [segmentation_record(seed=seed) for seed in (100, 1, 350)]
     other = segmentation_record(seed=7, task={"name": "other"})
     wide = segmentation_record(seed=7, name="wide_3class")
-    cell = segmentation_record(role="cell", seed=0)
-    records = [alone, *seeds, wide, other, cell, classification_record(0.5, 0)]
+    candidate = segmentation_record(role="candidate", seed=0)
+    records = [alone, *seeds, wide, other, candidate, classification_record(0.5, 0)]
     expected = [other, seeds[1], wide]
     assert representatives(records) == expected
     assert representatives(reversed(records)) == expected
@@ -29,7 +29,7 @@ def test_runs_that_did_not_finish_stand_for_nothing() -> None:
 def test_readouts_and_encoders_that_mine_are_chosen_alike() -> None:
     readouts = [readout_record(0.5, method=method, seed=seed) for method in ("BYOL", "MYOW") for seed in (2, 1)]
     encoders = [encoder_record(0.5, method=method, seed=3) for method in ("BYOL", "MYOW", "MYOW-m", "PCA")]
-    records = [*readouts, *encoders, encoder_record(0.5, method="MYOW", role="cell", seed=1)]
+    records = [*readouts, *encoders, encoder_record(0.5, method="MYOW", role="candidate", seed=1)]
     assert representatives(records, is_shown=is_final_readout) == [readouts[1], readouts[3]]
     assert representatives(records, is_shown=has_mined) == [encoders[2], encoders[1]]
 

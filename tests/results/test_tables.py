@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.record import RunRecord
 from mtneuro_ray.results.render import FORMATS, rows_as_table
 from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.results.tables import MISSING, Table, Value, as_objects, mean_and_deviation
+from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import (
     benchmark_record,
     classification_record,
@@ -50,7 +50,7 @@ def test_a_classification_table_has_a_row_per_method() -> None:
 
 def test_cells_and_failed_runs_are_in_no_table() -> None:
     failed = RunRecord.failed(run_settings(network={"seed": 3}), "diverged")
-    [table] = Results([*SEEDS, segmentation_record(role="cell"), failed]).table()
+    [table] = Results([*SEEDS, segmentation_record(role="candidate"), failed]).table()
     assert {row[4] for row in table.rows} == {"2"}
     assert Results([failed]).table() == []
 

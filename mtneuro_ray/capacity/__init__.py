@@ -1,0 +1,1 @@
+"""What runs cost: measured profiles, how many share a device, and estimates of a sweep."""

@@ -1,0 +1,126 @@
+"""One run on the workers of a TorchTrainer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray.train
+import ray.train.torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Queue
+
+from mtneuro_ray.cluster.encoders import EncoderRef, get_encoder
+from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits
+from mtneuro_ray.cluster.ray_metrics import TrainingMetrics
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.execute import execute
+from mtneuro_ray.errors import in_one_line
+from mtneuro_ray.storage.checkpoints import checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker does."""
+    here = ray.train.get_context()
+    out: Folder = config["out"]
+    run: RunSettings = config["run"]
+    queue: Queue | None = config["queue"]
+    leads = here.get_world_rank() == 0
+    splits, encoder = get_splits(config["splits"]), get_encoder(config["encoder"])
+    metrics = TrainingMetrics(run, len(splits["train"]))
+
+    def report(entry: Mapping[str, Any]) -> None:
+        if leads:
+            metrics.tell(entry)
+            if queue is not None:
+                queue.put(dict(entry))
+        ray.train.report(dict(entry))
+
+    context = WorkerContext(
+        rank=here.get_world_rank(),
+        world_size=here.get_world_size(),
+        device=ray.train.torch.get_device(),
+        threads=config["threads"],
+        checkpoints=checkpoint_folder(out, run),
+        checkpoint_interval_s=config["checkpoint_interval_s"],
+        report=report,
+    )
+    execute(run, splits, context, out, encoder, keeps_weights=config["keeps_weights"])
+
+
+def train_on_workers(
+    run: RunSettings,
+    splits: SplitRefs,
+    out: Folder,
+    resources: ResourceSettings,
+    *,
+    encoder: EncoderRef | None = None,
+    keeps_weights: bool = False,
+    report: Report | None = None,
+) -> RunRecord:
+    """Train one run on `resources.workers_per_trial` workers and return its record.
+
+    A worker that is lost is replaced and the run goes on from its last checkpoint, at most
+    `resources.max_failures` times.
+    """
+    queue = Queue(actor_options={"num_cpus": 0}) if report is not None else None
+    if queue is not None and report is not None:
+        threading.Thread(target=_relay, args=(queue, report), daemon=True).start()
+    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        per_worker["GPU"] = resources.gpus_per_worker
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={
+            "run": run,
+            "out": out,
+            "splits": splits,
+            "encoder": encoder,
+            "keeps_weights": keeps_weights,
+            "threads": resources.cpus_per_worker,
+            "checkpoint_interval_s": resources.checkpoint_interval_s,
+            "queue": queue,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers_per_trial,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=per_worker,
+        ),
+        torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
+        run_config=RunConfig(
+            name=run.run_id,
+            storage_path=(out / "ray").root,
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        return _failure(run, out, error)
+    finally:
+        if queue is not None:
+            queue.put(None)
+    return RunFolder(out).read(run.run_id) or _failure(run, out, RuntimeError("no worker wrote a result"))
+
+
+def _relay(queue: Queue, report: Report) -> None:
+    while (entry := queue.get()) is not None:
+        report(entry)
+
+
+def _failure(run: RunSettings, out: Folder, error: Exception) -> RunRecord:
+    """The record of a run whose workers were lost, written unless a worker has told more."""
+    runs = RunFolder(out)
+    record = runs.read(run.run_id)
+    if record is None:
+        record = RunRecord.failed(run, in_one_line(error))
+        runs.write(record)
+    return record

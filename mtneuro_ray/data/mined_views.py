@@ -1,0 +1,75 @@
+"""Examples of views on disk: what a self-supervised encoder was shown, and which crops it takes for alike.
+
+OUT/views/<run_id>.npz    the arrays of `Views`, by name
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.storage.folder import Folder
+
+FOLDER = "views"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """Views of R images, and crops of other images by their likeness to the first view of each.
+
+    Attributes:
+        regions: (R,) of the images.
+        images: (R, Y, X) grey values.
+        corners: (R, V, 2) first row and column of each view's crop.
+        views: (R, V, y, x) the views.
+        pool_regions: (R, P) of the images that the crops of the pool are of.
+        pool: (R, P, y, x) some crops of the pool, the mined view first.
+        cosines: (R, P) of the features of these and of the first view, falling.
+        pool_size: (1,) crops that were searched.
+    """
+
+    regions: npt.NDArray[np.str_]
+    images: Bytes
+    corners: npt.NDArray[np.int64]
+    views: Bytes
+    pool_regions: npt.NDArray[np.str_]
+    pool: Bytes
+    cosines: npt.NDArray[np.float32]
+    pool_size: npt.NDArray[np.int64]
+
+
+def write(out: Folder, run_id: str, views: Views) -> None:
+    """Write the examples of a run into an output folder, whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{field.name: getattr(views, field.name) for field in fields(Views)})
+    (out / FOLDER).write(f"{run_id}.npz", content.getvalue())
+
+
+def exist(out: Folder, run_id: str) -> bool:
+    """Whether there are examples of a run."""
+    return (out / FOLDER).exists(f"{run_id}.npz")
+
+
+def read(out: Folder, run_id: str) -> Views:
+    """The examples of a run in an output folder.
+
+    Raises:
+        InputError: there are none, or what is there is not whole.
+    """
+    where = out / FOLDER / f"{run_id}.npz"
+    try:
+        with np.load(io.BytesIO((out / FOLDER).read(f"{run_id}.npz"))) as arrays:
+            return Views(**{field.name: arrays[field.name] for field in fields(Views)})
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file; accepted: what `mtneuro-ray figures` has written") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{where}: is no whole set of views ({type(error).__name__}); accepted: what `mtneuro-ray figures` has "
+            "written"
+        ) from None

@@ -1,0 +1,72 @@
+"""From a task to stored voxels: what comes before any training, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.progress import ByteProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Fetcher(Protocol):
+    """Something that fetches cutouts into the store: in this process or on a cluster."""
+
+    def __call__(self, store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+        """Fetch all of them; call `advance` with the bytes that each took from its source."""
+
+
+def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher) -> Volumes:
+    """Open a task's volumes and bring what the store lacks of them.
+
+    Raises:
+        InputError: a channel is malformed, or a cube lies outside its volume.
+        SourceError: a volume can't be read. What was read is kept; the next ingest goes on from there.
+    """
+    volumes = open_volumes(task, task_file)
+    with ingest_lock(store):
+        cutouts = pending(store, task, volumes)
+        if cutouts:
+            total = sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts)
+            with ByteProgress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as progress:
+                fetch_all(store, cutouts, progress.advance)
+    return volumes
+
+
+def fetch_encoder(network: NetworkSettings) -> Mapping[str, Tensor] | None:
+    """The weights that a network's encoder starts from; None where these are random.
+
+    Raises:
+        InputError: they can't be had, or are not those of the encoder.
+    """
+    if not network.starts_pretrained:
+        return None
+    # Slow to import, and not needed by what has no encoder.
+    from mtneuro_ray.models.pretrained import fetch_encoder_weights
+
+    return fetch_encoder_weights(network)
+
+
+def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
+    """Check that the library has the encoders and weights that networks name, each with the place that names it.
+
+    Raises:
+        InputError: it has not.
+    """
+    distinct = {
+        (network.model, network.encoder_name, network.encoder_weights): (network, where)
+        for network, where in networks
+        if network.architecture.encoder
+    }
+    if distinct:
+        from mtneuro_ray.models.pretrained import check_encoder
+
+        for network, where in distinct.values():
+            check_encoder(network, where)

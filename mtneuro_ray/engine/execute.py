@@ -1,0 +1,122 @@
+"""One run from its settings to its file, on every worker that takes part in it."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+import mtneuro_ray
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data import embeddings
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.loop import Outcome, train
+from mtneuro_ray.engine.predict import load_model
+from mtneuro_ray.engine.readout import probe
+from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError, in_one_line
+from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.storage.run_log import run_log
+
+
+def execute(
+    run: RunSettings,
+    data: Mapping[Split, SplitArrays],
+    context: WorkerContext,
+    out: Folder,
+    encoder: Mapping[str, torch.Tensor] | None = None,
+    *,
+    keeps_weights: bool = False,
+    placement: Mapping[str, Any] | None = None,
+) -> RunRecord:
+    """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
+
+    What it says on the way, and the traceback of its error, are in its log (`runtime.run_log`).
+
+    Args:
+        run: What to train.
+        data: Its splits.
+        context: Where this worker runs.
+        out: Folder of the run files.
+        encoder: Weights that the model's encoder starts from.
+        keeps_weights: Whether a `candidate` leaves its weights in the output folder, as a `final` run does.
+        placement: What else the file should tell of where the run ran.
+
+    Raises:
+        Exception: whatever is no fault of the run's settings; it, too, is in the file.
+    """
+    runs = RunFolder(out)
+    placed = {
+        "workers": context.world_size,
+        "threads": context.threads,
+        "device": device_name(context.device),
+        **(placement or {}),
+    }
+    details: dict[str, Any] = {"placement": placed, "versions": versions(), "host": socket.gethostname()}
+    with run_log(out, run.run_id, keeps=context.is_leader) as log:
+        try:
+            if run.encoder_run is None:
+                outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
+            else:
+                outcome = _read_out(run, run.encoder_run, data, context, out)
+            record = RunRecord(
+                run_id=run.run_id,
+                status="done",
+                summary=run.summary(),
+                settings=run.model_dump(mode="json"),
+                metrics=outcome.metrics,
+                history=outcome.history,
+                class_counts=outcome.class_counts,
+                timings=outcome.timings,
+                **details,
+            )
+        except MTNeuroError as error:
+            if isinstance(error, OutOfMemoryError):
+                placed["out_of_memory"] = True
+            log.note_error(error)
+            record = RunRecord.failed(run, str(error), **details)
+        except Exception as error:
+            if context.is_leader:
+                runs.write(RunRecord.failed(run, in_one_line(error), **details))
+            raise
+    if context.is_leader:
+        runs.write(record)
+        if context.checkpoints is not None:
+            # Its result is safe; what is left there is only good for going on with the run.
+            context.checkpoints.delete(LAST)
+    return record
+
+
+def _read_out(
+    run: RunSettings, encoder_run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder
+) -> Outcome:
+    """Read out the encoder that the encoder_run has left, and leave the embeddings for others to use."""
+    model = load_model(encoder_run, checkpoint_folder(out, encoder_run), context.device)
+    probed = probe(run, model, data, context)
+    if context.is_leader:
+        embeddings.write(out, probed.embeddings)
+    return Outcome(probed.metrics, [], timings=probed.timings)
+
+
+def device_name(device: torch.device) -> str:
+    """What a run file calls a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    return {
+        "mtneuro_ray": mtneuro_ray.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": version("scikit-learn"),
+    }

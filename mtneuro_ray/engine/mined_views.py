@@ -1,0 +1,82 @@
+"""Which crops a trained encoder takes for alike (the paper's Figure A3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.embeddings import Vectors
+from mtneuro_ray.data.mined_views import Views
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine.batches import Indices, ResidentSplit
+from mtneuro_ray.engine.evaluation import parts
+from mtneuro_ray.methods.draws import Purpose, generator
+from mtneuro_ray.methods.mining import draw_pool
+from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views
+from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.tasks import Task, build_task
+
+_VIEWS = 2
+# Crops of the pool that are kept: the mined one, and others down to the least like.
+_SHOWN = 5
+
+
+@torch.no_grad()
+def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) -> Views:
+    """Views of the middle image of each region, and what the encoder would mine for them in a pool of a step's size.
+
+    In training it is the target that mines, with the batch norms of its batch; here it is the trained encoder.
+
+    Args:
+        run: Of a method that mines.
+        model: Its trained model, on the CPU.
+        arrays: Its training split.
+    """
+    ssl, seed = run.network.ssl_settings, run.network.seed
+    split = ResidentSplit(arrays, torch.device("cpu"))
+    chosen = np.array([_middle(np.flatnonzero(arrays.regions == n)) for n in np.unique(arrays.regions)])
+    random = generator(seed, 0, Purpose.MINING)
+    pool = draw_pool(random, len(split), chosen, math.ceil(ssl.pool_ratio * run.network.ssl_batch_size) / len(chosen))
+    shape = (arrays.images.shape[-2], arrays.images.shape[-1])
+    draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, ssl)
+    pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, ssl)
+    views = cut_views(split.gather(chosen).images, draws).view(_VIEWS, len(chosen), 1, shape[0] // 2, shape[1] // 2)
+    crops = cut_views(split.gather(pool).images, pool_draws)
+    task = build_task(run, (1,) * len(run.task.classes))
+    cosines = _features(task, model, views[0]) @ _features(task, model, crops).T
+    shown, kept = _ranked(cosines, chosen, pool)
+    names = np.array(arrays.region_names)
+    return Views(
+        regions=names[arrays.regions[chosen]],
+        images=arrays.images[chosen, 0],
+        corners=draws.corners.transpose(0, 1).numpy(),
+        views=views[:, :, 0].transpose(0, 1).numpy(),
+        pool_regions=names[arrays.regions[pool]][shown],
+        pool=crops[:, 0].numpy()[shown],
+        cosines=kept,
+        pool_size=np.array([len(pool)]),
+    )
+
+
+def _middle(indices: Indices) -> int:
+    return int(indices[len(indices) // 2])
+
+
+def _features(task: Task, model: EncoderClassifier, crops: Tensor) -> Tensor:
+    """(N, F) of length 1."""
+    found = [model.encoder(task.inputs(crops[start:stop])) for start, stop in parts(0, len(crops), crops[0].numel())]
+    return F.normalize(torch.cat(found).float(), dim=1)
+
+
+def _ranked(cosines: Tensor, chosen: Indices, pool: Indices) -> tuple[Indices, Vectors]:
+    """Rows of the pool for each image, (R, P), the nearest first and others evenly spread behind it; their cosines."""
+    own = torch.from_numpy(chosen).unsqueeze(1) == torch.from_numpy(pool)
+    values, order = cosines.masked_fill(own, -torch.inf).sort(dim=1, descending=True)
+    others = len(pool) - int(own.sum(1).max())
+    ranks = np.unique(np.linspace(0, others - 1, min(_SHOWN, others)).round().astype(np.int64))
+    return order[:, ranks].numpy(), values[:, ranks].numpy()

@@ -1,0 +1,168 @@
+"""Seconds of the engine's own steps, and of its evaluation, on random data: nothing is learned here."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import numpy as np
+import torch
+
+from mtneuro_ray.config.network import SSL_METHODS
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.engine import checkpoint
+from mtneuro_ray.engine.checkpoint import Progress
+from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.engine.evaluation import parts
+from mtneuro_ray.engine.fitting import Fit
+from mtneuro_ray.engine.linear_probe import decompose, train_head
+from mtneuro_ray.engine.loop import Worker, set_up
+from mtneuro_ray.engine.pretrain import SslFit
+from mtneuro_ray.engine.supervised import SupervisedFit
+from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.storage.folder import Folder
+
+# Algorithms are chosen, and memory is taken from the system, in the first steps.
+_WARM_UP = 2
+_STEPS_PER_EPOCH = 4
+_RATE = 1e-6
+# Epochs of the linear layer: its time is the difference of two fits, both of which read the features.
+_FEW, _MANY = 1, 21
+
+
+def now(device: torch.device) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def endless_steps(fit: Fit, rate: float = _RATE) -> Iterator[None]:
+    """One optimizer step of a fit after another, as in epochs of a few batches; each is done when it is yielded."""
+    random = np.random.default_rng(0)
+    step = 0
+    while True:
+        for group in fit.optimizer.param_groups:
+            group["lr"] = rate
+        indices = random.permutation(fit.count)[: fit.batch_size]
+        fit.step(indices, step // _STEPS_PER_EPOCH, step, _STEPS_PER_EPOCH)
+        now(fit.context.device)
+        step += 1
+        yield
+
+
+def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
+    """Noise of the shape of a run's images, and classes at random.
+
+    Args:
+        run: Says which images.
+        count: Of the training split; by default enough for a batch and for views that are mined beside it.
+    """
+    network, task = run.network, run.task
+    batch = network.ssl_batch_size if network.method in SSL_METHODS else network.batch_size
+    voxels = task.volume_z * math.prod(task.tile_size)
+    # What evaluation looks at in one pass.
+    _, at_once = next(parts(0, 2**31, voxels))
+    counts: dict[Split, int] = {"train": count or max(2 * batch, 2), "val": at_once}
+    return {split: _random_split(run, number) for split, number in counts.items()}
+
+
+def _random_split(run: RunSettings, count: int) -> SplitArrays:
+    task, random = run.task, np.random.default_rng(0)
+    classes, shape = len(task.classes), (count, task.volume_z, *task.tile_size)
+    masks = random.integers(0, classes, shape, np.uint8) if task.task == "segmentation" else None
+    return SplitArrays(
+        images=random.integers(0, 256, shape, np.uint8),
+        masks=masks,
+        labels=np.arange(count) % classes,
+        regions=np.zeros(count, np.int64),
+        region_names=("A",),
+    )
+
+
+def measure(
+    run: RunSettings, data: dict[Split, SplitArrays], context: WorkerContext, *, steps: int, seconds: float
+) -> dict[str, float]:
+    """Median seconds of a run's steps and of its evaluation, whatever its method. Takes the memory that a run takes.
+
+    Args:
+        run: What is trained.
+        data: Of `random_splits`.
+        context: Where; alone.
+        steps: That are timed, at least.
+        seconds: That they take, at least.
+
+    Returns:
+        `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
+    """
+    started = now(context.device)
+    worker = set_up(run, data, context)
+    found: dict[str, float] = {}
+    if run.network.method == "decomposition":
+        found["setup_s"] = now(context.device) - started
+        classifier = cast(EncoderClassifier, worker.module)
+        found["fit_s"] = decompose(run, worker.splits["train"], worker.task, context, classifier)["train_s"]
+    else:
+        found |= _measure_steps(worker, started, steps, seconds)
+    if run.network.is_frozen:
+        found["head_image_s"] = _head_image(worker)
+
+    def look() -> None:
+        worker.evaluate("val")
+
+    look()
+    found["image_s"] = _median(look, context.device, 1, seconds) / len(data["val"])
+    return found
+
+
+def _measure_steps(worker: Worker, started: float, steps: int, seconds: float) -> dict[str, float]:
+    run, context = worker.run, worker.context
+    fit: Fit
+    if run.network.method in SSL_METHODS:
+        fit = SslFit(run, worker.splits["train"], worker.task, context, cast(EncoderClassifier, worker.module))
+    else:
+        fit = SupervisedFit(run, worker.task, worker.module, worker.data, worker.splits, context)
+    fit.module.train()
+    every = endless_steps(fit)
+    next(every)
+    first = now(context.device) - started
+    for _ in range(_WARM_UP):
+        next(every)
+    step = _median(lambda: next(every), context.device, steps, seconds)
+    # The end of an epoch takes memory, too: a copy of the best weights, and a checkpoint on its way to the disk.
+    progress = Progress()
+    fit.end_epoch(progress, {})
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(Folder(folder), progress, fit.module, fit.optimizer)
+    return {"setup_s": max(0.0, first - step), "step_s": step}
+
+
+def _head_image(worker: Worker) -> float:
+    """Seconds that an epoch of the linear layer on frozen features takes for each image."""
+    split, context, classifier = worker.splits["train"], worker.context, cast(EncoderClassifier, worker.module)
+    taken = []
+    for epochs in (_FEW, _MANY):
+        started = now(context.device)
+        train_head(_with_epochs(worker.run, epochs), split, worker.task, context, classifier)
+        taken.append(now(context.device) - started)
+    return max(0.0, taken[1] - taken[0]) / (len(split) * (_MANY - _FEW))
+
+
+def _with_epochs(run: RunSettings, epochs: int) -> RunSettings:
+    return run.replace("profile", network=run.network.replace("profile", epochs=epochs).model_dump(mode="json"))
+
+
+def _median(function: Callable[[], object], device: torch.device, least: int, seconds: float) -> float:
+    """Median seconds of a call, of `least` calls and `seconds` at least."""
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < seconds:
+        started = now(device)
+        function()
+        taken.append(now(device) - started)
+    return statistics.median(taken)

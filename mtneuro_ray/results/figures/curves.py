@@ -1,0 +1,185 @@
+"""Learning curves of a method's runs, and the heat map of its search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mtneuro_ray.config.space import METRICS
+from mtneuro_ray.results.figures.differences import differences, label_of, text_of
+from mtneuro_ray.results.methods import by_method, flattened, network_of
+from mtneuro_ray.storage.records import RunRecord
+
+# Deviation of the features between images, of self-supervised training: 0 where the encoder has collapsed.
+_SPREAD = "train/feature_std"
+_CELLS = "#b0b0b0"
+# Of the methods' seeds, which differ beyond the search where a folder holds runs of several kinds.
+_METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Losses that lie farther apart than this are drawn on a logarithmic scale.
+_WIDE = 20.0
+# Places of a heat map that can still be read.
+_LARGEST_MAP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Candidates of a search over one or two axes.
+
+    Attributes:
+        keys: Name of the rows' axis and of the columns'; of one axis alone, only the columns'.
+        rows: Values along the rows, sorted; one empty text without such an axis.
+        columns: Values along the columns, sorted.
+        values: (row, column) -> best value there; NaN where the candidates were stopped or diverged.
+        others: Axes beyond two, over which the best is taken.
+    """
+
+    keys: tuple[str, ...]
+    rows: list[Any]
+    columns: list[Any]
+    values: dict[tuple[int, int], float]
+    others: tuple[str, ...]
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the candidates make a table; values drawn from ranges meet in few places of one."""
+        return 2 * len(self.values) >= len(self.rows) * len(self.columns) <= _LARGEST_MAP
+
+
+def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
+    """What there is of each epoch: training loss, validation metric, spread of features; and the search's heat map.
+
+    Args:
+        records: Runs of one model and setting, some of which have an epoch.
+        title: Of the figure.
+    """
+    metric = METRICS.get(records[0].settings["task"]["task"], (None,))[0]
+    grid = None if metric is None else grid_of(records, metric)
+    there = {key for record in records for entry in record.history for key in entry}
+    keys = [key for key in ("train/loss", metric, _SPREAD) if key is not None and key in there]
+    columns = len(keys) + (grid is not None)
+    figure = Figure(figsize=(4.5 * columns, 3.7), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for axis, key in zip(axes, keys, strict=False):
+        _draw_lines(axis, records, key)
+    if grid is not None:
+        draw = _draw_map if grid.is_filled else _draw_points
+        draw(figure, axes[-1], grid, str(metric))
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_lines(axis: Any, records: Sequence[RunRecord], key: str) -> None:
+    """A thin line per run; the mean over the seeds of each method as a thick one."""
+    stopped = [record for record in records if record.status == "stopped"]
+    candidates = [record for record in records if record.summary["role"] == "candidate" and record not in stopped]
+    finals = [record for record in records if record.summary["role"] == "final"]
+    _draw_runs(axis, candidates, key, "candidates", _CELLS, "-")
+    _draw_runs(axis, stopped, key, "stopped candidates", _CELLS, ":")
+    keys = differences(finals)
+    for number, seeds in enumerate(by_method(finals)):
+        colour = _METHODS[number % len(_METHODS)]
+        _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", colour, "-")
+        _draw_mean(axis, [_curve(record, key) for record in seeds], colour)
+    values = [value for record in records for value in _curve(record, key).values() if 0 < value < math.inf]
+    if key.endswith("loss") and values and max(values) > _WIDE * min(values):
+        axis.set_yscale("log")
+    axis.set(xlabel="epoch", ylabel=key)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(frameon=False, fontsize=9)
+
+
+def _draw_runs(axis: Any, records: Sequence[RunRecord], key: str, label: str, colour: str, style: str) -> None:
+    for number, record in enumerate(records):
+        curve = _curve(record, key)
+        name = None if number else label
+        axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=colour, label=name)
+
+
+def _draw_mean(axis: Any, curves: Sequence[dict[int, float]], colour: str) -> None:
+    """The mean of several curves over the epochs that all of them have."""
+    if len(curves) < 2:
+        return
+    common = sorted(set.intersection(*map(set, curves)))
+    mean = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in common]
+    axis.plot(common, mean, lw=2.6, color=colour, label=f"mean of {len(curves)} seeds")
+
+
+def _curve(record: RunRecord, key: str) -> dict[int, float]:
+    return {entry["epoch"]: entry[key] for entry in record.history if key in entry}
+
+
+def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
+    """The candidates among the runs over the axes in which they differ, or None where they differ in none.
+
+    Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
+    value of a candidate that was repeated over seeds is the mean over them.
+    """
+    candidates = [record for record in records if record.summary["role"] == "candidate"]
+    axes = differences(candidates)
+    if not axes:
+        return None
+    shown, others = list(axes)[:2], tuple(list(axes)[2:])
+    rows = axes[shown[0]] if len(shown) == 2 else [""]
+    columns = axes[shown[-1]]
+    values: dict[tuple[int, int], float] = {}
+    for seeds in by_method(candidates):
+        network = flattened(network_of(seeds[0]))
+        row = rows.index(network[shown[0]]) if len(shown) == 2 else 0
+        place = (row, columns.index(network[shown[-1]]))
+        known = [math.nan if (value := record.metric(metric)) is None else value for record in seeds]
+        values[place] = float(np.fmax(values.get(place, math.nan), math.fsum(known) / len(known)))
+    return Grid(tuple(shown), rows, columns, values, others)
+
+
+def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
+    """A table of the candidates' values, coloured by them."""
+    table = np.full((len(grid.rows), len(grid.columns)), math.nan)
+    for (row, column), value in grid.values.items():
+        table[row, column] = value
+    finite = table[np.isfinite(table)]
+    axis.set_facecolor("#eeeeee")
+    picture = axis.imshow(table, cmap="viridis", aspect="auto")
+    for (row, column), value in grid.values.items():
+        known = math.isfinite(value)
+        dark = known and value < (finite.min() + finite.max()) / 2
+        text = f"{value:.3f}" if known else "stopped"
+        axis.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+    _name_axes(axis, grid, metric)
+    axis.set_xticks(range(len(grid.columns)), [text_of(value) for value in grid.columns])
+    axis.set_yticks(range(len(grid.rows)), [text_of(value) for value in grid.rows])
+    if len(finite):
+        figure.colorbar(picture, ax=axis)
+
+
+def _draw_points(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
+    """A dot per candidate at its place in the space; over one axis, at the height of its value."""
+    alone = len(grid.keys) == 1
+    places = [(grid.columns[column], grid.rows[row], value) for (row, column), value in grid.values.items()]
+    dots = [(x, value if alone else y, value) for x, y, value in places if math.isfinite(value)]
+    stopped = [(x, y) for x, y, value in places if not math.isfinite(value) and not alone]
+    if dots:
+        picture = axis.scatter(
+            *zip(*((x, y) for x, y, _ in dots), strict=True), c=[v for *_, v in dots], cmap="viridis"
+        )
+        figure.colorbar(picture, ax=axis)
+    if stopped:
+        axis.scatter(*zip(*stopped, strict=True), marker="x", color="#999999", label="stopped")
+        axis.legend(frameon=False, fontsize=9)
+    _name_axes(axis, grid, metric)
+    for values, scale in ((grid.columns, axis.set_xscale), (grid.rows, axis.set_yscale)):
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) > _WIDE * min(numbers):
+            scale("log")
+    if alone:
+        axis.set_ylabel(metric)
+
+
+def _name_axes(axis: Any, grid: Grid, metric: str) -> None:
+    over = f"\nbest over {', '.join(grid.others)}" if grid.others else ""
+    axis.set_title(f"{metric} of the candidates{over}", fontsize=10)
+    axis.set(xlabel=grid.keys[-1], ylabel=grid.keys[0] if len(grid.keys) == 2 else "")

@@ -1,0 +1,155 @@
+"""What pictures of predictions are made of: image, truth and predictions of the same box, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.mosaic import EMPTY, assemble
+from mtneuro_ray.data.predictions import Predictions
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.roi import Shape
+
+MICROMETER = "\u00b5m"
+SplitLoader = Callable[[RunSettings, Split], SplitArrays]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one run says of a box.
+
+    Attributes:
+        setting: Name of its task.
+        classes: Names of its classes.
+        truth: (Z, Y, X) classes, EMPTY where nothing was read.
+        predicted: (Z, Y, X) classes, EMPTY where nothing was predicted.
+    """
+
+    setting: str
+    classes: tuple[str, ...]
+    truth: Bytes
+    predicted: Bytes
+
+    @property
+    def slices(self) -> npt.NDArray[np.int64]:
+        """Indices of the slices that were predicted."""
+        return np.flatnonzero((self.predicted != EMPTY).any(axis=(1, 2)))
+
+    def mean_iou(self, z: int) -> float:
+        """Mean IoU of a slice's classes; one in neither truth nor prediction scores 1 (PROTOCOL, Task 2)."""
+        truth, predicted = self.truth[z], self.predicted[z]
+        known = predicted != EMPTY
+        ratios = []
+        for value in range(len(self.classes)):
+            true, own = (truth == value) & known, predicted == value
+            either = int((true | own).sum())
+            ratios.append(int((true & own).sum()) / either if either else 1.0)
+        return sum(ratios) / len(ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One box of the volume, with what one model predicts for it in each setting.
+
+    Attributes:
+        model: Name in tables.
+        region: Region of the box.
+        split: The split it belongs to.
+        offset: Voxel of the volume at its lowest corner, z, y, x.
+        step: Voxels from one pixel to the next, z, y, x.
+        voxel_size_um: Side of a voxel in micrometers, or None where it is not known.
+        image: (Z, Y, X) grey values.
+        layers: One per setting, the fewest classes first.
+    """
+
+    model: str
+    region: str
+    split: Split
+    offset: Shape
+    step: Shape
+    voxel_size_um: float | None
+    image: Bytes
+    layers: tuple[Layer, ...]
+
+    @property
+    def pixel(self) -> tuple[float, float, float]:
+        """Size of a pixel along z, y, x, in `unit`."""
+        z, y, x = (side * (self.voxel_size_um or 1.0) for side in self.step)
+        return (z, y, x)
+
+    @property
+    def unit(self) -> str:
+        """Micrometers, or voxels where their size is not known."""
+        return "voxels" if self.voxel_size_um is None else MICROMETER
+
+    @property
+    def richest(self) -> Layer:
+        """The layer with the most classes."""
+        return self.layers[-1]
+
+    @property
+    def shown_slice(self) -> int:
+        """Index of the predicted slice whose true classes are mixed most evenly."""
+        truth, classes = self.richest.truth, len(self.richest.classes)
+        mixture = [_entropy(np.bincount(plane.ravel(), minlength=EMPTY + 1)[:classes]) for plane in truth]
+        return max(map(int, self.richest.slices), key=lambda z: mixture[z])
+
+
+def scenes_of(runs: Iterable[tuple[RunSettings, Predictions]], load: SplitLoader) -> list[Scene]:
+    """The boxes that runs of one model have predicted; tasks that share a box and its slices stand together.
+
+    Args:
+        runs: Settings and predictions of each run.
+        load: Gives the images and the truth of a run's split.
+    """
+    found: dict[tuple[object, ...], Scene] = {}
+    for run, predictions in sorted(runs, key=lambda pair: (len(pair[0].task.classes), pair[0].task.name)):
+        for scene in _scenes_of_run(run, predictions, load(run, predictions.split)):
+            key = (run.data[0], scene.region, scene.offset, scene.step, tuple(scene.layers[0].slices))
+            earlier = found[key].layers if key in found else ()
+            found[key] = replace(scene, layers=(*earlier, *scene.layers))
+    return list(found.values())
+
+
+def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArrays) -> list[Scene]:
+    assert arrays.masks is not None
+    images = assemble(run.task, predictions.split, arrays.images)
+    truths = assemble(run.task, predictions.split, arrays.masks)
+    return [
+        Scene(
+            model=run.model,
+            region=cube.region,
+            split=predictions.split,
+            offset=cube.offset,
+            step=cube.step,
+            voxel_size_um=predictions.voxel_size_um,
+            image=image.crop(cube),
+            layers=(Layer(run.task.name, run.task.classes, truth.crop(cube), cube.pixels),),
+        )
+        for cube, image, truth in zip(predictions.cubes, images, truths, strict=True)
+    ]
+
+
+def of_regions(scenes: Sequence[Scene], regions: Sequence[str]) -> list[Scene]:
+    """The scenes of these regions; all of them where none is named.
+
+    Raises:
+        InputError: a region has none.
+    """
+    there = dict.fromkeys(scene.region for scene in scenes)
+    for region in regions:
+        if region not in there:
+            raise InputError(f"--region: {region!r} was not predicted; accepted: {', '.join(there) or 'nothing yet'}")
+    return [scene for scene in scenes if not regions or scene.region in regions]
+
+
+def _entropy(counts: npt.NDArray[np.int64]) -> float:
+    shares = counts[counts > 0] / max(int(counts.sum()), 1)
+    return float(-(shares * np.log(shares)).sum())

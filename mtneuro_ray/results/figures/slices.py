@@ -1,0 +1,80 @@
+"""Slices with truth and predictions overlaid: the paper's Figure 3 A."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mtneuro_ray.results.figures.colours import add_legend, painted
+from mtneuro_ray.results.figures.scenes import Layer, Scene
+
+_PANEL_INCHES = 2.7
+# Of a panel's width, about.
+_BAR = 0.25
+
+
+def draw_slices(scenes: Sequence[Scene]) -> Figure:
+    """A row per region: the image, the truth over it, and the prediction in each setting over it.
+
+    Of each region the slice that is richest in structure is shown; y points down, as in the volume's slices.
+    """
+    settings = list(dict.fromkeys(layer.setting for scene in scenes for layer in scene.layers))
+    columns = 2 + len(settings)
+    figure = Figure(figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES + 0.35) * len(scenes) + 0.9), layout="constrained")
+    axes = figure.subplots(len(scenes), columns, squeeze=False)
+    for row, scene in zip(axes, scenes, strict=True):
+        _draw_row(row, scene, settings)
+    for axis, heading in zip(
+        axes[0], ("image", "ground truth", *(f"prediction\n{name}" for name in settings)), strict=True
+    ):
+        axis.set_title(f"{heading}\n{axis.get_title()}".rstrip(), fontsize=10)
+    figure.suptitle(f"{scenes[0].model}, {scenes[0].split} split")
+    add_legend(figure, [scene.richest.classes for scene in scenes], loc="outside lower center")
+    return figure
+
+
+def _draw_row(axes: Sequence[Any], scene: Scene, settings: Sequence[str]) -> None:
+    z = scene.shown_slice
+    image, layers = scene.image[z], {layer.setting: layer for layer in scene.layers}
+    for axis in axes:
+        axis.set(xticks=[], yticks=[])
+    axes[0].imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes[0].set_ylabel(f"{scene.region}\nz {scene.offset[0] + z}", fontsize=11)
+    _draw_bar(axes[0], scene)
+    axes[1].imshow(painted(image, scene.richest.truth[z], scene.richest.classes))
+    for axis, setting in zip(axes[2:], settings, strict=True):
+        if setting in layers:
+            _draw_prediction(axis, image, layers[setting], z)
+        else:
+            axis.set_frame_on(False)
+            axis.text(
+                0.5, 0.5, "not in\nthis setting", ha="center", va="center", color="#777", transform=axis.transAxes
+            )
+
+
+def _draw_prediction(axis: Any, image: np.ndarray[Any, np.dtype[np.uint8]], layer: Layer, z: int) -> None:
+    axis.imshow(painted(image, layer.predicted[z], layer.classes))
+    axis.set_title(f"mean IoU {layer.mean_iou(z):.2f}", fontsize=10)
+
+
+def _draw_bar(axis: Any, scene: Scene) -> None:
+    """A bar of a round length in the lower right corner."""
+    height, width = scene.image.shape[1:]
+    side = scene.pixel[2]
+    length = _round_length(_BAR * width * side)
+    right, low = 0.95 * width, 0.93 * height
+    axis.plot([right - length / side, right], [low, low], color="white", lw=3, solid_capstyle="butt")
+    label = f"{length:g} {scene.unit}"
+    axis.text(
+        right - length / side / 2, low - 0.02 * height, label, color="white", ha="center", va="bottom", fontsize=9
+    )
+
+
+def _round_length(most: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is no longer than `most`."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return power * max(factor for factor in (1, 2, 5) if factor * power <= most * (1 + 1e-9))

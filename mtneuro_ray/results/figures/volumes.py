@@ -1,0 +1,137 @@
+"""Surfaces of predicted structures in 3D: the paper's Figure 3 B."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from skimage.measure import marching_cubes
+
+from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.figures.colours import add_legend, colours_of
+from mtneuro_ray.results.figures.scenes import Layer, Scene
+
+# Triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
+_TRIANGLES = 80_000
+# Share of the box from which a class is drawn as glass of this opacity.
+_CROWDED = 0.2
+_GLASS = 0.15
+_FEWEST_SLICES = 2
+_LIGHT = np.array([-0.4, -0.5, 0.77])
+_VIEW = {"elev": 28, "azim": -58}
+
+Floats = npt.NDArray[np.float64]
+
+
+def longest_run(slices: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """The longest half-open range of adjacent slices, the first of those that are equally long."""
+    parts = np.split(slices, np.flatnonzero(np.diff(slices) != 1) + 1)
+    longest = max(parts, key=len)
+    return int(longest[0]), int(longest[-1]) + 1
+
+
+def has_depth(scene: Scene) -> bool:
+    """Whether enough adjacent slices were predicted for a view in 3D."""
+    start, stop = longest_run(scene.richest.slices)
+    return stop - start >= _FEWEST_SLICES
+
+
+def draw_volume(scene: Scene) -> Figure:
+    """A row per setting, the most classes first: surfaces of the truth and of the prediction."""
+    start, stop = longest_run(scene.richest.slices)
+    rows = scene.layers[::-1]
+    figure = Figure(figsize=(11.5, (3.2 + 0.9 * _height(scene)) * len(rows) + 0.8), layout="constrained")
+    # The layout takes the last label of a 3D panel for narrower than it is.
+    figure.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # type: ignore[union-attr, call-arg]
+    for row, layer in enumerate(rows):
+        for column, (heading, values) in enumerate((("ground truth", layer.truth), ("prediction", layer.predicted))):
+            axis = figure.add_subplot(len(rows), 2, 2 * row + column + 1, projection="3d")
+            _draw_surfaces(axis, scene, layer, values[start:stop])
+            axis.set_title(f"{layer.setting}: {heading}", fontsize=11)
+    where = f"z {scene.offset[0] + start} to {scene.offset[0] + stop - 1}"
+    figure.suptitle(f"{scene.model}, {scene.region}, {scene.split} split, {where}")
+    add_legend(figure, [layer.classes for layer in rows], loc="outside lower center")
+    return figure
+
+
+def surfaces(values: Bytes, value: int, step: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Closed surfaces of one class in (Z, Y, X), as marching cubes find them on every `step`-th pixel.
+
+    Returns:
+        Corners (V, 3) in pixels from the lowest corner of the box, z, y, x, and triangles (T, 3) as indices of corners.
+    """
+    # A rim of other voxels closes the surfaces at the faces of the box.
+    inside = np.pad(values == value, step)
+    if not inside.any():
+        return np.empty((0, 3)), np.empty((0, 3), np.int64)
+    found = marching_cubes(inside.astype(np.float32), 0.5, step_size=step)  # type: ignore[no-untyped-call]
+    corners, triangles = found[:2]
+    return corners.astype(np.float64) - step, triangles.astype(np.int64)
+
+
+def coloured_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats, Floats]:
+    """Surfaces of all classes but the background.
+
+    Args:
+        scene: Says how large a pixel is.
+        layer: Names the classes.
+        values: (Z, Y, X) classes, of its truth or its prediction.
+
+    Returns:
+        Triangles (T, 3 corners, x y z) from the middle of the lowest pixel, in the scene's unit, and colours (T, 4).
+    """
+    # What fills the box would hide all that lies in it; truth and prediction are to look alike.
+    shares = [
+        max(np.mean(layer.truth == value), np.mean(layer.predicted == value)) for value in range(len(layer.classes))
+    ]
+    colours = [
+        (*colour, _GLASS if share > _CROWDED else 1.0)
+        for share, colour in zip(shares[1:], colours_of(layer.classes).values(), strict=True)
+    ]
+    step = 1
+    while True:
+        found = [surfaces(values, value, step) for value in range(1, len(layer.classes))]
+        count = sum(len(triangles) for _, triangles in found)
+        if count <= _TRIANGLES:
+            break
+        # Their number falls with the square of the step.
+        step = max(step + 1, round(step * (count / _TRIANGLES) ** 0.5))
+    corners = np.concatenate([points[triangles] for points, triangles in found]) * np.array(scene.pixel)
+    return corners[..., ::-1], np.repeat(colours, [len(triangles) for _, triangles in found], axis=0)
+
+
+def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None:
+    triangles, colours = coloured_triangles(scene, layer, values)
+    if len(triangles):
+        # Pixels within a vector graphic: as shapes, so many triangles would make it tens of megabytes.
+        surface = Poly3DCollection(
+            triangles, facecolors=_shaded(triangles, colours), edgecolors="none", rasterized=True
+        )
+        axis.add_collection3d(surface)
+    depth, height, width = np.array(values.shape) * np.array(scene.pixel)
+    # The first slice is on top, with y towards the reader: the box as one sees it behind its slices, not mirrored.
+    axis.set(xlim=(0, width), ylim=(height, 0), zlim=(depth, 0))
+    axis.set(xlabel=f"x / {scene.unit}", ylabel=f"y / {scene.unit}", zlabel=f"z / {scene.unit}")
+    axis.zaxis.set_major_locator(MaxNLocator(2))
+    axis.zaxis.labelpad = 0
+    # A flat box leaves room above and below it.
+    axis.set_box_aspect((width, height, depth), zoom=1.25 - 0.25 * _height(scene))
+    axis.view_init(**_VIEW)
+
+
+def _height(scene: Scene) -> float:
+    """Of the box, relative to its longer side; 1 at most."""
+    depth, height, width = np.array(scene.image.shape) * np.array(scene.pixel)
+    return float(min(1.0, depth / max(height, width)))
+
+
+def _shaded(triangles: Floats, colours: Floats) -> Floats:
+    """The colours (T, 4) in a light that falls from one side, so that shapes stand out."""
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    lit = np.abs(normals / np.where(lengths == 0, 1, lengths) @ (_LIGHT / np.linalg.norm(_LIGHT)))
+    return np.column_stack([colours[:, :3] * (0.45 + 0.55 * lit[:, None]), colours[:, 3]])

@@ -1,0 +1,1 @@
+"""Which runs a sweep consists of. Pure: no Ray, no torch."""

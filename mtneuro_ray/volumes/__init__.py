@@ -1,0 +1,1 @@
+"""Volumes: where voxels come from, one contract for every scheme."""

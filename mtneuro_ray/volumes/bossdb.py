@@ -1,0 +1,250 @@
+"""Volumes of BossDB, read with the `intern` client: one connection a thread, time limits, retries.
+
+`intern` sets no time limit, never retries, raises errors that hold the token, and with more than 60 M voxels forks
+worker processes even when told `parallel=False`. All of that is dealt with here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import blosc
+import numpy as np
+import requests
+import urllib3
+from intern.remote.boss import BossRemote
+from intern.resource.boss.resource import ChannelResource, CoordinateFrameResource, ExperimentResource
+
+from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.volumes.http_reads import describe_network_error, limit_answers, parse_retry_after
+from mtneuro_ray.volumes.retry import LONGEST_PAUSE_S, TransientError, persist
+from mtneuro_ray.volumes.source import VolumeSource, Voxels
+
+MOST_VOXELS_A_REQUEST = 16_000_000
+# Somebody waits while a volume is opened, and may have no way to BossDB at all.
+OPENING_ATTEMPTS = 3
+CONNECT_TIMEOUT_S = 10.0
+PHANTOM_HINT = "use --volume phantom for the built-in volume"
+
+_URI = re.compile(r"bossdb://([\w.-]+)/([\w.-]+)/([\w.-]+)", re.ASCII)
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", re.ASCII)
+_TOKEN = re.compile(r"[!-~]+")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class BossSettings:
+    """Where BossDB is and how patiently to read it.
+
+    Attributes:
+        host: Name or name:port, without a protocol.
+        protocol: `https` or `http`.
+        token: Never shown. `public` reads what is public.
+        timeout_s: Seconds to wait for an answer to begin, and for it to end, beside its length; for a connection,
+            at most 10 of them.
+        attempts: How often one request is tried, at most.
+        backoff_s: Seconds, the scale of the first pause between two attempts; later ones double.
+
+    Raises:
+        InputError: one of them cannot be meant.
+    """
+
+    host: str = "api.bossdb.io"
+    protocol: str = "https"
+    token: str = field(default="public", repr=False)
+    timeout_s: float = 60.0
+    attempts: int = 6
+    backoff_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not _HOST.fullmatch(self.host):
+            raise InputError(f"BOSSDB_HOST: {self.host!r} is no host; accepted: NAME or NAME:PORT, no protocol")
+        if self.protocol not in ("http", "https"):
+            raise InputError(f"BOSSDB_PROTOCOL: {self.protocol!r}; accepted: http, https")
+        # A header that `requests` refuses is quoted in its error: such a token must never get that far.
+        if not _TOKEN.fullmatch(self.token):
+            raise InputError("BOSSDB_TOKEN: holds blanks or characters beyond ASCII; accepted: the bare token")
+        if not 0 < self.timeout_s < float("inf"):
+            raise InputError(f"BOSSDB_TIMEOUT_S: {self.timeout_s}; accepted: seconds, above 0")
+
+    @classmethod
+    def from_env(cls) -> BossSettings:
+        """From BOSSDB_HOST, BOSSDB_PROTOCOL, BOSSDB_TOKEN, BOSSDB_TIMEOUT_S; unset or empty ones default."""
+        timeout = _from_env("TIMEOUT_S", str(cls.timeout_s))
+        try:
+            timeout_s = float(timeout)
+        except ValueError:
+            raise InputError(f"BOSSDB_TIMEOUT_S: {timeout!r}; accepted: seconds, above 0") from None
+        return cls(
+            host=_from_env("HOST", cls.host),
+            protocol=_from_env("PROTOCOL", cls.protocol),
+            token=_from_env("TOKEN", cls.token),
+            timeout_s=timeout_s,
+        )
+
+
+class BossSource(VolumeSource):
+    """A BossDB channel at its native resolution.
+
+    A pickle holds shape, type and host, so that reading in another process asks for no metadata. It never holds
+    the token: the other process takes its own from BOSSDB_TOKEN.
+
+    Args:
+        uri: `bossdb://collection/experiment/channel`.
+        settings: Where to read it.
+        described: Shape and type, where known; asked of BossDB otherwise.
+
+    Raises:
+        InputError: the URI is malformed, there is no such channel or the token may not read it.
+        SourceError: BossDB did not answer, or not with what it should.
+    """
+
+    parallel_reads = 8
+
+    def __init__(
+        self,
+        uri: str,
+        settings: BossSettings,
+        described: tuple[Shape, np.dtype[np.unsignedinteger]] | None = None,
+    ) -> None:
+        match = _URI.fullmatch(uri)
+        if match is None:
+            raise InputError(f"{uri}: malformed; accepted: bossdb://collection/experiment/channel")
+        self.uri = uri
+        self._names = match.groups()
+        self._settings = settings
+        self._local = threading.local()
+        self.shape, self.dtype = described or self._describe()
+        depth, height, width = self.shape
+        self.identity = f"{uri}@{settings.host} {depth}x{height}x{width} {self.dtype}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = replace(self._settings, token="public")
+        return _restore, (self.uri, settings, (self.shape, self.dtype))
+
+    def _describe(self) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
+        collection, experiment, channel = self._names
+
+        def ask(remote: BossRemote) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
+            found = remote.get_channel(channel, collection, experiment)
+            frame_name = remote.get_project(ExperimentResource(experiment, collection)).coord_frame
+            frame = remote.get_project(CoordinateFrameResource(frame_name))
+            return (int(frame.z_stop), int(frame.y_stop), int(frame.x_stop)), np.dtype(found.datatype)
+
+        return self._persist(ask, "metadata", min(OPENING_ATTEMPTS, self._settings.attempts))
+
+    def _read(self, roi: Roi) -> Voxels:
+        voxels = np.empty(roi.shape, self.dtype)
+        for slab in roi.split(_slab_shape(roi.shape)):
+            voxels[slab.slices_within(roi)] = self._cutout(slab)
+        return voxels
+
+    def _cutout(self, box: Roi) -> Voxels:
+        collection, experiment, channel = self._names
+        resource = ChannelResource(channel, collection, experiment, datatype=str(self.dtype))
+
+        def ask(remote: BossRemote) -> Voxels:
+            z, y, x = (list(bounds) for bounds in box.ranges)
+            voxels: Voxels = remote.get_cutout(resource, 0, x, y, z, parallel=False)
+            if voxels.shape != box.shape or voxels.dtype != self.dtype:
+                raise ValueError(f"{voxels.dtype} {voxels.shape}")
+            return voxels
+
+        return self._persist(ask, f"box {box}", self._settings.attempts)
+
+    def _persist(self, ask: Callable[[BossRemote], _T], what: str, attempts: int) -> _T:
+        failure: TransientError
+        try:
+            return persist(lambda: self._attempt(ask, what), f"{self.uri}: {what}", attempts, self._settings.backoff_s)
+        except TransientError as error:
+            failure = error
+        problem = f"{self.uri}: {what} failed {attempts} times at {self._settings.host}: {failure.reason}"
+        raise SourceError(f"{problem}; {PHANTOM_HINT}" if failure.unreachable else problem)
+
+    def _attempt(self, ask: Callable[[BossRemote], _T], what: str) -> _T:
+        problem: Exception
+        try:
+            return ask(self._remote())
+        except requests.HTTPError as error:  # `intern` raises it for every status but 200
+            problem = self._problem_of(error.response, what)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            problem = describe_network_error(error, self._settings.timeout_s)
+        except (blosc.blosc_extension.error, ValueError, TypeError, KeyError) as error:
+            text = " ".join(str(error).split()).replace(self._settings.token, "***")
+            problem = TransientError(f"unusable answer ({text[:200]})")
+        # Outside the handlers: `intern`'s errors hold the request and with it the token, so none is chained.
+        raise problem
+
+    def _problem_of(self, response: requests.Response | None, what: str) -> Exception:
+        if response is None:
+            return TransientError("no answer", unreachable=True)
+        status, host = response.status_code, self._settings.host
+        if status in (401, 403):
+            return InputError(
+                f"{self.uri}: {host} rejected the token (HTTP {status}); set BOSSDB_TOKEN, on every machine "
+                "that reads, to one that may read this channel"
+            )
+        if status == 404:
+            return InputError(f"{self.uri}: no such channel at {host} (HTTP 404)")
+        pause_s = parse_retry_after(response.headers.get("Retry-After"))
+        if status == 429 and pause_s > LONGEST_PAUSE_S:
+            return SourceError(f"{self.uri}: {host} asks to be left alone for {pause_s:.0f} s (HTTP 429)")
+        if status == 429 or status >= 500:
+            return TransientError(f"HTTP {status}", min(pause_s, LONGEST_PAUSE_S))
+        return SourceError(f"{self.uri}: {host} refused {what} (HTTP {status})")
+
+    def _remote(self) -> BossRemote:
+        """This thread's own connection: a `requests` session is not promised to be safe for several."""
+        if not hasattr(self._local, "remote"):
+            self._local.remote = connect(self._settings)
+        return self._local.remote
+
+
+def connect(settings: BossSettings) -> BossRemote:
+    """An `intern` client whose every request has a time limit; asks nothing of the network."""
+    # `intern` passes this dictionary through an INI parser, which chokes on a token with a % sign and quotes it.
+    remote = BossRemote({"protocol": settings.protocol, "host": settings.host, "token": "public"})
+    remote.token_project = remote.token_volume = settings.token
+    timeouts_s = (min(CONNECT_TIMEOUT_S, settings.timeout_s), settings.timeout_s)
+    for service in (remote.project_service, remote.volume_service):
+        session: requests.Session = service.session
+        # `intern` looks proxies up for no URL at all, so NO_PROXY never matches.
+        options = session.merge_environment_settings(service.url_prefix, {}, None, None, None)
+        # Otherwise a .netrc entry for the host would take the place of the token.
+        session.trust_env = False
+        limit_answers(session, settings.timeout_s)
+        service.session_send_opts = {**options, "timeout": timeouts_s}
+    return remote
+
+
+def open_bossdb(uri: str, base: Path) -> BossSource:
+    """Open `bossdb://collection/experiment/channel` as the environment says; see `BossSettings.from_env`.
+
+    Raises:
+        InputError: the URI or the environment is malformed, there is no such channel, or no right to read it.
+        SourceError: BossDB did not answer.
+    """
+    return BossSource(uri, BossSettings.from_env())
+
+
+def _restore(uri: str, settings: BossSettings, described: tuple[Shape, np.dtype[np.unsignedinteger]]) -> BossSource:
+    return BossSource(uri, replace(settings, token=BossSettings.from_env().token), described)
+
+
+def _from_env(name: str, default: str) -> str:
+    return os.environ.get(f"BOSSDB_{name}", "").strip() or default
+
+
+def _slab_shape(shape: Shape) -> Shape:
+    """The largest slab of whole planes, or of whole rows of one plane, that one request may hold."""
+    depth, height, width = shape
+    if height * width > MOST_VOXELS_A_REQUEST:
+        return (1, max(1, MOST_VOXELS_A_REQUEST // width), width)
+    return (min(depth, MOST_VOXELS_A_REQUEST // (height * width)), height, width)

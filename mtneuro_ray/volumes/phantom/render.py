@@ -1,0 +1,111 @@
+"""From a box to voxels: fibres first, then cells, then vessels, then the optics."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.volumes.phantom import objects, regions, texture
+from mtneuro_ray.volumes.phantom.noise import Box, derive_key, white_bytes
+
+VESSEL, CELL, AXON = 1, 2, 3
+_BLUR = 2  # passes of the optics' blur in a plane, one voxel of halo each
+_FRINGES = (2, 3)  # taps of the wide blur that the fringes are made with
+_FRINGE = sum(_FRINGES)
+_FRINGE_GAIN = 3  # quarters
+_GRAIN = 2  # passes that the grain has seen before
+_GRAIN_GAIN = 9  # raw grain, fixed-point units per step of a byte
+_SLAB = 8  # planes exposed at once, so that they stay in the cache
+_VOID = 8  # grey value outside the tissue
+_DARK = 14  # grey value below which there is nothing that could be grainy
+
+Fixed = npt.NDArray[np.int16]
+
+# In this order: what comes later covers what came before.
+_PAINTERS = ((AXON, objects.strands), (CELL, objects.cells), (VESSEL, objects.capillaries), (VESSEL, objects.trunks))
+
+
+def _grown(box: Box, z: int, plane: int) -> Box:
+    (z0, z1), (y0, y1), (x0, x1) = box
+    return (z0 - z, z1 + z), (y0 - plane, y1 + plane), (x0 - plane, x1 + plane)
+
+
+def _shape(box: Box) -> tuple[int, int, int]:
+    (z0, z1), (y0, y1), (x0, x1) = box
+    return z1 - z0, y1 - y0, x1 - x0
+
+
+def _soften(values: Fixed, axis: int, apart: int = 1) -> Fixed:
+    """Blur by 1-2-1 with taps `apart` voxels apart, which loses as many voxels at each end of the axis."""
+    size = values.shape[axis]
+    first, middle, last = (
+        values[(slice(None),) * axis + (slice(start, size - 2 * apart + start),)] for start in (0, apart, 2 * apart)
+    )
+    total = first + last
+    total += middle
+    total += middle
+    total += np.int16(2)
+    total >>= 2
+    return total
+
+
+def _blur(values: Fixed, passes: int) -> Fixed:
+    values = _soften(values, 0)
+    for _ in range(passes):
+        values = _soften(_soften(values, 1), 2)
+    return values
+
+
+def _sharpen(values: Fixed) -> Fixed:
+    """Bright fringes round dark things, as phase contrast leaves them; loses `_FRINGE` voxels in a plane."""
+    smooth = values
+    for apart in _FRINGES:
+        smooth = _soften(_soften(smooth, 1, apart), 2, apart)
+    inner = values[:, _FRINGE:-_FRINGE, _FRINGE:-_FRINGE]
+    edge = inner - smooth
+    edge *= np.int16(_FRINGE_GAIN)
+    edge >>= 2
+    edge += inner
+    return edge
+
+
+def labels(seed: int, box: Box) -> npt.NDArray[np.uint8]:
+    """The microstructure of a box, uint8, axes z, y, x: 0 background, 1 vessel, 2 cell, 3 axon."""
+    tissue = regions.labels_in(box) != regions.CLEAR
+    out: npt.NDArray[np.uint8] = (texture.axons_in(seed, box) & tissue).view(np.uint8) * np.uint8(AXON)
+    flat = out.reshape(-1)
+    for label, painter in _PAINTERS:
+        for painted in painter(seed, box):
+            flat[painted.where] = label
+    return out
+
+
+def image(seed: int, box: Box) -> npt.NDArray[np.uint8]:
+    """The grey values of a box, uint8, axes z, y, x."""
+    (z0, z1), y, x = _grown(box, 1, _BLUR + _FRINGE)
+    scene = texture.shade_in(seed, ((z0, z1), y, x))
+    flat = scene.reshape(-1)
+    for _, painter in _PAINTERS:
+        for painted in painter(seed, ((z0, z1), y, x)):
+            flat[painted.where] = painted.grey * np.int16(texture.SHADE_SCALE)
+    scene[regions.labels_in(((z0, z1), y, x)) == regions.CLEAR] = _VOID * texture.SHADE_SCALE
+    out = np.empty(_shape(box), np.uint8)
+    for k in range(0, len(out), _SLAB):
+        part = scene[k : k + _SLAB + 2]
+        out[k : k + _SLAB] = _expose(seed, part, ((z0 + k, z0 + k + len(part)), y, x))
+    return out
+
+
+def _expose(seed: int, scene: Fixed, box: Box) -> npt.NDArray[np.uint8]:
+    """What the detector sees of a scene of that box: grain, blur and fringes; loses the halo."""
+    raw = white_bytes(derive_key(seed, 40), _grown(box, 1, _GRAIN)).astype(np.int16)
+    raw *= np.int16(_GRAIN_GAIN)
+    grain = _blur(raw, _GRAIN)
+    grain *= texture.grain_in(box)
+    grain >>= 4
+    grain[scene < _DARK * texture.SHADE_SCALE] >>= 2
+    grain += scene
+    grey = _sharpen(_blur(grain, _BLUR))
+    grey //= texture.SHADE_SCALE
+    clipped: npt.NDArray[np.uint8] = np.clip(grey, 0, 255).astype(np.uint8)
+    return clipped

@@ -1,0 +1,158 @@
+"""Trials whose process is lost, and trials that fail for good."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.tune.experiment import Trial
+
+from mtneuro_ray.cli.main import main
+from mtneuro_ray.cluster.ray_tune import run_stage
+from mtneuro_ray.cluster.stage import Shared
+from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.results import load
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.sweep.search import Plan, Search
+from tests.faults.watch import epochs_saved
+from tests.tiny import Tiny, write_tiny
+
+pytestmark = pytest.mark.ray
+
+EPOCHS = 30
+PATIENCE_S = 300.0
+ONE_CELL = "axes.learning_rate = [0.01]"
+
+
+def with_run(tiny: Tiny, settings: str) -> Tiny:
+    tiny.space.write_text(tiny.space.read_text().replace("[1, 100]", "[1]") + f"\n[run]\n{settings}\n")
+    return tiny
+
+
+def plans_of(tiny: Tiny) -> list[Plan]:
+    """The runs that repeat the one candidate."""
+    _, [(experiment, pair)] = load_sweep(str(tiny.space))
+    identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
+    return Search.of(experiment, pair, identities).final_plans({"learning_rate": 0.01})
+
+
+@contextmanager
+def trials_killed_at(out: Path, epoch: int) -> Iterator[list[int]]:
+    """SIGKILL a trial's process once its checkpoint holds `epoch`; the epochs of the checkpoint that was left."""
+    left: list[int] = []
+    stop = threading.Event()
+
+    def wait_and_kill() -> None:
+        while not stop.wait(0.02):
+            if max(epochs_saved(out).values(), default=0) < epoch:
+                continue
+            for process in psutil.Process().children(recursive=True):
+                if " ".join(process.cmdline()).startswith("ray::ImplicitFunc"):
+                    process.kill()
+                    psutil.wait_procs([process], timeout=PATIENCE_S)
+                    left.extend(epochs_saved(out).values())
+                    return
+
+    thread = threading.Thread(target=wait_and_kill)
+    thread.start()
+    try:
+        yield left
+    finally:
+        stop.set()
+        thread.join()
+
+
+def epochs_trained(record: RunRecord, tiny: Tiny) -> float:
+    """By the process that has finished the run."""
+    _, [(_, pair)] = load_sweep(str(tiny.space))
+    images = sum(cube.z[1] - cube.z[0] for cube in pair.task.cubes if cube.split == "train") * 4
+    return record.timings["train_s"] * record.timings["train_images_per_s"] / images
+
+
+def sweep(tiny: Tiny, out: Path) -> int:
+    return main(["sweep", "--space", str(tiny.space), "--out", str(out)])
+
+
+def test_a_trial_that_is_killed_goes_on_from_its_last_checkpoint(cluster: None, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL, epochs=EPOCHS)
+    with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 1")
+    assert sweep(tiny, tmp_path / "whole") == 0
+    with trials_killed_at(tmp_path / "out", 3) as left:
+        assert sweep(tiny, tmp_path / "out") == 0
+    [[whole], [resumed]] = load(tmp_path / "whole").records, load(tmp_path / "out").records
+    assert epochs_trained(whole, tiny) == pytest.approx(EPOCHS)
+    [epoch] = left
+    assert 3 <= epoch < EPOCHS
+    assert epochs_trained(resumed, tiny) == pytest.approx(EPOCHS - epoch)
+    assert (resumed.metrics, resumed.history) == (whole.metrics, whole.history)
+
+
+def test_a_run_that_is_killed_on_every_try_is_given_up(
+    cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL, epochs=EPOCHS)
+    with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 0")
+    with trials_killed_at(tmp_path / "out", 1), trials_killed_at(tmp_path / "out", EPOCHS // 2):
+        assert sweep(tiny, tmp_path / "out") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("failed: network/tiny_segmentation")
+    # Once beside others, and once by itself.
+    assert "its process was lost (killed, or out of memory) on every try, with a device to itself, too" in told[-1]
+    assert [record.status for record in load(tmp_path / "out").records] == ["error"]
+    assert sweep(tiny, tmp_path / "out") == 0
+
+
+def test_a_run_that_can_not_write_is_tried_again_and_then_reported_with_its_error(
+    cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
+    with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 1")
+    out = tmp_path / "out"
+    # A folder in the place of a file: an OSError even for root, as a full disk is.
+    blocked = out / "checkpoints" / plans_of(tiny)[0].run.train_id / "last.pt"
+    blocked.mkdir(parents=True)
+    assert sweep(tiny, out) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("failed: network/tiny_segmentation")
+    assert "IsADirectoryError: [Errno 21] " in told[-1]
+    [record] = load(out).records
+    assert record.status == "error"
+    assert record.error is not None
+    assert told[-1].endswith(record.error)
+    blocked.rmdir()
+    assert sweep(tiny, out) == 0
+
+
+@ray.remote
+def unreadable() -> None:
+    raise RuntimeError("damaged\nin many lines")
+
+
+@pytest.mark.parametrize("cut_short", [False, True], ids=["", "Tune's error file is cut short"])
+def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: bool
+) -> None:
+    if cut_short:
+        # As Tune reads it back from the output folder, after a disk was full.
+        monkeypatch.setattr(Trial, "get_pickled_error", lambda trial: pickle.loads(b""))
+    tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
+    plans, out = plans_of(tiny), Folder(tmp_path / "out")
+    run = plans[0].run
+    # What an earlier sweep has left of it says nothing about this one.
+    RunFolder(out).write(RunRecord.failed(run, "another error"))
+    refs = dict.fromkeys(("train", "val", "test"), unreadable.remote())
+    shared = Shared({run.task.name: refs})  # type: ignore[dict-item]
+    run_stage("seeds", plans[:1], shared, out, ResourceSettings(max_failures=1))
+    record = RunFolder(out).read(run.run_id)
+    assert record is not None
+    assert record.status == "error"
+    assert "damaged" in str(record.error)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtneuro_ray.cluster.encoders import get_encoder, share_encoder
+from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits, share_task
+from mtneuro_ray.cluster.ray_train import train_on_workers
+from mtneuro_ray.cluster.ray_tune import run_stage
+from mtneuro_ray.cluster.stage import Shared
+from mtneuro_ray.config.loading import load_pair
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SearchSettings
+from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.prepare import fetch_encoder
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.local import train_here
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.pretrained import load_encoder_weights
+from mtneuro_ray.models.registry import build_model
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.sweep.search import Search
+from tests.settings import network_settings
+from tests.tiny import write_tiny
+
+pytestmark = pytest.mark.ray
+
+
+def _ready(folder: Path, **network: Any) -> tuple[Search, RunSettings, SplitRefs]:
+    tiny = write_tiny(folder / "tiny", **network)
+    pair = load_pair(str(tiny.task), str(tiny.network))
+    store = CutoutStore(Folder(folder / "store"))
+    identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
+    space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
+    search = Search.of(space, pair, identities)
+    return search, search.final_plans({"learning_rate": 0.001})[0].run, share_task(store, pair.task, tiny.task)
+
+
+def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None, tmp_path: Path) -> None:
+    search, run, splits = _ready(tmp_path, augmentations=True, batch_size=7, optimizer="SGD", learning_rate=0.001)
+    assert len(get_splits(splits)["train"]) % 7 != 0
+    here = train_here(run, get_splits(splits), Folder(tmp_path / "here"))
+    assert here.status == "done"
+
+    plan = search.final_plans({"learning_rate": 0.001})[0]
+    assert plan.run == run
+    run_stage("seeds", [plan], Shared({run.task.name: splits}), Folder(tmp_path / "trial"), ResourceSettings())
+    trial = RunFolder(Folder(tmp_path / "trial")).read(run.run_id)
+    assert trial is not None
+    one = train_on_workers(run, splits, Folder(tmp_path / "one"), ResourceSettings())
+    both = ResourceSettings(workers_per_trial=2, max_concurrent=1)
+    two = train_on_workers(run, splits, Folder(tmp_path / "two"), both)
+
+    for other in (trial, one):
+        assert other.metrics == here.metrics
+        assert other.history == here.history
+    assert two.placement["workers"] == 2
+    # No image is lost or counted twice.
+    assert _images(two) == _images(here)
+    for key in ("train/loss", "val/loss"):
+        assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
+
+
+def _images(record: RunRecord) -> int:
+    return sum(sum(row) for row in record.metrics["test"]["confusion"])
+
+
+def test_weights_of_an_encoder_are_read_once_and_mapped_by_every_worker(cluster: None, tmp_path: Path) -> None:
+    network = network_settings(model="FPN", encoder_name="resnet18", encoder_weights=None)
+    encoder = build_model(network).get_submodule("encoder")
+    torch.save(encoder.state_dict(), tmp_path / "weights.pt")
+    network = network.replace("n", encoder_weights=f"file:{tmp_path / 'weights.pt'}")
+    shared = get_encoder(share_encoder(network))
+    assert shared is not None
+    assert shared.keys() == encoder.state_dict().keys()
+    model = build_model(network)
+    load_encoder_weights(model, shared)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(model.get_submodule("encoder").state_dict()[name], tensor)
+    (tmp_path / "weights.pt").write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"encoder_weights: .*weights\.pt: .*; accepted"):
+        share_encoder(network)
+
+
+def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"model": "PSPNet", "encoder_name": "resnet18", "batch_size": 8, "epochs": 1}
+    tiny = write_tiny(tmp_path / "tiny", tile=32, **settings)
+    torch.manual_seed(3)
+    other = network_settings(model="PSPNet", encoder_name="resnet18")
+    torch.save(build_model(other).get_submodule("encoder").state_dict(), tmp_path / "weights.pt")
+    records = {}
+    for weights in ("null", f"file:{tmp_path / 'weights.pt'}"):
+        pair = load_pair(str(tiny.task), str(tiny.network), overrides=[f"encoder_weights={weights}"])
+        store, out = CutoutStore(Folder(tmp_path / "store")), Folder(tmp_path / "out")
+        identities = [channel.identity for channel in open_volumes(pair.task, tiny.task).channels]
+        space = ExperimentSpace(
+            task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)})
+        )
+        [plan] = Search.of(space, pair, identities).final_plans({"learning_rate": 0.001})
+        shared = Shared()
+        shared.add(store, pair, plan.run.network)
+        run_stage("seeds", [plan], shared, out, ResourceSettings())
+        trial = RunFolder(out).read(plan.run.run_id)
+        splits, encoder = get_splits(shared.splits[plan.run.task.name]), fetch_encoder(plan.run.network)
+        here = train_here(plan.run, splits, Folder(tmp_path / "here"), encoder=encoder)
+        assert trial is not None
+        assert (trial.status, trial.history, trial.metrics) == ("done", here.history, here.metrics)
+        records[weights] = trial
+    assert len({record.run_id for record in records.values()}) == 2
+    assert len({record.history[0]["train/loss"] for record in records.values()}) == 2

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtneuro_ray.results.figures.curves import draw_curves, grid_of
+from mtneuro_ray.results.figures.differences import differences, label_of
+from mtneuro_ray.storage.records import RunRecord
+from tests.results.records import classification_record, encoder_record, segmentation_record
+
+METRIC = "val/dataset/iou_mean"
+
+
+def history(*values: float, loss: float = 1.0) -> list[dict[str, Any]]:
+    return [{"epoch": n, "train/loss": loss / n, METRIC: value} for n, value in enumerate(values, start=1)]
+
+
+def cell(val: float, **network: Any) -> RunRecord:
+    return replace(segmentation_record(role="candidate", val=val, **network), history=history(val / 2, val))
+
+
+def stopped(**network: Any) -> RunRecord:
+    record = segmentation_record(role="candidate", **network)
+    return replace(record, status="stopped", metrics={}, history=history(0.05))
+
+
+GRID = [cell(rate * size, learning_rate=rate, batch_size=size) for rate in (0.01, 0.1) for size in (4, 2)]
+SEEDS = [replace(segmentation_record(seed=seed), history=history(0.1 * seed, 0.2 * seed)) for seed in (1, 2, 3)]
+
+
+def test_the_grid_of_learning_rate_and_batch_size() -> None:
+    grid = grid_of([*GRID, *SEEDS], METRIC)
+    assert grid is not None
+    assert (grid.keys, grid.rows, grid.columns, grid.others) == (
+        ("learning_rate", "batch_size"),
+        [0.01, 0.1],
+        [2, 4],
+        (),
+    )
+    assert grid.values == pytest.approx({(0, 0): 0.02, (0, 1): 0.04, (1, 0): 0.2, (1, 1): 0.4})
+    assert grid.is_filled
+
+
+def test_cells_that_differ_in_nothing_or_are_none_have_no_grid() -> None:
+    assert grid_of(SEEDS, METRIC) is None
+    assert grid_of(GRID[:1], METRIC) is None
+    assert grid_of([], METRIC) is None
+
+
+def test_other_axes_one_axis_and_more_than_two() -> None:
+    losses = [cell(value, loss=loss) for value, loss in ((0.3, "focal"), (0.5, "dice"))]
+    one = grid_of(losses, METRIC)
+    assert one is not None
+    assert (one.keys, one.rows, one.columns) == (("loss",), [""], ["dice", "focal"])
+    assert one.values == {(0, 0): 0.5, (0, 1): 0.3}
+
+    better = cell(0.3, learning_rate=0.1, batch_size=2, loss="dice")
+    worse = cell(0.3, learning_rate=0.1, batch_size=4, loss="dice")
+    best = grid_of([*GRID, better, worse], METRIC)
+    assert best is not None
+    assert (best.keys, best.others) == (("learning_rate", "batch_size"), ("loss",))
+    assert (best.values[(1, 0)], best.values[(1, 1)]) == (0.3, 0.4)
+
+
+def test_mixed_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
+    cells = [cell(0.1, latent_dim=value) for value in (128, 64)]
+    old = cell(0.3)
+    del old.settings["network"]["latent_dim"]
+    grid = grid_of([*cells, old], METRIC)
+    assert grid is not None
+    assert grid.columns == [64, 128, None]
+    assert grid.values == {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.3}
+
+
+def test_a_cell_that_was_repeated_over_seeds_is_worth_their_mean() -> None:
+    cells = [
+        cell(val, learning_rate=rate, seed=seed) for rate, val, seed in ((0.1, 0.2, 1), (0.1, 0.8, 2), (0.3, 0.6, 1))
+    ]
+    grid = grid_of(cells, METRIC)
+    assert grid is not None
+    assert (grid.keys, grid.columns) == (("learning_rate",), [0.1, 0.3])
+    assert grid.values == pytest.approx({(0, 0): 0.5, (0, 1): 0.6})
+
+
+def test_stopped_cells_have_a_place_without_a_value() -> None:
+    grid = grid_of([*GRID[1:], stopped(learning_rate=0.01, batch_size=4)], METRIC)
+    assert grid is not None
+    assert math.isnan(grid.values[(0, 1)])
+    figure = draw_curves([*GRID[1:], stopped(learning_rate=0.01, batch_size=4)], "title")
+    heat_map = figure.axes[2]
+    assert sorted(text.get_text() for text in heat_map.texts) == ["0.020", "0.200", "0.400", "stopped"]
+    everything_stopped = draw_curves([stopped(batch_size=2), stopped(batch_size=4)], "title")
+    assert [text.get_text() for text in everything_stopped.axes[2].texts] == ["stopped", "stopped"]
+
+
+def test_values_drawn_from_ranges_are_points() -> None:
+    random = np.random.default_rng(0)
+    rates = 10 ** random.uniform(-4, -1, 12)
+    cells = [
+        cell(0.5, learning_rate=float(rate), batch_size=int(size))
+        for rate, size in zip(rates, random.integers(2, 9, 12), strict=True)
+    ]
+    cells.append(stopped(learning_rate=0.5, batch_size=64))
+    figure = draw_curves(cells, "title")
+    axis = figure.axes[2]
+    points, crosses = axis.collections
+    np.testing.assert_allclose(sorted(np.asarray(points.get_offsets())[:, 1]), sorted(rates))
+    assert np.asarray(crosses.get_offsets()).tolist() == [[64, 0.5]]
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_yscale()) == ("batch_size", "learning_rate", "log")
+
+    alone = draw_curves(
+        [cell(float(rate), learning_rate=float(rate)) for rate in np.linspace(0.1, 0.9, 150)], "t"
+    ).axes[2]
+    [dots] = alone.collections
+    offsets = np.asarray(dots.get_offsets())
+    assert (alone.get_xlabel(), alone.get_ylabel()) == ("learning_rate", METRIC)
+    np.testing.assert_allclose(offsets[:, 0], offsets[:, 1])
+
+
+def test_a_line_per_run_and_the_mean_of_the_seeds() -> None:
+    longer = replace(SEEDS[0], history=history(0.1, 0.2, 0.3))
+    figure = draw_curves([*GRID, *SEEDS[1:], longer, stopped(batch_size=8)], "net on small")
+    loss, metric = figure.axes[:2]
+    assert [len(axis.lines) for axis in (loss, metric)] == [9, 9]
+    mean = metric.lines[-1]
+    assert mean.get_label() == "mean of 3 seeds"
+    np.testing.assert_allclose(np.asarray(mean.get_xdata()), [1, 2])
+    np.testing.assert_allclose(np.asarray(mean.get_ydata(), float), [0.2, 0.4])
+    [legend] = [axis.get_legend() for axis in (metric,)]
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {"cells", "stopped cells", "seeds", "mean of 3 seeds"}
+    assert (loss.get_ylabel(), metric.get_ylabel(), figure.get_suptitle()) == ("train/loss", METRIC, "net on small")
+    assert len(draw_curves(SEEDS, "no grid").axes) == 2
+
+
+def test_losses_far_apart_are_on_a_logarithmic_scale() -> None:
+    wild = replace(SEEDS[1], history=history(0.1, 0.2, loss=1000.0))
+    assert draw_curves(SEEDS, "t").axes[0].get_yscale() == "linear"
+    assert draw_curves([SEEDS[0], wild], "t").axes[0].get_yscale() == "log"
+
+
+def test_classification_has_its_own_metric() -> None:
+    record = replace(classification_record(0.5, 0), history=[{"epoch": 1, "train/loss": 1.0, "val/accuracy": 0.7}])
+    assert draw_curves([record], "t").axes[1].get_ylabel() == "val/accuracy"
+
+
+def test_curves_of_self_supervised_training_are_its_loss_and_the_spread_of_its_features() -> None:
+    entries = [{"epoch": n, "train/loss": 3.0 - n, "train/feature_std": 0.04 * n} for n in (1, 2)]
+    record = replace(encoder_record(0.5, method="MYOW"), history=entries)
+    axes = draw_curves([record], "title").axes
+    assert [axis.get_ylabel() for axis in axes] == ["train/loss", "train/feature_std"]
+    assert np.asarray(axes[1].lines[0].get_ydata()).tolist() == [0.04, 0.08]
+
+
+def test_settings_of_self_supervised_training_tell_methods_apart() -> None:
+    epochs: list[dict[str, Any]] = [{"ssl.epochs": number} for number in (50, 20)]
+    records = [encoder_record(0.5, method="BYOL", **options) for options in epochs]
+    keys = differences(records)
+    assert keys == {"ssl.epochs": [20, 50]}
+    assert [label_of(record, keys) for record in records] == ["ssl.epochs 50", "ssl.epochs 20"]

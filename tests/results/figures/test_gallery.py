@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mtneuro_ray.data.mosaic import EMPTY, Mosaic
+from mtneuro_ray.data.predictions import Predictions, place_of, write
+from mtneuro_ray.results.figures.confusion import draw_confusion
+from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs, stored_scenes
+from mtneuro_ray.results.figures.picture import Picture, distinct
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
+from tests.engine.data import arrays
+from tests.results.figures.scenery import layer, scene
+from tests.results.figures.test_curves import history
+from tests.results.records import classification_record, encoder_record, segmentation_record
+from tests.settings import run_settings
+
+
+def with_history(record: RunRecord) -> RunRecord:
+    return replace(record, history=history(0.1, 0.2))
+
+
+def test_pictures_of_runs_by_what_they_have_in_common() -> None:
+    runs = [with_history(segmentation_record(seed=seed)) for seed in (1, 2)]
+    other_data = with_history(segmentation_record(data=("zarr:a", "zarr:b")))
+    other_rate = with_history(segmentation_record(learning_rate=0.5))
+    failed = RunRecord.failed(run_settings(network={"seed": 9}), "diverged")
+    stopped = replace(with_history(segmentation_record(role="candidate")), status="stopped", metrics={})
+    pictures = list(
+        distinct(run_pictures([*runs, other_data, other_rate, failed, stopped, classification_record(0.5, 1)]))
+    )
+    assert [picture.name for picture in pictures] == [
+        "curves_net_small",
+        "curves_net_small-2",
+        "confusion_net_small",
+        "confusion_net_small-2",
+        "confusion_net_small-3",
+        "confusion_res_regions",
+    ]
+    assert pictures[0].title == "net on small, 2 epochs, phantom data: learning curves"
+    assert pictures[1].title == "net on small, 2 epochs, zarr data: learning curves"
+    # Two seeds, the other rate and the stopped cell.
+    assert sum(line.get_marker() == "." for line in pictures[0].figure.axes[0].lines) == 4
+    own = "lr 0.01, batch 2, 2 epochs, 2 seeds, test split"
+    assert pictures[2].title == f"net on small, phantom data, {own}: confusion"
+    assert "1 seed," in pictures[4].title
+
+
+def test_methods_of_one_model_and_setting_are_told_apart() -> None:
+    records = [segmentation_record(seed=seed, input_norm=norm) for norm in ("unit", "image") for seed in (1, 2)]
+    pictures = list(run_pictures([with_history(record) for record in records]))
+    titles = [picture.figure.axes[0].get_title() for picture in pictures]
+    assert titles[0] == ""
+    assert [title.splitlines()[2:] for title in titles[1:]] == [["input_norm unit"], ["input_norm image"]]
+    lines = pictures[0].figure.axes[0].lines
+    labels = ["input_norm unit", "mean of 2 seeds", "input_norm image", "mean of 2 seeds"]
+    assert [str(line.get_label()) for line in lines if not str(line.get_label()).startswith("_")] == labels
+    assert len({line.get_color() for line in lines}) == 2
+
+
+def test_a_confusion_matrix_is_the_shares_of_the_true_classes_over_all_seeds() -> None:
+    records = [segmentation_record(seed=seed) for seed in (1, 2)]
+    for record, counts in zip(
+        records, ([[8, 1, 0], [0, 3, 1], [0, 0, 0]], [[1, 0, 0], [0, 4, 0], [0, 0, 0]]), strict=True
+    ):
+        record.metrics["test"]["confusion"] = counts
+    axis = draw_confusion(records, "title").axes[0]
+    [image] = axis.get_images()
+    shares = np.asarray(image.get_array(), float)
+    np.testing.assert_allclose(shares, np.array([[0.9, 0.1, 0], [0, 0.875, 0.125], [0, 0, 0]]))
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["bg\n10", "vessels\n8", "cells\n0"]
+    assert "90.0 %" in {text.get_text() for text in axis.texts}
+
+
+def test_a_confusion_matrix_of_corners_says_so() -> None:
+    for crops, unit in (("corners", "corners of images"), ("whole", "images")):
+        axis = draw_confusion([encoder_record(0.5, eval_crops=crops)], "title").axes[0]
+        assert axis.get_ylabel() == f"truth, and its {unit}"
+
+
+def test_pictures_of_predictions_per_model() -> None:
+    flat = layer()
+    flat.predicted[[0, 1, 3, 4]] = EMPTY
+    scenes = [scene(), scene(model="other"), scene(flat, region="STR")]
+    pictures = list(prediction_pictures(scenes))
+    assert [picture.name for picture in pictures] == [
+        "slices_net",
+        "volume_net_CTX",
+        "slices_other",
+        "volume_other_CTX",
+    ]
+    assert all(picture.is_photo for picture in pictures)
+    assert len(pictures[0].figure.axes) == 2 * 4
+
+
+def test_scenes_of_predictions_that_are_there(tmp_path: Path) -> None:
+    out = Folder(tmp_path)
+    records = [segmentation_record(seed=seed) for seed in (1, 2)]
+    assert shown_runs(records, out) == [records[0]]
+    run = run_settings(network={"seed": 2}, data=("phantom:image", "phantom:labels"))
+    assert run.run_id == records[1].run_id
+    cube = Mosaic("A", (8, 0, 0), (1, 1, 1), np.zeros((2, 16, 16), np.uint8))
+    write(place_of(out, run.run_id), Predictions.of(run, "test", [cube]))
+    assert shown_runs(records, out) == [records[1]]
+    [found] = stored_scenes(records, out, lambda *_: arrays(2, 0, masks=True))
+    assert (found.region, found.offset, found.model) == ("A", (8, 0, 0), "net")
+
+
+def a_figure() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 2])
+    return figure
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_figure_is_the_same_file_each_time(kind: str) -> None:
+    one, two = (Picture("x", "x", a_figure()).encode(kind) for _ in range(2))
+    assert one == two
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    assert one.startswith(starts[kind])
+
+
+def test_on_a_page_a_figure_is_shapes_and_a_photo_pixels() -> None:
+    shapes = Picture("x", "a <b>", a_figure()).as_html()
+    assert ElementTree.fromstring(shapes).tag.endswith("svg")
+    photo = ElementTree.fromstring(Picture("x", "a '<b>", a_figure(), is_photo=True).as_html().replace(">", "/>"))
+    assert photo.attrib["alt"] == "a '<b>"
+    with Image.open(io.BytesIO(base64.b64decode(photo.attrib["src"].partition(",")[2]))) as picture:
+        assert picture.size == (180, 90)
+
+
+def test_names_are_file_names_and_no_two_the_same() -> None:
+    names = ["a/b", "a b", "c", "c"]
+    found = [picture.name for picture in distinct(Picture(name, "", Figure()) for name in names)]
+    assert found == ["a_b", "a_b-2", "c", "c-2"]
