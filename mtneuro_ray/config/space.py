@@ -135,7 +135,7 @@ class ResourceSettings(Settings):
     """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     packing: str | None = None
-    """Table of `mtneuro-ray profile`, relative to this file: how many trials share a GPU, or the memory of a machine, is
+    """Table of `mtneuro-ray profile`, relative to this file: how many trials share a GPU or a machine's memory is
     chosen from what was measured. It has no influence on any number."""
     max_concurrent: Positive | None = None
     """Trials at once; as many as the cluster holds by default."""
