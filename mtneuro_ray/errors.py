@@ -36,3 +36,11 @@ class OutOfMemoryError(TrainingError):
 def in_one_line(error: BaseException) -> str:
     """An error that is none of ours, as a run file tells it: its type and the first line of what it says."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def printable(text: str) -> str:
+    """Text in which each character that a terminal would act on, or can't show, is replaced by its escape sequence."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
+        for letter in text
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mtneuro_ray.capacity.costs import MARGIN, read_table
@@ -14,12 +14,41 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.sweep.search import Search
 
 _HOUR = 3600.0
-_NUMBERS = ("nodes", "gpus_per_node", "cpus_per_node", "ingest_rate", "price_per_gpu_hour", "price_per_node_hour")
-_OPTIONS = (*_NUMBERS, "profile", "packing", "gpu")
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateOptions:
+    """Options of `plan` that belong to an estimate; None where one is not given."""
+
+    nodes: int | None = None
+    gpus_per_node: int | None = None
+    cpus_per_node: int | None = None
+    profile: str | None = None
+    packing: str | None = None
+    gpu: str | None = None
+    ingest_rate: float | None = None
+    price_per_gpu_hour: float | None = None
+    price_per_node_hour: float | None = None
+
+    def check(self, *, with_space: bool) -> None:
+        """Check that options of an estimate stand with one.
+
+        Raises:
+            InputError: they don't.
+        """
+        if self.nodes is None:
+            given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+            if given:
+                raise InputError(f"--{given[0].replace('_', '-')}: belongs to an estimate; accepted: with --nodes N")
+        elif not with_space:
+            raise InputError("--nodes: estimates a tune space; accepted: with --space")
+        if self.price_per_gpu_hour is not None and self.price_per_node_hour is not None:
+            raise InputError("--price-per-gpu-hour, --price-per-node-hour: both are given; accepted: one of them")
 
 
 def estimated(
-    options: argparse.Namespace,
+    options: EstimateOptions,
+    space: str,
     resources: ResourceSettings,
     entries: Iterable[tuple[ExperimentSpace, Pair]],
     source_bytes: Mapping[str, int],
@@ -27,7 +56,8 @@ def estimated(
     """Runs, hours and money of a sweep, ready for JSON; what is not known is None.
 
     Args:
-        options: Of `plan`.
+        options: With a number of machines.
+        space: Name or path of the tune space.
         resources: What a trial occupies.
         entries: Of `load_sweep`.
         source_bytes: Task -> bytes that it reads.
@@ -35,7 +65,8 @@ def estimated(
     Raises:
         InputError: an option has no meaning here, or the table can't be read.
     """
-    _check(options, resources)
+    assert options.nodes is not None
+    _check(options, space, resources)
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
     # Addresses stand for identities: no volume is opened to count runs.
@@ -51,7 +82,7 @@ def estimated(
     for stage in stages:
         found["runs"][stage.name] += len(stage.runs)
     path = options.profile or resources.packing
-    command = f"mtneuro-ray profile --space {options.space} --out {path or 'costs.json'}"
+    command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     if path is None:
         return {**found, "command": command}
     estimator = Estimator(read_table(path), resources, machines, options.gpu)
@@ -64,27 +95,9 @@ def estimated(
     return {**found, **_numbers(estimate, options, resources, estimator.devices, ingest_s)}
 
 
-def check_options(options: argparse.Namespace) -> None:
-    """Check that what belongs to an estimate stands with one.
-
-    Raises:
-        InputError: it doesn't.
-    """
-    if options.nodes is None:
-        given = [name for name in _OPTIONS if getattr(options, name) is not None]
-        if given:
-            raise InputError(f"--{given[0].replace('_', '-')}: belongs to an estimate; accepted: with --nodes N")
-    elif not options.space:
-        raise InputError("--nodes: estimates a tune space; accepted: with --space")
-
-
-def _check(options: argparse.Namespace, resources: ResourceSettings) -> None:
+def _check(options: EstimateOptions, space: str, resources: ResourceSettings) -> None:
     on_gpu = resources.gpus_per_worker > 0
-    where = f"{options.space}: run"
-    for name in _NUMBERS:
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise InputError(f"--{name.replace('_', '-')}: is {value:g}; accepted: more than 0")
+    where = f"{space}: run"
     if resources.workers_per_trial > 1:
         raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
     if resources.gpus_per_worker > 1:
@@ -99,7 +112,7 @@ def _check(options: argparse.Namespace, resources: ResourceSettings) -> None:
 
 def _numbers(
     estimate: Estimate,
-    options: argparse.Namespace,
+    options: EstimateOptions,
     resources: ResourceSettings,
     devices: int,
     ingest_s: float | None,
@@ -114,7 +127,7 @@ def _numbers(
         sum(stage.wall_s for stage in estimate.stages) + (ingest_s or 0.0),
         sum(stage.unshared_s for stage in estimate.stages) + (ingest_s or 0.0),
     ]
-    price, units = options.price_per_node_hour, options.nodes
+    price, units = options.price_per_node_hour, options.nodes or 0
     if options.price_per_gpu_hour is not None:
         price, units = options.price_per_gpu_hour, devices
     hours = {"gpu_hours": run_s / _HOUR} if on_gpu else {"cpu_hours": run_s / _HOUR * resources.cpus_per_worker}

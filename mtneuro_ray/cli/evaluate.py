@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.options import (
+    EvaluatedSplit,
+    Gpu,
+    Model,
+    Out,
+    Preset,
+    Runs,
+    Store,
+    Threads,
+    TrainedOn,
+    Volume,
+)
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
@@ -17,27 +31,46 @@ from mtneuro_ray.results.selection import is_final_training
 from mtneuro_ray.storage.records import RunRecord
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    run: Runs = [],
+    model: Model = None,
+    trained_on: TrainedOn = None,
+    split: EvaluatedSplit = "test",
+    task: Annotated[
+        str | None,
+        typer.Option(help="evaluate on this task, by name or path; default: the run's own"),
+    ] = None,
+    eval_crops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CROPS",
+            help="what is shown of an image (Task 1): whole, corners, pooled or dense; default: the run's own",
+        ),
+    ] = None,
+    volume: Volume = None,
+    preset: Preset = None,
+    threads: Threads = 0,
+    gpu: Gpu = False,
+    out: Out = "out",
+    store: Store = None,
+) -> int:
     """Measure what finished runs' weights score on a split that they need not have been trained for."""
-    if options.threads < 0:
-        raise InputError("--threads: accepted: 1 or more, or 0 for as many as the run had")
-    if options.task is None and (options.volume or options.preset):
+    if task is None and (volume or preset):
         raise InputError("--volume, --preset: change a task, and there is none; accepted: with --task")
-    results, out = load_runs(options)
-    records = _chosen(results, options)
-    task, task_file = None, Path()
-    if options.task is not None:
-        task, task_file = load_task(options.task, options.volume, options.preset)
+    results, folder = load_runs(out)
+    records = _chosen(results.where(model, trained_on), run, out)
+    other, task_file = None, Path()
+    if task is not None:
+        other, task_file = load_task(task, volume, preset)
+    cutouts = store_of(store, out)
 
     from mtneuro_ray.engine.evaluate import evaluate_run, target_of
 
     status = 0
     for record in records:
         try:
-            target = target_of(record, task, task_file, options.eval_crops)
-            found = evaluate_run(
-                record, target, out, store_of(options), options.split, gpu=options.gpu, threads=options.threads
-            )
+            target = target_of(record, other, task_file, eval_crops)
+            found = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
             # The others can do without this one.
             print(f"error: run {record.run_id}: {error}", file=sys.stderr)
@@ -45,23 +78,22 @@ def run(options: argparse.Namespace) -> int:
             continue
         summary = {**record.summary, "task": target.task.name}
         shown = replace(
-            record, summary=summary, settings=target.model_dump(mode="json"), metrics={options.split: found.metrics}
+            record, summary=summary, settings=target.model_dump(mode="json"), metrics={split: found.metrics}
         )
         print(f"{run_report(shown)}\n\ntrained on {record.summary['task']}, run {record.run_id}")
-        print(f"evaluation: {out}/{found.file}\n")
+        print(f"evaluation: {folder}/{found.file}\n")
     return status
 
 
-def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
-    """The finished runs that the options name.
+def _chosen(results: Results, named: list[str], out: str) -> list[RunRecord]:
+    """The finished runs that --run names, or all.
 
     Raises:
         InputError: there is none.
     """
-    records = results.where(options.model, options.task_name).records
-    finals = {record.run_id: record for record in records if is_final_training(record)}
-    if options.run:
-        return named_runs(options, finals, "run", " with weights of its own")
+    finals = {record.run_id: record for record in results.records if is_final_training(record)}
+    if named:
+        return named_runs(named, out, finals, "run", " with weights of its own")
     if not finals:
-        raise InputError(f"{options.out}: holds no finished run; accepted: a final run of Task 1 or 2")
+        raise InputError(f"{out}: holds no finished run; accepted: a final run of Task 1 or 2")
     return list(finals.values())

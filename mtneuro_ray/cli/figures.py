@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from mtneuro_ray.cli.encoder_pictures import encoder_pictures
 from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data.predictions import exist, place_of
 from mtneuro_ray.data.store import CutoutStore
@@ -22,32 +24,39 @@ if TYPE_CHECKING:
     from mtneuro_ray.results.figures.scenes import Scene
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    model: Model = None,
+    task: OnlyTask = None,
+    region: Annotated[list[str], typer.Option(help="only this region; may be given several times; default: all")] = [],
+    format: Annotated[Literal["png", "svg", "pdf"], typer.Option()] = "png",
+    out: Out = "out",
+    store: Store = None,
+) -> int:
     """Draw everything that the runs of an output folder allow."""
-    results, out = load_runs(options)
-    records = results.where(options.model, options.task_name).records
-    store = store_of(options)
+    results, folder = load_runs(out)
+    records = results.where(model, task).records
+    cutouts = store_of(store, out)
 
     from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs
     from mtneuro_ray.results.figures.picture import distinct
     from mtneuro_ray.results.figures.scenes import of_regions
 
     problems: list[str] = []
-    scenes = of_regions(_scenes(shown_runs(records, out), out, store, problems), options.region)
+    scenes = of_regions(_scenes(shown_runs(records, folder), folder, cutouts, problems), region)
     pictures = chain(
         prediction_pictures(scenes),
-        encoder_pictures(records, out, store, problems, makes_missing=True),
+        encoder_pictures(records, folder, cutouts, problems, makes_missing=True),
         run_pictures(records),
     )
     drawn = 0
     for picture in distinct(pictures):
-        out.write(f"figures/{picture.name}.{options.format}", picture.encode(options.format))
-        print(out / f"figures/{picture.name}.{options.format}")
+        folder.write(f"figures/{picture.name}.{format}", picture.encode(format))
+        print(folder / f"figures/{picture.name}.{format}")
         drawn += 1
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not drawn and not problems:
-        raise InputError(f"{options.out}: holds nothing that could be drawn; accepted: finished runs")
+        raise InputError(f"{out}: holds nothing that could be drawn; accepted: finished runs")
     return 1 if problems else 0
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.sampling import channel_boxes
@@ -11,41 +10,53 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.storage.folder import Folder
 
 
-def store_of(options: argparse.Namespace) -> CutoutStore:
-    """The cutout store that the options name.
+def store_of(store: str | None, out: str) -> CutoutStore:
+    """The cutout store of a command.
+
+    Args:
+        store: Its folder; by default the one in `out`.
+        out: Output folder.
 
     Raises:
         MTNeuroError: it can't be reached.
     """
-    folder = Folder(options.store) if options.store else Folder(options.out) / "store"
+    folder = Folder(store) if store else Folder(out) / "store"
     folder.check()
     return CutoutStore(folder)
 
 
-def out_of(options: argparse.Namespace) -> Folder:
-    """The output folder that the options name.
+def out_of(out: str) -> Folder:
+    """The output folder of a command.
 
     Raises:
         MTNeuroError: it can't be reached.
     """
-    folder = Folder(options.out)
+    folder = Folder(out)
     folder.check()
     return folder
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    task: Task,
+    volume: Volume = None,
+    preset: Preset = None,
+    out: Out = "out",
+    store: Store = None,
+    address: Address = None,
+    num_cpus: NumCpus = None,
+) -> int:
     """Bring what a task reads into the store."""
-    task, file = load_task(options.task, options.volume, options.preset)
-    check_known_bounds(task, file)
-    store = store_of(options)
+    settings, file = load_task(task, volume, preset)
+    check_known_bounds(settings, file)
+    cutouts = store_of(store, out)
 
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.cluster.ray_data import fetch_all
     from mtneuro_ray.data.prepare import ingest
 
-    with connected(options.address, options.num_cpus):
-        volumes = ingest(store, task, file, fetch_all)
-    needed = channel_boxes(task)[: len(volumes.channels)]
+    with connected(address, num_cpus):
+        volumes = ingest(cutouts, settings, file, fetch_all)
+    needed = channel_boxes(settings)[: len(volumes.channels)]
     voxels = sum(box.num_voxels for boxes in needed for box in boxes)
-    print(f"{task.name}: {voxels} voxels of {len(volumes.channels)} channels are in {store.folder}")
+    print(f"{settings.name}: {voxels} voxels of {len(volumes.channels)} channels are in {cutouts.folder}")
     return 0

@@ -2,67 +2,109 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import typer
+
+from mtneuro_ray.cli.estimate import EstimateOptions, estimated
 from mtneuro_ray.cli.estimate import as_text as estimate_text
-from mtneuro_ray.cli.estimate import check_options, estimated
+from mtneuro_ray.cli.options import (
+    CpusPerNode,
+    GpuHour,
+    GpusPerNode,
+    IngestRate,
+    NodeHour,
+    Nodes,
+    Overrides,
+    Packing,
+    Preset,
+    Profile,
+    Volume,
+    path_of,
+)
 from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
+from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SweepSpace
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    task: Annotated[str | None, typer.Option(help="task, by name or path")] = None,
+    space: Annotated[str | None, typer.Option(help="tune space, by name or path; instead of --task")] = None,
+    network: Annotated[str | None, typer.Option(help="network, by name or path; checked against the task")] = None,
+    volume: Volume = None,
+    preset: Preset = None,
+    overrides: Overrides = [],
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    cpus_per_node: CpusPerNode = None,
+    profile: Profile = None,
+    packing: Packing = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="GPU of the table, where it has several")] = None,
+    ingest_rate: IngestRate = None,
+    price_per_gpu_hour: GpuHour = None,
+    price_per_node_hour: NodeHour = None,
+    format: Annotated[Literal["text", "json"], typer.Option()] = "text",
+) -> int:
     """Print the plan of a task or of a tune space."""
-    if options.space and options.network:
+    task, space, network = path_of(task, "--task"), path_of(space, "--space"), path_of(network, "--network")
+    if (task is None) == (space is None):
+        raise InputError("plan: --task, --space: accepted: one of them; see mtneuro-ray plan --help")
+    if space and network:
         raise InputError("--network: belongs to --task; a tune space names its networks, accepted: leave it out")
-    check_options(options)
-    plan = plan_space(options) if options.space else plan_task(options)
-    print(json.dumps(plan, indent=1) if options.format == "json" else as_text(plan))
+    estimate = EstimateOptions(
+        nodes,
+        gpus_per_node,
+        cpus_per_node,
+        profile,
+        packing,
+        gpu,
+        ingest_rate,
+        price_per_gpu_hour,
+        price_per_node_hour,
+    )
+    estimate.check(with_space=space is not None)
+    if space is not None:
+        settings, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
+        plan = plan_space(settings, entries)
+        if nodes is not None:
+            needed = {row["task"]: row["bytes"] for row in plan["experiments"]}
+            plan["estimate"] = estimated(estimate, space, packed(settings.run, packing), entries, needed)
+    else:
+        plan = plan_task(str(task), network, volume, preset, overrides)
+    print(json.dumps(plan, indent=1) if format == "json" else as_text(plan))
     return 0
 
 
-def plan_task(options: argparse.Namespace) -> dict[str, Any]:
+def plan_task(
+    name: str, network: str | None, volume: str | None, preset: str | None, overrides: list[str]
+) -> dict[str, Any]:
     """The plan of one training."""
-    if options.network:
-        pair = load_pair(
-            options.task,
-            options.network,
-            volume=options.volume,
-            preset=options.preset,
-            overrides=options.overrides,
-        )
+    if network:
+        pair = load_pair(name, network, volume=volume, preset=preset, overrides=overrides)
         check_batches(pair, pair.network, str(pair.network_file))
         task, file = pair.task, pair.task_file
     else:
-        if options.overrides:
+        if overrides:
             raise InputError("--set: changes a network, and there is none; accepted: with --network")
-        task, file = load_task(options.task, options.volume)
-        if options.preset:
-            task = preset_named(options.preset, "--preset").scale_task(task, str(file))
+        task, file = load_task(name, volume)
+        if preset:
+            task = preset_named(preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
     return {**_described(task), "runs": 1, "candidates": 0, "seeds": 1}
 
 
-def plan_space(options: argparse.Namespace) -> dict[str, Any]:
+def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
     """The plan of a sweep: every experiment, and totals."""
-    space, entries = load_sweep(
-        options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
-    )
     settings = [_experiment_plan(experiment, pair) for experiment, pair in entries]
     totals = {key: sum(experiment[key] for experiment in settings) for key in ("candidates", "seeds", "runs")}
     splits = {"splits": settings[0]["splits"]} if len(settings) == 1 else {}
-    plan = {"space": space.name, **splits, **totals, "experiments": settings}
-    if getattr(options, "nodes", None) is not None:
-        resources = packed(space.run, options.packing)
-        plan["estimate"] = estimated(options, resources, entries, {row["task"]: row["bytes"] for row in settings})
-    return plan
+    return {"space": space.name, **splits, **totals, "experiments": settings}
 
 
 def packed(resources: ResourceSettings, table: str | None) -> ResourceSettings:

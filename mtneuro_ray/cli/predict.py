@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtneuro_ray.cli.ingest import store_of
+from mtneuro_ray.cli.options import EvaluatedSplit, Gpu, Model, Out, Runs, Store, Threads, TrainedOn
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.results import Results
@@ -19,27 +19,33 @@ from mtneuro_ray.storage.records import RunRecord
 _METRICS = ("dataset/iou", "dataset/f1", "image/iou", "image/f1")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    run: Runs = [],
+    model: Model = None,
+    trained_on: TrainedOn = None,
+    split: EvaluatedSplit = "test",
+    threads: Threads = 0,
+    gpu: Gpu = False,
+    out: Out = "out",
+    store: Store = None,
+) -> int:
     """Write the predictions of finished runs and what they score."""
-    if options.threads < 0:
-        raise InputError("--threads: accepted: 1 or more, or 0 for as many as the run had")
-    results, out = load_runs(options)
-    records = _chosen(results, options)
+    results, folder = load_runs(out)
+    records = _chosen(results.where(model, trained_on), run, out)
+    cutouts = store_of(store, out)
 
     from mtneuro_ray.engine.predictions import predict_run
 
     status = 0
     for record in records:
         try:
-            written = predict_run(
-                record, out, store_of(options), options.split, gpu=options.gpu, threads=options.threads
-            )
+            written = predict_run(record, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
             # The others can do without this one.
             print(f"error: {error}", file=sys.stderr)
             status = max(status, error.exit_status)
             continue
-        print(f"{markdown([_scores(record, options.split, written.metrics)])}\n")
+        print(f"{markdown([_scores(record, split, written.metrics)])}\n")
         print(f"{written.place}: read back from there; {written.verdict}\n")
         if not written.agrees:
             print(f"error: {written.place}: {written.verdict}", file=sys.stderr)
@@ -47,20 +53,20 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-def _chosen(results: Results, options: argparse.Namespace) -> list[RunRecord]:
-    """The runs that the options name, or one for each model and setting.
+def _chosen(results: Results, named: list[str], out: str) -> list[RunRecord]:
+    """The runs that --run names, or one for each experiment.
 
     Raises:
         InputError: a run is not there or has nothing to predict.
     """
-    records = results.where(options.model, options.task_name).records
-    if not options.run:
+    records = results.records
+    if not named:
         chosen = representatives(records)
         if not chosen:
-            raise InputError(f"{options.out}: holds no finished segmentation run; accepted: a final run of Task 2")
+            raise InputError(f"{out}: holds no finished segmentation run; accepted: a final run of Task 2")
         return chosen
     finals = {record.run_id: record for record in records if is_final_segmentation(record)}
-    return named_runs(options, finals, "segmentation run")
+    return named_runs(named, out, finals, "segmentation run")
 
 
 def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+import typer
 
 from mtneuro_ray.capacity import costs
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload
+from mtneuro_ray.cli.options import Overrides, Preset, Space, Table, Volume
 from mtneuro_ray.config.loading import Pair, load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace
@@ -15,37 +18,43 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 _ABOUT = "Measured by `mtneuro-ray profile` on random data; docs/packing.md says what the keys mean."
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    space: Space,
+    out: Table,
+    volume: Volume = None,
+    preset: Preset = None,
+    overrides: Overrides = [],
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="default: cuda where the space gives GPUs to its trials")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="steps that are timed, at least")] = 5,
+) -> int:
     """Measure every workload of a tune space, and write each into the table as soon as it is known."""
-    space, entries = load_sweep(
-        options.space, volume=options.volume, preset=options.preset, overrides=options.overrides
-    )
-    on_gpu = (space.run.gpus_per_worker > 0) if options.device is None else options.device == "cuda"
-    if space.run.workers_per_trial > 1:
-        raise InputError(f"{options.space}: run.workers_per_trial: only trials of one worker are measured; accepted: 1")
-    if options.steps < 1:
-        raise InputError(f"--steps: is {options.steps}; accepted: 1 or more")
-    table = costs.read_table(options.out) if costs.exists(options.out) else CostTable()
+    sweep, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
+    on_gpu = (sweep.run.gpus_per_worker > 0) if device is None else device == "cuda"
+    if sweep.run.workers_per_trial > 1:
+        raise InputError(f"{space}: run.workers_per_trial: only trials of one worker are measured; accepted: 1")
+    table = costs.read_table(out) if costs.exists(out) else CostTable()
 
     from mtneuro_ray.capacity.profile import profile
     from mtneuro_ray.engine.local import check_gpu
     from mtneuro_ray.progress import say
 
     if on_gpu:
-        check_gpu(f"{options.space}: run.gpus_per_worker, or --device cuda")
+        check_gpu(f"{space}: run.gpus_per_worker, or --device cuda")
     every = costs.workloads(runs_of(entries), on_gpu=on_gpu)
     failed = 0
     for number, workload in enumerate(every, 1):
         try:
-            cost = profile(workload, on_gpu=on_gpu, threads=space.run.cpus_per_worker, steps=options.steps)
+            cost = profile(workload, on_gpu=on_gpu, threads=sweep.run.cpus_per_worker, steps=steps)
         except MTNeuroError as error:
             failed += 1
             say(f"[{number}/{len(every)}] failed: {error}")
             continue
         say(f"[{number}/{len(every)}] {_told(workload, cost)}")
         table = table.add(workload, cost).model_copy(update={"about": _ABOUT})
-        costs.write_table(options.out, table)
-    print(f"{len(every) - failed} of {len(every)} workloads measured: {options.out}")
+        costs.write_table(out, table)
+    print(f"{len(every) - failed} of {len(every)} workloads measured: {out}")
     return 1 if failed else 0
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+import typer
 
 from mtneuro_ray.cli.ingest import out_of
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, positive
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results, load
 from mtneuro_ray.results.query import best_columns
@@ -28,6 +31,7 @@ _RUN_COLUMNS: tuple[str, ...] = (
     "seconds",
     "error",
 )
+What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion"]
 _TABLES = {
     "table": Results.table,
     "proportions": Results.proportions,
@@ -42,26 +46,27 @@ _BREAKDOWNS = {
 }
 
 
-def load_runs(options: argparse.Namespace) -> tuple[Results, Folder]:
-    """The results of the output folder that the options name, and the folder.
+def load_runs(out: str) -> tuple[Results, Folder]:
+    """The results of an output folder, and the folder.
 
     Raises:
         InputError: it holds none.
     """
-    out = out_of(options)
-    results = load(out)
+    folder = out_of(out)
+    results = load(folder)
     if not results.records:
-        raise InputError(f"{options.out}: holds no runs; accepted: the --out folder of a train or sweep")
-    return results, out
+        raise InputError(f"{out}: holds no runs; accepted: the --out folder of a train or sweep")
+    return results, folder
 
 
 def named_runs(
-    options: argparse.Namespace, finals: Mapping[str, RunRecord], kind: str, condition: str = ""
+    named: list[str], out: str, finals: Mapping[str, RunRecord], kind: str, condition: str = ""
 ) -> list[RunRecord]:
     """The runs that --run names, in its order.
 
     Args:
-        options: With `run` and `out`.
+        named: Run ids of --run.
+        out: Output folder, for errors.
         finals: Run id -> record of those that may be named.
         kind: What these are.
         condition: What else is asked of them.
@@ -69,68 +74,89 @@ def named_runs(
     Raises:
         InputError: another one is named.
     """
-    for run_id in options.run:
+    for run_id in named:
         if run_id not in finals:
             raise InputError(
-                f"--run: {run_id!r} is no finished final {kind} of {options.out}{condition}; accepted: "
+                f"--run: {run_id!r} is no finished final {kind} of {out}{condition}; accepted: "
                 f"{', '.join(finals) or 'nothing yet'}"
             )
-    return [finals[run_id] for run_id in options.run]
+    return [finals[run_id] for run_id in named]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(
+    what: Annotated[
+        What,
+        typer.Argument(
+            metavar="WHAT",
+            help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
+            "printed, with the traceback of its error; proportions: of the classes in the data; regions: F1 and IoU of "
+            "each region; confusion: confusion matrices",
+        ),
+    ],
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="for log: the run")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="for runs: follow a sweep, from any machine, until it is over")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", max=86_400, callback=positive("--every"), help="for --watch; default: 5"),
+    ] = None,
+    out: Out = "out",
+    model: Model = None,
+    task: OnlyTask = None,
+    metric: Annotated[
+        str | None, typer.Option(help="for best: validation metric, such as val/dataset/iou_mean")
+    ] = None,
+    mode: Annotated[Literal["max", "min"], typer.Option(help="for best: which values are better")] = "max",
+    format: Annotated[Literal["md", "csv", "json", "latex"], typer.Option()] = "md",
+) -> int:
     """Print what is asked for: tables, the best candidates or all runs.
 
     Raises:
         InputError: a breakdown is asked for, and no run has what it is made of.
     """
-    if options.watch is not None:
-        return _watch(options)
-    if options.run_id is not None and options.what != "log":
-        raise InputError(f"results {options.what}: {options.run_id!r}: accepted: a RUN_ID after log alone")
-    if options.what == "log":
-        return _show_log(options)
-    results, _ = load_runs(options)
-    render = FORMATS[options.format]
-    if options.what in _TABLES:
-        tables = _TABLES[options.what](results, options.model, options.task_name)
-        if options.what in _BREAKDOWNS and not any(table.cells for table in tables):
-            raise InputError(f"{options.out}: {options.what}: no run has them; accepted: {_BREAKDOWNS[options.what]}")
+    if run_id is not None and what != "log":
+        raise InputError(f"results {what}: {run_id!r}: accepted: a RUN_ID after log alone")
+    if watch or every is not None:
+        if not watch or what != "runs" or model or task:
+            raise InputError("--watch: accepted: after `results runs`, without --model and --task")
+        return _watch(out, every or 5.0)
+    if what == "log":
+        return _show_log(out, run_id)
+    results, _ = load_runs(out)
+    render = FORMATS[format]
+    if what in _TABLES:
+        tables = _TABLES[what](results, model, task)
+        if what in _BREAKDOWNS and not any(table.cells for table in tables):
+            raise InputError(f"{out}: {what}: no run has them; accepted: {_BREAKDOWNS[what]}")
         print(render(tables))
         return 0
-    if options.what == "best":
-        rows = results.best(options.model, options.task_name, metric=options.metric, mode=options.mode)
-    else:
-        rows = results.runs(options.model, options.task_name)
-    if options.format == "json":
+    rows = results.best(model, task, metric=metric, mode=mode) if what == "best" else results.runs(model, task)
+    if format == "json":
         print(json.dumps(rows, indent=1))
     else:
-        title, columns = ("Best candidates", best_columns(rows)) if options.what == "best" else ("Runs", _RUN_COLUMNS)
+        title, columns = ("Best candidates", best_columns(rows)) if what == "best" else ("Runs", _RUN_COLUMNS)
         print(render([rows_as_table(title, rows, columns)]))
     return 0
 
 
-def _watch(options: argparse.Namespace) -> int:
-    if options.what != "runs" or options.model or options.task_name:
-        raise InputError("--watch: accepted: after `results runs`, without --model and --task")
-    if not options.watch > 0:
-        raise InputError(f"--watch: {options.watch:g}: accepted: seconds between two looks, more than 0")
-    out = out_of(options)
+def _watch(out: str, seconds: float) -> int:
+    folder = out_of(out)
 
     from mtneuro_ray.cli.watch import watch
 
-    return watch(out, options.watch)
+    return watch(folder, seconds)
 
 
-def _show_log(options: argparse.Namespace) -> int:
-    if options.run_id is None:
+def _show_log(out: str, run_id: str | None) -> int:
+    if run_id is None:
         raise InputError("results log: accepted: results log RUN_ID, a run_id of `results runs`")
-    out = out_of(options)
-    record, log = RunFolder(out).read(options.run_id), read_log(out, options.run_id)
+    folder = out_of(out)
+    record, log = RunFolder(folder).read(run_id), read_log(folder, run_id)
     if log is None:
         told = f"its run file says: {record.error or record.status}" if record else "nor a run file"
         raise InputError(
-            f"{out / f'logs/{options.run_id}.log'}: there is no such log, {told}; accepted: a run of this version"
+            f"{folder / f'logs/{run_id}.log'}: there is no such log, {told}; accepted: a run of this version"
         )
     print(log, end="")
     return 0

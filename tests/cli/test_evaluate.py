@@ -150,7 +150,7 @@ def test_other_crops_are_another_measure_of_the_same_weights(
         (["--model", "classification", "--eval-crops", "some"], "--eval-crops: eval_crops: is 'some'; accepted: "),
         (["--run", "none"], "--run: 'none' is no finished final run of"),
         (["--model", "none"], "--model: no run of 'none'"),
-        (["--threads", "-1"], "--threads: accepted: 1 or more"),
+        (["--threads", "-1"], "--threads: is '-1'; accepted: a whole number from 0"),
         (["--volume", "phantom"], "--volume, --preset: change a task, and there is none; accepted: with --task"),
         (["--task", "task9"], "task9: no such file and no such name"),
         (["--model", "segmentation", "--task", "task1"], "task: is classification, the run "),

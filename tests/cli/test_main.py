@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,16 @@ import pytest
 from PIL import Image
 
 import mtneuro_ray
-from mtneuro_ray.cli.main import build_parser, main
+from mtneuro_ray.cli.main import COMMANDS, main
 from mtneuro_ray.config.preset import PRESETS
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.results.records import segmentation_record
 from tests.settings import cube, network_values, run_settings, task_values, write_json
 
-SMOKE = str(Path(__file__).parents[2] / "tune_spaces" / "smoke.toml")
+ROOT = Path(__file__).parents[2]
+SMOKE = str(ROOT / "tune_spaces" / "smoke.toml")
 SMOKE_SLICES = PRESETS["smoke"].planes.max_slices or 0
-COMMANDS = ["plan", "ingest", "train", "sweep", "results", "evaluate", "predict", "figures", "report"]
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +62,19 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "COMMAND; accepted: see mtneuro-ray --help"),
-        (["fly"], "invalid choice: 'fly'"),
-        (["plan"], "one of the arguments --task --space is required; accepted: see mtneuro-ray plan --help"),
-        (["plan", "--task", "task1", "--space", SMOKE], "not allowed with argument"),
-        (["plan", "--task", "task1", "--format", "xml"], "invalid choice: 'xml'"),
+        ([], "mtneuro-ray: missing command; accepted: see mtneuro-ray --help"),
+        (["fly"], "no such command 'fly'; accepted: see mtneuro-ray --help"),
+        (["pln"], "no such command 'pln'. Did you mean 'plan'?"),
+        (
+            ["plan", "--taks", "task1"],
+            "plan: no such option: --taks; did you mean --task?; accepted: see mtneuro-ray plan",
+        ),
+        (["plan", "--task"], "option '--task' requires an argument; accepted: "),
+        (["plan", "task1"], "got unexpected extra argument(s) (task1)"),
+        (["--fast"], "mtneuro-ray: no such option: --fast"),
+        (["plan"], "--task, --space: accepted: one of them; see mtneuro-ray plan --help"),
+        (["plan", "--task", "task1", "--space", SMOKE], "--task, --space: accepted: one of them"),
+        (["plan", "--task", "task1", "--format", "xml"], "plan: --format: is 'xml'; accepted: text, json"),
         (["plan", "--task", "task9"], "task9: no such file and no such name; accepted: a path or one of task1"),
         (["plan", "--task", "task1", "--network", "VNet"], "VNet: no such file and no such name"),
         (["plan", "--task", "task1", "--network", "UNet_2D_4class"], "model: UNet does not serve"),
@@ -79,11 +89,20 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
         ),
         (["plan", "--space", "none.toml"], "none.toml: no such file"),
         (["plan", "--space", SMOKE, "--set", "dim=3"], "dim: 3 needs volume_z above 1"),
-        (["train", "--task", "task1"], "--network"),
-        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "one"], "invalid int value: 'one'"),
+        (["train", "--task", "task1"], "train: --network: is missing; accepted: see mtneuro-ray train --help"),
+        (
+            ["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "one"],
+            "--seed: is 'one'; accepted: a whole number",
+        ),
         (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--seed", "-1"], "seed: is -1"),
-        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--workers", "-1"], "--workers"),
-        (["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--threads", "0"], "--threads"),
+        (
+            ["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--workers", "-1"],
+            "--workers: is '-1'; accepted: a whole number from 0 to 1024",
+        ),
+        (
+            ["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--threads", "0"],
+            "--threads: is '0'; accepted: a whole number from 1 to 4096",
+        ),
         (
             ["train", "--task", "task1", "--network", "SUP_ResNet-18_2D", "--set", "method=decomposition"],
             "is not for ResNet-18",
@@ -92,8 +111,21 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
         (["sweep", "--space", SMOKE, "--set", "classes=3"], "classes: the network has 3"),
         (["ingest", "--task", "task9"], "task9: no such file"),
         (["ingest", "--task", "task1", "--preset", "fast"], "--preset: 'fast' is no preset"),
-        (["results", "worst"], "invalid choice: 'worst'"),
+        (["results", "worst"], "what: is 'worst'; accepted: best, table, runs"),
         (["results", "best", "--out", "ftp://host/x"], "ftp://host/x: "),
+        (["results", "best", "--out", ""], "--out: is empty; accepted: a path or an address"),
+        (
+            ["results", "best", "--out", "~nobody-of-this-name/out"],
+            "--out: ~nobody-of-this-name/out: there is no such user",
+        ),
+        (["results", "runs", "--watch", "--every", "0"], "--every: is 0; accepted: more than 0"),
+        (["ingest", "--task", " "], "--task: is empty"),
+        (["ingest", "--task", "task1", "--num-cpus", "1000000"], "accepted: a whole number from 1 to 4096"),
+        (["plan", "--space", SMOKE, "--nodes", "1000000000"], "--nodes: is '1000000000'; accepted: a whole number"),
+        (
+            ["plan", "--task", "task1", "--task", "task2_2D_4class"],
+            "mtneuro-ray plan: --task: stands twice; accepted: once",
+        ),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
@@ -159,17 +191,72 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example_that_the_parser_accepts(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--help"])
-    assert caught.value.code == 0
-    example = " ".join(capsys.readouterr().out.split("example: mtneuro-ray ")[1].split())
-    assert build_parser().parse_args(example.split()).command == command
+def test_help_shows_an_example_that_the_parser_accepts(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([command, "--help"]) == 0
+    words = capsys.readouterr().out.split("example: mtneuro-ray ")[1].split()
+    assert words[0] == command
+    module = import_module(f"mtneuro_ray.cli.{command}")
+
+    @wraps(module.run)
+    def accepts(**options: Any) -> int:
+        return 0
+
+    monkeypatch.setattr(module, "run", accepts)
+    assert main(words) == 0
+
+
+def test_all_commands_are_listed_and_none_of_their_modules_is_imported_for_it() -> None:
+    code = "import sys; from mtneuro_ray.cli.main import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    page, _, modules = done.stdout.rstrip().rpartition("\n")
+    assert all(f"\n  {name} " in page for name in COMMANDS)
+    assert "\x1b" not in page
+    assert not {f"mtneuro_ray.cli.{name}" for name in COMMANDS} & set(modules.split())
+    assert not {"pydantic", "pandas", "torch", "ray"} & set(modules.split())
+
+
+@pytest.mark.parametrize(("words", "offered"), [("mtneuro-ray pl", "plan"), ("mtneuro-ray plan --pres", "--preset")])
+def test_a_shell_completes_commands_and_options(words: str, offered: str) -> None:
+    environment = {"_MTNEURO_RAY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-m", "mtneuro_ray"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert done.stdout.split() == [offered]
+
+
+def test_a_home_folder_is_found_behind_an_equals_sign(
+    out: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path(out[1]).parent))
+    assert main(["results", "runs", f"--out=~/{Path(out[1]).name}", "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+
+
+def test_a_job_does_not_write_into_its_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.chdir(tmp_path)
+    for option in ("--out", "--store"):
+        assert main(["sweep", "--space", SMOKE, option, "results"]) == 2
+        assert f"{option}: 'results' is relative to the folder of a Ray job" in only_error(capsys)
+    assert main(["sweep", "--space", SMOKE, "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+
+
+def test_control_characters_of_a_name_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--task", "task1\x1b[2J\r\udcff"]) == 2
+    assert only_error(capsys).startswith(r"error: task1\x1b[2J \udcff: no such file")
 
 
 def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--version"])
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"mtneuro-ray {mtneuro_ray.__version__}\n"
 
 
@@ -233,7 +320,7 @@ def test_training_in_this_process_from_files_to_numbers(tmp_path: Path, capsys: 
     assert second.out == first.out
     assert "epoch" not in second.err
 
-    assert main([*arguments, "--seed", "6"]) == 0
+    assert main([*arguments[:-1], "6"]) == 0
     after = run_files(out)
     assert len(after) == 2
     assert before.items() <= after.items()
@@ -300,7 +387,7 @@ def test_the_best_cell_as_json_has_the_keys_that_scripts_read(
 ) -> None:
     assert main(["results", "best", *out, "--format", "json"]) == 0
     [row] = json.loads(capsys.readouterr().out)
-    assert set(row) == {"model", "experiment", "learning_rate", "batch_size", "metric", "value", "run_id"}
+    assert set(row) == {"model", "task", "learning_rate", "batch_size", "metric", "value", "run_id"}
     assert (row["learning_rate"], row["value"]) == (0.01, 0.6)
 
 

@@ -69,7 +69,7 @@ def sweep(root: str, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 def watch(sweep: Sweep) -> int:
-    return main(["results", "runs", "--out", str(sweep.out), "--watch", "0.5"])
+    return main(["results", "runs", "--out", str(sweep.out), "--watch", "--every", "0.5"])
 
 
 def begin(sweep: Sweep) -> None:
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_it(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [["best", "--watch"], ["runs", "--watch", "0"], ["runs", "--watch", "nan"], ["runs", "--watch", "--model", "m"]],
+    [["best", "--watch"], ["runs", "--every", "1"], ["runs", "--watch", "--model", "m"]],
 )
 def test_what_can_not_be_watched_is_one_line(
     arguments: list[str], root: str, capsys: pytest.CaptureFixture[str]
