@@ -84,8 +84,8 @@ def rate(run: RunSettings, assumed: Assumed) -> float:
     if task.task == "segmentation":
         side = math.sqrt(math.prod(task.tile_size))
         return _SEGMENTATION[network.table_name] * (_SEGMENTATION_SIDE / side) ** 2 * assumed.gpu_factor
-    method: str = network.model if network.method == "decomposition" else network.method
-    if network.mixup_probability:
+    method: str = network.model.name if network.method.name == "decomposition" else network.method.name
+    if getattr(network.method, "mixup_probability", 0.0):
         method = "mixup"
     return _CLASSIFICATION[task.downsample][method] * (1.0 if method in _ON_CPU else assumed.gpu_factor)
 
@@ -102,7 +102,7 @@ class Job:
         """On a GPU of its own: its epochs with their validation, and the test where there is one."""
         run, counts = self.run, self.images
         # A frozen encoder is validated once, after its training.
-        validations = self.epochs if run.network.method == "supervised" else 1
+        validations = self.epochs if run.network.method.name == "supervised" else 1
         train = self.epochs * counts["train"] + validations * _FORWARD * counts["val"] if self.trains else 0.0
         test = _FORWARD * counts["test"] if run.role == "final" else 0.0
         return (train + test) / rate(run, assumed)
@@ -110,8 +110,8 @@ class Job:
     @property
     def epochs(self) -> int:
         """Of its training; a fit is one."""
-        fits = self.run.network.method == "decomposition"
-        return 1 if fits else int(self.run.network.encoder_training["epochs"])
+        fits = self.run.network.method.name == "decomposition"
+        return 1 if fits else int(self.run.network.training.epochs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.tasks import Batch, SegmentationTask
+from mtneuro_ray.tasks.base import Batch
+from mtneuro_ray.tasks.segmentation import SegmentationTask
 
 _CPU = torch.device("cpu")
 _NOTHING = nn.Identity()

@@ -28,7 +28,7 @@ from benchmarks.timing import take_turns
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import Indices, ResidentSplit
+from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import placed
 from mtneuro_ray.engine.fitting import Fit
@@ -36,10 +36,11 @@ from mtneuro_ray.engine.linear_probe import decompose
 from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.profile import endless_steps, now
 from mtneuro_ray.engine.supervised import SupervisedFit
+from mtneuro_ray.methods.declared import ByolSettings
 from mtneuro_ray.methods.network import SslNetwork
-from mtneuro_ray.models.registry import build_model
-from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.tasks import ClassificationTask
+from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.tasks.classification import ClassificationTask
 
 _TASKS = {4: "task1_x4", 2: "task1", 1: "task1_x1"}
 _NETWORKS = {
@@ -72,8 +73,8 @@ class _ClockedFit(SslFit):
 
     mining_seconds = 0.0
 
-    def _pool(self, indices: Indices, step: int) -> Any:
-        return self._timed(super()._pool, indices, step)
+    def _pool(self, *arguments: Any) -> Any:
+        return self._timed(super()._pool, *arguments)
 
     def _mined(self, *arguments: Any) -> Tensor:
         return cast(Tensor, self._timed(super()._mined, *arguments))
@@ -131,7 +132,7 @@ def _fit(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: 
     task = (_ReadyTask if ready else ClassificationTask)(run)
     context, split = WorkerContext(device=device), ResidentSplit(arrays, device)
     module = placed(build_model(run.network), run.network, device).train()
-    if run.network.method == "supervised":
+    if run.network.method.name == "supervised":
         return SupervisedFit(run, task, module, {"train": arrays}, {"train": split}, context)
     return _ClockedFit(run, split, task, context, cast(EncoderClassifier, module))
 
@@ -140,13 +141,13 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
     """Steps of the loop that one would write first, in fp32: supervised, or BYOL with a forward pass for each view."""
     classifier = cast(EncoderClassifier, build_model(run.network))
     module: nn.Module = classifier
-    if run.network.method == "byol":
-        module = SslNetwork(classifier.encoder, classifier.head.in_features, run.network.ssl_settings, "byol")
+    if run.network.method.name == "byol":
+        module = SslNetwork(classifier.encoder, classifier.head.in_features, cast(ByolSettings, run.network.method))
     module = module.to(device).train()
     optimizer = torch.optim.SGD((p for p in module.parameters() if p.requires_grad), lr=_RATE, momentum=0.9)
     loader = DataLoader(
         _Tiles(arrays, crops=module is not classifier),
-        run.network.batch_size,
+        run.network.data.batch_size,
         shuffle=True,
         num_workers=_LOADERS,
         persistent_workers=True,
@@ -157,7 +158,7 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
             if isinstance(module, SslNetwork):
                 loss = _plain_byol(module, first.to(device), second.to(device))
             else:
-                features = F.dropout(classifier.features(first.to(device)), run.network.dropout)
+                features = F.dropout(classifier.features(first.to(device)), 0.2)
                 loss = F.cross_entropy(classifier.head(features), labels.to(device))
             optimizer.zero_grad()
             torch.autograd.backward(loss)
@@ -179,7 +180,7 @@ def _plain_byol(module: SslNetwork, first: Tensor, second: Tensor) -> Tensor:
 
 def _mining_share(fit: Fit, steps: Iterator[None], count: int) -> str:
     """Of the median of `count` steps in which mining is clocked."""
-    if not isinstance(fit, _ClockedFit) or not fit._mines:
+    if not isinstance(fit, _ClockedFit) or fit._mining is None:
         return "-"
     shares = []
     for _ in range(count):

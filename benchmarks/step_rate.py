@@ -27,8 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from mtneuro_ray.config.loading import load_network
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.engine.optimizer import build_optimizer
+from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
-from mtneuro_ray.models.registry import build_model
 
 _NETWORKS = ("UNet_2D", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet", "UNet_3D", "VNetLight", "HighResNet")
 _SLICES = 8
@@ -94,17 +94,17 @@ class _Trainer:
 def _network(name: str, encoder: str) -> NetworkSettings:
     """The settings of the paper for 4 classes, with random weights."""
     network, _ = load_network(f"{name}_4class")
-    if not network.architecture.encoder:
+    if not network.declaration.is_pretrained:
         return network
     return network.replace("--encoder", encoder_name=encoder, encoder_weights=None)
 
 
 def _trainer(network: NetworkSettings, side: int, device: torch.device) -> _Trainer:
     torch.manual_seed(0)
-    shape = (network.batch_size, *[_SLICES] * (network.dim - 2), side, side)
+    shape = (network.data.batch_size, *[_SLICES] * (network.model.dim - 2), side, side)
     image = torch.rand(shape).unsqueeze(1).to(device)
     model = build_model(network).to(device)
-    if network.dim == 2:
+    if network.model.dim == 2:
         model, image = model.to(memory_format=torch.channels_last), image.to(memory_format=torch.channels_last)
     target = torch.randint(network.classes, shape).to(device)
     return _Trainer(model.train(), build_optimizer(network, model.parameters(), device), image, target)
@@ -131,8 +131,8 @@ def _row(name: str, network: NetworkSettings, trainer: _Trainer, seconds: float)
         of_kind[_kind(operator)] += value
     shares = [part / sum(parts) for part in parts] + [of_kind[kind] / whole for kind in (*_KINDS, "other")]
     top = ", ".join(f"{operator} {value / whole:.0%}" for operator, value in operators.most_common(_TOP))
-    rate = f"{network.batch_size / sum(parts):.3g}"
-    return _line([name, str(network.batch_size), rate, *(f"{share:.0%}" for share in shares), top])
+    rate = f"{network.data.batch_size / sum(parts):.3g}"
+    return _line([name, str(network.data.batch_size), rate, *(f"{share:.0%}" for share in shares), top])
 
 
 def _line(candidates: list[str]) -> str:
@@ -153,8 +153,9 @@ def main() -> None:
     device = torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else "CPU, one thread"
     networks = {name: _network(name, options.encoder) for name in options.models}
     for name, network in networks.items():
-        if not network.size_rule.accepts(side):
-            parser.error(f"--side: {side} does not pass through {name}; accepted: {network.size_rule}")
+        rule = network.declaration.size_rule(network.model)
+        if not rule.accepts(side):
+            parser.error(f"--side: {side} does not pass through {name}; accepted: {rule}")
     print(f"torch {torch.__version__}, {device}, {side} x {side}, 3D: {_SLICES} slices, encoder {options.encoder}\n")
     print(_line(["model", "batch", "images/s", *_PARTS, *_KINDS, "other", "operators"]))
     print(_line(["---"] * (5 + len(_PARTS) + len(_KINDS))))

@@ -39,7 +39,7 @@ from mtneuro_ray.engine.local import fetch_all, train_here
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks import build_task
+from mtneuro_ray.tasks.build import build_task
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]
 

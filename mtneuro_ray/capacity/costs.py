@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.network import SSL_METHODS, NetworkSettings
+from mtneuro_ray.config.base import Settings, flattened
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, TaskSettings
 from mtneuro_ray.data.sampling import samples
@@ -46,7 +46,7 @@ class Workload:
         """The workload of a run; of a readout, that of the training of its encoder."""
         run = run.encoder_run or run
         network, images = _measured(run.network, on_gpu), 0
-        if network.method == "decomposition":
+        if network.method.name == "decomposition":
             images = len(samples(run.task, "train"))
         return cls(
             RunSettings(task=_measured_task(run.task), network=network, role="candidate", data=("random",)), images
@@ -60,66 +60,62 @@ class Workload:
     @property
     def key(self) -> str:
         """Its name in tables: the model, its settings that are not at their defaults, the images and the arithmetic."""
-        values = self.run.network.model_dump(mode="json", exclude_defaults=True)
-        ssl = {
-            f"ssl.{key}": value
-            for key, value in values.pop("ssl", {}).items()
-            if key not in _TOLD and key not in _SSL_SCHEDULE
-        }
         settings = [
             f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in {**values, **ssl}.items()
-            if key not in _TOLD and key not in _SCHEDULE and key != "encoder_weights"
+            for key, value in flattened(self.run.network.changed()).items()
+            if key not in _TOLD and key not in _SCHEDULE
         ]
         parts = [
-            " ".join([self.run.network.model, *settings]),
+            " ".join([self.run.network.model.name, *settings]),
             " x ".join(map(str, self.shape)),
             f"{len(self.run.task.classes)} classes",
-            f"batch {self.run.network.encoder_training['batch_size']}",
-            self.run.network.precision,
+            f"batch {self.run.network.training.batch_size}",
+            self.run.network.compute.precision,
             *([f"{self.images} images"] if self.images else []),
         ]
         return ", ".join(parts)
 
 
-# Said elsewhere in a key.
-_TOLD = {"model", "classes", "batch_size", "precision"}
-# Decide neither memory nor the time of a step. A small rate keeps the loss a number on random data.
+# Settings that the key already encodes, or that are the name of the default.
+_TOLD = {"model.name", "classes", "data.batch_size", "compute.precision", "model.encoder_weights", "loss.name"}
+# Settings that decide neither memory nor the time of a step. A small rate keeps the loss a number on random data.
 _SCHEDULE: dict[str, Any] = {
     "name": "",
     "seed": 0,
-    "learning_rate": 1e-6,
-    "lr_schedule": "constant",
-    "warmup_epochs": 0,
-    "epochs": 1,
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "mixup_alpha": 1.0,
+    "optimizer.learning_rate": 1e-6,
+    "optimizer.lr_schedule": "constant",
+    "optimizer.warmup_epochs": 0,
+    "optimizer.epochs": 1,
+    "optimizer.beta1": 0.9,
+    "optimizer.beta2": 0.999,
+    "method.mixup_alpha": 1.0,
+    "method.epochs": 1,
+    "method.lr_warmup_epochs": 0,
+    "method.base_learning_rate": 1e-6,
+    "method.base_momentum": 0.99,
+    "method.myow_base_weight": 0.1,
+    "method.myow_rampup_epochs": 0,
+    "method.byol_warmup_epochs": 0,
 }
-_SSL_SCHEDULE: dict[str, Any] = {
-    "epochs": 1,
-    "lr_warmup_epochs": 0,
-    "base_learning_rate": 1e-6,
-    "base_momentum": 0.99,
-    "myow_base_weight": 0.1,
-    "myow_rampup_epochs": 0,
-    "byol_warmup_epochs": 0,
+# Only whether these are 0 matters; mixup is measured where every batch is mixed.
+_SWITCHES: dict[str, float] = {
+    "optimizer.momentum": 0.9,
+    "optimizer.weight_decay": 1e-4,
+    "method.mixup_probability": 1.0,
 }
-# Of these only whether they are 0 decides; mixup is measured where every batch is mixed.
-_SWITCHES: dict[str, float] = {"opt_momentum": 0.9, "weight_decay": 1e-4, "mixup_probability": 1.0}
 
 
 def _measured(network: NetworkSettings, on_gpu: bool) -> NetworkSettings:
-    changes = dict(_SCHEDULE)
-    changes |= {key: value for key, value in _SWITCHES.items() if getattr(network, key)}
-    if network.architecture.encoder:
-        changes["encoder_weights"] = None
-    if network.precision == "auto":
-        changes["precision"] = "bf16" if on_gpu else "fp32"
-    if network.method in SSL_METHODS:
-        ssl = network.ssl_settings.model_dump(mode="json")
-        changes["ssl"] = {**ssl, **_SSL_SCHEDULE, "batch_size": network.ssl_batch_size}
-    return network.replace(network.name or network.model, **changes)
+    paths = network.paths()
+    changes = {path: value for path, value in _SCHEDULE.items() if path in paths}
+    changes |= {path: value for path, value in _SWITCHES.items() if paths.get(path)}
+    if network.declaration.is_pretrained:
+        changes["model.encoder_weights"] = None
+    if network.compute.precision == "auto":
+        changes["compute.precision"] = "bf16" if on_gpu else "fp32"
+    if "method.batch_size" in paths:
+        changes["method.batch_size"] = network.training.batch_size
+    return network.replace(network.table_name, **changes)
 
 
 def _measured_task(task: TaskSettings) -> TaskSettings:

@@ -201,15 +201,15 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
         return cost.setup_s + (counts["train"] + counts["test"]) * images
     if not trains:
         return cost.setup_s + test
-    training = network.encoder_training
-    steps = training["epochs"] * counts["train"] / training["batch_size"]
+    training = network.training
+    steps = training.epochs * counts["train"] / training.batch_size
     encoder = cost.fit_s if cost.step_s is None else steps * cost.step_s
     assert encoder is not None
     val = counts["val"] * images
     if network.is_frozen:
-        head = counts["train"] * (images + network.epochs * cost.head_image_s)
+        head = counts["train"] * (images + network.optimizer.epochs * cost.head_image_s)
         return cost.setup_s + encoder + head + val + test
-    return cost.setup_s + encoder + network.epochs * val + test
+    return cost.setup_s + encoder + network.optimizer.epochs * val + test
 
 
 def longest_first(runs: Iterable[tuple[_T, float | None]]) -> list[_T]:

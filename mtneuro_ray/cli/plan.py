@@ -129,7 +129,7 @@ def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
         InputError: they don't.
     """
     task = pair.task if pair.encoder is None else pair.encoder.task
-    check_batch(task, int(network.encoder_training["batch_size"]), where)
+    check_batch(task, int(network.training.batch_size), where)
 
 
 def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy.typing as npt
 import ray
@@ -11,6 +11,7 @@ from ray import ObjectRef
 
 from mtneuro_ray.cluster.ray_tasks import results
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.models.library import LibrarySettings
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,8 @@ def encoder_key(network: NetworkSettings) -> EncoderKey | None:
     """What networks that start from the same weights have in common; None for one that starts from random ones."""
     if not network.starts_pretrained:
         return None
-    return (network.model, network.encoder_name, network.encoder_weights, network.in_channels)
+    settings = cast(LibrarySettings, network.model)
+    return (settings.name, settings.encoder_name, settings.encoder_weights, settings.in_channels)
 
 
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)

@@ -60,7 +60,7 @@ class Halving(FIFOScheduler):
 
 
 def _of_experiment(asha: AshaSettings, plans: Sequence[Plan]) -> ASHAScheduler:
-    epochs = max(plan.run.network.epochs for plan in plans)
+    epochs = max(plan.run.network.optimizer.epochs for plan in plans)
     return ASHAScheduler(
         time_attr=EPOCH,
         metric=VALUE,
@@ -78,5 +78,5 @@ def _replay(scheduler: ASHAScheduler, plan: Plan, record: RunRecord) -> None:
     scheduler.on_trial_add(nobody, trial)
     for entry in record.history:
         # As in a trial, whose last epoch is never reported.
-        if entry["epoch"] < plan.run.network.epochs:
+        if entry["epoch"] < plan.run.network.optimizer.epochs:
             scheduler.on_trial_result(nobody, trial, {EPOCH: entry["epoch"], VALUE: entry[plan.metric]})

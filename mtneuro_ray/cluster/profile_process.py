@@ -20,7 +20,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.memory import is_out_of_memory, machine_bytes
 from mtneuro_ray.engine.profile import measure, random_splits
-from mtneuro_ray.models.registry import build_model
+from mtneuro_ray.models.build import build_model
 
 _STATUS = Path("/proc/self/status")
 

@@ -16,7 +16,6 @@ from typing import Any
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.storage.records import RunRecord
 
 _RUN_TAGS = ("task", "network", "stage")
@@ -70,7 +69,7 @@ class TrainingMetrics:
     def __init__(self, run: RunSettings, images: int) -> None:
         self._tags = _tags(run)
         self._images = images
-        self._names = METRICS.get(run.task.task, ())
+        self._names = run.task.declaration.selection
         self._ended: float | None = None
         self._began = time.perf_counter()
 

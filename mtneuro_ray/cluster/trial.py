@@ -76,5 +76,5 @@ def _keep_to_share(gpus: float) -> None:
 def _report_epoch(stage: Stage, plan: Plan, metrics: TrainingMetrics, entry: Mapping[str, Any]) -> None:
     """Let a run be stopped after an epoch, from which this does not return, then; never after its last."""
     metrics.tell(entry)
-    if stage.can_stop and entry["epoch"] < plan.run.network.epochs:
+    if stage.can_stop and entry["epoch"] < plan.run.network.optimizer.epochs:
         ray.tune.report({VALUE: entry[plan.metric], EPOCH: entry["epoch"], ENTRY: dict(entry)})

@@ -8,12 +8,12 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, WrapValidator
 
-from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.network import NetworkSettings, SslSettings
+from mtneuro_ray.config.base import Settings, shortened
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
 
 Scalar = bool | int | float | str
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 # Enough for any batch size; every value of such a range is checked beforehand, in every combination.
 _MOST_WHOLE_NUMBERS = 256
@@ -26,20 +26,22 @@ class Range(Settings):
     high: Number
     log: bool = False
     """Whether each factor, and not each difference, is equally likely. Not for whole numbers."""
-    step: Annotated[int, Field(ge=1)] | None = None
+    step: Annotated[int, Field(ge=1, le=10**9)] | None = None
     """Distance of whole numbers, counted from `low`; 1 by default."""
+    whole: bool = False
+    """Whether its values are whole numbers; the type of the key decides when a sweep is read."""
 
     @property
-    def whole_numbers(self) -> range:
-        """Its values, where the key takes whole numbers."""
-        return range(int(self.low), int(self.high) + 1, self.step or 1)
+    def values(self) -> range | None:
+        """Its values, where they are whole numbers."""
+        return range(int(self.low), int(self.high) + 1, self.step or 1) if self.whole else None
 
     def rounded(self, value: float) -> float:
         """A value within it that a table can show: four significant digits, or an end."""
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
 
-_LIST = TypeAdapter(Annotated[tuple[Scalar, ...], Field(min_length=1)])
+_LIST = TypeAdapter(Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=10_000)])
 
 
 def _parsed(value: Any, union: Any) -> tuple[Scalar, ...] | Range:
@@ -56,73 +58,94 @@ def _types(annotation: Any) -> set[type]:
     return own.union(*(_types(argument) for argument in get_args(annotation)))
 
 
-_TYPES = {
-    **{key: _types(field.annotation) for key, field in NetworkSettings.model_fields.items()},
-    **{f"ssl.{key}": _types(field.annotation) for key, field in SslSettings.model_fields.items()},
-}
-# A seed is no choice, a name is none either, and a table is more than one value.
-SEARCHABLE = sorted(
-    key
-    for key, types in _TYPES.items()
-    if key not in {"seed", "name", "ssl.transform"} and not any(issubclass(each, Settings) for each in types)
-)
+def _types_of(network: NetworkSettings, path: str) -> set[type]:
+    """The types that a key of a network takes."""
+    owner, _, key = path.rpartition(".")
+    settings = type(getattr(network, owner) if owner else network)
+    return _types(settings.model_fields[key].annotation)
 
 
-def _is_whole(key: str) -> bool:
-    return float not in _TYPES[key]
+def searchable(network: NetworkSettings) -> list[str]:
+    """Paths of the keys that an axis can have. Seeds and names cannot be search axes, nor can lists."""
+    names = ("name", "seed", "classes", "in_channels", "dim")
+    return [
+        path
+        for path in network.paths()
+        if path.rpartition(".")[2] not in names and tuple not in _types_of(network, path)
+    ]
 
 
-def check_axis(key: str, axis: tuple[Scalar, ...] | Range, where: str) -> None:
-    """Check an axis against the network's keys.
+def resolved(network: NetworkSettings, axes: dict[str, Any], where: str) -> dict[str, tuple[Scalar, ...] | Range]:
+    """The axes of a search on a network: keys in their shortest unique form, ranges of whole numbers marked as such.
 
     Raises:
         InputError: the network has no such key, or the key can't take such values.
     """
-    if key not in SEARCHABLE:
-        raise InputError(f"{where}: unknown key; accepted: {', '.join(SEARCHABLE)}")
-    if isinstance(axis, Range):
-        _check_range(key, axis, where)
-    elif len(set(axis)) < len(axis):
-        raise InputError(f"{where}: a value stands twice; accepted: distinct values")
+    found: dict[str, tuple[Scalar, ...] | Range] = {}
+    for key, axis in axes.items():
+        here = f"{where}: search.axes.{key}"
+        path = network.path_of(key, here)
+        accepted = searchable(network)
+        if path not in accepted:
+            shown = ", ".join(sorted(network.short(other) for other in accepted))
+            raise InputError(f"{here}: can't be searched; accepted: {shown}")
+        short = network.short(path)
+        if short in found:
+            raise InputError(f"{here}: stands twice, by its path and by its last part; accepted: once")
+        found[short] = _checked_range(_types_of(network, path), axis, here) if isinstance(axis, Range) else axis
+    return found
 
 
-def _check_range(key: str, axis: Range, where: str) -> None:
-    if not _TYPES[key] & {int, float}:
-        raise InputError(f"{where}: is a range, which this key can't be; accepted: a list of values")
-    if axis.low >= axis.high:
+def check_axis(axis: tuple[Scalar, ...] | Range, where: str) -> None:
+    """Check what an axis says without knowing its key.
+
+    Raises:
+        InputError: a value stands twice, or a range is empty.
+    """
+    if not isinstance(axis, Range):
+        if len({(type(value), value) for value in axis}) < len(axis):
+            raise InputError(f"{where}: a value stands twice; accepted: distinct values")
+    elif axis.low >= axis.high:
         raise InputError(f"{where}.high: is {axis.high:g}, not above low; accepted: more than {axis.low:g}")
-    if not _is_whole(key):
+
+
+def _checked_range(types: set[type], axis: Range, where: str) -> Range:
+    if not types & {int, float}:
+        raise InputError(f"{where}: is a range, which this key can't be; accepted: a list of values")
+    if float in types:
         if axis.step is not None:
             raise InputError(f"{where}.step: belongs to whole numbers; accepted: leave it out, or a list of values")
         if axis.log and axis.low <= 0:
             raise InputError(f"{where}.low: is {axis.low:g}, which has no logarithm; accepted: more than 0")
-        return
+        return axis
     for end in ("low", "high"):
         if not getattr(axis, end).is_integer():
-            raise InputError(f"{where}.{end}: is {getattr(axis, end):g}; accepted: a whole number")
+            raise InputError(f"{where}.{end}: is {shortened(getattr(axis, end))}; accepted: a whole number")
     if axis.log:
         raise InputError(f"{where}.log: is not for whole numbers; accepted: leave it out, or a list of values")
-    if len(axis.whole_numbers) > _MOST_WHOLE_NUMBERS:
+    whole = axis.model_copy(update={"whole": True})
+    count = len(whole.values or ())
+    if count > _MOST_WHOLE_NUMBERS:
         raise InputError(
-            f"{where}.step: leaves {len(axis.whole_numbers)} values; accepted: a step that leaves at most "
-            f"{_MOST_WHOLE_NUMBERS}"
+            f"{where}.step: leaves {count} values; accepted: a step that leaves at most {_MOST_WHOLE_NUMBERS}"
         )
+    return whole
 
 
-def choices(key: str, axis: tuple[Scalar, ...] | Range) -> tuple[Scalar, ...] | range | Range:
+def choices(axis: tuple[Scalar, ...] | Range) -> tuple[Scalar, ...] | range | Range:
     """What one value is taken from: values, whole numbers, or a range that holds every number between its ends."""
-    return axis.whole_numbers if isinstance(axis, Range) and _is_whole(key) else axis
+    return axis.values or axis if isinstance(axis, Range) else axis
 
 
-def checked_values(key: str, axis: tuple[Scalar, ...] | Range) -> list[Scalar]:
+def checked_values(axis: tuple[Scalar, ...] | Range) -> list[Scalar]:
     """Values such that a network which takes them takes every value of the axis, too."""
-    values = choices(key, axis)
+    values = choices(axis)
     return [values.low, values.high] if isinstance(values, Range) else list(values)
 
 
-def draw(key: str, axis: tuple[Scalar, ...] | Range, random: Random) -> Scalar:
-    """A value of the axis, chance deciding."""
-    values = choices(key, axis)
+def draw(axis: tuple[Scalar, ...] | Range, random: Random) -> Scalar:
+    """A value of the axis, drawn at random."""
+    values = choices(axis)
     if not isinstance(values, Range):
         return random.choice(values)
     if values.log:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mtneuro_ray.errors import InputError
+
+# Printable, short enough for a file name with a suffix, and no part of a path.
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029/\\]*$", max_length=120)]
+"""A name that a person gives: it stands in tables, file names and logs."""
+Positive = Annotated[int, Field(ge=1, le=2**31)]
+Count = Annotated[int, Field(ge=0, le=2**31)]
+NonNegative = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0.0, le=1e12, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Settings(BaseModel):
@@ -19,18 +31,23 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
-    def load(cls, values: Mapping[str, Any], where: str) -> Self:
+    def load(cls, values: Mapping[str, Any], where: str, prefix: str = "") -> Self:
         """Check `values` read from `where`.
+
+        Args:
+            values: Keys as in a file.
+            where: File or option, for errors.
+            prefix: Path of the table that holds the keys, with a dot behind it, for errors.
 
         Raises:
             InputError: one line that names `where`, the key, what is wrong and what is accepted.
         """
         try:
             # Through JSON, so that a list is a tuple but "1" is still no number.
-            settings = cls.model_validate_json(json.dumps(values))
+            settings = cls.model_validate_json(json.dumps(values), context={"where": where})
         except ValidationError as error:
-            raise InputError(f"{where}: {_first_mistake(error, cls)}") from None
-        except TypeError as error:
+            raise InputError(f"{where}: {prefix}{_first_mistake(error, cls)}") from None
+        except (TypeError, RecursionError) as error:
             # TOML knows dates and times, which no key here takes.
             raise InputError(f"{where}: {error}; accepted: text, numbers, true, false, lists and tables") from None
         settings.check(where)
@@ -43,6 +60,32 @@ class Settings(BaseModel):
         """A checked copy with some keys changed."""
         return self.load({**self.model_dump(mode="json"), **changes}, where)
 
+    def changed(self) -> dict[str, Any]:
+        """The keys that are required, differ from their defaults or name their table, ready for JSON; nested alike."""
+        found: dict[str, Any] = {}
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            if not field.is_required() and key != "name" and value == field.get_default(call_default_factory=True):
+                continue
+            if isinstance(value, Settings):
+                found[key] = value.changed()
+            elif isinstance(value, tuple) and value and all(isinstance(item, Settings) for item in value):
+                found[key] = [item.changed() for item in value]
+            else:
+                found[key] = self.model_dump(mode="json", include={key})[key]
+        return found
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one: path such as `optimizer.learning_rate` -> value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flattened(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
 
 def _first_mistake(error: ValidationError, cls: type[BaseModel]) -> str:
     found = error.errors(include_url=False)
@@ -52,7 +95,10 @@ def _first_mistake(error: ValidationError, cls: type[BaseModel]) -> str:
     first = mistakes[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        text = f"unknown key; accepted: {', '.join(_accepted_keys(cls, first['loc']))}"
+        accepted = _accepted_keys(cls, first["loc"])
+        near = get_close_matches(str(first["loc"][-1]), accepted, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        text = f"unknown key{hint}; accepted: {', '.join(accepted)}"
     elif first["type"] == "missing":
         text = "is missing; this key is required"
     else:
@@ -93,10 +139,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        InputError: the file is missing, is no JSON, or holds something else than an object.
+        InputError: the file is missing, is no JSON, holds something else than an object, or a key stands twice.
     """
     try:
-        value = json.loads(_read_text(path))
+        value = json.loads(_read_text(path), object_pairs_hook=lambda pairs: _without_repeats(pairs, path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: broken JSON: {error.msg}; accepted: one object") from None
     except (ValueError, RecursionError) as error:
@@ -105,6 +151,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}; accepted: one JSON object")
     return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """An object of a JSON file. Python would silently keep the last of two equal keys."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"{path}: {twice}: stands twice; accepted: once")
+    return values
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -126,5 +182,5 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; accepted: a readable file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({error.__class__.__name__}); accepted: a UTF-8 file") from None

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import mtneuro_ray
+from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import METRICS, ExperimentSpace, ResourceSettings, SweepSpace, load_space
+from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.upstream import (
     is_upstream_network,
@@ -23,7 +24,7 @@ from mtneuro_ray.config.upstream import (
     normalise_task,
 )
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES
+from mtneuro_ray.registry import registry
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ def load_network(name: str) -> tuple[NetworkSettings, Path]:
     network = NetworkSettings.load(values, str(path))
     if network.encoder_file is not None:
         # Paths in files are relative to the file that names them.
-        network = network.replace(str(path), encoder_weights=f"file:{path.parent / network.encoder_file}")
+        weights = f"file:{path.parent / network.encoder_file}"
+        network = network.replace(str(path), **{"model.encoder_weights": weights})
     return network, path
 
 
@@ -146,6 +148,8 @@ def apply_overrides(network: NetworkSettings, overrides: Iterable[str], where: s
         key, equals, text = override.partition("=")
         if not equals:
             raise InputError(f"{where}: {override!r} has no '='; accepted: key=value")
+        if key in changes:
+            raise InputError(f"{where}: {key}: stands twice; accepted: once")
         changes[key] = parse_value(text)
     return network.replace(where, **changes) if changes else network
 
@@ -164,30 +168,52 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
     Raises:
         InputError: their classes or dimensions disagree, or an image cannot pass through the model.
     """
-    if task.task != "readout" and network.classes != len(task.classes):
+    kind, model = task.declaration, network.declaration
+    if kind.checks_classes and network.classes != len(task.classes):
         raise InputError(
-            f"{where}: classes: the network has {network.classes}, the task {task.name} has {len(task.classes)} "
-            f"({', '.join(task.classes)}); accepted: the same number"
+            f"{where}: classes: the network has {network.classes} classes, the task {task.name} {len(task.classes)} "
+            f"({', '.join(task.classes)}); accepted: the same number (--set classes={len(task.classes)})"
         )
-    kind = "classification" if task.task == "readout" else task.task
-    if network.architecture.task != kind:
-        accepted = ", ".join(name for name, other in ARCHITECTURES.items() if other.task == kind)
-        raise InputError(f"{where}: model: {network.model} does not serve a {task.task} task; accepted: {accepted}")
-    if task.task != "segmentation":
+    if kind.reads_encoder:
+        if "features" not in model.gives:
+            raise InputError(
+                f"{where}: model.name: {network.model.name} has no features for a {kind.name} task to read; accepted: "
+                f"{_models('features' in other.gives and other.name for other in _declared())}"
+            )
         return
-    if network.dim == 3 and task.volume_z == 1:
-        raise InputError(f"{where}: dim: 3 needs volume_z above 1 in task {task.name}; accepted: 2")
-    if network.dim == 2 and task.volume_z != 1:
-        raise InputError(f"{where}: dim: 2 needs volume_z 1, task {task.name} has {task.volume_z}; accepted: 3")
+    if kind.name not in model.tasks:
+        raise InputError(
+            f"{where}: model.name: {network.model.name} does not serve a {kind.name} task; accepted: "
+            f"{_models(kind.name in other.tasks and other.name for other in _declared())}"
+        )
+    _check_sizes(task, network, where)
+
+
+def _declared() -> list[Any]:
+    models = registry("models")
+    return [models.find(name) for name in models.names()]
+
+
+def _models(names: Iterable[str | bool]) -> str:
+    return ", ".join(str(name) for name in names if name)
+
+
+def _check_sizes(task: TaskSettings, network: NetworkSettings, where: str) -> None:
+    dim = network.model.dim
+    if dim == 3 and task.volume_z == 1:
+        raise InputError(f"{where}: model.dim: 3 needs volume_z above 1 in task {task.name}; accepted: 2")
+    if dim == 2 and task.volume_z != 1:
+        raise InputError(f"{where}: model.dim: 2 needs volume_z 1, task {task.name} has {task.volume_z}; accepted: 3")
+    rule = network.declaration.size_rule(network.model)
     sizes = {"tile_size": [side // task.downsample for side in task.tile_size]}
-    if network.dim == 3:
+    if dim == 3:
         sizes["volume_z"] = [task.volume_z]
     for key, lengths in sizes.items():
         for length in lengths:
-            if not network.size_rule.accepts(length):
+            if not rule.accepts(length):
                 raise InputError(
-                    f"{where}: model: {network.model} can't take the {key} of task {task.name}, an axis of {length}; "
-                    f"accepted: {network.size_rule}"
+                    f"{where}: model.name: {network.model.name} can't take the {key} of task {task.name}, an axis of "
+                    f"{length}; accepted: {rule}"
                 )
 
 
@@ -206,8 +232,8 @@ def _encoder_of(
     if task.encoder_task is None:
         # The public task3.json names no encoder; it means one that is trained on the same images.
         encoder = encoder.replace(str(encoder_file), downsample=task.downsample)
-    if encoder.task != "classification":
-        raise InputError(f"{task_file}: encoder_task: {name} is a {encoder.task} task; accepted: a classification task")
+    if encoder.declaration.reads_encoder:
+        raise InputError(f"{task_file}: encoder_task: {name} trains no encoder; accepted: a classification task")
     for key in ("downsample", "tile_size", "volume_z"):
         own, other = getattr(task, key), getattr(encoder, key)
         if own != other:
@@ -251,7 +277,7 @@ def load_pair(
     network = apply_overrides(network, overrides)
     check_pair(task, network, str(network_file))
     scale = {"volume": volume, "preset": preset}
-    encoder = _encoder_of(task, task_file, network, network_file, **scale) if task.task == "readout" else None
+    encoder = _encoder_of(task, task_file, network, network_file, **scale) if task.declaration.reads_encoder else None
     return Pair(task, network, task_file, network_file, encoder)
 
 
@@ -283,7 +309,7 @@ def load_sweep(
             changes=experiment.set,
             where=f"{where}.set",
         )
-        _check_experiment(experiment, pair, space.run, where)
+        experiment = _resolved(experiment, pair, space.run, where)
         for candidate in experiment.search.checked_candidates:
             check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **candidate), str(path))
         entries.append((experiment, pair))
@@ -292,30 +318,38 @@ def load_sweep(
     return space, entries
 
 
-def _check_experiment(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettings, where: str) -> None:
-    """Check that what an experiment asks of its search can be had of its task and network.
+def _resolved(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettings, where: str) -> ExperimentSpace:
+    """The experiment with its axes and mode resolved against its task and network.
 
     Raises:
-        InputError: it can't.
+        InputError: its search asks for something that the task or the network does not have.
     """
-    metrics = METRICS.get(pair.task.task, ())
-    if experiment.metric is not None and experiment.metric not in metrics:
-        accepted = ", ".join(metrics) or "none of a readout"
-        raise InputError(f"{where}.metric: {experiment.metric!r} can't select a candidate; accepted: {accepted}")
+    metrics = pair.task.declaration.selection
+    metric = experiment.metric
+    if metric is not None and metric not in metrics and not metric.startswith("val/"):
+        accepted = ", ".join(metrics) or f"none of a {pair.task.task}"
+        raise InputError(f"{where}.metric: {metric!r} can't select a candidate; accepted: {accepted}")
+    changes: dict[str, Any] = {}
+    if (metric or pair.task.declaration.shown).rpartition("/")[2] == "loss":
+        if experiment.mode == "max" and "mode" in experiment.model_fields_set:
+            raise InputError(f"{where}.mode: 'max' would select the largest loss; accepted: 'min', or leave it out")
+        changes["mode"] = "min"
+    axes = resolved(pair.network, experiment.search.axes, where)
+    changes["search"] = experiment.search.model_copy(update={"axes": axes})
+    experiment = experiment.model_copy(update=changes)
     if not experiment.searches:
-        return
+        return experiment
     if not any(cube.split == "val" for cube in pair.task.cubes) or not metrics:
         raise InputError(
             f"{where}.search: {pair.task.name} has no val split to select a candidate by; accepted: axes of one value, "
-            f"or "
-            "candidate_of, the task whose candidate is taken"
+            "or candidate_of, the task whose candidate is taken"
         )
     if resources.scheduler == "asha" and pair.network.is_frozen:
         raise InputError(
-            f"{where}: run.scheduler: 'asha' has no values after the epochs of {pair.network.method} to stop a "
-            f"candidate "
-            "by; accepted: 'none'"
+            f"{where}: run.scheduler: 'asha' has no values after the epochs of {pair.network.method.name} to stop a "
+            "candidate by; accepted: 'none'"
         )
+    return experiment
 
 
 def _check_origins(entries: list[tuple[ExperimentSpace, Pair]], where: str) -> None:

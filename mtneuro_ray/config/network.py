@@ -1,293 +1,242 @@
-"""The network format: a model, how it is trained and how it is evaluated.
-
-It is the public benchmark's flat JSON with its own additions, so that one format serves both.
-"""
+"""The network format: a model, how it is trained and how it is evaluated, nested by owner."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, ValidationInfo, model_validator
 
-from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.base import Name, Seed, Settings, flattened
+from mtneuro_ray.config.flat import is_flat, nested
+from mtneuro_ray.config.owners import (
+    ComputeSettings,
+    DataSettings,
+    EvaluationSettings,
+    LossSettings,
+    MethodSettings,
+    ModelSettings,
+    OptimizerSettings,
+    Training,
+)
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES, Architecture, ModelName, SizeRule
+from mtneuro_ray.registry import registry
 
-Method = Literal["supervised", "byol", "myow", "myowmerged", "decomposition"]
-SSL_METHODS: tuple[Method, ...] = ("byol", "myow", "myowmerged")
-DECOMPOSITIONS: tuple[ModelName, ...] = ("PCA", "NMF")
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class SslSettings(Settings):
-    """Self-supervised pre-training (paper, Appendix 3; PROTOCOL, Task 1)."""
-
-    optimizer: Literal["sgd"] = "sgd"
-    epochs: Positive = 100
-    batch_size: Positive | None = None
-    """Images of one step, over all workers together; the network's `batch_size` by default."""
-    projector_hidden_size: Positive = 4096
-    projector_output_size: Positive = 256
-    projector_2_hidden_size: Positive = 4096
-    projector_2_output_size: Positive = 256
-    myow_layout: Literal["cascaded"] = "cascaded"
-    transform: tuple[Literal["random_crop", "flip_rotate", "grey"], ...] = ("random_crop",)
-    """How views are made: crops of half the side, which are all that the paper uses (Appendix 3.1.2), then flips and
-    90-degree rotations, and a random contrast and brightness."""
-    trans_prob: Probability = 0.5
-    """Probability of every transform but the crop, for each view."""
-    grey_strength: Fraction = 0.4
-    """Most that "grey" changes the contrast, as a factor, and the brightness, as a part of the deviation."""
-    lr_warmup_epochs: Annotated[int, Field(ge=0)] = 10
-    base_learning_rate: Rate = 0.03
-    base_momentum: Fraction = 0.996
-    myow_base_weight: NonNegative = 0.1
-    lr_decay: Literal["cosine"] = "cosine"
-    mm_decay: Literal["cosine"] = "cosine"
-    byol_warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    myow_rampup_epochs: Annotated[int, Field(ge=0)] = 10
-    miner: Literal["knn"] = "knn"
-    miner_candidate_repr: Literal["target"] = "target"
-    miner_distance: Literal["cosine"] = "cosine"
-    knn_select: Literal["random"] = "random"
-    knn_nneighs: Positive = 1
-    pool_ratio: Rate = 0.5
-    """Crops of other images that are searched for mined views, for each image of a batch."""
-
-    def check(self, where: str) -> None:
-        """Check what concerns several keys at once."""
-        if "random_crop" not in self.transform or len(set(self.transform)) < len(self.transform):
-            raise InputError(
-                f"{where}: ssl.transform: is {', '.join(self.transform) or 'empty'}; accepted: random_crop, and each "
-                "other once"
-            )
-        if self.lr_warmup_epochs >= self.epochs:
-            raise InputError(
-                f"{where}: ssl.lr_warmup_epochs: {self.lr_warmup_epochs} leaves nothing of {self.epochs} epochs; "
-                f"accepted: 0 to {self.epochs - 1}"
-            )
+# Tables that are typed by their `name`: owner -> kind of declaration.
+TYPED = {"model": "models", "method": "methods"}
+# Tables that may be written as a string, their `name`.
+NAMED = (*TYPED, "loss", "optimizer")
 
 
 class NetworkSettings(Settings):
     """One model with its training and evaluation settings."""
 
-    name: str = ""
-    model: ModelName
-    method: Method = "supervised"
-    in_channels: Literal[1] = 1
-    classes: Annotated[int, Field(ge=2)]
+    name: Name = ""
+    """Name in tables; the file's by default."""
+    classes: Annotated[int, Field(ge=2, le=255)]
+    """Classes of the task."""
+    seed: Seed = 0
+    """Seed of weights, order, augmentation and views."""
+    model: SerializeAsAny[ModelSettings]
+    method: SerializeAsAny[MethodSettings]
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings
+    data: DataSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    compute: ComputeSettings = ComputeSettings()
 
-    dim: Literal[2, 3] = 2
-    n_blocks: Annotated[int, Field(ge=2, le=8)] = 4
-    start_filters: Positive = 32
-    activation: Literal["relu", "leaky", "elu"] = "relu"
-    normalization: str = Field(default="batch", pattern=r"^(batch|instance|none|group[1-9]\d*)$")
-    conv_mode: Literal["same", "valid"] = "same"
-    """Convolutions of the U-Net: "valid" shrinks the prediction, which is then scored on its centre."""
-    encoder_name: str = "efficientnet-b7"
-    """Encoder of MAnet, FPN, UnetPlusPlus, PAN and PSPNet: any of segmentation_models_pytorch (paper, Appendix
-    4.2.2)."""
-    encoder_weights: str | None = "imagenet"
-    """Weights that the encoder starts from: a name that the library has for it, fetched once for all trials of a sweep;
-    `file:` and the path of a state dict (.safetensors, .pt, .pth), relative to the JSON that names it; or null for
-    random ones."""
-    dropout: Fraction = 0.2
-    """Probability of dropping a feature before the classifier (ResNet-18; paper, section 4.1)."""
-    latent_dim: Positive | None = None
-    """Width of a linear layer between the 512 encoder features and the classifier; none by default."""
-    components: Positive = 256
-    """Of PCA and NMF (paper, section 4.1); of fewer images or pixels than that, as many as there are."""
-    readout_norm: Literal["standard", "none"] = "standard"
-    """What the linear layer on frozen features reads: each feature shifted and scaled to mean 0 and deviation 1 over
-    the training split, or as the encoder gives it."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    optimizer: Literal["SGD", "Adam"] = "Adam"
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-    opt_momentum: Fraction = 0.0
-    """Momentum of SGD."""
-    weight_decay: NonNegative = 0.0
-    """L2 penalty. The paper's 0.3 destroys supervised training at its learning rate (PROTOCOL, Task 1)."""
-    learning_rate: Rate
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs over which the learning rate rises linearly from zero; counted within `epochs`."""
-    epochs: Positive
-    batch_size: Positive
-    """Images of one optimizer step, over all workers together."""
-    augmentations: bool = False
-    """Flips and 90-degree rotations of image and mask together."""
-    train_crops: Literal["whole", "random"] = "whole"
-    """What a supervised classifier learns from: whole images, or of each a random crop of half the side, another in
-    every epoch: what the self-supervised methods are shown (paper, Appendix 3.1.2), at a quarter of the work."""
-    mixup_probability: Probability = 0.0
-    """Probability that the images of a batch, and their labels, are mixed in pairs (Zhang et al. 2018; paper, Appendix
-    3.2.4)."""
-    mixup_alpha: Rate = 1.0
-    """Of the Beta(alpha, alpha) distribution of their shares."""
-    input_norm: Literal["unit", "image"] = "unit"
-    """Grey values as fractions of 255, or each image shifted and scaled to mean 0 and deviation 1, which takes away
-    the brightness of the place."""
-    loss: Literal["cross_entropy", "dice", "focal", "cross_entropy+dice", "focal+dice"] = "cross_entropy"
-    class_weights: Literal["none", "balanced", "median_frequency"] = "none"
-    """Weights of the classes in the cross-entropy, from the training split: inverse to a class's share of the voxels,
-    scaled so that the mean over voxels is 1 (balanced), or relative to the median share (Eigen & Fergus 2015)."""
-    keep: Literal["last", "best", "average"] = "last"
-    """Which weights are evaluated: those of the last epoch (as the paper), of the best on validation, or the
-    exponential moving average over the steps (Polyak & Juditsky 1992), batch norm statistics with them."""
-    average_decay: Fraction = 0.99
-    """Of `keep = "average"`: the part of the average that a step leaves as it was; less in early steps, (1 + s) /
-    (10 + s) after s of them."""
-    eval_crops: Literal["whole", "corners", "pooled", "dense"] = "whole"
-    """Task 1: classify whole images; each of their four half-side corners (paper, Appendix 3.1.2); images by the mean
-    of the log-probabilities of their corners (pooled), for models that learn from crops: of a larger image the borders
-    are a smaller part, which changes features; or by that of nine overlapping crops in four rotations (dense), at nine
-    times the work. The linear layer on frozen features is trained on the same crops of the training images."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward pass: auto is bf16 autocast on a GPU and fp32 on a CPU."""
-    compile: bool = False
-    """Whether torch.compile is applied to the model."""
-    ssl: SslSettings | None = None
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_tables(cls, values: Any, info: ValidationInfo) -> Any:
+        """Read model and method as the settings types that their declarations name."""
+        if not isinstance(values, Mapping):
+            return values
+        where = str((info.context or {}).get("where", "network"))
+        values = nested(values, where) if is_flat(values) else {"method": "supervised", **values}
+        for owner in NAMED:
+            if isinstance(values.get(owner), str):
+                values[owner] = {"name": values[owner]}
+        for owner, field in cls.model_fields.items():
+            table, settings = values.get(owner), field.annotation
+            if not isinstance(table, Mapping) or not isinstance(settings, type) or not issubclass(settings, Settings):
+                continue
+            if owner in TYPED and isinstance(table.get("name"), str):
+                settings = registry(TYPED[owner]).find(table["name"], f"{where}: {owner}.name").settings
+            values[owner] = settings.load(table, where, f"{owner}.")
+        return values
 
     @property
     def table_name(self) -> str:
-        """The name in tables, which the 3-class and the 4-class form of a model share."""
-        return (self.name or self.model).removesuffix(f"_{self.classes}class")
+        """Name in tables, which the 3-class and the 4-class form of a model share."""
+        return (self.name or self.model.name).removesuffix(f"_{self.classes}class")
 
     @property
-    def starts_pretrained(self) -> bool:
-        """Whether the model has an encoder that starts from weights made elsewhere."""
-        return self.architecture.encoder and self.encoder_weights is not None
+    def declaration(self) -> Any:
+        """The model's declaration, a `models.base.ModelDeclaration`."""
+        return registry("models").find(self.model.name)
 
     @property
-    def encoder_file(self) -> str | None:
-        """Path of the file of weights that the encoder starts from, where `encoder_weights` names one."""
-        weights = self.encoder_weights
-        return weights.removeprefix("file:") if weights is not None and weights.startswith("file:") else None
-
-    @property
-    def architecture(self) -> Architecture:
-        """What is known of the model without building it."""
-        return ARCHITECTURES[self.model]
-
-    @property
-    def size_rule(self) -> SizeRule:
-        """Lengths of the spatial axes that the model accepts."""
-        return self.architecture.sizes(self.n_blocks, self.conv_mode)
+    def method_declaration(self) -> Any:
+        """The method's declaration, a `methods.base.MethodDeclaration`."""
+        return registry("methods").find(self.method.name)
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the encoder is made without labels, and only a linear layer on it learns from them."""
-        return self.method != "supervised"
+        """Whether the encoder is made without labels and only a linear probe on it learns from them."""
+        return bool(self.method_declaration.is_frozen)
 
     @property
-    def ssl_settings(self) -> SslSettings:
-        """The self-supervised pre-training, with the defaults of what is not named."""
-        return self.ssl or SslSettings()
+    def training(self) -> Training:
+        """Learning rate, batch size and epochs of what trains by steps."""
+        return self.method.training(self)
 
     @property
-    def ssl_batch_size(self) -> int:
-        """Images of one step of the self-supervised pre-training."""
-        return self.ssl_settings.batch_size or self.batch_size
+    def starts_pretrained(self) -> bool:
+        """Whether the model's encoder starts from weights made elsewhere."""
+        return self.declaration.is_pretrained and getattr(self.model, "encoder_weights", None) is not None
 
     @property
-    def encoder_training(self) -> dict[str, int | float]:
-        """Learning rate, batch size and epochs of what trains the encoder, where anything does by steps."""
-        if self.method in SSL_METHODS:
-            ssl = self.ssl_settings
-            return {
-                "learning_rate": ssl.base_learning_rate,
-                "batch_size": self.ssl_batch_size,
-                "epochs": ssl.epochs,
-            }
-        return {"learning_rate": self.learning_rate, "batch_size": self.batch_size, "epochs": self.epochs}
+    def encoder_file(self) -> str | None:
+        """Path of the file that holds the encoder's initial weights, where the settings name one."""
+        return getattr(self.model, "encoder_file", None)
+
+    def paths(self) -> dict[str, Any]:
+        """Every key by its path, such as `optimizer.learning_rate`, with its value."""
+        return flattened(self.model_dump(mode="json"))
+
+    def path_of(self, key: str, where: str) -> str:
+        """The path of a key that is named by its path, or by its last part where that is unique.
+
+        Raises:
+            InputError: there is no such key, or there are several.
+        """
+        paths = self.paths()
+        if key in paths:
+            return key
+        found = [path for path in paths if path.rpartition(".")[2] == key]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(f"{where}: {key}: names several keys; accepted: {', '.join(found)}")
+        if key in NAMED:
+            return f"{key}.name"
+        from difflib import get_close_matches
+
+        short = [self.short(path) for path in paths]
+        near = get_close_matches(key, short, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"{where}: {key}: unknown key of {self.model.name} with {self.method.name}{hint}; accepted: "
+            f"{', '.join(sorted(short))}"
+        )
+
+    def short(self, path: str) -> str:
+        """The last part of a path where no other key ends in it, else the whole path."""
+        last = path.rpartition(".")[2]
+        return last if sum(other.rpartition(".")[2] == last for other in self.paths()) == 1 else path
 
     def replace(self, where: str, /, **changes: Any) -> Self:
-        """A checked copy with some keys changed; `ssl.epochs` is a key of the table `ssl`."""
-        return super().replace(where, **_unfolded(changes, self.ssl, where))
+        """A checked copy with some keys changed, each named by its path or, where that is unique, its last part.
+
+        A key of the new model or method may stand beside the change of its name.
+        """
+        values = self.model_dump(mode="json")
+        names = {key: value for key, value in changes.items() if key in NAMED or key.removesuffix(".name") in NAMED}
+        network = self
+        if names:
+            for key, value in names.items():
+                owner = key.removesuffix(".name")
+                if owner in TYPED and value != values[owner]["name"]:
+                    values[owner] = {"name": value}
+                else:
+                    values[owner]["name"] = value
+            network = self.load(values, where)
+        tables: dict[str, dict[str, Any]] = {}
+        top: dict[str, Any] = {}
+        for key, value in changes.items():
+            if key not in names:
+                owner, dot, last = network.path_of(key, where).rpartition(".")
+                if dot:
+                    tables.setdefault(owner, {})[last] = value
+                else:
+                    top[last] = value
+        # Only the tables that change are read again: a search asks for thousands of copies.
+        changed: dict[str, Any] = {}
+        for owner, keys in tables.items():
+            own: Settings = getattr(network, owner)
+            changed[owner] = own.load({**own.model_dump(mode="json"), **keys}, where, f"{owner}.")
+        if top:
+            scalars = {"name": network.name, "classes": network.classes, "seed": network.seed, **top}
+            checked = _Top.load(scalars, where)
+            changed |= {key: getattr(checked, key) for key in top}
+        copy = network.model_copy(update=changed)
+        copy.check(where)
+        return copy
 
     def check(self, where: str) -> None:
-        """Check what concerns several keys at once."""
-        self._check_method(where)
-        if self.warmup_epochs >= self.epochs:
-            raise InputError(
-                f"{where}: warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; "
-                f"accepted: 0 to {self.epochs - 1}"
-            )
-        groups = self.normalization.removeprefix("group")
-        if self.model == "UNet" and groups.isdecimal() and self.start_filters % int(groups):
-            raise InputError(
-                f"{where}: normalization: {groups} groups do not divide {self.start_filters} start_filters; "
-                "accepted: a divisor"
-            )
-        if self.dim not in self.architecture.dims:
-            accepted = ", ".join(map(str, self.architecture.dims))
-            raise InputError(f"{where}: dim: {self.model} does not come in {self.dim}; accepted: {accepted}")
-        if not self.architecture.encoder:
-            for key in ("encoder_name", "encoder_weights"):
-                if getattr(self, key) != NetworkSettings.model_fields[key].default:
-                    with_encoder = ", ".join(name for name, other in ARCHITECTURES.items() if other.encoder)
-                    raise InputError(
-                        f"{where}: {key}: {self.model} has no such encoder; accepted: leave it out, or a model of "
-                        f"{with_encoder}"
-                    )
-        if self.batch_size < self.architecture.smallest_batch:
-            raise InputError(
-                f"{where}: batch_size: {self.model} normalises over the images of a batch and can't be trained on "
-                f"{self.batch_size}; accepted: {self.architecture.smallest_batch} or more"
-            )
-        if self.class_weights != "none" and "cross_entropy" not in self.loss:
-            raise InputError(
-                f"{where}: class_weights: the loss {self.loss} takes none; accepted: 'none', or "
-                "a loss with cross_entropy in it"
-            )
-
-    def _check_method(self, where: str) -> None:
-        """Check the keys that only some methods have."""
-        if (self.model in DECOMPOSITIONS) != (self.method == "decomposition"):
-            accepted = "'decomposition'" if self.model in DECOMPOSITIONS else "another method"
-            raise InputError(f"{where}: method: {self.method!r} is not for {self.model}; accepted: {accepted}")
-        if self.method in SSL_METHODS:
-            if self.model != "ResNet-18":
-                raise InputError(f"{where}: model: {self.model} has no self-supervised form; accepted: ResNet-18")
-            self.ssl_settings.check(where)
-        elif self.ssl is not None:
-            raise InputError(
-                f"{where}: ssl: belongs to {', '.join(SSL_METHODS)}, not {self.method}; accepted: leave it out"
-            )
-        if self.mixup_probability and (self.is_frozen or self.architecture.task != "classification"):
-            raise InputError(f"{where}: mixup_probability: is for supervised classifiers; accepted: leave it out")
-        if self.model == "NMF" and self.input_norm == "image":
-            raise InputError(
-                f"{where}: input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"
-            )
-        if self.keep != "average" and self.average_decay != NetworkSettings.model_fields["average_decay"].default:
-            raise InputError(
-                f"{where}: average_decay: belongs to keep 'average', not {self.keep!r}; accepted: leave it out"
-            )
-        if self.train_crops != "whole" and self.architecture.task != "classification":
-            raise InputError(f"{where}: train_crops: is for classifiers; accepted: leave it out")
+        """Check what concerns several owners at once."""
+        for owner in (self.model, self.method, self.optimizer, self.evaluation):
+            owner.check(where)
+        self._check_model(where)
+        self._check_loss(where)
         if self.is_frozen:
-            for key in ("latent_dim", "train_crops", "keep", "augmentations", "dropout"):
-                if getattr(self, key) != NetworkSettings.model_fields[key].default:
+            for path in ("data.train_crops", "evaluation.keep", "data.augmentations"):
+                self._check_default(where, path, f"has no meaning for a frozen encoder ({self.method.name})")
+            for key in ("dropout", "latent_dim"):
+                if key in self.model.changed():
                     raise InputError(
-                        f"{where}: {key}: has no meaning for a frozen encoder ({self.method}); accepted: leave it out"
+                        f"{where}: model.{key}: has no meaning for a frozen encoder ({self.method.name}); accepted: "
+                        "leave it out"
                     )
+        if "classification" not in self.declaration.tasks:
+            self._check_default(where, "data.train_crops", "is for classifiers")
+            if getattr(self.method, "mixup_probability", 0.0):
+                raise InputError(f"{where}: method.mixup_probability: is for classifiers; accepted: leave it out")
+
+    def _check_default(self, where: str, path: str, why: str) -> None:
+        owner, _, key = path.partition(".")
+        if key in getattr(self, owner).changed():
+            raise InputError(f"{where}: {path}: {why}; accepted: leave it out")
+
+    def _check_model(self, where: str) -> None:
+        declaration, name = self.declaration, self.model.name
+        if self.model.dim not in declaration.dims:
+            accepted = ", ".join(map(str, declaration.dims))
+            raise InputError(f"{where}: model.dim: {name} does not come in {self.model.dim}; accepted: {accepted}")
+        lacking = [need for need in self.method_declaration.needs if need not in declaration.gives]
+        if lacking:
+            models = [other for other in registry("models").names() if self._fits(other)]
+            raise InputError(
+                f"{where}: method.name: {self.method.name!r} is not for {name}, which has no {', '.join(lacking)}; "
+                f"accepted: a model that has, such as {', '.join(models)}"
+            )
+        if self.data.batch_size < declaration.smallest_batch:
+            raise InputError(
+                f"{where}: data.batch_size: {name} normalises over the images of a batch and can't be trained on "
+                f"{self.data.batch_size}; accepted: {declaration.smallest_batch} or more"
+            )
+        if self.data.input_norm == "image" and not declaration.takes_negative:
+            raise InputError(
+                f"{where}: data.input_norm: 'image' gives negative numbers, which {name} can't take; accepted: 'unit'"
+            )
+
+    def _fits(self, model: str) -> bool:
+        return set(self.method_declaration.needs) <= set(registry("models").find(model).gives)
+
+    def _check_loss(self, where: str) -> None:
+        parts = [registry("losses").find(part, f"{where}: loss.name") for part in self.loss.name.split("+")]
+        if self.loss.class_weights != "none" and not any(part.takes_weights for part in parts):
+            raise InputError(
+                f"{where}: loss.class_weights: the loss {self.loss.name} takes none; accepted: 'none', or a loss with "
+                "cross_entropy in it"
+            )
+        for metric in self.evaluation.metrics:
+            registry("metrics").find(metric, f"{where}: evaluation.metrics")
 
 
-def _unfolded(changes: Mapping[str, Any], ssl: SslSettings | None, where: str) -> dict[str, Any]:
-    """Changes with those of `ssl.KEY` joined into one of `ssl`."""
-    flat = {key: value for key, value in changes.items() if not key.startswith("ssl.")}
-    inner = {key.removeprefix("ssl."): value for key, value in changes.items() if key.startswith("ssl.")}
-    if not inner:
-        return flat
-    if ssl is None:
-        raise InputError(f"{where}: ssl.{next(iter(inner))}: the network has no table ssl; accepted: leave it out")
-    return {**flat, "ssl": {**ssl.model_dump(mode="json"), **inner}}
+class _Top(Settings):
+    """Keys of a network that belong to no owner."""
+
+    name: Name
+    classes: Annotated[int, Field(ge=2, le=255)]
+    seed: Seed

@@ -6,22 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.base import Positive, Settings
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.space import SweepSpace
 from mtneuro_ray.config.task import Cube, TaskSettings
 from mtneuro_ray.errors import InputError
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class TaskScale(Settings):
-    """How the images of a kind of task are scaled."""
-
-    tile_size: Positive | None = None
-    """Side that larger tiles are reduced to, at the centre of their cubes."""
-    max_slices: Positive | None = None
-    """Images of each cube, evenly spread."""
 
 
 class Preset(Settings):
@@ -29,14 +18,8 @@ class Preset(Settings):
 
     volume: str | None = None
     """Read instead of BossDB, where no other volume is named."""
-    whole: TaskScale = TaskScale()
-    """Of classification of images."""
-    readouts: TaskScale = TaskScale()
-    """Of readouts, which train nothing by steps."""
-    planes: TaskScale = TaskScale()
-    """Of segmentation in 2D."""
-    volumes: TaskScale = TaskScale()
-    """Of segmentation in 3D."""
+    scales_images: bool = False
+    """Whether images are cut to the size that the kind of task declares (`tasks.declaration.Scale`)."""
     encoder_name: str | None = None
     """Encoder of the models that have one from the library; it starts from random weights."""
     epochs: Positive | None = None
@@ -52,38 +35,32 @@ class Preset(Settings):
 
     def scale_task(self, task: TaskSettings, where: str) -> TaskSettings:
         """The task at this scale."""
-        scale = self._scale_of(task)
-        changes: dict[str, Any] = {}
-        if scale.max_slices is not None:
-            changes["max_slices"] = min(scale.max_slices, task.max_slices or scale.max_slices)
-        if scale.tile_size is not None and max(task.tile_size) > scale.tile_size:
+        if not self.scales_images:
+            return task
+        scales = task.declaration.smoke
+        scale = scales.get(2 if task.volume_z == 1 else 3) or next(iter(scales.values()))
+        changes: dict[str, Any] = {"max_slices": min(scale.max_slices, task.max_slices or scale.max_slices)}
+        if max(task.tile_size) > scale.tile_size:
             tile = [min(side, scale.tile_size) for side in task.tile_size]
             changes["tile_size"] = tile
             if task.tile_stride is None:
                 changes["cubes"] = [_centre(cube, tile) for cube in task.cubes]
         return task.replace(where, **changes)
 
-    def _scale_of(self, task: TaskSettings) -> TaskScale:
-        if task.task == "segmentation":
-            return self.planes if task.volume_z == 1 else self.volumes
-        return self.readouts if task.task == "readout" else self.whole
-
     def scale_network(self, network: NetworkSettings, where: str) -> NetworkSettings:
         """The network's training at this scale."""
         changes: dict[str, Any] = {}
-        if self.epochs is not None:
-            changes["epochs"] = min(self.epochs, network.epochs)
-            changes["warmup_epochs"] = min(network.warmup_epochs, changes["epochs"] - 1)
-            if network.ssl is not None:
-                ssl_epochs = min(self.epochs, network.ssl.epochs)
-                changes["ssl.epochs"] = ssl_epochs
-                changes["ssl.lr_warmup_epochs"] = min(network.ssl.lr_warmup_epochs, ssl_epochs - 1)
-        if self.batch_size is not None:
-            changes["batch_size"] = min(self.batch_size, network.batch_size)
-            if network.ssl is not None:
-                changes["ssl.batch_size"] = min(self.batch_size, network.ssl_batch_size)
-        if self.encoder_name is not None and network.architecture.encoder:
-            changes |= {"encoder_name": self.encoder_name, "encoder_weights": None}
+        for path, value in network.paths().items():
+            owner, _, key = path.rpartition(".")
+            if key == "epochs" and self.epochs is not None:
+                changes[path] = epochs = min(self.epochs, value)
+                for other, warm_up in network.paths().items():
+                    if other.startswith(f"{owner}.") and other.endswith("warmup_epochs"):
+                        changes[other] = min(warm_up, epochs - 1)
+            elif key == "batch_size" and self.batch_size is not None and value is not None:
+                changes[path] = min(self.batch_size, value)
+        if self.encoder_name is not None and network.declaration.is_pretrained:
+            changes |= {"model.encoder_name": self.encoder_name, "model.encoder_weights": None}
         return network.replace(where, **changes)
 
     def scale_space(self, space: SweepSpace, where: str) -> SweepSpace:
@@ -116,11 +93,7 @@ def _centre(cube: Cube, tile: list[int]) -> dict[str, Any]:
 PRESETS = {
     "smoke": Preset(
         volume="phantom",
-        whole=TaskScale(tile_size=64, max_slices=32),
-        readouts=TaskScale(tile_size=64, max_slices=64),
-        # 128 pixels are the least that every model of Task 2 takes.
-        planes=TaskScale(tile_size=128, max_slices=16),
-        volumes=TaskScale(tile_size=32, max_slices=4),
+        scales_images=True,
         # The same family as the paper's efficientnet-b7, without a download.
         encoder_name="efficientnet-b0",
         epochs=2,

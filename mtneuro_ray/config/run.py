@@ -15,7 +15,7 @@ from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
 
 # Raised whenever the same settings would give other numbers.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 Role = Literal["candidate", "final"]
 
@@ -78,15 +78,20 @@ class RunSettings(Settings):
         values["task"]["cubes"] = [cube for cube in values["task"]["cubes"] if cube["split"] != "test"]
         del values["task"]["name"], values["role"]
         values["network"].pop("name", None)
+        # More metrics measure the same weights.
+        values["network"].get("evaluation", {}).pop("metrics", None)
         return _hash(values)
 
     def _naming(self) -> dict[str, Any]:
         """What the run is named by."""
         # An address of voxels or weights is where, not what: identities stand for both.
-        exclude: dict[str, Any] = {"task": {"image_chan", "annotation_chan", "encoder_task"}, "encoder_run": True}
+        task, network = self.task.changed(), self.network.changed()
+        for key in ("image_chan", "annotation_chan", "encoder_task"):
+            task.pop(key, None)
+        values: dict[str, Any] = {"task": task, "network": network, "role": self.role, "data": list(self.data)}
         if self.weights is not None:
-            exclude["network"] = {"encoder_weights"}
-        values = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+            network["model"].pop("encoder_weights", None)
+            values["weights"] = self.weights
         values["protocol_version"] = self.protocol_version
         if self.encoder_run is not None:
             values["encoder_run"] = self.encoder_run.train_id
@@ -105,7 +110,7 @@ class RunSettings(Settings):
             "task": self.task.name,
             "role": self.role,
             "seed": network.seed,
-            **network.encoder_training,
+            **network.training._asdict(),
         }
 
 

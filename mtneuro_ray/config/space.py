@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -11,26 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, checked_values, draw
-from mtneuro_ray.config.base import Settings, read_toml, shortened
+from mtneuro_ray.config.base import Name, Positive, Seed, Settings, read_toml, shortened
 from mtneuro_ray.errors import InputError
 
-Positive = Annotated[int, Field(ge=1)]
 Candidate = dict[str, Scalar]
 Mode = Literal["max", "min"]
-# Validation metrics that can select a candidate, the default first.
-METRICS = {
-    "classification": ("val/accuracy", "val/balanced_accuracy", "val/f1_mean", "val/loss"),
-    "segmentation": (
-        "val/dataset/iou_mean",
-        "val/dataset/f1_mean",
-        "val/image/iou_mean",
-        "val/image/f1_mean",
-        "val/loss",
-    ),
-}
-# What a readout is shown by while it runs: the mean R2 over its attributes, on all samples.
-READOUT_METRIC = "all/r2_mean"
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Few = Annotated[int, Field(ge=1, le=100_000)]
+# Candidates of one search that are enumerated beforehand.
+_MOST_CANDIDATES = 100_000
 
 
 class SearchSettings(Settings):
@@ -39,10 +28,9 @@ class SearchSettings(Settings):
     sampler: Literal["grid", "random", "tpe"] = "grid"
     """grid: every combination of the axes. random: `trials` of them, drawn by `seed`. tpe: `trials` of them, proposed
     by Optuna's Tree-structured Parzen Estimator from the results of those before."""
-    trials: Positive | None = None
-    """Candidates of random and tpe. Of axes without a range, random takes the whole grid where it has no more or
-    where this
-    is left out; a candidate that is drawn or proposed twice counts, and is trained once."""
+    trials: Few | None = None
+    """Number of candidates of random and tpe. Over axes without a range, random takes the whole grid where it has no
+    more, or where this is left out; a candidate that is drawn or proposed twice counts twice and is trained once."""
     round: Positive | None = None
     """Candidates that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its
     candidates
@@ -68,7 +56,7 @@ class SearchSettings(Settings):
             return []
         if self._has_ranges:
             random = Random(self.seed)
-            drawn = [{key: draw(key, axis, random) for key, axis in self.axes.items()} for _ in range(self.trials or 0)]
+            drawn = [{key: draw(axis, random) for key, axis in self.axes.items()} for _ in range(self.trials or 0)]
             return list({tuple(candidate.values()): candidate for candidate in drawn}.values())
         grid = self._grid
         if self.sampler == "grid" or self.trials is None or self.trials >= len(grid):
@@ -91,18 +79,21 @@ class SearchSettings(Settings):
 
     @property
     def _grid(self) -> list[Candidate]:
-        values = [checked_values(key, axis) for key, axis in self.axes.items()]
+        values = [checked_values(axis) for axis in self.axes.values()]
         return [dict(zip(self.axes, candidate, strict=True)) for candidate in product(*values)]
 
     def check(self, where: str) -> None:
-        """Check the axes against the network's keys, and the other keys against the sampler."""
+        """Check the axes, and the other keys against the sampler; `axes.resolved` checks axes against a network."""
         for key, axis in self.axes.items():
-            check_axis(key, axis, f"{where}: search.axes.{key}")
+            check_axis(axis, f"{where}: search.axes.{key}")
             if self.sampler == "grid" and isinstance(axis, Range):
                 raise InputError(
                     f"{where}: search.axes.{key}: is a range, which has no grid; accepted: a list of values, or "
                     "sampler 'random' or 'tpe'"
                 )
+        points = math.prod(len(axis) for axis in self.axes.values() if not isinstance(axis, Range))
+        if points > _MOST_CANDIDATES:
+            raise InputError(f"{where}: search.axes: have {points} combinations; accepted: at most {_MOST_CANDIDATES}")
         if self.sampler == "grid" and self.trials is not None:
             raise InputError(f"{where}: search.trials: has no meaning for a grid; accepted: leave it out")
         if self.sampler == "tpe" and self.over_seeds:
@@ -189,6 +180,7 @@ class ExperimentSpace(Settings):
     """Another task of this space that the network is searched on: its candidate is taken, and nothing is searched
     here."""
     mode: Mode = "max"
+    """Whether larger or smaller values of the metric are better; of a loss smaller ones are."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings = SearchSettings()
     """What is searched; by default nothing, and the network is repeated as it is."""
@@ -209,7 +201,7 @@ class ExperimentSpace(Settings):
 class SweepSpace(Settings):
     """A tune space file: any number of experiments that run as one sweep."""
 
-    name: str
+    name: Name
     volume: str | None = None
     preset: str | None = None
     experiments: Annotated[tuple[ExperimentSpace, ...], Field(min_length=1)]
@@ -231,9 +223,8 @@ class SweepSpace(Settings):
             seen.add(pair)
 
 
-# Keys that a file may give once, at its top, for all of its experiments; what an experiment itself sets is added to
-# the `set`
-# of the top, and before it where both name a key.
+# Keys that a file may give once, at its top, for all of its experiments; what an experiment itself
+# sets is added to the `set` of the top, and wins where both name a key.
 _SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "candidate_of")
 _OWN = ("name", "volume", "preset", "run")
 

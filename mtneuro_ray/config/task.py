@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.base import Name, Settings
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi
 
 Split = Literal["train", "val", "test"]
@@ -44,8 +45,9 @@ class Cube(Settings):
 class TaskSettings(Settings):
     """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
 
-    name: str
-    task: Literal["classification", "segmentation", "readout"]
+    name: Name
+    task: Name
+    """Kind of task: classification, segmentation, readout, or one of a plugin."""
     image_chan: str
     annotation_chan: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MAX_CLASSES)]
@@ -80,8 +82,14 @@ class TaskSettings(Settings):
             return dict(ROI_LABEL_TO_REGION) if self.classes == REGIONS else None
         return {label: label for label in range(len(self.classes))}
 
+    @property
+    def declaration(self) -> Any:
+        """Declaration of its kind, a `tasks.declaration.TaskDeclaration`."""
+        return registry("tasks").find(self.task)
+
     def check(self, where: str) -> None:
         """Check what concerns several keys at once."""
+        registry("tasks").find(self.task, f"{where}: task")
         if len(set(self.classes)) < len(self.classes):
             raise InputError(f"{where}: classes: a name stands twice; accepted: distinct names")
         self._check_labels(where)
@@ -96,7 +104,7 @@ class TaskSettings(Settings):
                 )
 
     def _check_labels(self, where: str) -> None:
-        if self.encoder_task is not None and self.task != "readout":
+        if self.encoder_task is not None and not self.declaration.reads_encoder:
             raise InputError(f"{where}: encoder_task: belongs to a readout, not to {self.task}; accepted: leave it out")
         top = len(self.classes) - 1
         for label, value in (self.annotation_map or {}).items():
@@ -104,7 +112,7 @@ class TaskSettings(Settings):
                 raise InputError(f"{where}: annotation_map.{label}: is no label; accepted: 0 to 255")
             if value > top:
                 raise InputError(f"{where}: annotation_map.{label}: class {value} is outside; accepted: 0 to {top}")
-        if self.task != "classification":
+        if self.declaration.needs_annotation:
             if self.annotation_chan is None:
                 raise InputError(f"{where}: annotation_chan: is missing; a {self.task} task requires it")
             return
@@ -132,7 +140,7 @@ class TaskSettings(Settings):
             )
 
     def _check_splits(self, where: str) -> None:
-        required = SPLITS if self.task == "segmentation" else ("train", "test")
+        required = self.declaration.required_splits
         present = {cube.split for cube in self.cubes}
         for split in required:
             if split not in present:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtneuro_ray.config.base import shortened
+from mtneuro_ray.config.flat import CONSTANTS, PATHS
 from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES
+from mtneuro_ray.registry import registry
 
 # Upstream's key suffix of each region, in the order of REGIONS.
 _SUFFIXES = ("cor", "stri", "vp", "zi")
@@ -39,28 +40,7 @@ NETWORK_UNUSED = (
 )
 # The public files name an encoder for models without one, too.
 _ENCODER_KEYS = ("encoder_name", "encoder_weights")
-_SSL_KEYS = (
-    "projector_hidden_size",
-    "projector_output_size",
-    "projector_2_hidden_size",
-    "projector_2_output_size",
-    "myow_layout",
-    "transform",
-    "trans_prob",
-    "lr_warmup_epochs",
-    "base_learning_rate",
-    "base_momentum",
-    "myow_base_weight",
-    "lr_decay",
-    "mm_decay",
-    "byol_warmup_epochs",
-    "myow_rampup_epochs",
-    "miner",
-    "miner_candidate_repr",
-    "miner_distance",
-    "knn_select",
-    "knn_nneighs",
-)
+# Keys that today's table `ssl` shares with the top of the public files.
 _SSL_RENAMED = {"ssl_optimizer": "optimizer", "ssl_epochs": "epochs"}
 
 
@@ -161,7 +141,7 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     Raises:
         InputError: a flag or the kind of training is unknown; other keys are checked by the settings class.
     """
-    without_use = {*NETWORK_UNUSED, *(() if _has_encoder(values) else _ENCODER_KEYS)}
+    without_use = {*NETWORK_UNUSED, *(() if _is_pretrained(values) else _ENCODER_KEYS)}
     unused = [key for key in values if key in without_use]
     native = {key: value for key, value in values.items() if key not in without_use}
     if "augmentations" in native:
@@ -169,7 +149,9 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     kind = native.pop("task_type", "supervised")
     if kind not in ("supervised", "SSL"):
         raise InputError(f"{where}: task_type: is {shortened(kind)}; accepted: 'supervised', 'SSL'")
-    ssl = {key: native.pop(key) for key in _SSL_KEYS if key in native}
+    methods = registry("methods")
+    known = {key for name in methods.names() for key in methods.find(name).settings.model_fields} - {"name", *PATHS}
+    ssl = {key: native.pop(key) for key in [*native] if key in known | CONSTANTS.keys() - {"optimizer"}}
     ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
     if kind == "SSL":
         if "method" not in native:
@@ -182,5 +164,7 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     return native, unused
 
 
-def _has_encoder(values: Mapping[str, Any]) -> bool:
-    return any(name == values.get("model") and other.encoder for name, other in ARCHITECTURES.items())
+def _is_pretrained(values: Mapping[str, Any]) -> bool:
+    models = registry("models")
+    name = values.get("model")
+    return isinstance(name, str) and name in models.names() and models.find(name).is_pretrained

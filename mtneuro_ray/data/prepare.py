@@ -61,9 +61,9 @@ def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
         InputError: it has not.
     """
     distinct = {
-        (network.model, network.encoder_name, network.encoder_weights): (network, where)
+        network.model.model_dump_json(): (network, where)
         for network, where in networks
-        if network.architecture.encoder
+        if network.declaration.is_pretrained
     }
     if distinct:
         from mtneuro_ray.models.pretrained import check_encoder

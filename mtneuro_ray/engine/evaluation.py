@@ -14,7 +14,7 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.metrics.confusion import Counts, Metrics
-from mtneuro_ray.tasks import Task
+from mtneuro_ray.tasks.base import Task
 
 # Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.
 _IMAGES = 32
@@ -30,14 +30,14 @@ def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
 
 def autocast(network: NetworkSettings, device: torch.device) -> torch.autocast:
     """The arithmetic of a forward pass: bf16 where the network says so, or says "auto" and there is a GPU."""
-    reduced = network.precision == "bf16" or (network.precision == "auto" and device.type == "cuda")
+    reduced = network.compute.precision == "bf16" or (network.compute.precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
 
 
 def placed(module: nn.Module, network: NetworkSettings, device: torch.device) -> nn.Module:
     """The model on its device, in the memory format that its convolutions are fastest in."""
     module = module.to(device)
-    return module.to(memory_format=torch.channels_last) if network.dim == 2 else module
+    return module.to(memory_format=torch.channels_last) if network.model.dim == 2 else module
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from mtneuro_ray.config.owners import FrozenSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.checkpoint import History, Progress
@@ -18,9 +19,10 @@ from mtneuro_ray.engine.evaluation import autocast, parts
 from mtneuro_ray.engine.fitting import Fit
 from mtneuro_ray.engine.optimizer import build_optimizer, learning_rate
 from mtneuro_ray.losses.functional import build_loss, class_weights
-from mtneuro_ray.models.decomposition import Decomposition
-from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.tasks import ClassificationTask, Task
+from mtneuro_ray.models.nets.decomposition import Decomposition
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.tasks.base import Task
+from mtneuro_ray.tasks.classification import ClassificationTask
 
 # A feature that deviates by less than this, or than this part of the one that deviates most or of its own mean, is the
 # same in all images but for rounding, as the last of N components of N images. Scaled to deviation 1 it would drown all
@@ -36,11 +38,12 @@ class _HeadFit(Fit):
         self.context = WorkerContext(device=features.device)
         self.module = head
         self.optimizer = build_optimizer(network, head.parameters(), features.device)
-        self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
+        self.epochs, self.batch_size = network.optimizer.epochs, network.data.batch_size
+        self.seed = network.seed
         self.count = len(features)
         self._network, self._head, self._features, self._labels = network, head, features, labels
         counts = torch.bincount(labels, minlength=network.classes).tolist()
-        self._loss = build_loss(network.loss, class_weights(network.class_weights, counts))
+        self._loss = build_loss(network.loss.name, class_weights(network.loss.class_weights, counts))
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """The network's schedule."""
@@ -72,7 +75,7 @@ def train_head(
     floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
     # Divided by infinity such a feature, and its weight in the layer that is left, are 0.
     deviation = deviation.masked_fill(deviation <= floor, torch.inf)
-    if run.network.readout_norm == "none":
+    if cast(FrozenSettings, run.network.method).probe_norm == "none":
         deviation, mean = torch.ones_like(deviation), torch.zeros_like(mean)
     torch.manual_seed(run.network.seed)
     head = nn.Linear(features.shape[1], run.network.classes).to(features.device)

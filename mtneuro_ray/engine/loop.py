@@ -10,7 +10,6 @@ from typing import cast
 import torch
 from torch import nn
 
-from mtneuro_ray.config.network import SSL_METHODS
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
@@ -22,12 +21,14 @@ from mtneuro_ray.engine.linear_probe import decompose, train_head
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.engine.pretrain import pretrain
 from mtneuro_ray.engine.supervised import SupervisedFit
+from mtneuro_ray.methods.declared import ByolSettings
 from mtneuro_ray.metrics.confusion import Metrics
+from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.models.pretrained import load_encoder_weights
-from mtneuro_ray.models.registry import build_model
-from mtneuro_ray.models.resnet import EncoderClassifier
 from mtneuro_ray.storage.checkpoints import is_trained
-from mtneuro_ray.tasks import Task, build_task
+from mtneuro_ray.tasks.base import Task
+from mtneuro_ray.tasks.build import build_task
 
 Encoder = Mapping[str, torch.Tensor]
 
@@ -100,7 +101,7 @@ def train(
         OutOfMemoryError: memory is exhausted.
     """
     started = time.perf_counter()
-    batch_size = run.network.encoder_training["batch_size"]
+    batch_size = run.network.training.batch_size
     with memory_watched(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
         worker = set_up(run, data, context)
         fitted = _trained_before(worker)
@@ -128,7 +129,7 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerC
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     torch.manual_seed(run.network.seed)
-    weighted = run.network.class_weights != "none"
+    weighted = run.network.loss.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
     return Worker(
         run=run,
@@ -170,7 +171,7 @@ def _fit_frozen(worker: Worker) -> _Fitted:
     """Make the encoder without labels, then train a linear layer on what it gives."""
     classifier = cast(EncoderClassifier, worker.module)
     split, task, context = worker.splits["train"], worker.task, worker.context
-    if worker.run.network.method in SSL_METHODS:
+    if isinstance(worker.run.network.method, ByolSettings):
         pretrained = pretrain(worker.run, split, task, context, classifier)
         history, timings = pretrained.history, pretrained.timings
     else:

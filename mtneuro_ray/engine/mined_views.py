@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.evaluation import parts
+from mtneuro_ray.methods.declared import MyowMergedSettings
 from mtneuro_ray.methods.draws import Purpose, generator
 from mtneuro_ray.methods.mining import draw_pool
 from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views
-from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.tasks import Task, build_task
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.tasks.base import Task
+from mtneuro_ray.tasks.build import build_task
 
 _VIEWS = 2
 # Crops of the pool that are kept: the mined one, and others down to the least like.
@@ -37,11 +40,13 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
         model: Its trained model, on the CPU.
         arrays: Its training split.
     """
-    ssl, seed = run.network.ssl_settings, run.network.seed
+    ssl, seed = cast(MyowMergedSettings, run.network.method), run.network.seed
     split = ResidentSplit(arrays, torch.device("cpu"))
     chosen = np.array([_middle(np.flatnonzero(arrays.regions == n)) for n in np.unique(arrays.regions)])
     random = generator(seed, 0, Purpose.MINING)
-    pool = draw_pool(random, len(split), chosen, math.ceil(ssl.pool_ratio * run.network.ssl_batch_size) / len(chosen))
+    pool = draw_pool(
+        random, len(split), chosen, math.ceil(ssl.pool_ratio * run.network.training.batch_size) / len(chosen)
+    )
     shape = (arrays.images.shape[-2], arrays.images.shape[-1])
     draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, ssl)
     pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, ssl)

@@ -18,10 +18,11 @@ from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.confusion import Metrics, image_confusions
-from mtneuro_ray.models.registry import build_model
+from mtneuro_ray.models.build import build_model
 from mtneuro_ray.storage.checkpoints import MODEL
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks import Task, build_task
+from mtneuro_ray.tasks.base import Task
+from mtneuro_ray.tasks.build import build_task
 
 _MORE_MEMORY = "a device with more memory"
 

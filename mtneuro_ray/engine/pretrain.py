@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mtneuro_ray.config.network import NetworkSettings, SslSettings
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.batches import Indices, ResidentSplit
 from mtneuro_ray.engine.checkpoint import History
@@ -21,14 +21,15 @@ from mtneuro_ray.engine.evaluation import autocast, placed
 from mtneuro_ray.engine.fitting import Fit
 from mtneuro_ray.engine.optimizer import learning_rate
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods.declared import ByolSettings, MyowMergedSettings
 from mtneuro_ray.methods.draws import Purpose, generator
 from mtneuro_ray.methods.loss import feature_std, prediction_loss, widened
 from mtneuro_ray.methods.mining import choose_neighbours, draw_pool
 from mtneuro_ray.methods.network import SslNetwork
 from mtneuro_ray.methods.schedule import mined_weight, scaled_rate, target_momentum
 from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views, shade_views
-from mtneuro_ray.models.resnet import EncoderClassifier
-from mtneuro_ray.tasks import Task
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.tasks.base import Task
 
 _VIEWS = 2
 
@@ -79,7 +80,7 @@ def pretrain(
 
 
 class SslFit(Fit):
-    """The training of an encoder by the `method` and the `ssl` settings of a run's network.
+    """The training of an encoder by the `method` settings of a run's network.
 
     The history tells the loss, its augmented and its mined term, and the deviation of the features between images,
     which falls from about 1 / sqrt(512) to 0 where the encoder collapses.
@@ -95,23 +96,23 @@ class SslFit(Fit):
     def __init__(
         self, run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
     ) -> None:
-        settings, ssl = run.network, run.network.ssl_settings
+        settings, ssl = run.network, cast(ByolSettings, run.network.method)
         self.context = context
-        self.epochs, self.batch_size, self.seed = ssl.epochs, settings.ssl_batch_size, settings.seed
+        self.epochs, self.batch_size, self.seed = ssl.epochs, settings.training.batch_size, settings.seed
         self.count = len(split)
-        self._mines = settings.method != "byol"
-        if self._mines and self.count < 2:
+        self._mining = ssl if isinstance(ssl, MyowMergedSettings) else None
+        if self._mining is not None and self.count < 2:
             raise InputError(f"{run.task.name}: cubes: {self.count} training image; accepted: 2 or more to mine views")
         self._settings, self._ssl, self._split, self._task = settings, ssl, split, task
         self._schedule = _schedule(settings, ssl)
         torch.manual_seed(int(generator(self.seed, 0, Purpose.HEADS).integers(2**63)))
-        self._network = SslNetwork(classifier.encoder, classifier.head.in_features, ssl, settings.method)
+        self._network = SslNetwork(classifier.encoder, classifier.head.in_features, ssl)
         self.module = placed(self._network, settings, context.device).train()
         self.optimizer = _build_optimizer(self._network, self._schedule, context.device)
         # This exchanges the batch norms in place, the target's too.
         model, target = context.distribute(self.module), self._network.target.encoder
-        self._model: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
-        self._target: nn.Module = torch.compile(target) if settings.compile else target  # type: ignore[assignment]
+        self._model: nn.Module = torch.compile(model) if settings.compute.compile else model  # type: ignore[assignment]
+        self._target: nn.Module = torch.compile(target) if settings.compute.compile else target  # type: ignore[assignment]
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """A linear rise, then half a cosine to 0."""
@@ -122,14 +123,16 @@ class SslFit(Fit):
         context = self.context
         start, stop = context.share_of(len(indices))
         # The pool comes first: inputs of as many images are written to the same memory.
-        pool = self._pool(indices, step) if self._mines else None
+        pool = self._pool(indices, step, self._mining) if self._mining is not None else None
         numbers = generator(self.seed, step, Purpose.VIEWS).random((_VIEWS, len(indices), NUMBERS))
         views = self._inputs(indices[start:stop], numbers[:, start:stop])
         targets = self._targets(views, indices[start:stop], pool)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self._settings, context.device):
             features, *predictions = self._model(views)
-        sums = _sums(predictions, targets, mined_weight(self._ssl, step, steps_per_epoch))
+        sums = _sums(
+            predictions, targets, 0.0 if self._mining is None else mined_weight(self._mining, step, steps_per_epoch)
+        )
         # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
         (sums["loss"] * (context.world_size / len(indices))).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -145,10 +148,10 @@ class SslFit(Fit):
         return shade_views(self._task.inputs(cut_views(images, draws)), draws)
 
     @torch.no_grad()
-    def _pool(self, indices: Indices, step: int) -> _Pool:
+    def _pool(self, indices: Indices, step: int, mining: MyowMergedSettings) -> _Pool:
         """The pool of a step, of which each worker encodes a share."""
         context, random = self.context, generator(self.seed, step, Purpose.MINING)
-        samples = draw_pool(random, self.count, indices, self._ssl.pool_ratio)
+        samples = draw_pool(random, self.count, indices, mining.pool_ratio)
         numbers, choices = random.random((1, len(samples), NUMBERS)), random.random((_VIEWS, len(indices)))
         first, last = context.share_of(len(samples))
         with autocast(self._settings, context.device):
@@ -174,7 +177,14 @@ class SslFit(Fit):
     def _mined(self, features: Tensor, samples: Indices, pool: _Pool) -> Tensor:
         """The features of the mined view of each view, (V * B, F)."""
         own = self._on_device(samples).repeat(_VIEWS)
-        rows = choose_neighbours(features, own, pool.features, pool.samples, pool.choices, self._ssl.knn_nneighs)
+        rows = choose_neighbours(
+            features,
+            own,
+            pool.features,
+            pool.samples,
+            pool.choices,
+            self._mining.knn_nneighs if self._mining is not None else 1,
+        )
         return pool.features[rows]
 
     def _joined(self, rows: Tensor, start: int, total: int) -> Tensor:
@@ -190,14 +200,16 @@ class SslFit(Fit):
         return torch.from_numpy(array).to(self.context.device, non_blocking=True)
 
 
-def _schedule(settings: NetworkSettings, ssl: SslSettings) -> NetworkSettings:
+def _schedule(settings: NetworkSettings, ssl: ByolSettings) -> NetworkSettings:
     """The settings that `engine.optimizer` reads a learning rate from."""
     return settings.replace(
         f"{settings.name}: ssl",
-        learning_rate=scaled_rate(ssl, settings.ssl_batch_size),
-        lr_schedule="cosine",
-        warmup_epochs=ssl.lr_warmup_epochs,
-        epochs=ssl.epochs,
+        **{
+            "optimizer.learning_rate": scaled_rate(ssl, settings.training.batch_size),
+            "optimizer.lr_schedule": "cosine",
+            "optimizer.warmup_epochs": ssl.lr_warmup_epochs,
+            "optimizer.epochs": ssl.epochs,
+        },
     )
 
 
@@ -210,9 +222,9 @@ def _build_optimizer(network: SslNetwork, settings: NetworkSettings, device: tor
     ]
     return torch.optim.SGD(
         groups,
-        lr=settings.learning_rate,
-        momentum=settings.opt_momentum,
-        weight_decay=settings.weight_decay,
+        lr=settings.optimizer.learning_rate,
+        momentum=settings.optimizer.momentum,
+        weight_decay=settings.optimizer.weight_decay,
         fused=device.type == "cuda",
     )
 

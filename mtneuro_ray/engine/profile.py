@@ -12,7 +12,6 @@ from typing import cast
 import numpy as np
 import torch
 
-from mtneuro_ray.config.network import SSL_METHODS
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
@@ -25,7 +24,8 @@ from mtneuro_ray.engine.linear_probe import decompose, train_head
 from mtneuro_ray.engine.loop import Worker, set_up
 from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.methods.declared import ByolSettings
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.folder import Folder
 
 # Algorithms are chosen, and memory is taken from the system, in the first steps.
@@ -65,7 +65,7 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
         count: Of the training split; by default enough for a batch and for views that are mined beside it.
     """
     network, task = run.network, run.task
-    batch = network.ssl_batch_size if network.method in SSL_METHODS else network.batch_size
+    batch = network.training.batch_size
     voxels = task.volume_z * math.prod(task.tile_size)
     # What evaluation looks at in one pass.
     _, at_once = next(parts(0, 2**31, voxels))
@@ -104,7 +104,7 @@ def measure(
     started = now(context.device)
     worker = set_up(run, data, context)
     found: dict[str, float] = {}
-    if run.network.method == "decomposition":
+    if run.network.method.name == "decomposition":
         found["setup_s"] = now(context.device) - started
         classifier = cast(EncoderClassifier, worker.module)
         found["fit_s"] = decompose(run, worker.splits["train"], worker.task, context, classifier)["train_s"]
@@ -124,7 +124,7 @@ def measure(
 def _measure_steps(worker: Worker, started: float, steps: int, seconds: float) -> dict[str, float]:
     run, context = worker.run, worker.context
     fit: Fit
-    if run.network.method in SSL_METHODS:
+    if isinstance(run.network.method, ByolSettings):
         fit = SslFit(run, worker.splits["train"], worker.task, context, cast(EncoderClassifier, worker.module))
     else:
         fit = SupervisedFit(run, worker.task, worker.module, worker.data, worker.splits, context)

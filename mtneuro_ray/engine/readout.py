@@ -23,9 +23,9 @@ from mtneuro_ray.engine.evaluation import autocast, parts
 from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics.confusion import Metrics
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
-from mtneuro_ray.tasks import build_task
+from mtneuro_ray.tasks.build import build_task
 
 Floats = npt.NDArray[np.float64]
 

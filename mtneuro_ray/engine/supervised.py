@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import autocast, evaluate
 from mtneuro_ray.engine.fitting import Fit
 from mtneuro_ray.engine.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.methods.declared import SupervisedSettings
 from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
-from mtneuro_ray.tasks import Batch, Task
+from mtneuro_ray.tasks.base import Batch, Task
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -56,16 +57,18 @@ class SupervisedFit(Fit):
         self.context = context
         self.module = module
         self.optimizer = build_optimizer(network, module.parameters(), context.device)
-        self.epochs, self.batch_size, self.seed = network.epochs, network.batch_size, network.seed
+        self.epochs, self.batch_size = network.optimizer.epochs, network.data.batch_size
+        self.seed = network.seed
         self.count = len(splits["train"])
         self.measured: Metrics | None = None
         self._network, self._task, self._data, self._splits = network, task, data, splits
+        self._method = cast(SupervisedSettings, network.method)
         self._average: AveragedModel | None = None
         self._steps = 0
-        if network.keep == "average":
+        if network.evaluation.keep == "average":
             self._average = AveragedModel(module, multi_avg_fn=self._add_to_average, use_buffers=True)
         model = context.distribute(module)
-        self._model: nn.Module = torch.compile(model) if network.compile else model  # type: ignore[assignment]
+        self._model: nn.Module = torch.compile(model) if network.compute.compile else model  # type: ignore[assignment]
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """The network's schedule."""
@@ -76,7 +79,7 @@ class SupervisedFit(Fit):
         network, context = self._network, self.context
         start, stop = context.share_of(len(indices))
         batch = self._batch(indices[start:stop], epoch)
-        mixup = draw_mixup(network.seed, step, len(indices), network.mixup_probability, network.mixup_alpha)
+        mixup = draw_mixup(network.seed, step, len(indices), self._method.mixup_probability, self._method.mixup_alpha)
         if mixup is not None:
             # The partner may be another worker's image; every worker holds the whole split.
             partner = self._batch(indices[mixup.partners[start:stop]], epoch)
@@ -101,16 +104,16 @@ class SupervisedFit(Fit):
     def _add_to_average(self, averages: _Tensors, tensors: _Tensors, _: Tensor | int) -> None:
         # Faster at first: of a slow average much is the weights that the run started from, and their norms' statistics,
         # and such a model predicts one class.
-        decay = min(self._network.average_decay, (1 + self._steps) / (10 + self._steps))
+        decay = min(self._network.evaluation.average_decay, (1 + self._steps) / (10 + self._steps))
         get_ema_multi_avg_fn(decay)(averages, tensors, self._steps)  # type: ignore[no-untyped-call]
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
         batch = self._splits["train"].gather(indices)
-        if self._network.train_crops == "random":
+        if self._network.data.train_crops == "random":
             height, width = batch.images.shape[-2:]
             corners = draw_crops(self.seed, epoch, indices, (height, width))
             batch = replace(batch, images=cut_crops(batch.images, corners.unsqueeze(0)))
-        if not self._network.augmentations:
+        if not self._network.data.augmentations:
             return batch
         return self._task.augment(batch, draw_ops(self.seed, epoch, indices).to(self.context.device))
 
@@ -131,7 +134,7 @@ class SupervisedFit(Fit):
         if metrics is None:
             return
         entry |= {f"val/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-        if self._network.keep != "best" or self._keep_if_best(progress, metrics):
+        if self._network.evaluation.keep != "best" or self._keep_if_best(progress, metrics):
             self.measured = metrics
 
     def validate(self) -> Metrics | None:

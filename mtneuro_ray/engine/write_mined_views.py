@@ -12,7 +12,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.mined_views import mine_views
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.engine.predictions import stored_split
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord

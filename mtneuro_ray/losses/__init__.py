@@ -1,1 +1,14 @@
-"""Training losses."""
+"""Losses, each with its declaration."""
+
+from mtneuro_ray.losses.base import LossDeclaration
+from mtneuro_ray.registry import Registry
+
+LOSSES = Registry(
+    "losses",
+    LossDeclaration,
+    {
+        "cross_entropy": "mtneuro_ray.losses.base:CROSS_ENTROPY",
+        "dice": "mtneuro_ray.losses.base:DICE",
+        "focal": "mtneuro_ray.losses.base:FOCAL",
+    },
+)

@@ -1,4 +1,16 @@
-"""Self-supervised learning of an encoder: BYOL, MYOW and MYOW-m (paper, section 4.1 and Appendix 3.1.2).
+"""Methods: the ways a model learns, each with its declaration."""
 
-BYOL: Grill et al. 2020. MYOW: Azabou et al. 2021; MYOW-m is MYOW with one projector and one predictor for both terms.
-"""
+from mtneuro_ray.methods.base import MethodDeclaration
+from mtneuro_ray.registry import Registry
+
+METHODS = Registry(
+    "methods",
+    MethodDeclaration,
+    {
+        "supervised": "mtneuro_ray.methods.declared:SUPERVISED",
+        "byol": "mtneuro_ray.methods.declared:BYOL",
+        "myow": "mtneuro_ray.methods.declared:MYOW",
+        "myowmerged": "mtneuro_ray.methods.declared:MYOW_MERGED",
+        "decomposition": "mtneuro_ray.methods.declared:DECOMPOSITION",
+    },
+)

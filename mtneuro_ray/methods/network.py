@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mtneuro_ray.config.network import Method, SslSettings
+from mtneuro_ray.methods.declared import ByolSettings, MyowSettings
 
 
 def _head(inputs: int, hidden: int, outputs: int) -> nn.Module:
@@ -43,16 +43,15 @@ class SslNetwork(nn.Module):
         encoder: what is trained, in place.
         features: of the encoder.
         ssl: sizes of the heads.
-        method: "byol", "myow" or "myowmerged".
     """
 
-    def __init__(self, encoder: nn.Module, features: int, ssl: SslSettings, method: Method) -> None:
+    def __init__(self, encoder: nn.Module, features: int, ssl: ByolSettings) -> None:
         super().__init__()
         hidden, outputs = ssl.projector_hidden_size, ssl.projector_output_size
         self.online = _Branch(encoder, _head(features, hidden, outputs))
         self.predictor = _head(outputs, hidden, outputs)
         self.predictor_2: nn.Module | None = None
-        if method == "myow":
+        if isinstance(ssl, MyowSettings):
             hidden_2, outputs_2 = ssl.projector_2_hidden_size, ssl.projector_2_output_size
             self.online.projector_2 = _head(outputs, hidden_2, outputs_2)
             self.predictor_2 = _head(outputs_2, hidden_2, outputs_2)

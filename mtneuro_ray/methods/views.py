@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mtneuro_ray.config.network import SslSettings
 from mtneuro_ray.data.augment import augment_images, cut_crops
+from mtneuro_ray.methods.declared import ByolSettings
 
 NUMBERS = 7
 """Uniform numbers that decide one view: row, column; whether turned, and how; whether shaded, contrast, brightness."""
@@ -34,7 +34,7 @@ class ViewDraws:
     greys: Tensor | None
 
     @classmethod
-    def of(cls, numbers: npt.NDArray[np.float64], shape: tuple[int, int], ssl: SslSettings) -> ViewDraws:
+    def of(cls, numbers: npt.NDArray[np.float64], shape: tuple[int, int], ssl: ByolSettings) -> ViewDraws:
         """The views that uniform numbers in [0, 1), (V, B, NUMBERS), stand for in images of this shape (y, x).
 
         A transform has its own numbers, used or not: with another one switched on, the crops stay where they are.

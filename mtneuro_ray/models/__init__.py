@@ -1,1 +1,22 @@
-"""Networks of the benchmark, and the norm and dropout layers that let workers share one batch."""
+"""Models: declarations, which need no torch, and the networks themselves in `nets`."""
+
+from mtneuro_ray.models.base import ModelDeclaration
+from mtneuro_ray.registry import Registry
+
+MODELS = Registry(
+    "models",
+    ModelDeclaration,
+    {
+        "ResNet-18": "mtneuro_ray.models.resnet:RESNET18",
+        "PCA": "mtneuro_ray.models.decomposition:PCA",
+        "NMF": "mtneuro_ray.models.decomposition:NMF",
+        "UNet": "mtneuro_ray.models.unet:UNET",
+        "MAnet": "mtneuro_ray.models.library:MANET",
+        "FPN": "mtneuro_ray.models.library:FPN",
+        "UnetPlusPlus": "mtneuro_ray.models.library:UNET_PLUS_PLUS",
+        "PAN": "mtneuro_ray.models.library:PAN",
+        "PSPNet": "mtneuro_ray.models.library:PSPNET",
+        "VNetLight": "mtneuro_ray.models.vnet_light:VNET_LIGHT",
+        "HighResNet": "mtneuro_ray.models.high_res_net:HIGH_RES_NET",
+    },
+)

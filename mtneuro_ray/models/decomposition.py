@@ -1,118 +1,37 @@
-"""PCA and NMF of images as encoders (Tasks 1 and 3): scikit-learn fits them, a module holds them.
-
-scikit-learn takes a second to import, which most trials need not.
-"""
+"""PCA and NMF of images as encoders (paper, section 4.1)."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor, nn
-
-from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.models.resnet import EncoderClassifier
-
-Floats = npt.NDArray[np.float32]
-
-# Iterations of NMF, scikit-learn's default, in fitting and in encoding.
-_ITERATIONS = 200
+from mtneuro_ray.config.base import Positive
+from mtneuro_ray.config.owners import ModelSettings
+from mtneuro_ray.models.base import ModelDeclaration
 
 
-class Decomposition(nn.Module):
-    """Weights of an image's components: (B, 1, Y, X) -> (B, components), in the order in which they were fitted.
+class DecompositionSettings(ModelSettings):
+    """Keys of PCA and NMF."""
 
-    Where fewer than `components` could be fitted, the last features are 0.
-
-    Attributes:
-        mean: (Y * X,) subtracted first; zeros for NMF.
-        basis: (K, Y * X) one component per row.
-    """
-
-    mean: Tensor
-    basis: Tensor
-
-    def __init__(self, kind: Literal["PCA", "NMF"], components: int) -> None:
-        super().__init__()
-        self.kind = kind
-        self.components = components
-        self.register_buffer("mean", torch.zeros(0))
-        self.register_buffer("basis", torch.zeros(0, 0))
-
-    def fit(self, images: Floats, seed: int) -> None:
-        """Fit the components.
-
-        Args:
-            images: (N, Y * X), not negative for NMF.
-            seed: Of scikit-learn's randomised solvers.
-        """
-        from sklearn.decomposition import NMF, PCA
-        from sklearn.exceptions import ConvergenceWarning
-
-        count = min(self.components, *images.shape)
-        if self.kind == "PCA":
-            fitted = PCA(count, random_state=seed).fit(images)
-            mean, basis = fitted.mean_, fitted.components_
-        else:
-            with warnings.catch_warnings():
-                # It stops at the bound of iterations; nearer to the optimum the features hardly change.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                basis = NMF(count, init="nndsvda", max_iter=_ITERATIONS, random_state=seed).fit(images).components_
-            mean = np.zeros(images.shape[1])
-        device = self.mean.device
-        self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
-        self.basis = torch.tensor(basis, dtype=torch.float32, device=device)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, Y, X) -> (B, components).
-
-        Raises:
-            TrainingError: the images are not of the size that was fitted.
-        """
-        flat = images.flatten(1).float()
-        if flat.shape[1] != self.basis.shape[1]:
-            raise TrainingError(f"{self.kind}: was fitted to {self.basis.shape[1]} pixels, not to {flat.shape[1]}")
-        # In bf16, which a GPU would use, features would have three digits, and PCA's small ones none.
-        with torch.autocast(flat.device.type, enabled=False):
-            weights = (flat - self.mean) @ self.basis.T if self.kind == "PCA" else self._solve(flat)
-        return nn.functional.pad(weights, (0, self.components - weights.shape[1]))
-
-    def _solve(self, images: Tensor) -> Tensor:
-        """The non-negative weights that come closest to each image."""
-        from sklearn.decomposition import non_negative_factorization
-        from sklearn.exceptions import ConvergenceWarning
-
-        basis = self.basis.cpu().numpy()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            weights, _, _ = non_negative_factorization(
-                images.cpu().numpy(),
-                H=basis,
-                n_components=len(basis),
-                init="custom",
-                update_H=False,
-                max_iter=_ITERATIONS,
-            )
-        return torch.from_numpy(np.ascontiguousarray(weights, np.float32)).to(images.device)
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        # The number of pixels is known to the data and the weights, not to the settings.
-        for name in ("mean", "basis"):
-            stored = state_dict.get(prefix + name)
-            if isinstance(stored, Tensor):
-                setattr(self, name, torch.zeros_like(stored, device=self.mean.device))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+    dim: Literal[2] = 2
+    """Spatial axes."""
+    components: Positive = 256
+    """Number of components (paper, section 4.1); with fewer images or pixels than that, as many as there are."""
 
 
-def pca_classifier(components: int = 256, classes: int = 4) -> EncoderClassifier:
-    """Principal components, to be fitted, and a linear layer (MTNeuro paper, section 4.1)."""
-    return EncoderClassifier(Decomposition("PCA", components), components, classes, dropout=0.0, latent_dim=None)
-
-
-def nmf_classifier(components: int = 256, classes: int = 4) -> EncoderClassifier:
-    """Non-negative factors, to be fitted, and a linear layer (MTNeuro paper, section 4.1)."""
-    return EncoderClassifier(Decomposition("NMF", components), components, classes, dropout=0.0, latent_dim=None)
+PCA = ModelDeclaration(
+    name="PCA",
+    summary="Principal components of images and a linear layer (paper, section 4.1)",
+    build="mtneuro_ray.models.nets.decomposition:build",
+    settings=DecompositionSettings,
+    tasks=("classification",),
+    gives=("features", "fit"),
+)
+NMF = ModelDeclaration(
+    name="NMF",
+    summary="Non-negative factors of images and a linear layer (paper, section 4.1)",
+    build="mtneuro_ray.models.nets.decomposition:build",
+    settings=DecompositionSettings,
+    tasks=("classification",),
+    gives=("features", "fit"),
+    takes_negative=False,
+)

@@ -1,121 +1,49 @@
-"""The segmentation networks of segmentation_models_pytorch (Task 2). The library takes seconds to import."""
+"""The segmentation networks of segmentation_models_pytorch (paper, Appendix 4.2.2)."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import cast
+from typing import Literal
 
-import torch
-from torch import nn
-
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
-from mtneuro_ray.models.dropout import GlobalChannelDropout, GlobalDropout
-
-_DROPOUT: dict[type[nn.Module], type[GlobalDropout]] = {
-    nn.Dropout: GlobalDropout,
-    nn.Dropout2d: GlobalChannelDropout,
-}
-# What the library and timm raise where they refuse an encoder. Their messages are passed on.
-_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+from mtneuro_ray.config.owners import ModelSettings
+from mtneuro_ray.models.base import ModelDeclaration, SizeRule
 
 
-def segmentation_model(
-    model: ModelName, encoder_name: str = "efficientnet-b7", in_channels: int = 1, classes: int = 4
-) -> nn.Module:
-    """One of the library's networks with its defaults and random weights: (B, C, Y, X) -> (B, classes, Y, X).
+class LibrarySettings(ModelSettings):
+    """Keys of the library's networks."""
 
-    The masks of its dropout come from `set_dropout_key`. Parameters that the network has and does not use, such as
-    the last stages of PSPNet's encoder, are frozen: DistributedDataParallel waits for the gradient of every other.
+    dim: Literal[2] = 2
+    """Spatial axes."""
+    encoder_name: str = "efficientnet-b7"
+    """Encoder: any of segmentation_models_pytorch, or `tu-` and a name of timm (paper, Appendix 4.2.2)."""
+    encoder_weights: str | None = "imagenet"
+    """Initial weights of the encoder: a name that the library has for it, fetched once for all trials of a sweep;
+    `file:` and the path of a state dict (.safetensors, .pt, .pth), relative to the JSON that names it; or null for
+    random ones."""
 
-    Args:
-        model: name of the class in the library.
-        encoder_name: name of the encoder in the library.
-        in_channels: channels of the image.
-        classes: classes of the logits.
-
-    Raises:
-        InputError: the library has no such encoder, or refuses it for this network.
-    """
-    check_encoder_name(encoder_name)
-    try:
-        network = library_network(model, encoder_name, in_channels, classes)
-        _freeze_unused(network, torch.zeros(1, in_channels, *_smallest_sides(model)), classes)
-    except _REFUSALS as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(f"encoder_name: {model} can't have {encoder_name}: {reason}; accepted: another one") from None
-    _replace_dropout(network)
-    return network
+    @property
+    def encoder_file(self) -> str | None:
+        """Path of the file that holds the encoder's initial weights, where `encoder_weights` names one."""
+        weights = self.encoder_weights
+        return weights.removeprefix("file:") if weights is not None and weights.startswith("file:") else None
 
 
-def library_network(
-    model: ModelName, encoder_name: str, in_channels: int, classes: int, weights: str | bool | None = None
-) -> nn.Module:
-    """The network as the library builds it; arguments as in `segmentation_model`.
-
-    Args:
-        model: name of the class in the library.
-        encoder_name: name of the encoder in the library.
-        in_channels: channels of the image.
-        classes: classes of the logits.
-        weights: of the encoder, which the library downloads unless they are cached; random ones by default.
-    """
-    import segmentation_models_pytorch as smp
-
-    build = getattr(smp, model)
-    network = build(encoder_name=encoder_name, encoder_weights=weights, in_channels=in_channels, classes=classes)
-    return cast(nn.Module, network)
-
-
-def check_encoder_name(encoder_name: str) -> None:
-    """Check that the library has an encoder.
-
-    Raises:
-        InputError: it has not; names that are like it are given.
-    """
-    import timm
-    from segmentation_models_pytorch.encoders import get_encoder_names
-
-    if encoder_name in get_encoder_names():
-        return
-    of_timm = encoder_name.startswith("tu-")
-    if of_timm and timm.is_model(encoder_name.removeprefix("tu-")):
-        return
-    names = [f"tu-{name}" for name in timm.list_models()] if of_timm else get_encoder_names()
-    close = get_close_matches(encoder_name, names) or ["resnet18", "efficientnet-b7"]
-    raise InputError(
-        f"encoder_name: {encoder_name!r} is no encoder of segmentation_models_pytorch; accepted: such as "
-        f"{', '.join(close)} (all: segmentation_models_pytorch.encoders.get_encoder_names(), or tu- and a name of timm)"
+def _declared(name: str, summary: str, divisor: int, smallest: int, smallest_batch: int = 1) -> ModelDeclaration:
+    return ModelDeclaration(
+        name=name,
+        summary=summary,
+        build="mtneuro_ray.models.nets.library:build",
+        settings=LibrarySettings,
+        tasks=("segmentation",),
+        sizes=SizeRule(divisor, 0, smallest),
+        smallest_batch=smallest_batch,
+        is_pretrained=True,
     )
 
 
-def _smallest_sides(model: ModelName) -> tuple[int, int]:
-    # Blocks and padding, which only the U-Net heeds.
-    smallest = ARCHITECTURES[model].sizes(4, "same").smallest
-    return smallest, smallest
-
-
-def _freeze_unused(network: nn.Module, image: torch.Tensor, classes: int) -> None:
-    """Freeze the parameters that the logits of an image do not depend on; leaves `network` in training mode.
-
-    Raises:
-        ValueError: the logits do not have the size of the image.
-    """
-    parameters = list(network.parameters())
-    # In evaluation nothing is drawn, and batch norms keep their statistics.
-    logits = network.eval()(image)
-    if logits.shape != (len(image), classes, *image.shape[2:]):
-        raise ValueError(f"logits of {tuple(logits.shape)} from an image of {tuple(image.shape)}")
-    gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.requires_grad_(gradient is not None)
-    network.train()
-
-
-def _replace_dropout(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        replacement = _DROPOUT.get(type(child))
-        if replacement is not None:
-            setattr(module, name, replacement(cast(nn.Dropout, child).p))
-        else:
-            _replace_dropout(child)
+# Half of 64 passes, too, but leaves one value a channel to the batch norms of a batch of one.
+MANET = _declared("MAnet", "MA-Net (Fan et al. 2020)", 32, 64)
+FPN = _declared("FPN", "Feature pyramid network (Kirillov et al. 2019)", 32, 64)
+UNET_PLUS_PLUS = _declared("UnetPlusPlus", "U-Net++ (Zhou et al. 2018)", 32, 64)
+# Its attention pools the features of stride 16 three times more (Li et al. 2018, figure 3).
+PAN = _declared("PAN", "Pyramid attention network (Li et al. 2018)", 16, 128, smallest_batch=2)
+PSPNET = _declared("PSPNet", "Pyramid scene parsing network (Zhao et al. 2017)", 8, 32)

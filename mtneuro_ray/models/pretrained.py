@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.library import check_encoder_name, library_network, segmentation_model
+from mtneuro_ray.models.library import LibrarySettings
+from mtneuro_ray.models.nets.library import build, check_encoder_name, library_network
 
 State = dict[str, Tensor]
 
@@ -18,6 +20,10 @@ _SUFFIXES = (".safetensors", ".pt", ".pth")
 _HUB_FILES = ("config.json", "model.safetensors")
 # Of a first question to the hub. Its client goes on trying for minutes where nobody answers.
 _HUB_ANSWERS_S = 5.0
+
+
+def _settings(network: NetworkSettings) -> LibrarySettings:
+    return cast(LibrarySettings, network.model)
 
 
 def check_encoder(network: NetworkSettings, where: str) -> None:
@@ -31,24 +37,25 @@ def check_encoder(network: NetworkSettings, where: str) -> None:
         InputError: one line that names the key and what the library has instead.
     """
     try:
-        check_encoder_name(network.encoder_name)
+        check_encoder_name(_settings(network).encoder_name)
         _check_weights(network)
         with torch.random.fork_rng(devices=[]):
-            segmentation_model(network.model, network.encoder_name, network.in_channels, network.classes)
+            build(_settings(network), network.classes)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
 
 def _check_weights(network: NetworkSettings) -> None:
-    weights, file = network.encoder_weights, network.encoder_file
+    weights, file = _settings(network).encoder_weights, network.encoder_file
     if file is not None:
         if not file.endswith(_SUFFIXES) or not Path(file).is_file():
             wrong = "no such file" if file.endswith(_SUFFIXES) else "is of an unknown kind"
             raise InputError(f"encoder_weights: {file}: {wrong}; accepted: a file {', '.join(_SUFFIXES)}")
-    elif weights is not None and weights not in (names := _published_weights(network.encoder_name)):
+    elif weights is not None and weights not in (names := _published_weights(_settings(network).encoder_name)):
         accepted = ", ".join([*names, "null for random ones", "file:PATH"])
         raise InputError(
-            f"encoder_weights: the library has no {weights!r} for {network.encoder_name}; accepted: {accepted}"
+            f"encoder_weights: the library has no {weights!r} for {_settings(network).encoder_name}; accepted: "
+            f"{accepted}"
         )
 
 
@@ -77,10 +84,14 @@ def fetch_encoder_weights(network: NetworkSettings) -> State | None:
     if network.encoder_file is None:
         _download(network)
         # timm's weights have no name here: any that is no string means them.
-        weights = True if network.encoder_name.startswith("tu-") else network.encoder_weights
+        weights = True if _settings(network).encoder_name.startswith("tu-") else _settings(network).encoder_weights
     with torch.random.fork_rng(devices=[]):
         model = library_network(
-            network.model, network.encoder_name, network.in_channels, network.classes, weights=weights
+            network.model.name,
+            _settings(network).encoder_name,
+            network.model.in_channels,
+            network.classes,
+            weights=weights,
         )
     encoder = model.get_submodule("encoder")
     if network.encoder_file is not None:
@@ -104,10 +115,10 @@ def _repository(network: NetworkSettings) -> tuple[str, str | None]:
     import timm
     from segmentation_models_pytorch.encoders import encoders
 
-    if network.encoder_name.startswith("tu-"):
-        published = timm.models.get_pretrained_cfg(network.encoder_name.removeprefix("tu-"))
+    if _settings(network).encoder_name.startswith("tu-"):
+        published = timm.models.get_pretrained_cfg(_settings(network).encoder_name.removeprefix("tu-"))
         return str(published and published.hf_hub_id), None
-    settings = encoders[network.encoder_name]["pretrained_settings"][network.encoder_weights]
+    settings = encoders[_settings(network).encoder_name]["pretrained_settings"][_settings(network).encoder_weights]
     return settings["repo_id"], settings["revision"]
 
 
@@ -125,8 +136,9 @@ def _download(network: NetworkSettings) -> None:
     except Exception as error:  # The hub's client builds on a different HTTP library in each major version.
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise InputError(
-            f"encoder_weights: {network.encoder_weights} weights of {network.encoder_name} can't be downloaded "
-            f"({repository} at {constants.ENDPOINT}: {reason}); accepted: encoder_weights=null for random ones, or "
+            f"encoder_weights: {_settings(network).encoder_weights} weights of {_settings(network).encoder_name} "
+            f"can't be downloaded ({repository} at {constants.ENDPOINT}: {reason}); accepted: encoder_weights=null for "
+            "random ones, or "
             f"encoder_weights=file:PATH of that repository's {_HUB_FILES[-1]}"
         ) from None
 

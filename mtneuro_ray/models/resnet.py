@@ -1,70 +1,30 @@
-"""ResNet-18 for small X-ray tiles (Tasks 1 and 3)."""
+"""ResNet-18 for small X-ray tiles (He et al. 2016; paper, section 4.1)."""
 
 from __future__ import annotations
 
-import torchvision
-from torch import Tensor, nn
+from typing import Literal
 
-from mtneuro_ray.models.dropout import GlobalDropout
-
-RESNET18_FEATURES = 512
-"""Length of the feature vector that `resnet18_encoder` gives."""
+from mtneuro_ray.config.base import Fraction, Positive
+from mtneuro_ray.config.owners import ModelSettings
+from mtneuro_ray.models.base import ModelDeclaration
 
 
-def resnet18_encoder(in_channels: int = 1) -> nn.Module:
-    """ResNet-18 (He et al. 2016) without its classifier: (B, C, Y, X) -> (B, 512).
+class ResNet18Settings(ModelSettings):
+    """Keys of the ResNet-18 classifier."""
 
-    As in the MTNeuro paper (section 4.1, Task 1) the stem is a 3x3 convolution of stride 1 without bias, and
-    there is no max-pool, so that tiles of 32 or 64 pixels keep their resolution.
-    """
-    encoder: nn.Module = torchvision.models.resnet18(weights=None)
-    stem = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
-    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-    encoder.conv1 = stem
-    encoder.maxpool = nn.Identity()
-    encoder.fc = nn.Identity()
-    return encoder
+    dim: Literal[2] = 2
+    """Spatial axes."""
+    dropout: Fraction = 0.2
+    """Probability of dropping a feature before the classifier (paper, section 4.1)."""
+    latent_dim: Positive | None = None
+    """Width of a linear layer between the 512 encoder features and the classifier; none by default."""
 
 
-class EncoderClassifier(nn.Module):
-    """An encoder, an optional linear projection, dropout and a linear layer: (B, C, Y, X) -> (B, classes).
-
-    Attributes:
-        encoder: gives the (B, F) features that the read-out of Tasks 1 and 3 uses.
-        projection: F -> latent_dim, or the identity.
-        dropout: its masks come from `set_dropout_key`.
-        head: the last linear layer, which gives logits.
-    """
-
-    def __init__(self, encoder: nn.Module, features: int, classes: int, dropout: float, latent_dim: int | None) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.projection = nn.Identity() if latent_dim is None else nn.Linear(features, latent_dim)
-        self.dropout = GlobalDropout(dropout)
-        self.head = nn.Linear(latent_dim or features, classes)
-
-    def features(self, image: Tensor) -> Tensor:
-        """What the last layer reads, without dropout: (B, C, Y, X) -> (B, latent_dim or F)."""
-        projected: Tensor = self.projection(self.encoder(image))
-        return projected
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, Y, X) -> logits (B, classes)."""
-        logits: Tensor = self.head(self.dropout(self.features(image)))
-        return logits
-
-
-def resnet18_classifier(
-    in_channels: int = 1, classes: int = 4, dropout: float = 0.2, latent_dim: int | None = None
-) -> EncoderClassifier:
-    """The supervised network of Task 1 (MTNeuro paper, section 4.1).
-
-    Args:
-        in_channels: channels of the image.
-        classes: brain regions.
-        dropout: probability, before the last layer.
-        latent_dim: width of a linear layer between encoder and dropout; None for none.
-    """
-    return EncoderClassifier(
-        resnet18_encoder(in_channels), RESNET18_FEATURES, classes, dropout=dropout, latent_dim=latent_dim
-    )
+RESNET18 = ModelDeclaration(
+    name="ResNet-18",
+    summary="ResNet-18 with a 3x3 stem and without max-pool (He et al. 2016; paper, section 4.1)",
+    build="mtneuro_ray.models.nets.resnet:build",
+    settings=ResNet18Settings,
+    tasks=("classification",),
+    gives=("gradients", "features"),
+)

@@ -5,15 +5,16 @@ Of Tasks 1 and 3 `encoders` says the first two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.models.architectures import ARCHITECTURES
+from mtneuro_ray.registry import registry
 from mtneuro_ray.results import encoders, paper, paper_encoders
 from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
-from mtneuro_ray.results.methods import network_of, task_of
+from mtneuro_ray.results.methods import flattened, task_of
 from mtneuro_ray.results.tables import Value
 from mtneuro_ray.storage.records import RunRecord
 
@@ -23,7 +24,7 @@ _TASKS: dict[str, tuple[paper.Dimension, int]] = {
     for classes in paper.CLASSES
 }
 # Keys of a network that have a place of their own in tables, or none.
-_SHOWN = {"name", "dim", "seed"}
+_SHOWN = {"name", "model.dim", "seed"}
 
 
 def setting_of(record: RunRecord) -> tuple[paper.Dimension, int] | None:
@@ -52,18 +53,31 @@ def scale_of(record: RunRecord) -> str:
 
 def _changes_of(record: RunRecord, dimension: paper.Dimension) -> str:
     """Where a run's network leaves the paper's settings of Task 2, but for what the paper searched."""
-    network, name = network_of(record), record.summary["model"]
-    changes = [] if name == _packaged_name(network["model"], dimension) else [f"named {name}"]
+    network, name = record.settings["network"], record.summary["model"]
+    changes = [] if name == _packaged_name(network["model"]["name"], dimension) else [f"named {name}"]
+    defaults = flattened(_defaults(network["model"]["name"]))
     changes.extend(
-        as_option(key, network[key])
-        for key, setting in NetworkSettings.model_fields.items()
-        if not setting.is_required() and key not in _SHOWN and network[key] != setting.default
+        as_option(key, value)
+        for key, value in flattened(network).items()
+        if key in defaults and key not in _SHOWN and value != defaults[key]
     )
     return ", ".join(changes)
 
 
+@cache
+def _defaults(model: str) -> Mapping[str, Any]:
+    """Default settings of a model in supervised training; the keys that the paper searched are left out."""
+    required = {"classes": 2, "model": model, "optimizer": {"learning_rate": 1.0, "epochs": 1}}
+    network = NetworkSettings.load({**required, "data": {"batch_size": 16}}, model).model_dump(mode="json")
+    for key in ("learning_rate", "epochs"):
+        del network["optimizer"][key]
+    del network["data"]["batch_size"], network["classes"]
+    return network
+
+
 def _packaged_name(model: str, dimension: paper.Dimension) -> str:
-    dims = next((architecture.dims for name, architecture in ARCHITECTURES.items() if name == model), ())
+    known = registry("models")
+    dims = known.find(model).dims if model in known.names() else ()
     return f"{model}_{dimension}" if len(dims) > 1 else model
 
 
@@ -98,7 +112,7 @@ def _name_and_changes(record: RunRecord) -> tuple[str, str]:
 
 def paper_name(record: RunRecord, dimension: paper.Dimension) -> str:
     """The paper's name of a run's model; its own where the paper has it not."""
-    model: str = record.settings["network"]["model"]
+    model: str = record.settings["network"]["model"]["name"]
     return paper.METHODS[dimension].get(model, model)
 
 
@@ -109,7 +123,7 @@ def place_of(record: RunRecord) -> tuple[int, str]:
         return paper_encoders.METHODS.index(encoders.paper_name(record)), encoders.changes_of(record)
     if setting is None:
         return 0, ""
-    models, model = list(paper.METHODS[setting[0]]), record.settings["network"]["model"]
+    models, model = list(paper.METHODS[setting[0]]), record.settings["network"]["model"]["name"]
     return models.index(model) if model in models else len(models), _changes_of(record, setting[0])
 
 

@@ -199,7 +199,7 @@ def _notes(part: Part, lines: Sequence[_Line], columns: Mapping[str, str]) -> It
     same = len(set(numbers.values())) == 1
     yield f"Seeds: {next(iter(numbers.values()))} each." if same else f"Seeds: {_listed(numbers)}."
     decays = {
-        network_of(runs[0])["weight_decay"]
+        network_of(runs[0])["optimizer"]["weight_decay"]
         for line in lines
         if line.paper_name in (paper.SUPERVISED, paper.MIXUP)
         for groups in line.settings.values()

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mtneuro_ray.config.loading import load_network
-from mtneuro_ray.config.network import DECOMPOSITIONS, SSL_METHODS, NetworkSettings
 from mtneuro_ray.results import paper_encoders as paper
 from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
 from mtneuro_ray.results.methods import encoder_task_of, flattened, network_of, task_of
@@ -26,7 +25,8 @@ _NETWORKS = {
     "NMF": "NMF",
 }
 # What names or repeats a run, or what tables show of it in another place.
-_SHOWN = {"name", "seed", "mixup_probability"}
+_SHOWN = {"name", "seed", "method.mixup_probability"}
+_DECOMPOSITIONS = ("PCA", "NMF")
 
 
 def setting_of(record: RunRecord) -> str | None:
@@ -42,16 +42,16 @@ def setting_of(record: RunRecord) -> str | None:
 def paper_name(record: RunRecord) -> str:
     """The paper's name of a run's method."""
     network = network_of(record)
-    if network["method"] in SSL_METHODS:
-        return _SSL_NAMES[network["method"]]
-    if network["model"] in DECOMPOSITIONS:
-        return str(network["model"])
-    return paper.MIXUP if network["mixup_probability"] else paper.SUPERVISED
+    if network["method"]["name"] in _SSL_NAMES:
+        return _SSL_NAMES[network["method"]["name"]]
+    if network["model"]["name"] in _DECOMPOSITIONS:
+        return str(network["model"]["name"])
+    return paper.MIXUP if network["method"].get("mixup_probability") else paper.SUPERVISED
 
 
 def mixup_of(record: RunRecord) -> float | None:
     """The probability of mixup, of a run that has any."""
-    probability: float = network_of(record)["mixup_probability"]
+    probability: float = network_of(record)["method"].get("mixup_probability", 0.0)
     return probability or None
 
 
@@ -59,9 +59,9 @@ def changes_of(record: RunRecord) -> str:
     """Where a run's network leaves the paper's settings, but for what the paper searched and what the scale tells."""
     name = paper_name(record)
     network, published = flattened(network_of(record)), _published(name)
-    shown = {*_SHOWN, "ssl.epochs", *(() if _is_frozen(record) else ("epochs",))}
+    shown = {*_SHOWN, "method.epochs", *(() if _is_frozen(record) else ("optimizer.epochs",))}
     if record.settings["task"]["task"] == "readout":
-        shown.add("eval_crops")
+        shown.add("evaluation.eval_crops")
     return ", ".join(
         as_option(key, value) for key, value in network.items() if key not in shown and value != published.get(key)
     )
@@ -71,16 +71,16 @@ def changes_of(record: RunRecord) -> str:
 def _published(name: str) -> Mapping[str, Any]:
     """Settings of a method's packaged network, scored on corners as the paper scores all methods."""
     network = load_network(_NETWORKS[name])[0].model_dump(mode="json")
-    return {**flattened(network), "eval_crops": "corners"}
+    return {**flattened(network), "evaluation.eval_crops": "corners"}
 
 
 def _is_frozen(record: RunRecord) -> bool:
-    return bool(network_of(record)["method"] != NetworkSettings.model_fields["method"].default)
+    return bool(network_of(record)["method"]["name"] != "supervised")
 
 
 def is_decomposition(record: RunRecord) -> bool:
     """Whether the encoder is PCA or NMF, which have no epochs."""
-    return network_of(record)["model"] in DECOMPOSITIONS
+    return network_of(record)["model"]["name"] in _DECOMPOSITIONS
 
 
 def epochs_of(record: RunRecord) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.network import SSL_METHODS, NetworkSettings, SslSettings
+from mtneuro_ray.config.base import flattened as flat
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.storage.records import RunRecord
 
@@ -17,24 +17,23 @@ def method_of(record: RunRecord) -> str:
     network = {**network_of(record), "seed": None}
     weights = record.settings.get("weights")
     if weights is not None:
-        network["encoder_weights"] = weights
+        network["model"] = {**network["model"], "encoder_weights": weights}
     task = {**task_of(record), "image_chan": None, "annotation_chan": None}
     return json.dumps([record.summary["model"], network, task, record.settings["data"]], sort_keys=True)
 
 
 def network_of(record: RunRecord) -> dict[str, Any]:
-    """A run's network, with the keys that are younger than its file."""
-    return _filled(record.settings["network"], NetworkSettings)
+    """A run's network, nested by owner."""
+    network: dict[str, Any] = record.settings["network"]
+    return network
 
 
 def flattened(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a network, those of its self-supervised training as `ssl.KEY`."""
-    values = {key: value for key, value in network.items() if key != "ssl"}
-    if network["method"] not in SSL_METHODS:
-        return values
-    ssl = {**SslSettings().model_dump(mode="json"), **(network["ssl"] or {})}
-    ssl["batch_size"] = ssl["batch_size"] or network["batch_size"]
-    return {**values, **{f"ssl.{key}": value for key, value in ssl.items()}}
+    """Settings of a network by their paths; a batch size of the method that is not set is that of the data."""
+    values = flat(network)
+    if "method.batch_size" in values:
+        values["method.batch_size"] = values["method.batch_size"] or values["data.batch_size"]
+    return values
 
 
 def task_of(record: RunRecord) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import registry
 from mtneuro_ray.results import breakdowns, encoder_tables, paper_tables, scores
 from mtneuro_ray.results.benchmark import parts_of, scale_of
 from mtneuro_ray.results.encoders import mixup_of
@@ -92,7 +92,7 @@ class Results:
             raise InputError(f"--metric: no candidate has {metric!r}; accepted: {', '.join(names)}")
         for seeds in by_method(candidates):
             record, summary = seeds[0], seeds[0].summary
-            name = metric or METRICS[record.settings["task"]["task"]][0]
+            name = metric or registry("tasks").find(record.settings["task"]["task"]).shown
             value = _mean([run.metric(name) for run in seeds])
             if math.isnan(value):
                 continue

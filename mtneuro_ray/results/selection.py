@@ -29,7 +29,7 @@ def is_final_training(record: RunRecord) -> bool:
 
 def has_mined(record: RunRecord) -> bool:
     """Whether the run is finished and has trained an encoder on mined views."""
-    return _is_final(record, "classification") and network_of(record)["method"] in _MINERS
+    return _is_final(record, "classification") and network_of(record)["method"]["name"] in _MINERS
 
 
 def _is_final(record: RunRecord, kind: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mtneuro_ray.config.axes import Axis, Range, Scalar, choices
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.run import Role, RunSettings
-from mtneuro_ray.config.space import METRICS, READOUT_METRIC, Candidate, ExperimentSpace, Mode
+from mtneuro_ray.config.space import Candidate, ExperimentSpace, Mode
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Plan:
             return None
         pair = self.pair.encoder
         name = f"{pair.network.table_name}/{pair.task.name} (encoder)"
-        return Plan(self.run.encoder_run, pair, {**self.point, "experiment": name}, METRICS[pair.task.task][0], "max")
+        return Plan(self.run.encoder_run, pair, {**self.point, "experiment": name}, pair.task.declaration.shown, "max")
 
     @property
     def experiment(self) -> str:
@@ -119,7 +119,7 @@ class Search:
     @property
     def metric(self) -> str:
         """The metric that selects the candidate, or that a run without a search is judged by."""
-        return self.space.metric or METRICS.get(self.pair.task.task, (READOUT_METRIC,))[0]
+        return self.space.metric or str(self.pair.task.declaration.shown)
 
     def candidate_plans(self, record_of: RecordOf) -> list[Plan]:
         """A run for each candidate that is known by now, each once, trained with the search's own seed.
@@ -234,7 +234,7 @@ def _new_study(seed: int, mode: Mode) -> optuna.Study:
 
 
 def _suggested(trial: optuna.Trial, key: str, axis: Axis) -> Scalar:
-    values = choices(key, axis)
+    values = choices(axis)
     if isinstance(values, Range):
         return values.rounded(trial.suggest_float(key, values.low, values.high, log=values.log))
     if isinstance(values, range):

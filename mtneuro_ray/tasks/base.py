@@ -55,7 +55,7 @@ class Task(ABC):
         self.run = run
         self.network = run.network
         self.num_classes = len(run.task.classes)
-        self._loss = build_loss(run.network.loss, class_weights(run.network.class_weights, class_counts))
+        self._loss = build_loss(run.network.loss.name, class_weights(run.network.loss.class_weights, class_counts))
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
     def inputs(self, images: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Task(ABC):
         Z is dropped where it is 1. The result is overwritten by the next call for as many images.
         """
         scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
-        if self.network.input_norm == "image" and len(images):
+        if self.network.data.input_norm == "image" and len(images):
             std, mean = torch.std_mean(scaled.flatten(1), dim=1, correction=0)
             each = (-1, *(1 for _ in scaled.shape[1:]))
             # A flat image has no deviation to scale by: one grey level in 255 bounds the division.

@@ -33,7 +33,7 @@ class ClassificationTask(Task):
 
     def crops(self, images: Tensor) -> list[Tensor]:
         """What is shown of each image (B, Z, Y, X), by `eval_crops`: the whole, or crops, each (B, Z, Y / 2, X / 2)."""
-        kind, (height, width) = self.network.eval_crops, images.shape[-2:]
+        kind, (height, width) = self.network.evaluation.eval_crops, images.shape[-2:]
         if kind == "whole":
             return [images]
         if kind != "dense":
@@ -47,7 +47,7 @@ class ClassificationTask(Task):
         """Loss and confusions of each image; with corners that are not pooled, of its four corners together."""
         crops = self.crops(batch.images)
         logits = torch.stack([model(self.inputs(crop)) for crop in crops], dim=1).float()
-        if self.network.eval_crops in ("pooled", "dense"):
+        if self.network.evaluation.eval_crops in ("pooled", "dense"):
             logits = logits.log_softmax(2).mean(1, keepdim=True)
         labels = batch.labels.unsqueeze(1).expand(-1, logits.shape[1])
         losses = self._loss(logits.flatten(0, 1), labels.flatten()).view(labels.shape)

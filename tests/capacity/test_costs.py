@@ -78,7 +78,7 @@ def test_frozen_encoders_have_their_own_batch_and_fits_their_number_of_images() 
     assert _key(task=task, **ssl) == told
     faster = {**ssl, "ssl": {**ssl["ssl"], "base_learning_rate": 0.5, "lr_warmup_epochs": 2}}
     assert _key(task=task, **faster) == told
-    assert "ssl.pool_ratio=0.9" in _key(task=task, **{**ssl, "ssl": {**ssl["ssl"], "pool_ratio": 0.9}})
+    assert "method.pool_ratio =0.9" in _key(task=task, **{**ssl, "ssl": {**ssl["ssl"], "pool_ratio": 0.9}})
     pca: dict[str, Any] = {"model": "PCA", "method": "decomposition", "classes": 2}
     assert _key(task=task, **pca).endswith("fp32, 4 images")
 

@@ -138,7 +138,7 @@ def test_rounds_of_tpe_are_stages_of_their_own(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path, axes=f"{axes}\naxes.batch_size = [16, 32]")
     stages = _stages(str(tiny.space))
     assert _counts(stages) == [("candidates", 2), ("candidates", 2), ("candidates", 1), ("seeds", 2)]
-    assert {run.network.batch_size for run in stages[0].runs[0]} == {16, 32}
+    assert {run.network.data.batch_size for run in stages[0].runs[0]} == {16, 32}
 
 
 def _estimator(

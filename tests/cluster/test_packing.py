@@ -50,7 +50,7 @@ def test_the_longest_run_comes_first_and_one_that_was_not_measured_before_it(tmp
     space, entries = load_sweep(str(tiny.space))
     (search,) = Search.of_sweep(entries, lambda pair: [pair.task.image_chan])
     plans = search.candidate_plans(lambda run_id: None)
-    batches = [plan.run.network.batch_size for plan in plans]
+    batches = [plan.run.network.data.batch_size for plan in plans]
     assert batches == [32, 16, 8]
     assert [plan.run for plan in Packing(space.run).in_order(plans, trains=True)] == [plan.run for plan in plans]
 
@@ -59,10 +59,10 @@ def test_the_longest_run_comes_first_and_one_that_was_not_measured_before_it(tmp
         table = table.add(Workload.of(plan.run, on_gpu=False), cost())
     # At one second a step whatever the batch, 16 takes twice as long as 32.
     ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=True)
-    assert [plan.run.network.batch_size for plan in ordered] == [8, 16, 32]
+    assert [plan.run.network.data.batch_size for plan in ordered] == [8, 16, 32]
     # What only evaluates takes as long with either.
     ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=False)
-    assert [plan.run.network.batch_size for plan in ordered] == [8, 32, 16]
+    assert [plan.run.network.data.batch_size for plan in ordered] == [8, 32, 16]
 
 
 def _cells(out: Path) -> dict[float, RunRecord]:

@@ -19,8 +19,8 @@ from mtneuro_ray.data.prepare import fetch_encoder
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.local import train_here
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights
-from mtneuro_ray.models.registry import build_model
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.search import Search

@@ -54,7 +54,7 @@ def test_an_axis_is_a_list_or_a_range_and_survives_being_written() -> None:
         ("augmentations", {"low": 0, "high": 1}, [": is a range, which this key can't be", "a list"]),
         ("encoder_name", {"low": 0, "high": 1}, [": is a range, which this key can't be", "a list"]),
         ("ssl", [1], [": unknown key", "learning_rate"]),
-        ("ssl.depth", [1], [": unknown key", "learning_rate", "ssl.epochs"]),
+        ("method.depth", [1], [": unknown key", "learning_rate", "method.epochs"]),
         ("seed", BATCH, [": unknown key", "learning_rate"]),
         ("learning_rate", [], [": is []"]),
         ("learning_rate", [0.1, 0.1], [": a value stands twice", "distinct"]),

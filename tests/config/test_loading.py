@@ -102,7 +102,7 @@ def test_a_pair_is_checked_after_preset_and_overrides(tmp_path: Path) -> None:
     with refused(f"{network}: classes: the network has 4"):
         load_pair(task, network)
     pair = load_pair(task, network, overrides=["classes=3", "epochs=9"], preset="smoke")
-    assert (pair.network.classes, pair.network.epochs) == (3, 9)
+    assert (pair.network.classes, pair.network.optimizer.epochs) == (3, 9)
     assert (pair.task_file, pair.network_file) == (Path(task), Path(network))
 
 

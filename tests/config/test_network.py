@@ -57,8 +57,8 @@ def test_several_mistakes_are_counted() -> None:
 
 def test_a_whole_number_is_a_rate(tmp_path: Path) -> None:
     network, _ = load_network(write_json(tmp_path / "n.json", network_values(learning_rate=1)))
-    assert network.learning_rate == 1.0
-    assert isinstance(network.learning_rate, float)
+    assert network.optimizer.learning_rate == 1.0
+    assert isinstance(network.optimizer.learning_rate, float)
 
 
 def test_the_name_is_the_file_s_unless_given_and_tables_drop_its_number_of_classes(tmp_path: Path) -> None:
@@ -141,6 +141,6 @@ def test_bad_overrides_are_one_line(override: str, parts: list[str]) -> None:
 def test_overrides_are_json_or_text_and_the_last_one_counts() -> None:
     overrides = ["learning_rate=1e-4", "optimizer=SGD", "augmentations=true", "latent_dim=256", "epochs=3", "epochs=4"]
     changed = apply_overrides(network_settings(), overrides)
-    assert (changed.learning_rate, changed.optimizer, changed.augmentations) == (1e-4, "SGD", True)
-    assert (changed.latent_dim, changed.epochs) == (256, 4)
-    assert apply_overrides(changed, ["latent_dim=null"]).latent_dim is None
+    assert (changed.optimizer.learning_rate, changed.optimizer, changed.data.augmentations) == (1e-4, "SGD", True)
+    assert (changed.model.latent_dim, changed.optimizer.epochs) == (256, 4)
+    assert apply_overrides(changed, ["latent_dim=null"]).model.latent_dim is None

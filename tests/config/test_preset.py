@@ -54,8 +54,8 @@ def test_a_preset_makes_nothing_larger(preset: Preset) -> None:
 
 def test_fewer_epochs_keep_one_after_the_warm_up() -> None:
     network = network_settings(epochs=10, warmup_epochs=4)
-    assert Preset(epochs=3).scale_network(network, "n").warmup_epochs == 2
-    assert Preset(epochs=1).scale_network(network, "n").warmup_epochs == 0
+    assert Preset(epochs=3).scale_network(network, "n").optimizer.warmup_epochs == 2
+    assert Preset(epochs=1).scale_network(network, "n").optimizer.warmup_epochs == 0
 
 
 def test_first_values_and_seeds_are_kept() -> None:

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from mtneuro_ray.models.architectures import ARCHITECTURES
 
 from mtneuro_ray.config.loading import load_sweep, packaged_names
 from mtneuro_ray.config.space import load_space
-from mtneuro_ray.models.architectures import ARCHITECTURES
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json
 
@@ -197,7 +197,7 @@ def test_the_space_s_volume_and_preset_hold_unless_others_are_given(tmp_path: Pa
 def test_overrides_and_set_reach_the_network_of_every_cell(tmp_path: Path) -> None:
     path = write(tmp_path, ONE.replace("[search]", "set = {weight_decay = 0.5}\n[search]"))
     _, [(_, pair)] = load_sweep(path, overrides=["epochs=3"])
-    assert (pair.network.weight_decay, pair.network.epochs) == (0.5, 3)
+    assert (pair.network.optimizer.weight_decay, pair.network.optimizer.epochs) == (0.5, 3)
 
 
 @pytest.mark.parametrize(("sampler", "trials", "candidates"), [("grid", "", 4), ("random", 3, 3), ("random", 9, 4)])
@@ -245,7 +245,7 @@ def test_one_space_holds_all_of_task_2() -> None:
         candidates = experiment.search.candidates
         assert {candidate["learning_rate"] for candidate in candidates} == {0.1, 0.05, 0.01, 0.005, 0.001}
         assert {candidate["batch_size"] for candidate in candidates} == (
-            {2, 4, 6, 8, 10} if pair.network.dim == 2 else {1}
+            {2, 4, 6, 8, 10} if pair.network.model.dim == 2 else {1}
         )
         assert experiment.seeds == (1, 100, 350, 631, 872)
 

@@ -104,8 +104,8 @@ def test_a_public_network_loads_with_every_number_it_gives(path: Path) -> None:
     assert network.name == path.stem
     if path.stem.startswith("SSL"):
         assert network.ssl is not None
-        assert network.ssl.epochs == values["ssl_epochs"]
-        assert network.ssl.myow_base_weight == values["myow_base_weight"]
+        assert network.method.epochs == values["ssl_epochs"]
+        assert network.method.myow_base_weight == values["myow_base_weight"]
 
 
 def test_an_encoder_is_read_for_the_models_that_have_one() -> None:
@@ -181,7 +181,7 @@ def test_native_files_warn_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_self_supervised_settings_are_taken_over(tmp_path: Path) -> None:
     network, _ = load_network(write_json(tmp_path / "n.json", SSL))
-    assert network.method == "myow"
+    assert network.method.name == "myow"
     assert network.ssl is not None
     assert (network.ssl.epochs, network.ssl.projector_hidden_size, network.ssl.miner) == (800, 64, "knn")
 

@@ -16,10 +16,10 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.linear_probe import _features, decompose, train_head
-from mtneuro_ray.models.decomposition import Decomposition
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.decomposition import Decomposition
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks import build_task
+from mtneuro_ray.tasks.build import build_task
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
 
@@ -70,28 +70,28 @@ def crops_of(split: SplitArrays, kind: str) -> tuple[Tensor, Tensor]:
 
 def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
     """A linear layer on features of mean 0 and deviation 1, or on the features as they are."""
-    crops, labels = crops_of(split, run.network.eval_crops)
+    crops, labels = crops_of(split, run.network.evaluation.eval_crops)
     features = Quarters()(crops).detach()
-    if run.network.readout_norm == "standard":
+    if run.network.method.probe_norm == "standard":
         features = (features - features.mean(0)) / features.std(0, correction=0)
     torch.manual_seed(run.network.seed)
     layer = nn.Linear(FEATURES, 3)
     momenta = [torch.zeros_like(parameter) for parameter in layer.parameters()]
     step = 0
-    for epoch in range(run.network.epochs):
-        batches = global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.batch_size)
+    for epoch in range(run.network.optimizer.epochs):
+        batches = global_batches(epoch_order(len(features), run.network.seed, epoch), run.network.data.batch_size)
         for batch in batches:
-            rate = run.network.learning_rate
-            if run.network.lr_schedule == "cosine":
-                rate *= (1 + math.cos(math.pi * step / len(batches) / run.network.epochs)) / 2
+            rate = run.network.optimizer.learning_rate
+            if run.network.optimizer.lr_schedule == "cosine":
+                rate *= (1 + math.cos(math.pi * step / len(batches) / run.network.optimizer.epochs)) / 2
             step += 1
             loss = F.cross_entropy(layer(features[batch]), labels[batch], reduction="none")
-            if run.network.class_weights == "balanced":
+            if run.network.loss.class_weights == "balanced":
                 loss = loss * len(labels) / 3 / torch.bincount(labels)[labels[batch]]
             gradients = torch.autograd.grad(loss.mean(), list(layer.parameters()))
             with torch.no_grad():
                 for parameter, momentum, gradient in zip(layer.parameters(), momenta, gradients, strict=True):
-                    momentum.mul_(run.network.opt_momentum).add_(gradient)
+                    momentum.mul_(run.network.optimizer.momentum).add_(gradient)
                     parameter.sub_(rate * momentum)
     logits: Tensor = layer(features)
     return logits.detach()

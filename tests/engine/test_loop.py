@@ -21,7 +21,7 @@ from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.storage.checkpoints import LAST, MODEL
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks import SegmentationTask
+from mtneuro_ray.tasks.segmentation import SegmentationTask
 from tests.engine.data import Data, data_of, run_of
 
 KINDS = ["segmentation", "classification"]

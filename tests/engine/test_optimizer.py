@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 
 def rates(steps_per_epoch: int = 2, **network: object) -> list[float]:
     settings = network_settings(**{"learning_rate": 0.8, "epochs": 4, **network})
-    return [learning_rate(settings, step, steps_per_epoch) for step in range(settings.epochs * steps_per_epoch)]
+    return [
+        learning_rate(settings, step, steps_per_epoch) for step in range(settings.optimizer.epochs * steps_per_epoch)
+    ]
 
 
 def test_a_constant_rate_is_constant() -> None:

@@ -26,9 +26,9 @@ from mtneuro_ray.methods.draws import Purpose, generator
 from mtneuro_ray.methods.mining import draw_pool
 from mtneuro_ray.methods.network import SslNetwork
 from mtneuro_ray.methods.views import NUMBERS, ViewDraws
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks import ClassificationTask
+from mtneuro_ray.tasks.classification import ClassificationTask
 from tests.engine.data import arrays, run_of
 
 METHODS = ("byol", "myow", "myowmerged")
@@ -159,7 +159,7 @@ class SlowFit:
             represented = target.encoder(views)
             first_target, second_target = target.projector(represented).chunk(2)
         losses = distance(first, second_target) + distance(second, first_target)
-        if self.method == "byol":
+        if self.method.name == "byol":
             return losses.mean()
         random = generator(0, step, Purpose.MINING)
         pool = draw_pool(random, IMAGES, batch, self.ssl.pool_ratio)
@@ -168,7 +168,7 @@ class SlowFit:
             features = target.encoder(self.crops(pool, numbers[0]))
             mined = self.mined(represented, [*batch, *batch], pool, features, choices.ravel())
             mined_target = target.projector(mined)
-        if self.method == "myow":
+        if self.method.name == "myow":
             assert network.predictor_2 is not None
             with torch.no_grad():
                 mined_target = target.projector_2(mined_target)

@@ -17,7 +17,7 @@ from mtneuro_ray.engine.profile import endless_steps, measure, random_splits
 from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import OutOfMemoryError
 from mtneuro_ray.models import registry
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from tests.engine.data import run_of
 
 SSL: dict[str, Any] = {"classes": 2, "ssl": {"epochs": 20, "projector_hidden_size": 8, "projector_output_size": 4}}

@@ -16,7 +16,7 @@ from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.readout import probe, regress
 from mtneuro_ray.errors import InputError, TrainingError
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from tests.engine.threads import together
 from tests.settings import cube, network_settings, task_settings
 

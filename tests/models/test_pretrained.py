@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.pretrained import State, check_encoder, fetch_encoder_weights, load_encoder_weights
-from mtneuro_ray.models.registry import build_model
 from tests.models.hub_server import serving
 from tests.models.training import assert_same_state
 from tests.settings import network_settings

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-
-from mtneuro_ray.config.network import DECOMPOSITIONS
 from mtneuro_ray.models.architectures import ARCHITECTURES, MODEL_NAMES, ModelName
 from mtneuro_ray.models.registry import MODELS, build_model
+
+from mtneuro_ray.config.network import DECOMPOSITIONS
 from tests.settings import network_settings
 
 

@@ -85,7 +85,7 @@ def test_table_a3_is_there_where_another_resolution_was_trained() -> None:
 
 
 def test_whole_images_and_other_settings_are_other_rows_with_a_note() -> None:
-    changed: dict[str, Any] = {"ssl.trans_prob": 0.9, "batch_size": 64}
+    changed: dict[str, Any] = {"method.trans_prob": 0.9, "batch_size": 64}
     table = tables_of(
         encoder_record(0.8),
         encoder_record(0.9, eval_crops="whole"),
@@ -97,7 +97,7 @@ def test_whole_images_and_other_settings_are_other_rows_with_a_note() -> None:
     assert "BYOL" not in rows
     assert any(note.startswith("Changed settings") for note in table.notes)
     assert "[1] eval_crops=whole" in table.notes
-    assert "[2] batch_size=64, ssl.batch_size=64, ssl.trans_prob=0.9" in table.notes
+    assert "[2] batch_size=64, method.batch_size =64, method.trans_prob =0.9" in table.notes
 
 
 def titles(*records: RunRecord) -> list[str]:

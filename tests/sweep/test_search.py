@@ -63,7 +63,9 @@ CANDIDATES: list[Candidate] = [{"learning_rate": lr, "batch_size": batch} for lr
 def test_every_cell_is_planned_once_with_the_search_s_seed() -> None:
     plans = cells_of(search_of())
     networks = [plan.run.network for plan in plans]
-    assert [{"learning_rate": n.learning_rate, "batch_size": n.batch_size} for n in networks] == CANDIDATES
+    assert [
+        {"learning_rate": n.optimizer.learning_rate, "batch_size": n.data.batch_size} for n in networks
+    ] == CANDIDATES
     assert {network.seed for network in networks} == {7}
     assert {plan.run.role for plan in plans} == {"candidate"}
     assert {plan.run.data for plan in plans} == {("image", "labels")}
@@ -82,7 +84,9 @@ def test_a_cell_is_known_to_tune_by_its_setting_and_axes() -> None:
 def test_finals_are_the_cell_with_every_seed() -> None:
     plans = search_of().final_plans(CANDIDATES[2])
     assert [plan.run.network.seed for plan in plans] == [1, 100]
-    assert {(p.run.role, p.run.network.learning_rate, p.run.network.batch_size) for p in plans} == {("final", 0.01, 2)}
+    assert {(p.run.role, p.run.network.optimizer.learning_rate, p.run.network.data.batch_size) for p in plans} == {
+        ("final", 0.01, 2)
+    }
     assert [plan.point["seed"] for plan in plans] == [1, 100]
 
 
@@ -95,7 +99,7 @@ def test_a_final_run_is_never_a_cell_even_at_the_search_s_seed() -> None:
 
 def test_axes_may_be_any_keys_of_the_network() -> None:
     search = search_of({"optimizer": ["SGD", "Adam"], "augmentations": [True]})
-    assert [(p.run.network.optimizer, p.run.network.augmentations) for p in cells_of(search)] == [
+    assert [(p.run.network.optimizer, p.run.network.data.augmentations) for p in cells_of(search)] == [
         ("SGD", True),
         ("Adam", True),
     ]
@@ -165,7 +169,7 @@ def tpe_of(axes: dict[str, Any], trials: int, mode: str = "max", **keys: Any) ->
 
 def quality(plan: Plan) -> float:
     """What is to be made small, by a learning rate near 0.001 and small batches."""
-    return (math.log10(plan.run.network.learning_rate) + 3.0) ** 2 + 0.1 * plan.run.network.batch_size
+    return (math.log10(plan.run.network.optimizer.learning_rate) + 3.0) ** 2 + 0.1 * plan.run.network.data.batch_size
 
 
 def outcome(plan: Plan) -> RunRecord:
@@ -282,7 +286,7 @@ def test_a_cell_that_tpe_proposes_again_counts_and_is_one_run() -> None:
     search = tpe_of({"batch_size": [2, 4]}, trials=9)
     records: Records = {}
     plans = finish(search, records, as_found)
-    assert sorted(plan.run.network.batch_size for plan in plans) == [2, 4]
+    assert sorted(plan.run.network.data.batch_size for plan in plans) == [2, 4]
     assert len(records) == 2
 
 
@@ -298,7 +302,7 @@ def test_ranges_are_proposed_within_their_ends_and_in_four_digits() -> None:
         assert float(f"{lr:.4g}") == lr
         assert batch in (1, 2, 4)
         assert filters in (4, 8, 12)
-        assert (plan.run.network.learning_rate, plan.run.network.start_filters) == (lr, filters)
+        assert (plan.run.network.optimizer.learning_rate, plan.run.network.model.start_filters) == (lr, filters)
 
 
 def test_random_draws_a_run_for_each_cell() -> None:

@@ -39,4 +39,4 @@ def draw_confusion(records: Sequence[RunRecord], title: str) -> Figure:
 
 def _samples_of(record: RunRecord) -> str:
     """What a classification counts."""
-    return "corners of images" if network_of(record)["eval_crops"] == "corners" else "images"
+    return "corners of images" if network_of(record)["evaluation"]["eval_crops"] == "corners" else "images"

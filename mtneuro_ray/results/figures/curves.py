@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mtneuro_ray.config.space import METRICS
+from mtneuro_ray.registry import registry
 from mtneuro_ray.results.figures.differences import differences, label_of, text_of
 from mtneuro_ray.results.methods import by_method, flattened, network_of
 from mtneuro_ray.storage.records import RunRecord
@@ -57,7 +57,7 @@ def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
         records: Runs of one model and setting, some of which have an epoch.
         title: Of the figure.
     """
-    metric = METRICS.get(records[0].settings["task"]["task"], (None,))[0]
+    metric = next(iter(registry("tasks").find(records[0].settings["task"]["task"]).selection), None)
     grid = None if metric is None else grid_of(records, metric)
     there = {key for record in records for entry in record.history for key in entry}
     keys = [key for key in ("train/loss", metric, _SPREAD) if key is not None and key in there]

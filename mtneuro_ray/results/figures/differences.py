@@ -10,7 +10,7 @@ from mtneuro_ray.results.methods import flattened, network_of
 from mtneuro_ray.storage.records import RunRecord
 
 # The axes of the paper's searches come first; what names or repeats a run is none.
-_FIRST = ("learning_rate", "batch_size")
+_FIRST = ("optimizer.learning_rate", "data.batch_size")
 _NONE = {"name", "seed"}
 
 

@@ -32,7 +32,7 @@ def test_accuracies_stand_beside_the_paper_s() -> None:
     assert points(figure, "ROI-C3", "ours") == {"PCA": 0.6}
     assert points(figure, "ROI-C3", "paper")["BYOL [1]"] == 0.97
     assert len(points(figure, "ROI-C2", "paper")) == 7
-    assert "[1] batch_size=64, ssl.batch_size=64" in figure.get_suptitle()
+    assert "[1] batch_size=64, method.batch_size =64" in figure.get_suptitle()
 
 
 def test_readouts_on_all_and_on_held_out_slices_stand_beside_the_paper_s() -> None:

@@ -157,8 +157,8 @@ def test_curves_of_self_supervised_training_are_its_loss_and_the_spread_of_its_f
 
 
 def test_settings_of_self_supervised_training_tell_methods_apart() -> None:
-    epochs: list[dict[str, Any]] = [{"ssl.epochs": number} for number in (50, 20)]
+    epochs: list[dict[str, Any]] = [{"method.epochs": number} for number in (50, 20)]
     records = [encoder_record(0.5, method="BYOL", **options) for options in epochs]
     keys = differences(records)
-    assert keys == {"ssl.epochs": [20, 50]}
+    assert keys == {"method.epochs": [20, 50]}
     assert [label_of(record, keys) for record in records] == ["ssl.epochs 50", "ssl.epochs 20"]

@@ -15,8 +15,8 @@ from sklearn.decomposition import NMF, PCA
 from torch import Tensor
 
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.models.decomposition import Decomposition, nmf_classifier, pca_classifier
-from mtneuro_ray.models.resnet import EncoderClassifier
+from mtneuro_ray.models.nets.decomposition import Decomposition, nmf_classifier, pca_classifier
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 
 Floats = npt.NDArray[np.float32]
 Kind = Literal["PCA", "NMF"]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
-from mtneuro_ray.models.vnet_light import VNetLight
+from mtneuro_ray.models.nets.vnet_light import VNetLight
 from tests.models.training import (
     Layers,
     loss_after_training,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
-from mtneuro_ray.models.resnet import resnet18_classifier, resnet18_encoder
+from mtneuro_ray.models.nets.resnet import resnet18_classifier, resnet18_encoder
 from tests.models.training import loss_after_training, parameter_count, parameters_without_gradient
 
 

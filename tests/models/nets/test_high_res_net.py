@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mtneuro_ray.models.architectures import ARCHITECTURES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtneuro_ray.models.architectures import ARCHITECTURES
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
-from mtneuro_ray.models.high_res_net import HighResNet
+from mtneuro_ray.models.nets.high_res_net import HighResNet
 from tests.models.training import (
     Layers,
     loss_after_training,

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
 from mtneuro_ray.models.dropout import DropoutKey, GlobalChannelDropout, GlobalDropout, set_dropout_key
-from mtneuro_ray.models.library import library_network, segmentation_model
+from mtneuro_ray.models.nets.library import library_network, segmentation_model
 from tests.models.training import (
     loss_after_training,
     parameter_count,

@@ -1,0 +1,31 @@
+"""What is known of a method, the way a model learns, without importing what computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mtneuro_ray.config.owners import MethodSettings
+from mtneuro_ray.models.base import Capability
+from mtneuro_ray.registry import Declaration
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodDeclaration(Declaration):
+    """One way to learn.
+
+    Attributes:
+        settings: Type of its settings.
+        needs: What the model has to give.
+        yields: "model": a whole model, trained on labels; "encoder": an encoder made without labels, which is then
+            frozen, and a linear probe on its features that is trained on labels.
+    """
+
+    settings: type[MethodSettings]
+    needs: tuple[Capability, ...] = ("gradients",)
+    yields: Literal["model", "encoder"] = "model"
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the encoder is made without labels and only a linear probe learns from them."""
+        return self.yields == "encoder"

@@ -1,0 +1,79 @@
+"""What is known of a model without building it: what it serves, what it gives, which images pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mtneuro_ray.config.owners import ModelSettings
+from mtneuro_ray.registry import Declaration
+
+Capability = Literal["gradients", "features", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    """The lengths that a network accepts along each spatial axis: multiples of `divisor`, plus `offset`.
+
+    Attributes:
+        divisor: Product of the strides along the axis.
+        offset: Added to the multiple; not zero only for unpadded convolutions.
+        smallest: The least accepted length, in pixels.
+    """
+
+    divisor: int = 1
+    offset: int = 0
+    smallest: int = 1
+
+    def accepts(self, size: int) -> bool:
+        """Whether an axis of `size` pixels passes through the network."""
+        return size >= self.smallest and (size - self.offset) % self.divisor == 0
+
+    def check(self, model: str, sizes: Sequence[int]) -> None:
+        """Check the spatial axes of an image.
+
+        Raises:
+            ValueError: one has a size that the network does not accept.
+        """
+        if not all(self.accepts(size) for size in sizes):
+            raise ValueError(f"{model} cannot take an image of {tuple(sizes)} pixels; accepted: {self}")
+
+    def __str__(self) -> str:
+        first = [str(self.smallest + k * self.divisor) for k in range(3)]
+        return f"every spatial axis one of {', '.join(first)}, ... (steps of {self.divisor})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDeclaration(Declaration):
+    """One model.
+
+    `build` is called with the model's settings and the number of classes and returns a `torch.nn.Module` with random
+    weights that `torch.manual_seed` alone determines. A model that gives "features" returns an
+    `models.nets.resnet.EncoderClassifier`.
+
+    Attributes:
+        settings: Type of its settings.
+        tasks: Kinds of task that it serves.
+        dims: Numbers of spatial axes that it comes in.
+        sizes: Rule for the lengths of the spatial axes, or a function of the settings that gives it.
+        gives: "gradients": it is trained by steps; "features": its encoder can be read and frozen; "fit": its encoder
+            is fitted to images at once. A method names those that it needs.
+        smallest_batch: Images that a training step needs: a batch norm after global pooling has one value an image.
+        is_pretrained: Whether the settings name an encoder of segmentation_models_pytorch with published weights
+            (`encoder_name`, `encoder_weights`).
+        takes_negative: Whether images may hold negative numbers, as `data.input_norm = "image"` makes them.
+    """
+
+    settings: type[ModelSettings]
+    tasks: tuple[str, ...]
+    dims: tuple[int, ...] = (2,)
+    sizes: SizeRule | Callable[[Any], SizeRule] = SizeRule()
+    gives: tuple[Capability, ...] = ("gradients",)
+    smallest_batch: int = 1
+    is_pretrained: bool = False
+    takes_negative: bool = True
+
+    def size_rule(self, settings: ModelSettings) -> SizeRule:
+        """Lengths of the spatial axes that the model accepts."""
+        return self.sizes if isinstance(self.sizes, SizeRule) else self.sizes(settings)

@@ -1,0 +1,143 @@
+"""Doors: every model, method, task kind, metric, loss and volume scheme is one declaration, found by name.
+
+A declaration says what is needed to check a configuration: a name, a settings type, what it needs and accepts. What
+computes is named as `"package.module:attribute"` and imported when used, so that no command imports torch to read a
+file. The package's own declarations are listed in one table per room, others come by entry point or by
+`"package.module:attribute"`; all are found in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from mtneuro_ray.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is known of one of a kind without importing what computes.
+
+    Attributes:
+        name: As settings name it.
+        summary: One line for listings.
+        build: `"package.module:attribute"`, or the object itself; see the kind's own declaration for its signature.
+        settings: Type of its settings; None where it has none.
+    """
+
+    name: str
+    summary: str
+    build: str | Callable[..., Any]
+    settings: type[BaseModel] | None = None
+
+    def resolve(self) -> Any:
+        """The object that `build` names."""
+        return imported(self.build) if isinstance(self.build, str) else self.build
+
+
+D = TypeVar("D", bound=Declaration)
+
+
+def imported(address: str) -> Any:
+    """The object at `"package.module:attribute"`.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: the module has no such attribute.
+    """
+    module, _, attribute = address.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+class Registry(Generic[D]):
+    """The declarations of one kind.
+
+    Args:
+        kind: Plural, as commands and entry points name it: "models" for the group `mtneuro_ray.models`.
+        declaration: Their type.
+        table: Name -> `"package.module:attribute"` of the package's own, in the order of listings.
+    """
+
+    def __init__(self, kind: str, declaration: type[D], table: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._declaration = declaration
+        self._table = dict(table)
+        self._found: dict[str, D] = {}
+
+    @property
+    def group(self) -> str:
+        """Entry-point group through which other packages add to this kind."""
+        return f"mtneuro_ray.{self.kind}"
+
+    def names(self) -> list[str]:
+        """Names of the package's own and of the installed plugins', in this order."""
+        return [*self._table, *(name for name in sorted(self._plugins()) if name not in self._table)]
+
+    def find(self, name: str, where: str = "") -> D:
+        """The declaration of a name, or of `"package.module:attribute"`.
+
+        Args:
+            name: As a file or an option gives it.
+            where: `FILE: KEY` for errors.
+
+        Raises:
+            InputError: there is none; the known names and the nearest are listed.
+        """
+        if name not in self._found:
+            self._found[name] = self._load(name, where or self.kind)
+        return self._found[name]
+
+    def _plugins(self) -> dict[str, str]:
+        return _entry_points(self.group)
+
+    def _load(self, name: str, where: str) -> D:
+        address = self._table.get(name) or self._plugins().get(name) or (name if ":" in name else None)
+        if address is None:
+            near = get_close_matches(name, self.names(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"{where}: {name!r} is unknown{hint}; accepted: {', '.join(self.names())}, or 'package.module:name' "
+                "of an installed package"
+            )
+        try:
+            found = imported(address)
+        except Exception as error:  # A plugin's module may raise anything.
+            raise InputError(
+                f"{where}: {name!r} ({address}) can't be imported ({type(error).__name__}: {error}); accepted: an "
+                "installed package"
+            ) from None
+        if not isinstance(found, self._declaration):
+            raise InputError(
+                f"{where}: {name!r} ({address}) is a {type(found).__name__}; accepted: a {self._declaration.__name__}"
+            )
+        return found
+
+
+@cache
+def _entry_points(group: str) -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=group)}
+
+
+_ROOMS = {
+    "models": "mtneuro_ray.models:MODELS",
+    "methods": "mtneuro_ray.methods:METHODS",
+    "tasks": "mtneuro_ray.tasks:TASKS",
+    "metrics": "mtneuro_ray.metrics:METRICS",
+    "losses": "mtneuro_ray.losses:LOSSES",
+    "volumes": "mtneuro_ray.volumes:VOLUMES",
+}
+KINDS = tuple(_ROOMS)
+"""Kinds of things that can be added, as commands name them."""
+
+
+def registry(kind: str) -> Registry[Any]:
+    """The registry of a kind; its room is imported when it is asked for."""
+    found: Registry[Any] = imported(_ROOMS[kind])
+    return found

@@ -1,0 +1,47 @@
+"""What is known of a kind of task without importing what computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mtneuro_ray.registry import Declaration
+
+
+class Scale(NamedTuple):
+    """Size of a task's images in the smoke preset.
+
+    Attributes:
+        tile_size: Side in pixels, at the centre of the cubes.
+        max_slices: Images along z of each cube, evenly spread.
+    """
+
+    tile_size: int
+    max_slices: int
+
+
+_SMOKE = {2: Scale(64, 32), 3: Scale(32, 4)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDeclaration(Declaration):
+    """One kind of task: what a split's samples and targets are, and how predictions are measured.
+
+    Attributes:
+        selection: Validation metrics that can select a candidate, the default first; empty where none can.
+        shown: Metric that a run is judged by while it runs.
+        required_splits: Splits without which there is no such task.
+        needs_annotation: Whether the task reads an annotation volume.
+        reads_encoder: Whether it trains nothing and reads the frozen encoder of another task's run.
+        checks_classes: Whether the network's number of classes has to be the task's.
+        smoke: Number of spatial axes -> scale in the smoke preset.
+    """
+
+    selection: tuple[str, ...]
+    shown: str
+    required_splits: tuple[str, ...] = ("train", "test")
+    needs_annotation: bool = True
+    reads_encoder: bool = False
+    checks_classes: bool = True
+    smoke: Mapping[int, Scale] = field(default_factory=lambda: dict(_SMOKE))
