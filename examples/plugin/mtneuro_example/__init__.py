@@ -1,0 +1,1 @@
+"""Additions to mtneuro_ray, each a declaration in one file."""
