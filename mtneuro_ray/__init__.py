@@ -1,3 +1,43 @@
-"""The MTNeuro benchmark as a distributed training and tuning platform on Ray."""
+"""Train, tune and compare models on volumetric brain images, on Ray; the MTNeuro benchmark is built in.
 
-__version__ = "0.1.0"
+import mtneuro_ray
+
+volume = mtneuro_ray.open_volume("phantom://thalamocortical/image?seed=0")
+task = mtneuro_ray.load_task("task2_2D_4class", preset="smoke")
+record = mtneuro_ray.train("task2_2D_4class", "UNet_2D_4class", preset="smoke")
+mtneuro_ray.Sweep("smoke").run()
+mtneuro_ray.Results("out").best()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtneuro_ray.api import TaskData, load_task, train
+    from mtneuro_ray.results.query import Results
+    from mtneuro_ray.volumes.source import open_volume
+
+__version__ = "0.2.0"
+
+_API = {
+    "TaskData": "mtneuro_ray.api:TaskData",
+    "load_task": "mtneuro_ray.api:load_task",
+    "train": "mtneuro_ray.api:train",
+    "Results": "mtneuro_ray.results.query:Results",
+    "open_volume": "mtneuro_ray.volumes.source:open_volume",
+}
+__all__ = ["Results", "TaskData", "__version__", "load_task", "open_volume", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when used: `mtneuro-ray --help` needs none of it.
+    if name not in _API:
+        raise AttributeError(f"module 'mtneuro_ray' has no attribute {name!r}")
+    from mtneuro_ray.registry import imported
+
+    return imported(_API[name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -60,6 +60,10 @@ COMMANDS = {
         "Write tables and pictures on one page: OUT/report.html.",
         "report --out out",
     ),
+    "export": (
+        "Write a task's splits as NumPy files: OUT/data/TASK.\n\nFor other frameworks: images, masks, labels, regions.",
+        "export data --task task2_2D_4class --preset smoke --format npz --out out",
+    ),
     "profile": (
         "Measure the memory and seconds of a tune space's runs.\n\nOn this machine, with random data; for sweep "
         "--packing and plan --profile.",

@@ -57,8 +57,9 @@ class NetworkSettings(Settings):
             if isinstance(values.get(owner), str):
                 values[owner] = {"name": values[owner]}
         for owner, field in cls.model_fields.items():
-            table, settings = values.get(owner), field.annotation
-            if not isinstance(table, Mapping) or not isinstance(settings, type) or not issubclass(settings, Settings):
+            table = values.get(owner)
+            settings: Any = field.annotation
+            if not isinstance(table, Mapping) or not issubclass(settings, Settings):
                 continue
             if owner in TYPED and isinstance(table.get("name"), str):
                 settings = registry(TYPED[owner]).find(table["name"], f"{where}: {owner}.name").settings

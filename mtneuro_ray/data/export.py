@@ -1,0 +1,65 @@
+"""A task's splits as NumPy files, for other frameworks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.samples import SplitArrays
+
+Format = Literal["npz", "npy"]
+_NAME = "task.json"
+
+
+def export_splits(
+    task: TaskSettings, data: Mapping[Split, SplitArrays], folder: Path, kind: Format = "npz"
+) -> list[Path]:
+    """Write the arrays of each split, and `task.json`, which says what they are.
+
+    `SPLIT.npz`, or `SPLIT_ARRAY.npy`, with the arrays "images" (N, Z, Y, X) uint8, "labels" (N,) int64, "regions" (N,)
+    int64, and where the task has them "masks" (N, Z, Y, X) uint8 and "targets" (N, 4, A) float64.
+
+    Args:
+        task: What the splits are of.
+        data: The splits.
+        folder: Where the files go; files of the same names are replaced.
+        kind: One file per split, or one per array, which can be memory-mapped.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    shapes: dict[str, dict[str, list[int]]] = {}
+    for split, arrays in data.items():
+        own: dict[str, np.ndarray[Any, Any] | None] = {
+            "images": arrays.images,
+            "masks": arrays.masks,
+            "labels": arrays.labels,
+            "regions": arrays.regions,
+        }
+        own |= {"targets": arrays.targets}
+        present = {name: array for name, array in own.items() if array is not None}
+        shapes[split] = {name: list(array.shape) for name, array in present.items()}
+        if kind == "npz":
+            written.append(folder / f"{split}.npz")
+            np.savez_compressed(written[-1], allow_pickle=False, **present)
+        else:
+            for name, array in present.items():
+                written.append(folder / f"{split}_{name}.npy")
+                np.save(written[-1], array)
+    about = {
+        "task": task.model_dump(mode="json"),
+        "axes": {"images": "N, Z, Y, X", "masks": "N, Z, Y, X", "labels": "N", "regions": "N"},
+        "classes": list(task.classes),
+        "regions": list(next(iter(data.values())).region_names),
+        "shapes": shapes,
+    }
+    written.append(folder / _NAME)
+    written[-1].write_text(json.dumps(about, indent=1))
+    return written
