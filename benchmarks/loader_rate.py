@@ -11,6 +11,7 @@ import argparse
 
 import numpy as np
 import torch
+from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,9 +19,8 @@ from benchmarks.timing import take_turns
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.tasks.base import Batch
-from mtneuro_ray.tasks.segmentation import SegmentationTask
+from mtneuro_ray.tasks.training.base import Batch
+from mtneuro_ray.tasks.training.segmentation import SegmentationTask
 
 _CPU = torch.device("cpu")
 _NOTHING = nn.Identity()

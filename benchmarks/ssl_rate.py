@@ -20,6 +20,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from mtneuro_ray.engine.batches import ResidentSplit
+from mtneuro_ray.engine.fitting import Fit
+from mtneuro_ray.engine.pretrain import SslFit
+from mtneuro_ray.engine.supervised import SupervisedFit
+from mtneuro_ray.methods.declared import ByolSettings
+from mtneuro_ray.methods.network import SslNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -27,20 +33,14 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.timing import take_turns
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import placed
-from mtneuro_ray.engine.fitting import Fit
 from mtneuro_ray.engine.linear_probe import decompose
-from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.profile import endless_steps, now
-from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.methods.declared import ByolSettings
-from mtneuro_ray.methods.network import SslNetwork
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.tasks.classification import ClassificationTask
+from mtneuro_ray.tasks.training.classification import ClassificationTask
 
 _TASKS = {4: "task1_x4", 2: "task1", 1: "task1_x1"}
 _NETWORKS = {

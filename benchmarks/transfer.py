@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from mtneuro_ray.engine.batches import ResidentSplit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -29,17 +30,16 @@ from benchmarks.phantom_realism import texture_features
 from mtneuro_ray.config.loading import load_pair, moved
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.prepare import ingest
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.local import fetch_all, train_here
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import build_task
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]
 

@@ -17,7 +17,7 @@ from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits
 from mtneuro_ray.cluster.ray_metrics import TrainingMetrics
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.storage.checkpoints import checkpoint_folder

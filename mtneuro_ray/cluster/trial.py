@@ -17,7 +17,7 @@ from mtneuro_ray.cluster.ray_data import get_splits
 from mtneuro_ray.cluster.ray_metrics import TrainingMetrics
 from mtneuro_ray.cluster.ray_train import train_on_workers
 from mtneuro_ray.cluster.stage import ENTRY, Stage, key_of
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.records import RunFolder

@@ -19,7 +19,7 @@ class Preset(Settings):
     volume: str | None = None
     """Read instead of BossDB, where no other volume is named."""
     scales_images: bool = False
-    """Whether images are cut to the size that the kind of task declares (`tasks.declaration.Scale`)."""
+    """Whether images are cut to the size that the kind of task declares (`tasks.base.Scale`)."""
     encoder_name: str | None = None
     """Encoder of the models that have one from the library; it starts from random weights."""
     epochs: Positive | None = None

@@ -84,7 +84,7 @@ class TaskSettings(Settings):
 
     @property
     def declaration(self) -> Any:
-        """Declaration of its kind, a `tasks.declaration.TaskDeclaration`."""
+        """Declaration of its kind, a `tasks.base.TaskDeclaration`."""
         return registry("tasks").find(self.task)
 
     def check(self, where: str) -> None:

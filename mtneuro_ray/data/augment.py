@@ -1,7 +1,6 @@
 """Flips and rotations of image and mask together, crops of images, and mixup.
 
-Which symmetry and which crop a sample gets depends on (seed, epoch, sample) alone, so it does not matter how a batch is
-divided among workers or in which order samples come; what is mixed with what depends on (seed, step).
+The symmetry and the crop of a sample depend on (seed, epoch, sample), its mixup partner on (seed, step).
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from mtneuro_ray.rng import Indices, Purpose, generator, sample_words
 
 FLIP_Y, FLIP_X, TRANSPOSE, FLIP_Z = 1, 2, 4, 8
 """Bits of an operation. The first three give the 8 symmetries of the square: transpose first, then flip."""
@@ -21,37 +21,35 @@ OPS = 16
 """Operations of a volume; the first 8 leave z alone."""
 
 
-def draw_ops(seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor) -> Tensor:
+def draw_ops(seed: int, epoch: int, samples: Sequence[int] | Indices) -> Tensor:
     """A symmetry in [0, 16) for each sample, uniform and independent between seeds, epochs and samples.
 
     Args:
         seed: seed of the run, 0 or more.
         epoch: epoch, from 0.
-        sample_indices: (B,) indices of the samples within the split, 0 or more.
+        samples: (B,) indices of the samples within the split, 0 or more.
 
     Returns:
         (B,) int64 on the CPU, bits FLIP_Y, FLIP_X, TRANSPOSE and FLIP_Z.
     """
-    return torch.from_numpy((_hash(seed, epoch, sample_indices) % np.uint64(OPS)).astype(np.int64))
+    return torch.from_numpy((sample_words(seed, epoch, samples)[0] % np.uint64(OPS)).astype(np.int64))
 
 
-def draw_crops(
-    seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor, shape: tuple[int, int]
-) -> Tensor:
+def draw_crops(seed: int, epoch: int, samples: Sequence[int] | Indices, shape: tuple[int, int]) -> Tensor:
     """First row and column of a crop of half the side of each sample, uniform over those that fit.
 
     Args:
         seed: seed of the run, 0 or more.
         epoch: epoch, from 0.
-        sample_indices: (B,) indices of the samples within the split, 0 or more.
+        samples: (B,) indices of the samples within the split, 0 or more.
         shape: y and x of the samples.
 
     Returns:
         (B, 2) int64 on the CPU.
     """
-    # Steps beyond those of the symmetries, so that the two are independent of each other.
-    rows = _mix(_hash(seed, epoch, sample_indices))
-    corners = [state % np.uint64(side - side // 2 + 1) for state, side in zip((rows, _mix(rows)), shape, strict=True)]
+    # The first word decides the symmetry.
+    words = sample_words(seed, epoch, samples, 3)[1:]
+    corners = [word % np.uint64(side - side // 2 + 1) for word, side in zip(words, shape, strict=True)]
     return torch.from_numpy(np.stack(corners, axis=-1).astype(np.int64))
 
 
@@ -108,7 +106,7 @@ class Mixup:
     """
 
     share: float
-    partners: npt.NDArray[np.int64]
+    partners: Indices
 
 
 def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: float) -> Mixup | None:
@@ -126,8 +124,7 @@ def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: floa
     """
     if not probability:
         return None
-    # Another stream than that of the epochs' orders.
-    random = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64), counter=[0, 0, 0, 1]))
+    random = generator(seed, step, Purpose.MIXUP)
     if random.random() >= probability:
         return None
     return Mixup(float(random.beta(alpha, alpha)), random.permutation(count))
@@ -143,22 +140,3 @@ def _apply(tensor: Tensor, ops: Tensor) -> Tensor:
     if tensor.dim() == 5:
         tensor = torch.where((ops & FLIP_Z) != 0, tensor.flip(-3), tensor)
     return tensor
-
-
-def _hash(
-    seed: int, epoch: int, sample_indices: Sequence[int] | npt.NDArray[np.int64] | Tensor
-) -> npt.NDArray[np.uint64]:
-    """A random word for each sample."""
-    samples = np.asarray(sample_indices, dtype=np.uint64)
-    state = np.zeros_like(samples)
-    for word in (np.uint64(seed), np.uint64(epoch), samples):
-        state = _mix(state ^ word)
-    return state
-
-
-def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The splitmix64 step (Steele et al. 2014): a bijection of 64-bit words in which every bit moves every other."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))

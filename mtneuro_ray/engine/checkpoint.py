@@ -1,18 +1,25 @@
-"""What is needed to go on with a run after its process is lost. Loads with `weights_only=True`."""
+"""Checkpoints and final weights on disk, each with a checksum. They load with `weights_only=True`.
+
+last.pt       what goes on after the loss of a process: a torch file, and behind it the SHA-256 of its bytes
+model.pt      weights of a finished training
+trained.json  its history, validation metrics, and the SHA-256 of model.pt and of these numbers
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
-import pickle
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED
 from mtneuro_ray.storage.folder import Folder
 
@@ -20,6 +27,14 @@ logger = logging.getLogger(__name__)
 
 History = list[dict[str, Any]]
 Weights = dict[str, torch.Tensor]
+
+_DIGEST_BYTES = 32
+# What says nothing of a file.
+_NOT_THE_FILE = (MTNeuroError, MemoryError, torch.OutOfMemoryError)
+
+
+class ChecksumError(ValueError):
+    """The content of a file is not what was written."""
 
 
 @dataclass
@@ -30,42 +45,48 @@ class Progress:
         epoch: Epochs that are finished.
         history: One entry per finished epoch.
         best_value: Best validation value so far, where the run keeps its best epoch.
-        kept_weights: Those that are to be evaluated, of that epoch or averaged, where they are not the last.
+        kept_weights: Weights that are to be evaluated, of that epoch or averaged, where they are not the last.
+        first_loss: Mean loss of the first step.
     """
 
     epoch: int = 0
     history: History = field(default_factory=list)
     best_value: float | None = None
     kept_weights: Weights | None = None
+    first_loss: float | None = None
 
 
 def save(folder: Folder, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Replace the last checkpoint, whole or not at all."""
-    state = {
-        "epoch": progress.epoch,
-        "history": progress.history,
-        "best_value": progress.best_value,
-        "kept_weights": progress.kept_weights,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    folder.write(LAST, _pack(state))
+    state = {**vars(progress), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    digest = hashlib.sha256(buffer.getbuffer()).digest()
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(digest)
+    folder.write(LAST, buffer.getbuffer())
 
 
 def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Progress:
-    """Load the last checkpoint into model and optimizer, if there is one."""
+    """Load the last checkpoint into model and optimizer, if there is one that fits; else leave them as they are."""
     if folder is None or not folder.exists(LAST):
         return Progress()
+    before = deepcopy(model.state_dict()), deepcopy(optimizer.state_dict())
     try:
-        state = torch.load(io.BytesIO(folder.read(LAST)), map_location=device, weights_only=True)
-        kept = state["kept_weights"]
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+        content = memoryview(folder.read(LAST))
+        _check(content[:-_DIGEST_BYTES], bytes(content[-_DIGEST_BYTES:]))
+        state = torch.load(io.BytesIO(content[:-_DIGEST_BYTES]), map_location=device, weights_only=True)
+        model.load_state_dict(state.pop("model"))
+        optimizer.load_state_dict(state.pop("optimizer"))
+        return Progress(**state)
+    except _NOT_THE_FILE:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
         # Better to train again from the start than to fail on it at every retry.
-        logger.warning("%s/%s: can't be read (%s); the run starts again", folder, LAST, type(error).__name__)
+        logger.warning("%s/%s: can't be used (%s); the run starts again", folder, LAST, type(error).__name__)
+        model.load_state_dict(before[0])
+        optimizer.load_state_dict(before[1])
         return Progress()
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(state["epoch"], state["history"], state["best_value"], kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +94,9 @@ class Trained:
     """A training that has come to its end.
 
     Attributes:
-        weights: The model's.
+        weights: Weights of the model.
         history: One entry per epoch.
-        metrics: Of the validation split; none where the task has no such split.
+        metrics: Metrics of the validation split; none where the task has no such split.
     """
 
     weights: Weights
@@ -85,23 +106,54 @@ class Trained:
 
 def save_trained(folder: Folder, module: nn.Module, history: History, metrics: Mapping[str, Any] | None) -> None:
     """Write the weights of a finished training, `torch.load(..., weights_only=True)` away from use, and its numbers."""
-    folder.write(MODEL, _pack({name: tensor.cpu() for name, tensor in module.state_dict().items()}))
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in module.state_dict().items()}, buffer)
+    folder.write(MODEL, buffer.getbuffer())
+    numbers = {
+        "history": history,
+        "metrics": metrics,
+        "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
+    }
+    content = {**numbers, "sha256": _digest_of(numbers)}
     # Last, and whole or not at all: where it is, the weights are.
-    folder.write(TRAINED, json.dumps({"history": history, "metrics": metrics}, allow_nan=True).encode())
+    folder.write(TRAINED, json.dumps(content, allow_nan=True).encode())
 
 
-def load_trained(folder: Folder, device: torch.device) -> Trained | None:
-    """What a finished training has left; None where it can't be read, and has to be done again."""
+def read_trained(folder: Folder, device: torch.device) -> Trained:
+    """The result of a finished training.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Exception: of any type: the files can't be used.
+    """
+    numbers = json.loads(folder.read(TRAINED))
+    if _digest_of({key: value for key, value in numbers.items() if key != "sha256"}) != numbers["sha256"]:
+        raise ChecksumError(f"{TRAINED} was changed")
+    content = folder.read(MODEL)
+    _check(content, bytes.fromhex(numbers["weights_sha256"]))
+    weights = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return Trained(weights, numbers["history"], numbers["metrics"])
+
+
+def load_trained(folder: Folder, module: nn.Module, device: torch.device) -> Trained | None:
+    """Load the weights of a finished training into a module; None, and the module as it was, where they don't fit."""
+    before = deepcopy(module.state_dict())
     try:
-        numbers = json.loads(folder.read(TRAINED))
-        weights = torch.load(io.BytesIO(folder.read(MODEL)), map_location=device, weights_only=True)
-        return Trained(weights, numbers["history"], numbers["metrics"])
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
-        logger.warning("%s: can't be read (%s); the run is trained again", folder, type(error).__name__)
+        trained = read_trained(folder, device)
+        module.load_state_dict(trained.weights)
+        return trained
+    except _NOT_THE_FILE:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
+        logger.warning("%s: can't be used (%s); the run is trained again", folder, type(error).__name__)
+        module.load_state_dict(before)
         return None
 
 
-def _pack(state: object) -> memoryview:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getbuffer()
+def _check(content: bytes | memoryview, digest: bytes) -> None:
+    if hashlib.sha256(content).digest() != digest:
+        raise ChecksumError("the content is not what was written")
+
+
+def _digest_of(numbers: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True, allow_nan=True).encode()).hexdigest()

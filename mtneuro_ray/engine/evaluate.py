@@ -12,15 +12,15 @@ import torch
 from mtneuro_ray.config.loading import check_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.execute import device_name, versions
 from mtneuro_ray.engine.local import check_gpu
 from mtneuro_ray.engine.predict import load_model, score
 from mtneuro_ray.engine.predictions import stored_split
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.metrics.confusion import Metrics
+from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
@@ -59,7 +59,7 @@ def target_of(
     where = f"run {record.run_id}"
     run = RunSettings.load(record.settings, f"{where}: settings")
     if eval_crops is not None:
-        if run.task.task != "classification":
+        if run.task.declaration.labels != "image":
             raise InputError(
                 f"--eval-crops: is for classifiers, the {where} is of a {run.task.task}; accepted: without"
             )

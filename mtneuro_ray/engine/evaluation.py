@@ -1,4 +1,4 @@
-"""How a model is asked: where it lies, in what arithmetic, how many images at a time, and what it scores."""
+"""Metrics of a model on a split, shared by the workers of a run."""
 
 from __future__ import annotations
 
@@ -9,75 +9,75 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.metrics.confusion import Counts, Metrics
-from mtneuro_ray.tasks.base import Task
-
-# Images, and voxels, of one forward pass in evaluation. Larger is no faster; they bound memory.
-_IMAGES = 32
-_VOXELS = 32 * 256 * 256
-
-
-def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
-    """The half-open parts of images `start` to `stop`, of `voxels` each, that pass through a model at once."""
-    at_once = max(1, min(_IMAGES, _VOXELS // voxels))
-    for first in range(start, stop, at_once):
-        yield first, min(first + at_once, stop)
-
-
-def autocast(network: NetworkSettings, device: torch.device) -> torch.autocast:
-    """The arithmetic of a forward pass: bf16 where the network says so, or says "auto" and there is a GPU."""
-    reduced = network.compute.precision == "bf16" or (network.compute.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
-
-
-def placed(module: nn.Module, network: NetworkSettings, device: torch.device) -> nn.Module:
-    """The model on its device, in the memory format that its convolutions are fastest in."""
-    module = module.to(device)
-    return module.to(memory_format=torch.channels_last) if network.model.dim == 2 else module
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
+from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.rng import Indices
+from mtneuro_ray.tasks.training.base import Task
 
 
 @torch.no_grad()
-def evaluate(
-    task: Task, module: nn.Module, split: ResidentSplit, arrays: SplitArrays, context: WorkerContext
-) -> Metrics:
-    """Metrics of a split: each image is seen by exactly one worker, and counts are joined in the plan's order.
+def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: WorkerContext) -> Metrics:
+    """Metrics of a split: each image is seen by exactly one worker, and the workers' states are merged by rank.
 
     Args:
         task: What is measured.
         module: The model itself: through DistributedDataParallel it would synchronise where workers hold unequal
             shares.
         split: The images, on the device.
-        arrays: The same split.
-        context: Of this worker; each of the run has to call.
+        context: This worker; each worker of the run has to call.
+
+    Returns:
+        Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
+        regions; "loss", the mean over images.
     """
     module.eval()
-    start, stop = context.share_of(len(split))
-    losses, confusions = [], []
-    for first, last in parts(start, stop, arrays.images[:1].size):
+    regions = split.arrays.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
+    losses: list[float] = []
+    states = {int(region): task.start() for region in np.unique(regions)}
+    for first, last in split.parts(*context.share_of(len(split))):
         with autocast(task.network, context.device):
-            loss, confusion = task.evaluate(module, split.part(first, last))
-        losses.extend(loss.double().tolist())
-        confusions.append(confusion)
-    shape = (0, task.num_classes, task.num_classes)
-    own = np.concatenate([np.zeros(shape, np.int64), *confusions])
-    gathered = context.gather((losses, own))
-    confusions_of_all = np.concatenate([counts for _, counts in gathered])
-    metrics = task.metrics(confusions_of_all)
-    if task.by_region:
-        metrics["regions"] = _by_region(task, arrays, confusions_of_all)
+            judged = task.judge(module, split.part(first, last))
+        losses.extend(judged.losses.double().tolist())
+        for region, rows in _groups(regions[first:last]):
+            own = judged if len(rows) == last - first else judged.rows(rows)
+            states[region] = task.update(states[region], own)
+    gathered = context.gather((losses, states))
+    merged = {region: task.merged([own[region] for _, own in gathered]) for region in states}
+    metrics = task.compute(task.merged(list(merged.values())))
+    if task.declaration.measures_regions:
+        names, counts = split.arrays.region_names, np.bincount(regions)
+        metrics["regions"] = {
+            names[region]: {**task.compute(state), "images": float(counts[region])} for region, state in merged.items()
+        }
     metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
     return metrics
 
 
-def _by_region(task: Task, arrays: SplitArrays, confusions: Counts) -> dict[str, Metrics]:
-    """The metrics of each region's images, with their number as "images"."""
-    found: dict[str, Metrics] = {}
-    for region, name in enumerate(arrays.region_names):
-        own = confusions[arrays.regions == region]
-        if len(own):
-            found[name] = {**task.metrics(own), "images": float(len(own))}
-    return found
+def _groups(regions: Indices) -> Iterator[tuple[int, Indices]]:
+    """The regions of a batch, each with the positions of its images."""
+    for region in np.unique(regions):
+        yield int(region), np.flatnonzero(regions == region)
+
+
+def constant_prediction(task: Task, metrics: Metrics) -> tuple[str, float] | None:
+    """The class whose prediction everywhere would score best by the task's selection metric, and that score.
+
+    Args:
+        task: What is measured.
+        metrics: Metrics of a split, with the number of samples of each class as "truth".
+
+    Returns:
+        None where the task's metric is not one of confusions.
+    """
+    metric, truth, best = task.metrics[0], metrics.get("truth"), None
+    if not isinstance(metric, ConfusionMetric) or not isinstance(truth, list):
+        return None
+    for predicted, name in enumerate(task.run.task.classes):
+        confusion = np.zeros((1, len(truth), len(truth)), np.int64)
+        confusion[0, :, predicted] = truth
+        value = metric.of(confusion).get(task.selection)
+        if isinstance(value, float) and (best is None or value > best[1]):
+            best = name, value
+    return best

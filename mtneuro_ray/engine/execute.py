@@ -14,17 +14,17 @@ import torch
 import mtneuro_ray
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.data import embeddings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
+from mtneuro_ray.engine.memory import memory_watched
 from mtneuro_ray.engine.predict import load_model
-from mtneuro_ray.engine.readout import probe
 from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError, in_one_line
 from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.storage.run_log import run_log
+from mtneuro_ray.tasks.training.base import ReadingTask
 
 
 def execute(
@@ -39,7 +39,7 @@ def execute(
 ) -> RunRecord:
     """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
 
-    What it says on the way, and the traceback of its error, are in its log (`runtime.run_log`).
+    What it says on the way, and the traceback of its error, are in its log (`storage.run_log`).
 
     Args:
         run: What to train.
@@ -76,6 +76,7 @@ def execute(
                 history=outcome.history,
                 class_counts=outcome.class_counts,
                 timings=outcome.timings,
+                notes=outcome.notes,
                 **details,
             )
         except MTNeuroError as error:
@@ -98,12 +99,16 @@ def execute(
 def _read_out(
     run: RunSettings, encoder_run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder
 ) -> Outcome:
-    """Read out the encoder that the encoder_run has left, and leave the embeddings for others to use."""
+    """Read the frozen encoder that another run has left."""
+    torch.set_num_threads(context.threads)
+    torch.use_deterministic_algorithms(context.device.type == "cpu")
     model = load_model(encoder_run, checkpoint_folder(out, encoder_run), context.device)
-    probed = probe(run, model, data, context)
+    task: ReadingTask = run.task.declaration.resolve()(run)
+    with memory_watched("while reading features", "a device with more memory"):
+        reading = task.read(model, data, context)
     if context.is_leader:
-        embeddings.write(out, probed.embeddings)
-    return Outcome(probed.metrics, [], timings=probed.timings)
+        reading.write(out)
+    return Outcome(reading.metrics, [], timings=reading.timings)
 
 
 def device_name(device: torch.device) -> str:

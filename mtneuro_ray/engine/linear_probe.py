@@ -1,28 +1,21 @@
-"""A linear layer on frozen features (paper, section 4.1), and the features that need no gradient steps."""
+"""A linear layer on frozen features, trained on labels (paper, section 4.1)."""
 
 from __future__ import annotations
 
-import time
-from typing import cast
-
-import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from mtneuro_ray.config.owners import FrozenSettings
+from mtneuro_ray.config.owners import OptimizerSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.batches import Indices, ResidentSplit
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.checkpoint import History, Progress
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import autocast, parts
-from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.optimizer import build_optimizer, learning_rate
-from mtneuro_ray.losses.functional import build_loss, class_weights
-from mtneuro_ray.models.nets.decomposition import Decomposition
+from mtneuro_ray.engine.fit import Fit
+from mtneuro_ray.losses.build import build_loss, class_weights
+from mtneuro_ray.methods.training.base import Setup, Steps
+from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.tasks.base import Task
-from mtneuro_ray.tasks.classification import ClassificationTask
+from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.rng import Indices
 
 # A feature that deviates by less than this, or than this part of the one that deviates most or of its own mean, is the
 # same in all images but for rounding, as the last of N components of N images. Scaled to deviation 1 it would drown all
@@ -30,24 +23,25 @@ from mtneuro_ray.tasks.classification import ClassificationTask
 _SMALLEST_DEVIATION, _SMALLEST_PART = 1e-6, 1e-5
 
 
-class _HeadFit(Fit):
+class _Probe(Steps):
     """Training of one linear layer on features that lie in memory. Every worker does the whole of it, and the same."""
 
-    def __init__(self, run: RunSettings, head: nn.Linear, features: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self, run: RunSettings, optimizer: OptimizerSettings, head: nn.Linear, features: Tensor, labels: Tensor
+    ) -> None:
         network = run.network
         self.context = WorkerContext(device=features.device)
         self.module = head
-        self.optimizer = build_optimizer(network, head.parameters(), features.device)
-        self.epochs, self.batch_size = network.optimizer.epochs, network.data.batch_size
-        self.seed = network.seed
+        self.optimizer = build_optimizer(optimizer, head.parameters(), features.device)
+        self.epochs, self.batch_size, self.seed = optimizer.epochs, network.data.batch_size, network.seed
         self.count = len(features)
-        self._network, self._head, self._features, self._labels = network, head, features, labels
+        self._settings, self._head, self._features, self._labels = optimizer, head, features, labels
         counts = torch.bincount(labels, minlength=network.classes).tolist()
         self._loss = build_loss(network.loss.name, class_weights(network.loss.class_weights, counts))
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """The network's schedule."""
-        return learning_rate(self._network, step, steps_per_epoch)
+        """The schedule of the settings."""
+        return learning_rate(self._settings, step, steps_per_epoch)
 
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """One optimizer step; the summed loss of the batch."""
@@ -59,27 +53,33 @@ class _HeadFit(Fit):
         return {"loss": total.detach()}
 
 
-def train_head(
-    run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> History:
-    """Train the classifier's last layer on the frozen features of a split's crops, and leave the rest as it is.
+def train_probe(setup: Setup, epochs: int | None = None) -> History:
+    """Train the last layer of the model on the frozen features of the training crops, and leave the rest as it is.
 
-    With `readout_norm` "standard" each feature is shifted and scaled to mean 0 and deviation 1 over the split; the
+    With `probe_norm` "standard" each feature is shifted and scaled to mean 0 and deviation 1 over the split; the
     layer that is left takes the features as they are.
+
+    Args:
+        setup: The run, its model and its training split.
+        epochs: Epochs other than those of the settings.
 
     Returns:
         One entry per epoch.
     """
-    features, labels = _features(split, task, context, classifier)
+    run, classifier = setup.run, setup.classifier
+    optimizer = run.network.optimizer
+    if epochs is not None:
+        optimizer = optimizer.model_copy(update={"epochs": epochs, "warmup_epochs": 0})
+    features, labels = _features(setup, classifier)
     deviation, mean = torch.std_mean(features, dim=0, correction=0)
     floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
     # Divided by infinity such a feature, and its weight in the layer that is left, are 0.
     deviation = deviation.masked_fill(deviation <= floor, torch.inf)
-    if cast(FrozenSettings, run.network.method).probe_norm == "none":
+    if getattr(run.network.method, "probe_norm", "standard") == "none":
         deviation, mean = torch.ones_like(deviation), torch.zeros_like(mean)
     torch.manual_seed(run.network.seed)
     head = nn.Linear(features.shape[1], run.network.classes).to(features.device)
-    fit = _HeadFit(run, head, (features - mean) / deviation, labels)
+    fit = Fit(_Probe(run, optimizer, head, (features - mean) / deviation, labels))
     progress = Progress()
     fit.run(progress)
     with torch.no_grad():
@@ -90,17 +90,13 @@ def train_head(
 
 
 @torch.no_grad()
-def _features(
-    split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> tuple[Tensor, Tensor]:
-    """Features (N * crops, F), float32, and labels (N * crops,) of a split, on every worker."""
-    task = cast(ClassificationTask, task)
+def _features(setup: Setup, classifier: EncoderClassifier) -> tuple[Tensor, Tensor]:
+    """Features (N * crops, F), float32, and labels (N * crops,) of the training split, on every worker."""
+    task, split, context = setup.task, setup.split, setup.context
     classifier.eval()
-    start, stop = context.share_of(len(split))
     own: list[Tensor] = []
     labels: list[Tensor] = []
-    voxels = split.part(0, 1).images.numel()
-    for part in parts(start, stop, voxels):
+    for part in split.parts(*context.share_of(len(split))):
         batch = split.part(*part)
         crops = task.crops(batch.images)
         with autocast(task.network, context.device):
@@ -111,24 +107,3 @@ def _features(
     shares = [share for share in gathered if share is not None]
     features_of_all, labels_of_all = (torch.cat(part).to(context.device) for part in zip(*shares, strict=True))
     return features_of_all, labels_of_all
-
-
-def decompose(
-    run: RunSettings, split: ResidentSplit, task: Task, context: WorkerContext, classifier: EncoderClassifier
-) -> dict[str, float]:
-    """Fit PCA or NMF to a split's crops, flattened (paper, section 4.1). Every worker does the whole of it.
-
-    Returns:
-        Timings.
-    """
-    started = time.perf_counter()
-    task = cast(ClassificationTask, task)
-    # Image by image, its crops adjacent; the inputs of one crop are overwritten by the next.
-    inputs = [
-        task.inputs(crop).flatten(1).cpu().numpy().copy() for crop in task.crops(split.part(0, len(split)).images)
-    ]
-    images = np.stack(inputs, axis=1).reshape(-1, inputs[0].shape[1])
-    with threadpool_limits(context.threads):
-        cast(Decomposition, classifier.encoder).fit(images, run.network.seed)
-    seconds = time.perf_counter() - started
-    return {"train_s": seconds, "train_images_per_s": len(split) / seconds}

@@ -9,10 +9,10 @@ import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.ingest import Cutout, fetch
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.checkpoints import checkpoint_folder

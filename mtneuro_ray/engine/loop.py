@@ -1,74 +1,90 @@
-"""From a run's settings to its metrics: training, whatever its method, then evaluation."""
+"""From a run's settings to its metrics: training by its method, then evaluation."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 from torch import nn
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit
 from mtneuro_ray.engine.checkpoint import History, load_trained, save_trained
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import evaluate, placed
-from mtneuro_ray.engine.linear_probe import decompose, train_head
+from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
+from mtneuro_ray.engine.fit import Fit, Validation
+from mtneuro_ray.engine.linear_probe import train_probe
 from mtneuro_ray.engine.memory import memory_watched
-from mtneuro_ray.engine.pretrain import pretrain
-from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.methods.declared import ByolSettings
-from mtneuro_ray.metrics.confusion import Metrics
+from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
+from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
-from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.models.placement import placed
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.storage.checkpoints import is_trained
-from mtneuro_ray.tasks.base import Task
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import Task, build_task
 
 Encoder = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run has found.
+    """Result of a run.
 
     Attributes:
         metrics: Metrics of the evaluated splits.
         history: One entry per epoch: "epoch", "train/loss", "val/..." numbers.
         class_counts: Split -> region -> voxels of each class, where regions are measured and test is among the splits.
-        timings: Seconds and rates; of this process, so not repeatable.
+        timings: Seconds and rates of this process, so not repeatable.
+        notes: What a reader of the metrics has to know, one sentence each.
     """
 
     metrics: dict[str, Metrics]
     history: History
     class_counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker of a run trains with."""
+    """One worker of a run, ready to train.
+
+    Attributes:
+        run: Settings.
+        task: Inputs, losses and metrics.
+        splits: The splits, on the device.
+        context: Where it runs.
+        module: The model, on the device.
+    """
 
     run: RunSettings
     task: Task
-    data: Mapping[Split, SplitArrays]
     splits: Mapping[Split, ResidentSplit]
     context: WorkerContext
     module: nn.Module
 
-    def evaluate(self, split: Split) -> Metrics:
-        """Metrics of a split."""
-        return evaluate(self.task, self.module, self.splits[split], self.data[split], self.context)
+    @property
+    def setup(self) -> Setup:
+        """What its method works with."""
+        return Setup(self.run, self.task, self.module, self.splits["train"], self.context)
+
+    def method(self) -> Method:
+        """The method of the run's settings, which may already change the model."""
+        built: Method = self.run.network.method_declaration.resolve()(self.setup)
+        return built
+
+    def evaluate(self, split: Split, module: nn.Module | None = None) -> Metrics:
+        """Metrics of a split, by the model or another module."""
+        return evaluate(self.task, module or self.module, self.splits[split], self.context)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """A training that has come to its end, with the validation metrics and timings of what was done here."""
+    """A training that has come to its end, with its validation metrics and the timings of this process."""
 
     history: History
     metrics: Metrics | None
@@ -97,7 +113,7 @@ def train(
 
     Raises:
         InputError: the weights are not those of the model's encoder, or the data do not allow the method.
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss is no longer a number, or has grown beyond all measure.
         OutOfMemoryError: memory is exhausted.
     """
     started = time.perf_counter()
@@ -114,14 +130,32 @@ def train(
         class_counts: dict[str, dict[str, list[int]]] = {}
         if run.role == "final":
             metrics["test"] = worker.evaluate("test")
-            if worker.task.by_region:
+            if worker.task.declaration.measures_regions:
                 class_counts = {split: _named(part, worker.task.num_classes) for split, part in data.items()}
     timings = {"total_s": time.perf_counter() - started, **fitted.timings}
-    return Outcome(metrics, fitted.history, class_counts, timings)
+    return Outcome(metrics, fitted.history, class_counts, timings, _notes(worker.task, metrics))
 
 
 def _named(arrays: SplitArrays, num_classes: int) -> dict[str, list[int]]:
     return dict(zip(arrays.region_names, arrays.class_counts(num_classes).tolist(), strict=True))
+
+
+def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
+    """Splits on which the model is no better than one that predicts a single class, and classes that do not occur."""
+    notes = []
+    for split, found in metrics.items():
+        value, constant = found.get(task.selection), constant_prediction(task, found)
+        if constant is not None and isinstance(value, float) and not value > constant[1]:
+            notes.append(
+                f"{split}: no better than predicting {constant[0]} everywhere ({task.selection} {value:.4f}, that "
+                f"{constant[1]:.4f})"
+            )
+        truth = found.get("truth")
+        if isinstance(truth, list):
+            absent = [name for name, count in zip(task.run.task.classes, truth, strict=True) if not count]
+            if absent:
+                notes.append(f"{split}: has no {', '.join(absent)}")
+    return notes
 
 
 def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Worker:
@@ -134,7 +168,6 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerC
     return Worker(
         run=run,
         task=build_task(run, counts),
-        data=data,
         splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
         context=context,
         module=placed(build_model(run.network), run.network, context.device),
@@ -142,39 +175,45 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerC
 
 
 def _trained_before(worker: Worker) -> _Fitted | None:
-    """What a finished training of the same weights has left, with these in the model; None where there is none."""
+    """The result of a finished training of the same weights, with these in the model; None where there is none."""
     folder = worker.context.checkpoints
     if folder is None or not is_trained(folder):
         return None
-    trained = load_trained(folder, worker.context.device)
-    if trained is None:
-        return None
-    worker.module.load_state_dict(trained.weights)
-    return _Fitted(trained.history, trained.metrics)
+    trained = load_trained(folder, worker.module, worker.context.device)
+    return None if trained is None else _Fitted(trained.history, trained.metrics)
 
 
 def _fit(worker: Worker, encoder: Encoder | None) -> _Fitted:
-    """Train by the network's method."""
-    if worker.run.network.is_frozen:
-        return _fit_frozen(worker)
+    """Train by the network's method, and a linear probe where it yields an encoder only."""
     if encoder is not None:
         load_encoder_weights(worker.module, encoder)
-    fit = SupervisedFit(worker.run, worker.task, worker.module, worker.data, worker.splits, worker.context)
+    method = worker.method()
+    if isinstance(method, SteppedMethod):
+        history, metrics, timings = _take_steps(worker, method)
+    else:
+        started = time.perf_counter()
+        method.fit()
+        seconds = time.perf_counter() - started
+        history, metrics = [], None
+        timings = {"train_s": seconds, "train_images_per_s": len(worker.splits["train"]) / max(seconds, 1e-9)}
+    if worker.run.network.is_frozen:
+        probe_history = train_probe(worker.setup)
+        history = history or probe_history
+        metrics = worker.evaluate("val") if "val" in worker.splits else None
+    return _Fitted(history, metrics, timings)
+
+
+def _take_steps(worker: Worker, method: SteppedMethod) -> tuple[History, Metrics | None, dict[str, float]]:
+    """Train by gradient steps, and leave the weights that are kept in the model."""
+    fit = Fit(method, validation_of(worker))
     progress = fit.resume()
     fit.run(progress)
     if progress.kept_weights is not None:
         worker.module.load_state_dict(progress.kept_weights)
-    return _Fitted(progress.history, fit.measured or fit.validate(), fit.timings)
+    return progress.history, fit.measured or fit.validate(), fit.timings
 
 
-def _fit_frozen(worker: Worker) -> _Fitted:
-    """Make the encoder without labels, then train a linear layer on what it gives."""
-    classifier = cast(EncoderClassifier, worker.module)
-    split, task, context = worker.splits["train"], worker.task, worker.context
-    if isinstance(worker.run.network.method, ByolSettings):
-        pretrained = pretrain(worker.run, split, task, context, classifier)
-        history, timings = pretrained.history, pretrained.timings
-    else:
-        history, timings = [], decompose(worker.run, split, task, context, classifier)
-    head_history = train_head(worker.run, split, task, context, classifier)
-    return _Fitted(history or head_history, worker.evaluate("val") if "val" in worker.splits else None, timings)
+def validation_of(worker: Worker) -> Validation:
+    """How the epochs of a run are judged."""
+    measure = (lambda module: worker.evaluate("val", module)) if "val" in worker.splits else None
+    return Validation(worker.run.network.evaluation, worker.task.selection, measure)

@@ -1,4 +1,4 @@
-"""Which crops a trained encoder takes for alike (the paper's Figure A3)."""
+"""Nearest crops in the feature space of a trained encoder (the paper's Figure A3)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,47 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.embeddings import Vectors
 from mtneuro_ray.data.mined_views import Views
+from mtneuro_ray.data.resident import ResidentSplit, parts
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import Indices, ResidentSplit
-from mtneuro_ray.engine.evaluation import parts
-from mtneuro_ray.methods.declared import MyowMergedSettings
-from mtneuro_ray.methods.draws import Purpose, generator
-from mtneuro_ray.methods.mining import draw_pool
-from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.predict import load_model
+from mtneuro_ray.engine.predictions import stored_split
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods.myowmerged import MyowMergedSettings
+from mtneuro_ray.methods.training.mining import draw_pool
+from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.tasks.base import Task
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.rng import Indices, Purpose, generator
+from mtneuro_ray.storage.checkpoints import checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.tasks.training.base import Task, build_task
 
 _VIEWS = 2
 # Crops of the pool that are kept: the mined one, and others down to the least like.
 _SHOWN = 5
+
+
+def write_views(record: RunRecord, out: Folder, store: CutoutStore) -> None:
+    """Mine views with the encoder of a finished run, and write examples.
+
+    Args:
+        record: A final run of a method that mines views.
+        out: Output folder that holds its weights and takes the examples.
+        store: Holds its voxels, or takes them.
+
+    Raises:
+        InputError: the method mines no views, or weights or voxels are missing.
+    """
+    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    if not run.network.method_declaration.mines_views:
+        raise InputError(f"run {record.run_id}: {run.network.method.name} mines no views; accepted: a run of MYOW")
+    torch.set_num_threads(record.placement.get("threads", 1))
+    model = cast(EncoderClassifier, load_model(run, checkpoint_folder(out, run), torch.device("cpu")))
+    views.write(out, run.run_id, mine_views(run, model, stored_split(store, run, "train")))
 
 
 @torch.no_grad()
@@ -36,31 +61,31 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
     In training it is the target that mines, with the batch norms of its batch; here it is the trained encoder.
 
     Args:
-        run: Of a method that mines.
+        run: A run of a method that mines views.
         model: Its trained model, on the CPU.
         arrays: Its training split.
     """
-    ssl, seed = cast(MyowMergedSettings, run.network.method), run.network.seed
+    settings, seed = cast(MyowMergedSettings, run.network.method), run.network.seed
     split = ResidentSplit(arrays, torch.device("cpu"))
     chosen = np.array([_middle(np.flatnonzero(arrays.regions == n)) for n in np.unique(arrays.regions)])
     random = generator(seed, 0, Purpose.MINING)
     pool = draw_pool(
-        random, len(split), chosen, math.ceil(ssl.pool_ratio * run.network.training.batch_size) / len(chosen)
+        random, len(split), chosen, math.ceil(settings.pool_ratio * run.network.training.batch_size) / len(chosen)
     )
     shape = (arrays.images.shape[-2], arrays.images.shape[-1])
-    draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, ssl)
-    pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, ssl)
-    views = cut_views(split.gather(chosen).images, draws).view(_VIEWS, len(chosen), 1, shape[0] // 2, shape[1] // 2)
+    draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, settings)
+    pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, settings)
+    cut = cut_views(split.gather(chosen).images, draws).view(_VIEWS, len(chosen), 1, shape[0] // 2, shape[1] // 2)
     crops = cut_views(split.gather(pool).images, pool_draws)
-    task = build_task(run, (1,) * len(run.task.classes))
-    cosines = _features(task, model, views[0]) @ _features(task, model, crops).T
+    task = build_task(run)
+    cosines = _features(task, model, cut[0]) @ _features(task, model, crops).T
     shown, kept = _ranked(cosines, chosen, pool)
     names = np.array(arrays.region_names)
     return Views(
         regions=names[arrays.regions[chosen]],
         images=arrays.images[chosen, 0],
         corners=draws.corners.transpose(0, 1).numpy(),
-        views=views[:, :, 0].transpose(0, 1).numpy(),
+        views=cut[:, :, 0].transpose(0, 1).numpy(),
         pool_regions=names[arrays.regions[pool]][shown],
         pool=crops[:, 0].numpy()[shown],
         cosines=kept,

@@ -1,28 +1,26 @@
-"""A finished run's model, asked for the class of every voxel."""
+"""Predictions and metrics of a finished run's model."""
 
 from __future__ import annotations
-
-import io
-import pickle
 
 import numpy as np
 import torch
 from torch import nn
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import autocast, evaluate, parts, placed
+from mtneuro_ray.engine.checkpoint import read_trained
+from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.memory import memory_watched
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.metrics.confusion import Metrics, image_confusions
+from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.placement import autocast, placed
 from mtneuro_ray.storage.checkpoints import MODEL
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks.base import Task
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import Judged, build_task
 
 _MORE_MEMORY = "a device with more memory"
 
@@ -31,21 +29,26 @@ def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> n
     """The model of a finished run, as the loop evaluates it.
 
     Raises:
-        InputError: its weights are not there, or are not those of its settings.
+        InputError: its weights are not there, were changed, or are not those of its settings.
     """
     where = f"{checkpoints}/{MODEL}"
     try:
-        state = torch.load(io.BytesIO(checkpoints.read(MODEL)), map_location=device, weights_only=True)
+        weights = read_trained(checkpoints, device).weights
     except FileNotFoundError:
         raise InputError(
             f"{where}: no such file, so {run.model} on {run.task.name} can't predict; accepted: a run with its weights"
         ) from None
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"{where}: can't be read ({type(error).__name__}); accepted: weights of a run") from None
+    except (MTNeuroError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
+        raise InputError(
+            f"{where}: can't be used ({type(error).__name__}: what was written has changed); accepted: to delete its "
+            "folder and train the run again"
+        ) from None
     module = placed(build_model(run.network), run.network, device)
     try:
-        module.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
+        module.load_state_dict(weights)
+    except Exception as error:  # As above: of keys, shapes and types that are another model's.
         raise InputError(
             f"{where}: are not the weights of {run.model} ({type(error).__name__}); accepted: those of run {run.run_id}"
         ) from None
@@ -74,12 +77,12 @@ def predict(
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
-    task, split = _task(run), ResidentSplit(arrays, device)
+    task, split = build_task(run), ResidentSplit(arrays, device)
     predicted = []
     with memory_watched("while predicting", _MORE_MEMORY):
         for rank in range(workers):
             start, stop = WorkerContext(rank, workers).share_of(len(split))
-            for part in parts(start, stop, arrays.images[0].size):
+            for part in split.parts(start, stop):
                 with autocast(run.network, device):
                     logits = model(task.inputs(split.part(*part).images)).float()
                 predicted.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
@@ -89,14 +92,13 @@ def predict(
 
 def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     """Metrics of predictions (N, Z, Y, X), scored on the centres of `masks` where those are larger."""
-    task = _task(run)
-    truth = _centre(masks, predicted.shape)
+    task = build_task(run)
+    truth, states = _centre(masks, predicted.shape), task.start()
     # Image by image: the counts of a whole split at once would need many times its memory.
-    confusions = [
-        image_confusions(torch.from_numpy(own[None]), torch.from_numpy(true[None]), task.num_classes)
-        for own, true in zip(predicted, truth, strict=True)
-    ]
-    return task.metrics(np.concatenate(confusions))
+    for own, true in zip(predicted, truth, strict=True):
+        images = (torch.from_numpy(own[None]).long(), torch.from_numpy(true[None]).long())
+        states = task.update(states, Judged(torch.zeros(1), *images))
+    return task.compute(states)
 
 
 def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext) -> Metrics:
@@ -108,14 +110,9 @@ def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: Work
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     with memory_watched("while evaluating", _MORE_MEMORY):
-        metrics = evaluate(_task(run), model, ResidentSplit(arrays, context.device), arrays, context)
+        metrics = evaluate(build_task(run), model, ResidentSplit(arrays, context.device), context)
     del metrics["loss"]
     return metrics
-
-
-def _task(run: RunSettings) -> Task:
-    # Weights of classes are for the loss, which is not asked: any counts will do.
-    return build_task(run, (1,) * len(run.task.classes))
 
 
 def _centre(masks: Bytes, shape: tuple[int, ...]) -> Bytes:

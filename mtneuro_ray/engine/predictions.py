@@ -23,7 +23,7 @@ from mtneuro_ray.engine.execute import device_name
 from mtneuro_ray.engine.local import check_gpu, fetch_all
 from mtneuro_ray.engine.predict import load_model, measure, predict
 from mtneuro_ray.errors import InputError, StoreError
-from mtneuro_ray.metrics.confusion import Metrics
+from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
@@ -63,7 +63,7 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
     except StoreError:
         # Through a copy that is not checked, so that no other split is read for it.
         # The cells of a readout are found in the annotation of all of its cubes.
-        needed = [cube for cube in run.task.cubes if cube.split == split or run.task.task == "readout"]
+        needed = [cube for cube in run.task.cubes if cube.split == split or run.task.declaration.reads_encoder]
         part = run.task.model_copy(update={"cubes": tuple(needed)})
         # A run's file does not say where its task lay: relative files start from the working folder.
         found = tuple(channel.identity for channel in open_volumes(part, Path(run.task.name)).channels)

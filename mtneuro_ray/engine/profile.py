@@ -7,25 +7,21 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import numpy as np
 import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import parts
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine import checkpoint
 from mtneuro_ray.engine.checkpoint import Progress
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.evaluation import parts
-from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.linear_probe import decompose, train_head
-from mtneuro_ray.engine.loop import Worker, set_up
-from mtneuro_ray.engine.pretrain import SslFit
-from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.methods.declared import ByolSettings
-from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.engine.fit import Fit
+from mtneuro_ray.engine.linear_probe import train_probe
+from mtneuro_ray.engine.loop import Worker, set_up, validation_of
+from mtneuro_ray.methods.training.base import SteppedMethod, Steps
 from mtneuro_ray.storage.folder import Folder
 
 # Algorithms are chosen, and memory is taken from the system, in the first steps.
@@ -43,16 +39,16 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def endless_steps(fit: Fit, rate: float = _RATE) -> Iterator[None]:
-    """One optimizer step of a fit after another, as in epochs of a few batches; each is done when it is yielded."""
+def endless_steps(steps: Steps, rate: float = _RATE) -> Iterator[None]:
+    """One optimizer step after another, as in epochs of a few batches; each is done when it is yielded."""
     random = np.random.default_rng(0)
     step = 0
     while True:
-        for group in fit.optimizer.param_groups:
+        for group in steps.optimizer.param_groups:
             group["lr"] = rate
-        indices = random.permutation(fit.count)[: fit.batch_size]
-        fit.step(indices, step // _STEPS_PER_EPOCH, step, _STEPS_PER_EPOCH)
-        now(fit.context.device)
+        indices = random.permutation(steps.count)[: steps.batch_size]
+        steps.step(indices, step // _STEPS_PER_EPOCH, step, _STEPS_PER_EPOCH)
+        now(steps.context.device)
         step += 1
         yield
 
@@ -61,11 +57,10 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
     """Noise of the shape of a run's images, and classes at random.
 
     Args:
-        run: Says which images.
-        count: Of the training split; by default enough for a batch and for views that are mined beside it.
+        run: Decides the shape of images.
+        count: Images of the training split; by default enough for a batch and for views that are mined beside it.
     """
-    network, task = run.network, run.task
-    batch = network.training.batch_size
+    task, batch = run.task, run.network.training.batch_size
     voxels = task.volume_z * math.prod(task.tile_size)
     # What evaluation looks at in one pass.
     _, at_once = next(parts(0, 2**31, voxels))
@@ -76,7 +71,7 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
 def _random_split(run: RunSettings, count: int) -> SplitArrays:
     task, random = run.task, np.random.default_rng(0)
     classes, shape = len(task.classes), (count, task.volume_z, *task.tile_size)
-    masks = random.integers(0, classes, shape, np.uint8) if task.task == "segmentation" else None
+    masks = random.integers(0, classes, shape, np.uint8) if task.declaration.labels == "voxel" else None
     return SplitArrays(
         images=random.integers(0, 256, shape, np.uint8),
         masks=masks,
@@ -94,22 +89,24 @@ def measure(
     Args:
         run: What is trained.
         data: Of `random_splits`.
-        context: Where; alone.
-        steps: That are timed, at least.
-        seconds: That they take, at least.
+        context: Where; a single worker.
+        steps: Steps that are timed, at least.
+        seconds: Time that they take, at least.
 
     Returns:
         `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
     """
     started = now(context.device)
     worker = set_up(run, data, context)
+    method = worker.method()
     found: dict[str, float] = {}
-    if run.network.method.name == "decomposition":
-        found["setup_s"] = now(context.device) - started
-        classifier = cast(EncoderClassifier, worker.module)
-        found["fit_s"] = decompose(run, worker.splits["train"], worker.task, context, classifier)["train_s"]
+    if isinstance(method, SteppedMethod):
+        found |= _measure_steps(worker, method, started, steps, seconds)
     else:
-        found |= _measure_steps(worker, started, steps, seconds)
+        found["setup_s"] = now(context.device) - started
+        started = now(context.device)
+        method.fit()
+        found["fit_s"] = now(context.device) - started
     if run.network.is_frozen:
         found["head_image_s"] = _head_image(worker)
 
@@ -121,15 +118,13 @@ def measure(
     return found
 
 
-def _measure_steps(worker: Worker, started: float, steps: int, seconds: float) -> dict[str, float]:
-    run, context = worker.run, worker.context
-    fit: Fit
-    if isinstance(run.network.method, ByolSettings):
-        fit = SslFit(run, worker.splits["train"], worker.task, context, cast(EncoderClassifier, worker.module))
-    else:
-        fit = SupervisedFit(run, worker.task, worker.module, worker.data, worker.splits, context)
-    fit.module.train()
-    every = endless_steps(fit)
+def _measure_steps(
+    worker: Worker, method: SteppedMethod, started: float, steps: int, seconds: float
+) -> dict[str, float]:
+    context = worker.context
+    fit = Fit(method, validation_of(worker))
+    method.module.train()
+    every = endless_steps(method)
     next(every)
     first = now(context.device) - started
     for _ in range(_WARM_UP):
@@ -139,23 +134,18 @@ def _measure_steps(worker: Worker, started: float, steps: int, seconds: float) -
     progress = Progress()
     fit.end_epoch(progress, {})
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(Folder(folder), progress, fit.module, fit.optimizer)
+        checkpoint.save(Folder(folder), progress, method.module, method.optimizer)
     return {"setup_s": max(0.0, first - step), "step_s": step}
 
 
 def _head_image(worker: Worker) -> float:
     """Seconds that an epoch of the linear layer on frozen features takes for each image."""
-    split, context, classifier = worker.splits["train"], worker.context, cast(EncoderClassifier, worker.module)
-    taken = []
+    context, taken = worker.context, []
     for epochs in (_FEW, _MANY):
         started = now(context.device)
-        train_head(_with_epochs(worker.run, epochs), split, worker.task, context, classifier)
+        train_probe(worker.setup, epochs)
         taken.append(now(context.device) - started)
-    return max(0.0, taken[1] - taken[0]) / (len(split) * (_MANY - _FEW))
-
-
-def _with_epochs(run: RunSettings, epochs: int) -> RunSettings:
-    return run.replace("profile", network=run.network.replace("profile", epochs=epochs).model_dump(mode="json"))
+    return max(0.0, taken[1] - taken[0]) / (len(worker.splits["train"]) * (_MANY - _FEW))
 
 
 def _median(function: Callable[[], object], device: torch.device, least: int, seconds: float) -> float:

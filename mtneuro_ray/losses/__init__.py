@@ -7,8 +7,8 @@ LOSSES = Registry(
     "losses",
     LossDeclaration,
     {
-        "cross_entropy": "mtneuro_ray.losses.base:CROSS_ENTROPY",
-        "dice": "mtneuro_ray.losses.base:DICE",
-        "focal": "mtneuro_ray.losses.base:FOCAL",
+        "cross_entropy": "mtneuro_ray.losses.cross_entropy:CROSS_ENTROPY",
+        "dice": "mtneuro_ray.losses.dice:DICE",
+        "focal": "mtneuro_ray.losses.focal:FOCAL",
     },
 )

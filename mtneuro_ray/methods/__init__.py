@@ -1,4 +1,4 @@
-"""Methods: the ways a model learns, each with its declaration."""
+"""Methods: the ways a model learns, each with its settings and its declaration. `training` holds what they compute."""
 
 from mtneuro_ray.methods.base import MethodDeclaration
 from mtneuro_ray.registry import Registry
@@ -7,10 +7,11 @@ METHODS = Registry(
     "methods",
     MethodDeclaration,
     {
-        "supervised": "mtneuro_ray.methods.declared:SUPERVISED",
-        "byol": "mtneuro_ray.methods.declared:BYOL",
-        "myow": "mtneuro_ray.methods.declared:MYOW",
-        "myowmerged": "mtneuro_ray.methods.declared:MYOW_MERGED",
-        "decomposition": "mtneuro_ray.methods.declared:DECOMPOSITION",
+        "supervised": "mtneuro_ray.methods.supervised:SUPERVISED",
+        "byol": "mtneuro_ray.methods.byol:BYOL",
+        "myow": "mtneuro_ray.methods.myow:MYOW",
+        "myowmerged": "mtneuro_ray.methods.myowmerged:MYOW_MERGED",
+        "decomposition": "mtneuro_ray.methods.decomposition:DECOMPOSITION",
+        "random": "mtneuro_ray.methods.random:RANDOM",
     },
 )

@@ -12,18 +12,21 @@ from mtneuro_ray.registry import Declaration
 
 @dataclass(frozen=True, kw_only=True)
 class MethodDeclaration(Declaration):
-    """One way to learn.
+    """One way to learn. `build` is a class of `methods.training.base.Method`.
 
     Attributes:
         settings: Type of its settings.
         needs: What the model has to give.
         yields: "model": a whole model, trained on labels; "encoder": an encoder made without labels, which is then
             frozen, and a linear probe on its features that is trained on labels.
+        mines_views: Whether its settings are `methods.myowmerged.MyowMergedSettings`, by which examples of mined views
+            are drawn.
     """
 
     settings: type[MethodSettings]
     needs: tuple[Capability, ...] = ("gradients",)
     yields: Literal["model", "encoder"] = "model"
+    mines_views: bool = False
 
     @property
     def is_frozen(self) -> bool:

@@ -1,6 +1,13 @@
-"""Metrics as counts that add up over batches and workers."""
+"""Metrics: how predictions are measured, each with its declaration."""
 
 from mtneuro_ray.metrics.base import MetricDeclaration
 from mtneuro_ray.registry import Registry
 
-METRICS: Registry[MetricDeclaration] = Registry("metrics", MetricDeclaration, {})
+METRICS = Registry(
+    "metrics",
+    MetricDeclaration,
+    {
+        "classification": "mtneuro_ray.metrics.classification:CLASSIFICATION",
+        "segmentation": "mtneuro_ray.metrics.segmentation:SEGMENTATION",
+    },
+)

@@ -6,11 +6,12 @@ worker holds. The draw happens on the CPU, so it is the same on every device.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from mtneuro_ray.rng import layer_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,7 @@ class DropoutKey:
 
     def generator(self, index: int) -> torch.Generator:
         """The generator of the layer with this index, at this step; the same on every worker."""
-        digest = hashlib.sha256(f"dropout {self.seed} {self.step} {index}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+        return torch.Generator().manual_seed(layer_seed(self.seed, self.step, index))
 
 
 class GlobalDropout(nn.Module):

@@ -43,6 +43,8 @@ class RunRecord:
         versions: Of the libraries that decide the numbers.
         host: Where the leader ran.
         error: What went wrong, in one line.
+        notes: What a reader of the metrics has to know, one sentence each: a split without a class, a model that is
+            no better than one that predicts a single class.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     host: str = ""
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def failed(cls, run: RunSettings, error: str, **details: Any) -> RunRecord:

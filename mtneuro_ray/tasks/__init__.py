@@ -1,14 +1,14 @@
-"""Kinds of task: samples, targets, losses and metrics. Knows nothing of epochs, workers or files."""
+"""Kinds of task, each with its declaration: samples, targets and metrics. `training` holds what they compute."""
 
 from mtneuro_ray.registry import Registry
-from mtneuro_ray.tasks.declaration import TaskDeclaration
+from mtneuro_ray.tasks.base import TaskDeclaration
 
 TASKS = Registry(
     "tasks",
     TaskDeclaration,
     {
-        "classification": "mtneuro_ray.tasks.declared:CLASSIFICATION",
-        "segmentation": "mtneuro_ray.tasks.declared:SEGMENTATION",
-        "readout": "mtneuro_ray.tasks.declared:READOUT",
+        "classification": "mtneuro_ray.tasks.classification:CLASSIFICATION",
+        "segmentation": "mtneuro_ray.tasks.segmentation:SEGMENTATION",
+        "readout": "mtneuro_ray.tasks.readout:READOUT",
     },
 )

@@ -1,98 +1,72 @@
-"""The contract of a task."""
+"""What is known of a kind of task without importing what computes."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
-from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.losses.functional import build_loss, class_weights
-from mtneuro_ray.metrics.confusion import Counts, Metrics
+from mtneuro_ray.registry import Declaration
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Images of one step on the device of the model.
+class Scale(NamedTuple):
+    """Size of a task's images in the smoke preset.
 
     Attributes:
-        images: (B, Z, Y, X) uint8 grey values.
-        masks: (B, Z, Y, X) uint8 classes, or None.
-        labels: (B,) int64 classes of whole images.
-        partner: Images that these are mixed with, one each, or None.
-        share: Of these in the mixture.
+        tile_size: Side in pixels, at the centre of the cubes.
+        max_slices: Images along z of each cube, evenly spread.
     """
 
-    images: Tensor
-    masks: Tensor | None
-    labels: Tensor
-    partner: Batch | None = None
-    share: float = 1.0
-
-    def __len__(self) -> int:
-        return len(self.images)
+    tile_size: int
+    max_slices: int
 
 
-class Task(ABC):
-    """Everything about a run that depends on what is learned.
+class Heading(NamedTuple):
+    """A metric in tables.
 
     Attributes:
-        default_metric: Validation metric that selects among cells and epochs.
-        by_region: Whether each region is measured by itself, too.
-
-    Args:
-        run: What is learned.
-        class_counts: Voxels, or images, of each class in the training split; they decide the weights of the classes.
+        metric: Key in a split's metrics.
+        title: Heading of its row or column.
+        per_class: Whether it is a list with a value per class, whose mean is the metric METRIC_mean.
     """
 
-    default_metric: str
-    by_region: bool = False
+    metric: str
+    title: str
+    per_class: bool = False
 
-    def __init__(self, run: RunSettings, class_counts: Sequence[int] = ()) -> None:
-        self.run = run
-        self.network = run.network
-        self.num_classes = len(run.task.classes)
-        self._loss = build_loss(run.network.loss.name, class_weights(run.network.loss.class_weights, class_counts))
-        self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
-    def inputs(self, images: Tensor) -> Tensor:
-        """What the model reads: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X), scaled by the network's `input_norm`.
+_SMOKE = {2: Scale(64, 32), 3: Scale(32, 4)}
 
-        Z is dropped where it is 1. The result is overwritten by the next call for as many images.
-        """
-        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
-        if self.network.data.input_norm == "image" and len(images):
-            std, mean = torch.std_mean(scaled.flatten(1), dim=1, correction=0)
-            each = (-1, *(1 for _ in scaled.shape[1:]))
-            # A flat image has no deviation to scale by: one grey level in 255 bounds the division.
-            scaled.sub_(mean.view(each)).div_(std.clamp_min(1 / 255).view(each))
-        return scaled.squeeze(2) if images.shape[1] == 1 else scaled
 
-    def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """A tensor of this shape, type and device, the same one each time.
+@dataclass(frozen=True, kw_only=True)
+class TaskDeclaration(Declaration):
+    """One kind of task: what a split's samples and targets are, and how predictions are measured.
 
-        Fresh memory for every batch would cost more than filling it: the system hands it out page by page.
-        """
-        key = (like.shape, like.device, dtype)
-        if key not in self._scratches:
-            self._scratches[key] = torch.empty(like.shape, dtype=dtype, device=like.device)
-        return self._scratches[key]
+    `build` is a class of `tasks.training.base.Task`, or of `ReadingTask` where the task reads an encoder.
 
-    @abstractmethod
-    def augment(self, batch: Batch, ops: Tensor) -> Batch:
-        """The batch under one geometric operation per image (`augment.draw_ops`)."""
+    Attributes:
+        labels: Targets: a class per "image", a class per "voxel", or attributes per "corner" of an image
+            (`data.attributes`).
+        metrics: Names of the task's own metrics.
+        headings: Metrics that tables show, in their order.
+        selection: Validation metrics that can select a candidate, the default first; empty where none can.
+        shown: Metric that a run is judged by while it runs.
+        required_splits: Splits without which there is no such task.
+        needs_annotation: Whether the task reads an annotation volume.
+        measures_regions: Whether each region is measured by itself, too.
+        reads_encoder: Whether it trains nothing and reads the frozen encoder of another task's run.
+        checks_classes: Whether the network's number of classes has to be the task's.
+        smoke: Number of spatial axes -> scale in the smoke preset.
+    """
 
-    @abstractmethod
-    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Loss of each image in training, (B,)."""
-
-    @abstractmethod
-    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
-        """Loss of each image (B,) and confusions of each image (B, classes, classes), rows the truth."""
-
-    @abstractmethod
-    def metrics(self, confusions: Counts) -> Metrics:
-        """Metrics of a whole split from the confusions of its images (N, classes, classes)."""
+    labels: Literal["image", "voxel", "corner"]
+    selection: tuple[str, ...]
+    shown: str
+    metrics: tuple[str, ...] = ()
+    headings: tuple[Heading, ...] = ()
+    measures_regions: bool = False
+    required_splits: tuple[str, ...] = ("train", "test")
+    needs_annotation: bool = True
+    reads_encoder: bool = False
+    checks_classes: bool = True
+    smoke: Mapping[int, Scale] = field(default_factory=lambda: dict(_SMOKE))

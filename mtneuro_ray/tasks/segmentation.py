@@ -1,47 +1,31 @@
-"""Task 2: the microstructure at every voxel (paper, section 4.2)."""
+"""Task 2: the class of every voxel, the microstructure (paper, section 4.2)."""
 
 from __future__ import annotations
 
-from typing import cast
+from mtneuro_ray.tasks.base import Heading, Scale, TaskDeclaration
 
-import torch
-from torch import Tensor, nn
-
-from mtneuro_ray.data.augment import augment_pairs
-from mtneuro_ray.metrics.confusion import Counts, Metrics, counts_of, image_confusions, segmentation_metrics
-from mtneuro_ray.tasks.base import Batch, Task
-
-
-class SegmentationTask(Task):
-    """One class per voxel, in 2D or 3D."""
-
-    default_metric = "dataset/iou_mean"
-    by_region = True
-
-    def augment(self, batch: Batch, ops: Tensor) -> Batch:
-        """The same flips and rotations of images and masks."""
-        images, masks = augment_pairs(batch.images.unsqueeze(1), cast(Tensor, batch.masks), ops)
-        return Batch(images.squeeze(1), masks, batch.labels)
-
-    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Loss of each image, (B,)."""
-        logits = model(self.inputs(batch.images))
-        return self._loss(logits, self._target(logits, batch))
-
-    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Counts]:
-        """Loss and confusions of each image."""
-        logits = model(self.inputs(batch.images)).float()
-        target = self._target(logits, batch)
-        return self._loss(logits, target), image_confusions(logits.argmax(1), target, self.num_classes)
-
-    def metrics(self, confusions: Counts) -> Metrics:
-        """Class-wise IoU and F1 in both reductions, their means, and the confusion matrix of all voxels."""
-        return segmentation_metrics(counts_of(confusions), confusions.sum(0))
-
-    def _target(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Classes (B, [Z,] Y, X) as int64, cut to the middle where unpadded convolutions shrink the prediction."""
-        masks = cast(Tensor, batch.masks)
-        target = masks.squeeze(1) if masks.shape[1] == 1 else masks
-        for axis, size in enumerate(logits.shape[2:], start=1):
-            target = target.narrow(axis, (target.shape[axis] - size) // 2, size)
-        return self._scratch(target, torch.int64).copy_(target)
+SEGMENTATION = TaskDeclaration(
+    name="segmentation",
+    summary="One class per voxel: the microstructure (paper, section 4.2)",
+    build="mtneuro_ray.tasks.training.segmentation:SegmentationTask",
+    labels="voxel",
+    metrics=("segmentation",),
+    headings=(
+        Heading("dataset/f1", "F1 (dataset)", per_class=True),
+        Heading("dataset/iou", "IoU (dataset)", per_class=True),
+        Heading("image/f1", "F1 (image)", per_class=True),
+        Heading("image/iou", "IoU (image)", per_class=True),
+    ),
+    selection=(
+        "val/dataset/iou_mean",
+        "val/dataset/f1_mean",
+        "val/image/iou_mean",
+        "val/image/f1_mean",
+        "val/loss",
+    ),
+    shown="val/dataset/iou_mean",
+    measures_regions=True,
+    required_splits=("train", "val", "test"),
+    # 128 pixels are the least that every model of the benchmark takes.
+    smoke={2: Scale(128, 16), 3: Scale(32, 4)},
+)

@@ -33,7 +33,6 @@ def _fault() -> Callable[[], None]:
 
         import ray
         import torch
-
         from mtneuro_ray.engine.supervised import SupervisedFit
 
         step = SupervisedFit.step

@@ -15,10 +15,10 @@ from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.results import load
 from mtneuro_ray.storage.folder import Folder

@@ -3,9 +3,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.engine.context import WorkerContext
+
+from mtneuro_ray.data.context import WorkerContext
 from tests.engine.data import arrays
 
 seeds = st.integers(0, 2**32 - 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.engine.local import train_here
 from mtneuro_ray.engine.loop import train

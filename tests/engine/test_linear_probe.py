@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.linear_probe import _features, decompose, train_head
 from mtneuro_ray.models.nets.decomposition import Decomposition
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
 

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mtneuro_ray.engine.supervised import SupervisedFit
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import evaluation
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.engine.optimizer import learning_rate
-from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.methods.training.optimizer import learning_rate
 from mtneuro_ray.metrics.confusion import Metrics
 from mtneuro_ray.storage.checkpoints import LAST, MODEL
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks.segmentation import SegmentationTask
+from mtneuro_ray.tasks.training.segmentation import SegmentationTask
 from tests.engine.data import Data, data_of, run_of
 
 KINDS = ["segmentation", "classification"]

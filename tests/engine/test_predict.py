@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import load_model, measure, predict
 from mtneuro_ray.errors import InputError

@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
+from mtneuro_ray.engine.pretrain import SslFit, pretrain
+from mtneuro_ray.methods.draws import Purpose, generator
+from mtneuro_ray.methods.network import SslNetwork
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.pretrain import SslFit, pretrain
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.methods.draws import Purpose, generator
-from mtneuro_ray.methods.mining import draw_pool
-from mtneuro_ray.methods.network import SslNetwork
-from mtneuro_ray.methods.views import NUMBERS, ViewDraws
+from mtneuro_ray.methods.training.mining import draw_pool
+from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.tasks.classification import ClassificationTask
+from mtneuro_ray.tasks.training.classification import ClassificationTask
 from tests.engine.data import arrays, run_of
 
 METHODS = ("byol", "myow", "myowmerged")

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from mtneuro_ray.engine.pretrain import SslFit
+from mtneuro_ray.engine.supervised import SupervisedFit
 from torch import nn
 
 from mtneuro_ray.capacity.costs import Workload
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.memory import is_out_of_memory, memory_watched
-from mtneuro_ray.engine.pretrain import SslFit
 from mtneuro_ray.engine.profile import endless_steps, measure, random_splits
-from mtneuro_ray.engine.supervised import SupervisedFit
 from mtneuro_ray.errors import OutOfMemoryError
 from mtneuro_ray.models import registry
 from mtneuro_ray.models.nets.resnet import EncoderClassifier

@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from mtneuro_ray.engine.readout import probe, regress
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import samples
-from mtneuro_ray.engine.context import WorkerContext
-from mtneuro_ray.engine.readout import probe, regress
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from tests.engine.threads import together

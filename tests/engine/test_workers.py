@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.storage.folder import Folder
 from tests.engine.data import Data, data_of, run_of

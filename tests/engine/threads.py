@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, TypeVar
 
-from mtneuro_ray.engine.context import WorkerContext
+from mtneuro_ray.data.context import WorkerContext
 
 _Found = TypeVar("_Found")
 _PATIENCE_S = 60

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.losses.functional import LOSSES, WEIGHTED_LOSSES, build_loss, class_weights
+from mtneuro_ray.losses.build import LOSSES, WEIGHTED_LOSSES, build_loss, class_weights
 
 
 def random_batch(*spatial: int) -> tuple[Tensor, Tensor]:

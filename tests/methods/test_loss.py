@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from mtneuro_ray.methods.loss import feature_std, prediction_loss
 
 

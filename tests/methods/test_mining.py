@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.methods.mining import choose_neighbours, draw_pool
+from mtneuro_ray.methods.training.mining import choose_neighbours, draw_pool
 
 
 @st.composite

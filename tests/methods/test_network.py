@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 import torch
+from mtneuro_ray.methods.network import SslNetwork
 from torch import nn
 
 from mtneuro_ray.config.network import Method, SslSettings
-from mtneuro_ray.methods.network import SslNetwork
 
 SSL = SslSettings(
     projector_hidden_size=10, projector_output_size=6, projector_2_hidden_size=9, projector_2_output_size=5

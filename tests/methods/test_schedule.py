@@ -1,9 +1,9 @@
 import math
 
 import pytest
+from mtneuro_ray.methods.schedule import mined_weight, scaled_rate, target_momentum
 
 from mtneuro_ray.config.network import SslSettings
-from mtneuro_ray.methods.schedule import mined_weight, scaled_rate, target_momentum
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(256, 0.03), (64, 0.0075), (1024, 0.12)])

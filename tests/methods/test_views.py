@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.config.network import SslSettings
 from mtneuro_ray.data.augment import augment_images
-from mtneuro_ray.methods.views import NUMBERS, ViewDraws, cut_views, shade_views
+from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, shade_views
 
 sides = st.integers(2, 13)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.cli.main import main
+from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
-from mtneuro_ray.engine.context import WorkerContext
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.logs import read_log

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks.base import Batch, Task
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import Batch, Task, build_task
 from tests.engine.data import run_of
 
 CLASSES = 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtneuro_ray.tasks.build import build_task
+from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import run_of
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), np.uint8))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtneuro_ray.methods.loss import widened
-
-Indices = npt.NDArray[np.int64]
+from mtneuro_ray.methods.training.self_supervised import widened
+from mtneuro_ray.rng import Indices
 
 
 def draw_pool(random: np.random.Generator, count: int, batch: Indices, ratio: float) -> Indices:

@@ -1,8 +1,10 @@
-"""Order and residence of the images: the split lies on the device as bytes and batches are gathered there."""
+"""A split on a device, as bytes, and the batches that are gathered from it there."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,26 +12,33 @@ import torch
 from torch import Tensor
 
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.tasks.base import Batch
+from mtneuro_ray.rng import Indices
 
-Indices = npt.NDArray[np.int64]
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> Indices:
-    """The order of `count` images in an epoch. Depends on nothing else, so any worker count trains the same steps."""
-    key = np.array([seed, epoch], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key)).permutation(count)
+# Images, and voxels, of one forward pass outside of training. Larger is no faster; they bound memory.
+_IMAGES = 32
+_VOXELS = 32 * 256 * 256
 
 
-def global_batches(order: Indices, batch_size: int) -> list[Indices]:
-    """The order cut into batches; the last holds what is left, and a single image that is left joins the one before.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images of one step, on the device of the model.
 
-    A batch norm after global pooling has one value of an image, so a batch of one would end the run.
+    Attributes:
+        images: (B, Z, Y, X) uint8 grey values.
+        masks: (B, Z, Y, X) uint8 classes, or None.
+        labels: (B,) int64 classes of whole images.
+        partner: Images that these are mixed with, one each, or None.
+        share: Share of these images in the mixture.
     """
-    cuts = list(range(batch_size, len(order), batch_size))
-    if cuts and len(order) - cuts[-1] == 1 < batch_size:
-        cuts.pop()
-    return np.split(order, cuts)
+
+    images: Tensor
+    masks: Tensor | None
+    labels: Tensor
+    partner: Batch | None = None
+    share: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 class ResidentSplit:
@@ -41,6 +50,7 @@ class ResidentSplit:
     """
 
     def __init__(self, arrays: SplitArrays, device: torch.device) -> None:
+        self.arrays = arrays
         self._images = _tensor(arrays.images, device)
         self._masks = None if arrays.masks is None else _tensor(arrays.masks, device)
         self._labels = _tensor(arrays.labels, device)
@@ -59,6 +69,18 @@ class ResidentSplit:
         """Adjacent images, as views."""
         masks = None if self._masks is None else self._masks[start:stop]
         return Batch(self._images[start:stop], masks, self._labels[start:stop])
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Half-open parts of the images `start` to `stop` that pass through a model at once."""
+        voxels = self._images[:1].numel()
+        yield from parts(start, len(self) if stop is None else stop, voxels)
+
+
+def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
+    """Half-open parts of images `start` to `stop`, of `voxels` each, that pass through a model at once."""
+    at_once = max(1, min(_IMAGES, _VOXELS // max(1, voxels)))
+    for first in range(start, stop, at_once):
+        yield first, min(first + at_once, stop)
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mtneuro_ray.data.augment import augment_images, cut_crops
-from mtneuro_ray.methods.declared import ByolSettings
+from mtneuro_ray.methods.self_supervised import SelfSupervisedSettings
 
 NUMBERS = 7
 """Uniform numbers that decide one view: row, column; whether turned, and how; whether shaded, contrast, brightness."""
@@ -34,22 +34,24 @@ class ViewDraws:
     greys: Tensor | None
 
     @classmethod
-    def of(cls, numbers: npt.NDArray[np.float64], shape: tuple[int, int], ssl: ByolSettings) -> ViewDraws:
+    def of(
+        cls, numbers: npt.NDArray[np.float64], shape: tuple[int, int], settings: SelfSupervisedSettings
+    ) -> ViewDraws:
         """The views that uniform numbers in [0, 1), (V, B, NUMBERS), stand for in images of this shape (y, x).
 
         A transform has its own numbers, used or not: with another one switched on, the crops stay where they are.
         """
         free = np.array([side - side // 2 + 1 for side in shape])
         corners = torch.from_numpy((numbers[..., :2] * free).astype(np.int64))
-        turned = numbers[..., 2] < ssl.trans_prob
+        turned = numbers[..., 2] < settings.trans_prob
         symmetries = np.where(turned, (numbers[..., 3] * _SYMMETRIES).astype(np.int64), 0)
-        shaded = numbers[..., 4:5] < ssl.trans_prob
-        greys = np.where(shaded, (2 * numbers[..., 5:] - 1) * ssl.grey_strength, 0.0).astype(np.float32)
+        shaded = numbers[..., 4:5] < settings.trans_prob
+        greys = np.where(shaded, (2 * numbers[..., 5:] - 1) * settings.grey_strength, 0.0).astype(np.float32)
         greys[..., 0] += 1
         return cls(
             corners,
-            torch.from_numpy(symmetries) if "flip_rotate" in ssl.transform else None,
-            torch.from_numpy(greys) if "grey" in ssl.transform else None,
+            torch.from_numpy(symmetries) if "flip_rotate" in settings.transform else None,
+            torch.from_numpy(greys) if "grey" in settings.transform else None,
         )
 
 

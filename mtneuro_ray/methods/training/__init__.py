@@ -1,0 +1,1 @@
+"""What methods compute: one class per method, and the parts that several share."""

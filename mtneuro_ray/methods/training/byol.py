@@ -1,0 +1,126 @@
+"""BYOL: the online network learns to predict what its slowly following target says of another view."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mtneuro_ray.methods.byol import ByolSettings
+from mtneuro_ray.methods.training.base import Setup
+from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, widened
+from mtneuro_ray.models.placement import autocast
+
+
+class Branch(nn.Module):
+    """Encoder and projectors, which online network and target both have.
+
+    Attributes:
+        encoder: images -> (B, F).
+        projector: F -> D.
+        projector_2: of the projection, to the space of MYOW's mined term; the identity elsewhere.
+    """
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+        self.projector_2: nn.Module = nn.Identity()
+
+
+class TargetNetwork(nn.Module):
+    """Online network with its predictors, and target, whose weights have no gradient.
+
+    Batch norms are those of training in both, over the batch that is passed.
+
+    Args:
+        encoder: What is trained, in place.
+        features: Number of its features.
+        heads: Hidden and output width of projector and predictor.
+        heads_2: The same of MYOW's second, cascaded pair; None for none.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, features: int, heads: tuple[int, int], heads_2: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__()
+        hidden, outputs = heads
+        self.online = Branch(encoder, mlp_head(features, hidden, outputs))
+        self.predictor = mlp_head(outputs, hidden, outputs)
+        self.predictor_2: nn.Module | None = None
+        if heads_2 is not None:
+            self.online.projector_2 = mlp_head(outputs, *heads_2)
+            self.predictor_2 = mlp_head(heads_2[1], *heads_2)
+        self.target = deepcopy(self.online).requires_grad_(False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Views (N, 1, y, x) -> features (N, F), predictions for the augmented term and for the mined term."""
+        features = self.online.encoder(images)
+        projections = self.online.projector(features)
+        predictions = self.predictor(projections)
+        if self.predictor_2 is None:
+            return features, predictions, predictions
+        return features, predictions, self.predictor_2(self.online.projector_2(projections))
+
+    @torch.no_grad()
+    def move_target(self, momentum: float) -> None:
+        """Keep `momentum` of the target's weights and take the rest from the online network."""
+        targets, onlines = list(self.target.parameters()), list(self.online.parameters())
+        get_ema_multi_avg_fn(momentum)(targets, onlines, None)  # type: ignore[no-untyped-call]
+
+
+class Byol(SelfSupervised):
+    """Bootstrap your own latent (Grill et al. 2020)."""
+
+    online: TargetNetwork
+    settings: ByolSettings
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        # After the batch norms were exchanged in place, the target's too.
+        self.target = self.online.target
+        self.target_encoder = self.compiled(self.target.encoder)
+
+    def build(self, encoder: nn.Module, features: int) -> nn.Module:
+        """Online network and target."""
+        settings = self.settings
+        return TargetNetwork(encoder, features, (settings.projector_hidden_size, settings.projector_output_size))
+
+    def targets(self, views: Tensor, batch: ViewBatch) -> list[Tensor]:
+        """The target's projection of the other view of each view's image, (V * b, D)."""
+        with autocast(self.network, self.context.device):
+            return [self.other_views(self.target_encoder(views))]
+
+    def other_views(self, features: Tensor) -> Tensor:
+        """Features (V * b, F) of all views -> projections (V * b, D), each of the other view of its image."""
+        projected = cast(Tensor, self.target.projector(features))
+        return self.by_view(projected).flip(0).flatten(0, 1)
+
+    def losses(self, outputs: list[Tensor], targets: list[Tensor], batch: ViewBatch) -> dict[str, Tensor]:
+        """The augmented term is all of the loss."""
+        augmented = self.distance(outputs[0], targets[0])
+        return {"loss": augmented, "augmented": augmented}
+
+    def distance(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """`prediction_loss` of (V * b, D), summed over this worker's images."""
+        return prediction_loss(self.by_view(predictions), self.by_view(targets)).sum()
+
+    def end_step(self, batch: ViewBatch, steps: int) -> None:
+        """Move the target."""
+        self.online.move_target(target_momentum(self.settings.base_momentum, batch.step, steps))
+
+
+def target_momentum(base: float, step: int, steps: int) -> float:
+    """Share of the target that a step of `steps` keeps: from `base` at the first to 1 at the end, by a cosine."""
+    return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
+
+
+def prediction_loss(predictions: Tensor, targets: Tensor) -> Tensor:
+    """2 - 2 cos of each image, the sum over its views (Grill et al. 2020, equation 2): 2 (V, B, D) -> (B,)."""
+    cosines = F.cosine_similarity(widened(predictions), widened(targets), dim=-1)
+    return (2 - 2 * cosines).sum(0)

@@ -1,0 +1,115 @@
+"""MYOW and MYOW-m: BYOL with views that are mined from other images (Azabou et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods.myow import MyowSettings
+from mtneuro_ray.methods.myowmerged import MyowMergedSettings
+from mtneuro_ray.methods.training.base import Setup
+from mtneuro_ray.methods.training.byol import Byol, TargetNetwork
+from mtneuro_ray.methods.training.mining import choose_neighbours, draw_pool
+from mtneuro_ray.methods.training.self_supervised import ViewBatch, widened
+from mtneuro_ray.methods.training.views import NUMBERS
+from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.rng import Indices, Purpose, generator
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Crops from which the mined views of a step are chosen.
+
+    Attributes:
+        samples: (P,) int64, their images.
+        features: (P, F), the target's.
+        choices: (V * b,) uniform in [0, 1) for this worker's views: which of the nearest.
+    """
+
+    samples: Tensor
+    features: Tensor
+    choices: Tensor
+
+
+class MyowMerged(Byol):
+    """Mine your own view, with one projector and predictor for both terms."""
+
+    settings: MyowMergedSettings
+
+    def __init__(self, setup: Setup) -> None:
+        if len(setup.split) < 2:
+            raise InputError(
+                f"{setup.run.task.name}: cubes: {len(setup.split)} training image; accepted: 2 or more to mine views"
+            )
+        super().__init__(setup)
+        self._pool: _Pool
+
+    def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
+        """One optimizer step, for which a pool is encoded."""
+        # The pool comes first: inputs of as many images are written to the same memory.
+        self._pool = self._encode_pool(indices, step)
+        return super().step(indices, epoch, step, steps_per_epoch)
+
+    @torch.no_grad()
+    def _encode_pool(self, indices: Indices, step: int) -> _Pool:
+        """The pool of a step, of which each worker encodes a share."""
+        context, random = self.context, generator(self.seed, step, Purpose.MINING)
+        samples = draw_pool(random, self.count, indices, self.settings.pool_ratio)
+        numbers, choices = random.random((1, len(samples), NUMBERS)), random.random((self.views, len(indices)))
+        first, last = context.share_of(len(samples))
+        with autocast(self.network, context.device):
+            features = self.target_encoder(self.inputs(samples[first:last], numbers[:, first:last]))
+        start, stop = context.share_of(len(indices))
+        return _Pool(
+            samples=self.on_device(samples),
+            features=self.joined(widened(features), first, len(samples)),
+            choices=self.on_device(choices[:, start:stop].ravel()),
+        )
+
+    def targets(self, views: Tensor, batch: ViewBatch) -> list[Tensor]:
+        """Projections (V * b, D) of the other view of each view's image, and of its mined view."""
+        target, pool = self.target, self._pool
+        with autocast(self.network, self.context.device):
+            features = self.target_encoder(views)
+            own = self.on_device(batch.samples).repeat(self.views)
+            rows = choose_neighbours(
+                features, own, pool.features, pool.samples, pool.choices, self.settings.knn_nneighs
+            )
+            others = self.other_views(features)
+            mined = cast(Tensor, target.projector_2(target.projector(pool.features[rows])))
+        return [others, mined]
+
+    def losses(self, outputs: list[Tensor], targets: list[Tensor], batch: ViewBatch) -> dict[str, Tensor]:
+        """Both terms, and their weighted mean."""
+        augmented, mined = (self.distance(*pair) for pair in zip(outputs, targets, strict=True))
+        weight = mined_weight(self.settings, batch.step, batch.steps_per_epoch)
+        return {"loss": (augmented + weight * mined) / (1 + weight), "augmented": augmented, "mined": mined}
+
+
+class Myow(MyowMerged):
+    """Mine your own view, with a second, cascaded projector and predictor for the mined term."""
+
+    settings: MyowSettings
+
+    def build(self, encoder: nn.Module, features: int) -> nn.Module:
+        """Online network with two predictors, and target."""
+        settings = self.settings
+        return TargetNetwork(
+            encoder,
+            features,
+            (settings.projector_hidden_size, settings.projector_output_size),
+            (settings.projector_2_hidden_size, settings.projector_2_output_size),
+        )
+
+
+def mined_weight(settings: MyowMergedSettings, step: int, steps_per_epoch: int) -> float:
+    """Weight of the mined term against 1 for the augmented one: 0, then a linear rise, then constant."""
+    since = step - settings.byol_warmup_epochs * steps_per_epoch
+    if since < 0:
+        return 0.0
+    rise = settings.myow_rampup_epochs * steps_per_epoch
+    return settings.myow_base_weight * min(1.0, (since + 1) / rise if rise else 1.0)

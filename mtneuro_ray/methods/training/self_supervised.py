@@ -1,0 +1,222 @@
+"""Base of self-supervised methods: an encoder learns from views of images, without labels.
+
+A method of its own says what its network is and what its loss is; views, schedule, several workers and the history
+come from here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtneuro_ray.config.owners import OptimizerSettings
+from mtneuro_ray.methods.self_supervised import SelfSupervisedSettings
+from mtneuro_ray.methods.training.base import Setup, SteppedMethod
+from mtneuro_ray.methods.training.optimizer import learning_rate
+from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, shade_views
+from mtneuro_ray.models.placement import autocast, placed
+from mtneuro_ray.rng import Indices, Purpose, generator
+
+# The base learning rate is that of a batch of so many images (Grill et al. 2020).
+_REFERENCE_BATCH = 256
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewBatch:
+    """One step of a self-supervised method on one worker.
+
+    Attributes:
+        samples: (b,) images of which this worker has views.
+        indices: (B,) images of the global batch, of which `samples` are those from `start`.
+        start: Position of this worker's first image in the global batch.
+        step: Step of the whole run, from 0.
+        steps_per_epoch: Steps of an epoch.
+    """
+
+    samples: Indices
+    indices: Indices
+    start: int
+    step: int
+    steps_per_epoch: int
+
+
+class SelfSupervised(SteppedMethod):
+    """Training of the encoder of `setup.model` on V views of each image, in place.
+
+    The history has the loss, what else `losses` returns, and `feature_std`: the deviation of the features between
+    images, which falls from about 1 / sqrt(features) to 0 where the encoder collapses.
+
+    Attributes:
+        views: Views of an image, V.
+    """
+
+    views = 2
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.settings = cast(SelfSupervisedSettings, self.network.method)
+        classifier = setup.classifier
+        torch.manual_seed(int(generator(self.seed, 0, Purpose.HEADS).integers(2**63)))
+        self.online = self.build(classifier.encoder, classifier.head.in_features)
+        self.module = placed(self.online, self.network, self.context.device).train()
+        self._schedule = OptimizerSettings(
+            name="SGD",
+            learning_rate=self.settings.base_learning_rate * self.batch_size / _REFERENCE_BATCH,
+            epochs=self.epochs,
+            momentum=self.network.optimizer.momentum,
+            weight_decay=self.network.optimizer.weight_decay,
+            lr_schedule="cosine",
+            warmup_epochs=self.settings.lr_warmup_epochs,
+        )
+        self.optimizer = _sgd(self.module, self._schedule, self.context.device)
+        self._model = self.distributed(self.module)
+
+    @abstractmethod
+    def build(self, encoder: nn.Module, features: int) -> nn.Module:
+        """What is trained: a module around `encoder`, which gives `features` numbers of an image.
+
+        It takes views (V * b, 1, y, x), all first ones before all second ones, and returns a tuple: the features of
+        the encoder, then whatever `losses` reads. Weights are drawn from torch's generator, which is seeded.
+        """
+
+    @abstractmethod
+    def losses(self, outputs: list[Tensor], targets: Any, batch: ViewBatch) -> dict[str, Tensor]:
+        """Scalars summed over this worker's images, "loss" among them, which is descended.
+
+        A loss of a whole batch (its negatives, its covariance) reads the rows of all workers through `gathered` and is
+        multiplied by the number of this worker's images.
+
+        Args:
+            outputs: What the module returned after the features.
+            targets: What `targets` returned.
+            batch: The step.
+        """
+
+    def targets(self, views: Tensor, batch: ViewBatch) -> Any:
+        """What is to be predicted of the views, made without gradients before the forward pass; None by default."""
+
+    def end_step(self, batch: ViewBatch, steps: int) -> None:
+        """Called after the optimizer step, for a network that follows; `steps` are those of the whole run."""
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """A linear rise, then half a cosine to 0."""
+        return learning_rate(self._schedule, step, steps_per_epoch)
+
+    def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
+        """One optimizer step on views of a global batch."""
+        start, stop = self.context.share_of(len(indices))
+        batch = ViewBatch(indices[start:stop], indices, start, step, steps_per_epoch)
+        numbers = generator(self.seed, step, Purpose.VIEWS).random((self.views, len(indices), NUMBERS))
+        views = self.inputs(batch.samples, numbers[:, start:stop])
+        with torch.no_grad():
+            targets = self.targets(views, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.network, self.context.device):
+            features, *outputs = self._model(views)
+        sums = self.losses(outputs, targets, batch)
+        self.descend(sums["loss"], len(indices))
+        self.end_step(batch, self.epochs * steps_per_epoch)
+        images = self.by_view(widened(features.detach())).transpose(0, 1)
+        std = feature_std(self.joined(images, start, len(indices)).flatten(0, 1))
+        return {**{name: value.detach() for name, value in sums.items()}, "feature_std": std * (stop - start)}
+
+    def inputs(self, samples: Indices, numbers: Numbers) -> Tensor:
+        """Views of samples as the encoder reads them: (V * B, 1, y, x), overwritten by the next as many.
+
+        Args:
+            samples: (B,) images.
+            numbers: (V, B, NUMBERS) uniform in [0, 1), which decide the views.
+        """
+        images = self.split.gather(samples).images
+        draws = ViewDraws.of(numbers, (images.shape[-2], images.shape[-1]), self.settings)
+        return shade_views(self.task.inputs(cut_views(images, draws)), draws)
+
+    def by_view(self, rows: Tensor) -> Tensor:
+        """(V * B, D) -> (V, B, D)."""
+        return rows.view(self.views, len(rows) // self.views, rows.shape[1])
+
+    def joined(self, rows: Tensor, start: int, total: int) -> Tensor:
+        """Rows of all workers, without gradients: `total` in all, of which this worker's begin at `start`."""
+        if self.context.world_size == 1:
+            return rows
+        joined = _padded(rows, start, total)
+        dist.all_reduce(joined)
+        return joined
+
+    def gathered(self, rows: Tensor, batch: ViewBatch) -> Tensor:
+        """Rows (V * b, D) of this worker's views -> (V, B, D) of all workers', with gradients to all of them."""
+        own = self.by_view(rows).transpose(0, 1)
+        if self.context.world_size > 1:
+            padded = _padded(own, batch.start, len(batch.indices))
+            own = differentiable.all_reduce(padded)  # type: ignore[no-untyped-call]
+        return own.transpose(0, 1)
+
+    def on_device(self, array: npt.NDArray[np.generic]) -> Tensor:
+        """An array as a tensor on this worker's device."""
+        return torch.from_numpy(array).to(self.context.device, non_blocking=True)
+
+
+def mlp_head(inputs: int, hidden: int, outputs: int) -> nn.Module:
+    """Projector or predictor (Grill et al. 2020, section 3.3): (B, inputs) -> (B, outputs)."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs)
+    )
+
+
+class EncoderWithHead(nn.Module):
+    """An encoder and a head on its features: images -> (features, what the head gives of them)."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1, y, x) -> (N, F), (N, D)."""
+        features = self.encoder(images)
+        return features, self.head(features)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float32 at least: what autocast gives is too coarse for a cosine."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def feature_std(features: Tensor) -> Tensor:
+    """Standard deviation over images of their features (N, D) at length 1, the mean over dimensions: a scalar.
+
+    About 1 / sqrt(D) where directions are spread evenly, 0 where the encoder has collapsed to one.
+    """
+    return F.normalize(widened(features), dim=-1).std(0, correction=0).mean()
+
+
+def _padded(rows: Tensor, start: int, total: int) -> Tensor:
+    """(b, ...) -> (total, ...), zero outside of `start` to `start + b`."""
+    before, after = rows.new_zeros(start, *rows.shape[1:]), rows.new_zeros(total - start - len(rows), *rows.shape[1:])
+    return torch.cat([before, rows, after])
+
+
+def _sgd(module: nn.Module, settings: OptimizerSettings, device: torch.device) -> torch.optim.Optimizer:
+    """SGD whose weight decay spares biases and batch norms (Grill et al. 2020, section 3.3)."""
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in learned if parameter.dim() > 1]},
+        {"params": [parameter for parameter in learned if parameter.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        groups,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda",
+    )

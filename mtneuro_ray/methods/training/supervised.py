@@ -1,0 +1,65 @@
+"""Training of a whole model on labels or masks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mtneuro_ray.data.augment import cut_crops, draw_crops, draw_mixup, draw_ops
+from mtneuro_ray.data.resident import Batch
+from mtneuro_ray.methods.supervised import SupervisedSettings
+from mtneuro_ray.methods.training.base import Setup, SteppedMethod
+from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.rng import Indices, layer_seed
+
+
+class Supervised(SteppedMethod):
+    """Training on labels or masks, with mixup, augmentation and crops as the settings say."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.settings = cast(SupervisedSettings, self.network.method)
+        self.module = self.signal = setup.model
+        self.optimizer = build_optimizer(self.network.optimizer, self.module.parameters(), self.context.device)
+        self._model = self.distributed(self.module)
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """The schedule of the settings."""
+        return learning_rate(self.network.optimizer, step, steps_per_epoch)
+
+    def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
+        """One optimizer step; the loss summed over this worker's samples."""
+        context, settings = self.context, self.settings
+        start, stop = context.share_of(len(indices))
+        batch = self._batch(indices[start:stop], epoch)
+        mixup = draw_mixup(self.seed, step, len(indices), settings.mixup_probability, settings.mixup_alpha)
+        if mixup is not None:
+            # The partner may be another worker's image; every worker holds the whole split.
+            partner = self._batch(indices[mixup.partners[start:stop]], epoch)
+            batch = replace(batch, partner=partner, share=mixup.share)
+        set_dropout_key(self.module, DropoutKey(self.seed, step, start, len(indices)))
+        # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how
+        # many workers divide a batch; a run that is resumed draws the same ones.
+        torch.manual_seed(layer_seed(self.seed, step, -1 - context.rank))
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.network, context.device):
+            losses = self.task.losses(self._model, batch)
+        total = losses.sum(dtype=torch.float32)
+        self.descend(total, len(indices))
+        return {"loss": total.detach()}
+
+    def _batch(self, indices: Indices, epoch: int) -> Batch:
+        """Samples of the training split, cropped and augmented."""
+        batch, data = self.split.gather(indices), self.network.data
+        if data.train_crops == "random":
+            height, width = batch.images.shape[-2:]
+            corners = draw_crops(self.seed, epoch, indices, (height, width))
+            batch = replace(batch, images=cut_crops(batch.images, corners.unsqueeze(0)))
+        if not data.augmentations:
+            return batch
+        return self.task.augment(batch, draw_ops(self.seed, epoch, indices).to(self.context.device))

@@ -1,0 +1,204 @@
+"""The contract of a task: inputs, losses and measured predictions, or what is read from a frozen encoder.
+
+A task knows nothing of epochs, workers or files.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import Batch
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.losses.build import build_loss, class_weights
+from mtneuro_ray.metrics import METRICS
+from mtneuro_ray.metrics.base import Metric, Metrics
+from mtneuro_ray.rng import Indices
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.tasks.base import TaskDeclaration
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Predictions of a batch beside the truth.
+
+    Attributes:
+        losses: (B,).
+        prediction: (B, ...) predicted classes.
+        truth: (B, ...) true classes, the same shape.
+        mask: The same shape, true where a voxel counts; None where all do.
+    """
+
+    losses: Tensor
+    prediction: Tensor
+    truth: Tensor
+    mask: Tensor | None = None
+
+    def rows(self, indices: Indices) -> Judged:
+        """Some images of the batch."""
+        index = torch.from_numpy(indices).to(self.truth.device)
+        mask = None if self.mask is None else self.mask[index]
+        return Judged(self.losses[index.to(self.losses.device)], self.prediction[index], self.truth[index], mask)
+
+
+class Task(ABC):
+    """A task whose targets a model learns.
+
+    Args:
+        run: Settings of the run.
+        class_counts: Voxels, or images, of each class in the training split; they decide the weights of the classes.
+    """
+
+    def __init__(self, run: RunSettings, class_counts: Sequence[int] = ()) -> None:
+        self.run, self.network = run, run.network
+        self.declaration: TaskDeclaration = run.task.declaration
+        self.num_classes = len(run.task.classes)
+        self.metrics = _metrics_of(run)
+        loss = run.network.loss
+        self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts))
+        self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
+
+    @property
+    def selection(self) -> str:
+        """Key of the validation metric that selects among epochs and candidates by default."""
+        return self.declaration.selection[0].removeprefix("val/")
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Input of the model: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X), scaled by the network's `input_norm`.
+
+        Z is dropped where it is 1. The result is overwritten by the next call for as many images.
+        """
+        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
+        if self.network.data.input_norm == "image" and len(images):
+            std, mean = torch.std_mean(scaled.flatten(1), dim=1, correction=0)
+            each = (-1, *(1 for _ in scaled.shape[1:]))
+            # A flat image has no deviation to scale by: one grey level in 255 bounds the division.
+            scaled.sub_(mean.view(each)).div_(std.clamp_min(1 / 255).view(each))
+        return scaled.squeeze(2) if images.shape[1] == 1 else scaled
+
+    def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """A tensor of this shape, type and device, the same one each time.
+
+        Fresh memory for every batch would cost more than filling it: the system hands it out page by page.
+        """
+        key = (like.shape, like.device, dtype)
+        if key not in self._scratches:
+            self._scratches[key] = torch.empty(like.shape, dtype=dtype, device=like.device)
+        return self._scratches[key]
+
+    def crops(self, images: Tensor) -> list[Tensor]:
+        """The parts of images (B, Z, Y, X) on which predictions are made, by default the whole images."""
+        return [images]
+
+    @abstractmethod
+    def augment(self, batch: Batch, ops: Tensor) -> Batch:
+        """The batch under one geometric operation per image (`augment.draw_ops`)."""
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Loss of each image in training, (B,)."""
+
+    @abstractmethod
+    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+        """Predictions for a batch in evaluation, beside the truth."""
+
+    def start(self) -> list[Any]:
+        """The state of each metric before any image."""
+        return [metric.init() for metric in self.metrics]
+
+    def update(self, states: list[Any], judged: Judged) -> list[Any]:
+        """The states with a batch added."""
+        return [
+            metric.update(state, judged.prediction, judged.truth, judged.mask)
+            for metric, state in zip(self.metrics, states, strict=True)
+        ]
+
+    def merged(self, shards: Sequence[list[Any]]) -> list[Any]:
+        """The states of several shards together."""
+        return [reduce(metric.merge, own) for metric, own in zip(self.metrics, zip(*shards, strict=True), strict=True)]
+
+    def compute(self, states: list[Any]) -> Metrics:
+        """The values of all metrics.
+
+        Raises:
+            InputError: two metrics give different values of one name.
+        """
+        found: Metrics = {}
+        for metric, state in zip(self.metrics, states, strict=True):
+            for name, value in metric.compute(state).items():
+                if name in found and found[name] != value:
+                    raise InputError(
+                        f"evaluation.metrics: two metrics are named {name!r}; accepted: metrics with other names"
+                    )
+                found[name] = value
+        return found
+
+
+def _metrics_of(run: RunSettings) -> tuple[Metric, ...]:
+    """The metrics of a run's task, then those that its settings add."""
+    declaration = run.task.declaration
+    found = []
+    for name in (*declaration.metrics, *run.network.evaluation.metrics):
+        metric = METRICS.find(name, "evaluation.metrics")
+        if declaration.labels not in metric.labels:
+            raise InputError(
+                f"evaluation.metrics: {name!r} measures labels per {' and '.join(metric.labels)}, the task has them "
+                f"per {declaration.labels}; accepted: another metric"
+            )
+        found.append(metric.resolve()(run.task))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read from a frozen encoder.
+
+    Attributes:
+        metrics: Name of a set of samples -> metrics.
+        timings: Seconds of this process.
+        write: Writes what others use beside the metrics into an output folder.
+    """
+
+    metrics: dict[str, Metrics]
+    timings: dict[str, float] = field(default_factory=dict)
+    write: Callable[[Folder], None] = lambda out: None
+
+
+class ReadingTask(ABC):
+    """A task that trains nothing: it reads the frozen encoder that another task's run has trained."""
+
+    def __init__(self, run: RunSettings) -> None:
+        self.run = run
+
+    @abstractmethod
+    def read(self, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
+        """Read the trained model of `run.encoder_run`, which is on the device. Called on every worker of the run."""
+
+
+def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> Task:
+    """The task that a run trains.
+
+    Args:
+        run: Settings of the run.
+        class_counts: Voxels, or images, of each class in the training split, for weighted losses; None where only
+            predictions are asked for, and any will do.
+
+    Raises:
+        InputError: this kind of task is not trained.
+    """
+    declaration = run.task.declaration
+    if declaration.reads_encoder:
+        raise InputError(f"{run.task.name}: task: {declaration.name!r} can't be trained; accepted: a task that is")
+    counts = (1,) * len(run.task.classes) if class_counts is None else class_counts
+    built: Task = declaration.resolve()(run, counts)
+    return built

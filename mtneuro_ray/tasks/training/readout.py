@@ -1,0 +1,116 @@
+"""Task 3: a linear readout of semantic attributes from a frozen encoder (paper, section 4.3, Appendix 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data import embeddings
+from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.embeddings import Embeddings, Vectors
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.metrics.base import Metrics
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.roi import corners
+from mtneuro_ray.tasks.training.base import Reading, ReadingTask, build_task
+
+Floats = npt.NDArray[np.float64]
+
+# Directions of the embeddings, relative to the longest, below which there is only the rounding of float32.
+_ROUNDING = 1e-6
+
+
+class ReadoutTask(ReadingTask):
+    """Linear regression of the attributes of corners on the features of an encoder.
+
+    Metrics "all": fitted to, and scored on, the corners of both splits, as in the paper. Metrics "test": fitted to the
+    corners of the training split and scored on those of the test split.
+    """
+
+    def read(self, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
+        """Read the attributes of corners out of a frozen encoder, whose run decides how its inputs are scaled.
+
+        Raises:
+            InputError: the run has no encoder.
+            TrainingError: embeddings are not finite.
+        """
+        run, encoder_run = self.run, self.run.encoder_run
+        if encoder_run is None or not isinstance(model, EncoderClassifier):
+            raise InputError(
+                f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1"
+            )
+        started = time.perf_counter()
+        vectors = {split: _embed(encoder_run, model, arrays, context) for split, arrays in data.items()}
+        embedded = time.perf_counter()
+        found = Embeddings.of(run, data, vectors)
+        if not np.isfinite(found.vectors).all():
+            raise TrainingError(f"the features of {encoder_run.model} on {run.task.name} are not all numbers")
+        inputs, targets = found.vectors.astype(np.float64), found.targets
+        train, test = found.splits == "train", found.splits == "test"
+        # Threads decide the order of sums here, too.
+        with threadpool_limits(context.threads):
+            metrics = {
+                "all": regress(inputs, targets, inputs, targets),
+                "test": regress(inputs[train], targets[train], inputs[test], targets[test]),
+            }
+        done = time.perf_counter()
+        timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
+        return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
+
+
+@torch.no_grad()
+def _embed(encoder_run: RunSettings, model: EncoderClassifier, arrays: SplitArrays, context: WorkerContext) -> Vectors:
+    """Features of the corners of a split's images, (N, 4, F); each worker computes its own share."""
+    task = build_task(encoder_run)
+    split = ResidentSplit(arrays, context.device)
+    model.eval()
+    found: list[Vectors] = []
+    for part in split.parts(*context.share_of(len(split))):
+        images = split.part(*part).images
+        with autocast(encoder_run.network, context.device):
+            features = [
+                model.features(task.inputs(images[..., rows, columns])).float()
+                for rows, columns in corners(*images.shape[-2:])
+            ]
+        found.append(torch.stack(features, dim=1).cpu().numpy())
+    return np.concatenate([own for each in context.gather(found) for own in each])
+
+
+def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> Metrics:
+    """R2 of a linear regression of each attribute, and their mean.
+
+    An attribute that is the same in the whole test has no R2: it is left out, and so is the mean, which would be one of
+    other attributes.
+
+    Args:
+        inputs: (M, F) embeddings that are fitted.
+        targets: (M, 5) their attributes.
+        test_inputs: (K, F) embeddings that are scored.
+        test_targets: (K, 5) their attributes.
+    """
+    # A second to import, which trials of other tasks need not.
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score
+
+    predicted = LinearRegression(tol=_ROUNDING).fit(inputs, targets).predict(test_inputs)
+    scores: Metrics = {
+        f"r2/{name}": float(r2_score(test_targets[:, column], predicted[:, column]))
+        for column, name in enumerate(ATTRIBUTES)
+        if np.ptp(test_targets[:, column]) > 0
+    }
+    if len(scores) == len(ATTRIBUTES):
+        scores["r2_mean"] = float(np.mean(list(scores.values())))
+    return scores
