@@ -18,6 +18,7 @@ ROOT = PACKAGE.parent
 ROOMS = (
     "errors",
     "progress",
+    "rng",
     "roi",
     "registry",
     "config",

@@ -33,12 +33,12 @@ def _fault() -> Callable[[], None]:
 
         import ray
         import torch
-        from mtneuro_ray.engine.supervised import SupervisedFit
+        from mtneuro_ray.methods.training.supervised import Supervised
 
-        step = SupervisedFit.step
+        step = Supervised.step
 
         def short_step(self: Any, *arguments: Any) -> Any:
-            rate = self._network.learning_rate
+            rate = self.network.optimizer.learning_rate
             asked: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
             is_alone = asked.get("CPU") == 2
             if rate == 0.001 and not is_alone:
@@ -52,7 +52,7 @@ def _fault() -> Callable[[], None]:
                     resource.setrlimit(resource.RLIMIT_DATA, before)
             return step(self, *arguments)
 
-        SupervisedFit.step = short_step  # type: ignore[assignment, method-assign]
+        Supervised.step = short_step  # type: ignore[assignment, method-assign]
 
     return be_short_of_memory
 
