@@ -19,6 +19,7 @@ ROOMS = (
     "errors",
     "progress",
     "rng",
+    "retry",
     "roi",
     "registry",
     "config",
@@ -38,7 +39,7 @@ ROOMS = (
     "api",
     "cli",
 )
-WITHOUT_TORCH = {"errors", "progress", "roi", "config", "volumes", "storage", "sweep", "results", "api", "cli"}
+WITHOUT_TORCH = {"errors", "progress", "retry", "roi", "config", "volumes", "storage", "sweep", "results", "api", "cli"}
 
 
 def modules(*folders: Path) -> list[Path]:

@@ -205,7 +205,7 @@ def test_a_bucket_that_is_away_for_a_while_ends_nothing(
     bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that a beat is given up while the bucket is away, and not only late.
-    monkeypatch.setattr("mtneuro_ray.storage.folder._PATIENCE_S", 0.1)
+    monkeypatch.setattr("mtneuro_ray.storage.bucket._PATIENCE_S", 0.1)
     with only_driver(Folder(bucket), beat_s=BEAT_S):
         before = sign_of(bucket)
         s3.stop()
@@ -221,7 +221,7 @@ def test_a_bucket_that_is_away_for_a_while_ends_nothing(
 def test_a_bucket_that_is_away_at_the_end_hides_no_error_of_the_body(
     bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtneuro_ray.storage.folder._PATIENCE_S", 0.1)
+    monkeypatch.setattr("mtneuro_ray.storage.bucket._PATIENCE_S", 0.1)
 
     def fail() -> None:
         s3.stop()
