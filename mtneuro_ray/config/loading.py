@@ -53,9 +53,8 @@ def packaged_names(kind: str) -> list[str]:
 
 
 def _folder(kind: str) -> Path:
-    package = Path(mtneuro_ray.__file__).parent
-    # Spaces lie beside the package, where people edit them; an installed wheel has none.
-    return package.parent / "tune_spaces" if kind == "spaces" else package / "config" / "packaged" / kind
+    # `spaces` is a link to tune_spaces/, where people edit them; a wheel holds the files themselves.
+    return (Path(mtneuro_ray.__file__).parent / "config" / "packaged" / kind).resolve()
 
 
 def find(kind: str, name: str) -> Path:
