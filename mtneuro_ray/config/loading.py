@@ -13,6 +13,7 @@ from typing import Any
 import mtneuro_ray
 from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.base import read_json
+from mtneuro_ray.config.modes import mode_of
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SweepSpace, load_space
@@ -180,10 +181,10 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
                 f"{_models('features' in other.gives and other.name for other in _declared())}"
             )
         return
-    if kind.name not in model.tasks:
+    if kind.labels not in model.predicts:
         raise InputError(
             f"{where}: model.name: {network.model.name} does not serve a {kind.name} task; accepted: "
-            f"{_models(kind.name in other.tasks and other.name for other in _declared())}"
+            f"{_models(kind.labels in other.predicts and other.name for other in _declared())}"
         )
     _check_sizes(task, network, where)
 
@@ -329,10 +330,11 @@ def _resolved(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettin
         accepted = ", ".join(metrics) or f"none of a {pair.task.task}"
         raise InputError(f"{where}.metric: {metric!r} can't select a candidate; accepted: {accepted}")
     changes: dict[str, Any] = {}
-    if (metric or pair.task.declaration.shown).rpartition("/")[2] == "loss":
-        if experiment.mode == "max" and "mode" in experiment.model_fields_set:
-            raise InputError(f"{where}.mode: 'max' would select the largest loss; accepted: 'min', or leave it out")
-        changes["mode"] = "min"
+    shown = metric or pair.task.declaration.shown
+    mode = mode_of(shown, pair.task.declaration, pair.network.evaluation.metrics)
+    if experiment.mode != mode and "mode" in experiment.model_fields_set:
+        raise InputError(f"{where}.mode: {experiment.mode!r} would select the worst {shown}; accepted: {mode!r}")
+    changes["mode"] = mode
     axes = resolved(pair.network, experiment.search.axes, where)
     changes["search"] = experiment.search.model_copy(update={"axes": axes})
     experiment = experiment.model_copy(update=changes)

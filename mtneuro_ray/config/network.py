@@ -189,7 +189,7 @@ class NetworkSettings(Settings):
                         f"{where}: model.{key}: has no meaning for a frozen encoder ({self.method.name}); accepted: "
                         "leave it out"
                     )
-        if "classification" not in self.declaration.tasks:
+        if "image" not in self.declaration.predicts:
             self._check_default(where, "data.train_crops", "is for classifiers")
             if getattr(self.method, "mixup_probability", 0.0):
                 raise InputError(f"{where}: method.mixup_probability: is for classifiers; accepted: leave it out")

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, checked_values, draw
 from mtneuro_ray.config.base import Name, Positive, Seed, Settings, read_toml, shortened
+from mtneuro_ray.config.modes import Mode as Mode
 from mtneuro_ray.errors import InputError
 
 Candidate = dict[str, Scalar]
-Mode = Literal["max", "min"]
 Few = Annotated[int, Field(ge=1, le=100_000)]
 # Candidates of one search that are enumerated beforehand.
 _MOST_CANDIDATES = 100_000

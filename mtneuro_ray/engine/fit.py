@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.config.owners import EvaluationSettings
 from mtneuro_ray.engine import checkpoint
 from mtneuro_ray.engine.checkpoint import Progress
@@ -36,12 +37,14 @@ class Validation:
 
     Attributes:
         settings: Which weights are kept.
-        selection: Key of the metric that is the larger the better.
+        selection: Key of the metric that selects an epoch.
+        mode: Whether larger or smaller values of it are better.
         measure: Metrics of a module on the validation split; None where there is no such split.
     """
 
     settings: EvaluationSettings
     selection: str
+    mode: Mode
     measure: Callable[[nn.Module], Metrics] | None
 
 
@@ -164,7 +167,7 @@ class Fit:
         assert self.steps.signal is not None
         value = metrics[self._validation.selection]
         assert isinstance(value, float)
-        if progress.best_value is not None and value <= progress.best_value:
+        if progress.best_value is not None and not _is_better(value, progress.best_value, self._validation.mode):
             return False
         progress.best_value = value
         state = self.steps.signal.state_dict()
@@ -188,3 +191,7 @@ def global_batches(order: Indices, batch_size: int) -> list[Indices]:
     if cuts and len(order) - cuts[-1] == 1 < batch_size:
         cuts.pop()
     return np.split(order, cuts)
+
+
+def _is_better(value: float, best: float, mode: Mode) -> bool:
+    return value > best if mode == "max" else value < best

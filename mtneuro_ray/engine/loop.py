@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from mtneuro_ray.config.modes import mode_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
@@ -216,4 +217,6 @@ def _take_steps(worker: Worker, method: SteppedMethod) -> tuple[History, Metrics
 def validation_of(worker: Worker) -> Validation:
     """How the epochs of a run are judged."""
     measure = (lambda module: worker.evaluate("val", module)) if "val" in worker.splits else None
-    return Validation(worker.run.network.evaluation, worker.task.selection, measure)
+    settings = worker.run.network.evaluation
+    mode = mode_of(worker.task.selection, worker.task.declaration, settings.metrics)
+    return Validation(settings, worker.task.selection, mode, measure)

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,11 @@ class MetricDeclaration(Declaration):
 
     Attributes:
         labels: Kinds of label that it measures.
+        better: Whether larger or smaller values are better.
     """
 
     labels: tuple[LabelKind, ...] = ("image", "voxel")
+    better: Literal["max", "min"] = "max"
 
 
 class Metric(ABC):

@@ -54,7 +54,8 @@ class ModelDeclaration(Declaration):
 
     Attributes:
         settings: Type of its settings.
-        tasks: Kinds of task that it serves.
+        predicts: Subject of its logits: a whole "image", or each "voxel". It serves every kind of task with such
+            labels.
         dims: Numbers of spatial axes that it comes in.
         sizes: Rule for the lengths of the spatial axes, or a function of the settings that gives it.
         gives: "gradients": it is trained by steps; "features": its encoder can be read and frozen; "fit": its encoder
@@ -66,7 +67,7 @@ class ModelDeclaration(Declaration):
     """
 
     settings: type[ModelSettings]
-    tasks: tuple[str, ...]
+    predicts: tuple[Literal["image", "voxel"], ...]
     dims: tuple[int, ...] = (2,)
     sizes: SizeRule | Callable[[Any], SizeRule] = SizeRule()
     gives: tuple[Capability, ...] = ("gradients",)

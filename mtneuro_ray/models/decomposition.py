@@ -23,7 +23,7 @@ PCA = ModelDeclaration(
     summary="Principal components of images and a linear layer (paper, section 4.1)",
     build="mtneuro_ray.models.nets.decomposition:build",
     settings=DecompositionSettings,
-    tasks=("classification",),
+    predicts=("image",),
     gives=("features", "fit"),
 )
 NMF = ModelDeclaration(
@@ -31,7 +31,7 @@ NMF = ModelDeclaration(
     summary="Non-negative factors of images and a linear layer (paper, section 4.1)",
     build="mtneuro_ray.models.nets.decomposition:build",
     settings=DecompositionSettings,
-    tasks=("classification",),
+    predicts=("image",),
     gives=("features", "fit"),
     takes_negative=False,
 )

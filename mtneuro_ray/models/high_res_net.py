@@ -20,6 +20,6 @@ HIGH_RES_NET = ModelDeclaration(
     summary="HighResNet with dilated residual blocks (Li et al. 2017), 3D",
     build="mtneuro_ray.models.nets.high_res_net:build",
     settings=HighResNetSettings,
-    tasks=("segmentation",),
+    predicts=("voxel",),
     dims=(3,),
 )

@@ -33,7 +33,7 @@ def _declared(name: str, summary: str, divisor: int, smallest: int, smallest_bat
         summary=summary,
         build="mtneuro_ray.models.nets.library:build",
         settings=LibrarySettings,
-        tasks=("segmentation",),
+        predicts=("voxel",),
         sizes=SizeRule(divisor, 0, smallest),
         smallest_batch=smallest_batch,
         is_pretrained=True,

@@ -25,6 +25,6 @@ RESNET18 = ModelDeclaration(
     summary="ResNet-18 with a 3x3 stem and without max-pool (He et al. 2016; paper, section 4.1)",
     build="mtneuro_ray.models.nets.resnet:build",
     settings=ResNet18Settings,
-    tasks=("classification",),
+    predicts=("image",),
     gives=("gradients", "features"),
 )

@@ -61,7 +61,7 @@ UNET = ModelDeclaration(
     summary="U-Net (Ronneberger et al. 2015), 2D or 3D",
     build="mtneuro_ray.models.nets.unet:build",
     settings=UNetSettings,
-    tasks=("segmentation",),
+    predicts=("voxel",),
     dims=(2, 3),
     sizes=_sizes,
 )

@@ -20,7 +20,7 @@ VNET_LIGHT = ModelDeclaration(
     summary="V-Net with one level less (Milletari et al. 2016), 3D",
     build="mtneuro_ray.models.nets.vnet_light:build",
     settings=VNetLightSettings,
-    tasks=("segmentation",),
+    predicts=("voxel",),
     dims=(3,),
     sizes=SizeRule(8, 0, 8),
 )

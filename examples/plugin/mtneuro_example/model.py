@@ -34,5 +34,5 @@ DILATED_NET = ModelDeclaration(
     summary="Dilated convolutions at full resolution (after Yu & Koltun 2016)",
     build=build,
     settings=DilatedNetSettings,
-    tasks=("segmentation",),
+    predicts=("voxel",),
 )
