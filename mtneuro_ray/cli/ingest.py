@@ -5,6 +5,7 @@ from __future__ import annotations
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.bounds import check_known_bounds
+from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.sampling import channel_boxes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.storage.folder import Folder
@@ -49,6 +50,8 @@ def run(
     settings, file = load_task(task, volume, preset)
     check_known_bounds(settings, file)
     cutouts = store_of(store, out)
+    # What is wrong with a volume is told before a cluster is started for it.
+    open_volumes(settings, file)
 
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.cluster.ray_data import fetch_all

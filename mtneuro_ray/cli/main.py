@@ -64,6 +64,11 @@ COMMANDS = {
         "Write a task's splits as NumPy files: OUT/data/TASK.\n\nFor other frameworks: images, masks, labels, regions.",
         "export data --task task2_2D_4class --preset smoke --format npz --out out",
     ),
+    "list": (
+        "Show what there is: models, methods, tasks, networks, ...\n\nWith a NAME: each key with its type, default and "
+        "meaning.",
+        "list models UNet",
+    ),
     "profile": (
         "Measure the memory and seconds of a tune space's runs.\n\nOn this machine, with random data; for sweep "
         "--packing and plan --profile.",
@@ -198,7 +203,7 @@ def _refusal(error: typer.TyperException) -> str:
         text = " ".join(error.message.split()).rstrip(".")
         hint = f"; did you mean {' or '.join(sorted(near))}?" if near else ""
         return f"{command}: {text[0].lower()}{text[1:]}{hint}; accepted: see {command} --help"
-    name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
+    name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.display_name_raw
     accepted = _accepted(parameter) or f"see {command} --help"
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
     if problems:

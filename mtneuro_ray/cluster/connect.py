@@ -50,6 +50,7 @@ def connected(
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _quiet()
     if address == "local":
+        _check_gpu(needs or {})
         _ensure_token()
         _init(address, num_cpus=num_cpus, include_dashboard=False)
         _check_room(needs or {})
@@ -63,15 +64,29 @@ def connected(
         ray.shutdown()
 
 
+def _check_gpu(needs: Mapping[str, float]) -> None:
+    """Check the GPU before a cluster is started for it, which takes seconds."""
+    if needs.get("GPU", 0) > 0:
+        # Slow to import, and only needed here.
+        import torch
+
+        if not torch.cuda.is_available():
+            raise _short_of("GPU", needs["GPU"], 0)
+
+
 def _check_room(needs: Mapping[str, float]) -> None:
     has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for kind, needed in needs.items():
         if needed > has.get(kind, 0):
             ray.shutdown()
-            raise InputError(
-                f"Ray on this machine: {needed:g} {kind} are needed, it has {has.get(kind, 0):g}; accepted: fewer or "
-                "smaller workers, or --address of a larger cluster"
-            )
+            raise _short_of(kind, needed, has.get(kind, 0))
+
+
+def _short_of(kind: str, needed: float, has: float) -> InputError:
+    return InputError(
+        f"Ray on this machine: {needed:g} {kind} are needed, it has {has:g}; accepted: fewer or smaller workers, or "
+        "--address of a larger cluster"
+    )
 
 
 def _quiet() -> None:

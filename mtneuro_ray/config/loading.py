@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def find(kind: str, name: str) -> Path:
         return _folder(kind) / (name + _SUFFIX[kind])
     if Path(name).is_file():
         return Path(name)
-    raise InputError(f"{name}: no such file and no such name; accepted: a path or one of {', '.join(names)}")
+    near = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{name}: no such file and no such name{hint}; accepted: a path or one of {', '.join(names)}")
 
 
 def load_task(name: str, volume: str | None = None, preset: str | None = None) -> tuple[TaskSettings, Path]:

@@ -15,15 +15,15 @@ from PIL import Image
 
 import mtneuro_ray
 from mtneuro_ray.cli.main import COMMANDS, main
-from mtneuro_ray.config.preset import PRESETS
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.tasks import TASKS
 from tests.results.records import segmentation_record
 from tests.settings import cube, network_values, run_settings, task_values, write_json
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "tune_spaces" / "smoke.toml")
-SMOKE_SLICES = PRESETS["smoke"].planes.max_slices or 0
+SMOKE_SLICES = TASKS.find("segmentation").smoke[2].max_slices
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +75,12 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
         (["plan"], "--task, --space: accepted: one of them; see mtneuro-ray plan --help"),
         (["plan", "--task", "task1", "--space", SMOKE], "--task, --space: accepted: one of them"),
         (["plan", "--task", "task1", "--format", "xml"], "plan: --format: is 'xml'; accepted: text, json"),
-        (["plan", "--task", "task9"], "task9: no such file and no such name; accepted: a path or one of task1"),
+        (
+            ["plan", "--task", "task9"],
+            "task9: no such file and no such name; did you mean 'task3'?",
+        ),
         (["plan", "--task", "task1", "--network", "VNet"], "VNet: no such file and no such name"),
-        (["plan", "--task", "task1", "--network", "UNet_2D_4class"], "model: UNet does not serve"),
+        (["plan", "--task", "task1", "--network", "UNet_2D_4class"], "model.name: UNet does not serve"),
         (["plan", "--task", "task1", "--preset", "fast"], "--preset: 'fast' is no preset; accepted: smoke, paper"),
         (["plan", "--task", "task1", "--volume", "ftp://x"], "no such kind of volume; accepted: phantom"),
         (["plan", "--task", "task1", "--set", "epochs=1"], "--set: changes a network, and there is none"),
@@ -111,7 +114,7 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
         (["sweep", "--space", SMOKE, "--set", "classes=3"], "classes: the network has 3"),
         (["ingest", "--task", "task9"], "task9: no such file"),
         (["ingest", "--task", "task1", "--preset", "fast"], "--preset: 'fast' is no preset"),
-        (["results", "worst"], "what: is 'worst'; accepted: best, table, runs"),
+        (["results", "worst"], "WHAT: is 'worst'; accepted: best, table, runs"),
         (["results", "best", "--out", "ftp://host/x"], "ftp://host/x: "),
         (["results", "best", "--out", ""], "--out: is empty; accepted: a path or an address"),
         (
@@ -186,8 +189,40 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["train", *tiny(tmp_path), "--workers", "0", "--gpu", "--out", str(tmp_path / "out")]) == 2
-    assert only_error(capsys) == "error: --gpu: torch finds no GPU on this machine; accepted: leave it out"
+    assert only_error(capsys) == "error: gpu: torch finds no GPU on this machine; accepted: leave it out"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "task", "text", "status"),
+    [
+        (["train", "--gpu"], {}, "Ray on this machine: 1 GPU are needed, it has 0; accepted: fewer", 2),
+        (["train"], {"image_chan": "file:none.npy"}, "none.npy", 2),
+        (["ingest"], {"image_chan": "zarr:none.zarr"}, "none.zarr", 2),
+        (["ingest"], {"cubes": [cube(), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 11))]}, "ends at 11", 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_told_before_a_cluster_is_started(
+    command: list[str],
+    task: dict[str, Any],
+    text: str,
+    status: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(**options: Any) -> None:
+        raise AssertionError("a cluster is started")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("ray.init", start)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    files = tiny(tmp_path, **task)
+    words = files if command[0] == "train" else files[:2]
+    assert main([*command, *words, "--out", str(tmp_path / "out")]) == status
+    assert text in only_error(capsys)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -346,7 +381,7 @@ def test_regions_are_classified_from_pictures(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_run_that_fails_is_status_1_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
-    wild = ["--set", "optimizer=SGD", "--set", "learning_rate=1e30", "--set", "normalization=none"]
+    wild = ["--set", "optimizer=SGD", "--set", "learning_rate=1e11", "--set", "normalization=none"]
     assert main(["train", *tiny(tmp_path), "--workers", "0", *out, *wild]) == 1
     assert "error: diverged: the loss is" in capsys.readouterr().out
     assert main(["results", "runs", *out, "--format", "json"]) == 0
