@@ -11,15 +11,16 @@ import argparse
 
 import numpy as np
 import torch
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import take_turns
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.resident import Batch, ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.tasks.training.base import Batch
+from mtneuro_ray.engine.fit import global_batches
+from mtneuro_ray.rng import epoch_order
 from mtneuro_ray.tasks.training.segmentation import SegmentationTask
 
 _CPU = torch.device("cpu")

@@ -20,12 +20,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from mtneuro_ray.engine.batches import ResidentSplit
-from mtneuro_ray.engine.fitting import Fit
-from mtneuro_ray.engine.pretrain import SslFit
-from mtneuro_ray.engine.supervised import SupervisedFit
-from mtneuro_ray.methods.declared import ByolSettings
-from mtneuro_ray.methods.network import SslNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -34,12 +28,15 @@ from benchmarks.timing import take_turns
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.evaluation import placed
-from mtneuro_ray.engine.linear_probe import decompose
 from mtneuro_ray.engine.profile import endless_steps, now
+from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
+from mtneuro_ray.methods.training.byol import TargetNetwork
+from mtneuro_ray.methods.training.myow import MyowMerged
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.models.placement import placed
 from mtneuro_ray.tasks.training.classification import ClassificationTask
 
 _TASKS = {4: "task1_x4", 2: "task1", 1: "task1_x1"}
@@ -68,13 +65,13 @@ class _ReadyTask(ClassificationTask):
         return self._ready[images.shape]
 
 
-class _ClockedFit(SslFit):
+class _Clocked(MyowMerged):
     """Notes when the pool is encoded and searched."""
 
     mining_seconds = 0.0
 
-    def _pool(self, *arguments: Any) -> Any:
-        return self._timed(super()._pool, *arguments)
+    def _encode_pool(self, *arguments: Any) -> Any:
+        return self._timed(super()._encode_pool, *arguments)
 
     def _mined(self, *arguments: Any) -> Tensor:
         return cast(Tensor, self._timed(super()._mined, *arguments))
@@ -120,21 +117,27 @@ def _arrays(images: int, side: int) -> SplitArrays:
 
 def _run(network: str, downsampling: int, options: argparse.Namespace) -> RunSettings:
     pair = load_pair(_TASKS[downsampling], network, volume="phantom")
-    changes: dict[str, Any] = {"batch_size": options.batch, "compile": options.compile}
+    changes: dict[str, Any] = {"data.batch_size": options.batch, "compute.compile": options.compile}
     if "Mixup" in network:
-        changes["mixup_probability"] = 1.0
+        changes["method.mixup_probability"] = 1.0
     return RunSettings(task=pair.task, network=pair.network.replace("--", **changes), role="candidate", data=("none",))
 
 
-def _fit(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: bool = False) -> Fit:
-    """The engine's fit of a run; with `ready`, on inputs that lie on the device."""
+def _setup(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: bool = False) -> Setup:
+    """What a method works with; with `ready`, on inputs that lie on the device."""
     torch.manual_seed(0)
     task = (_ReadyTask if ready else ClassificationTask)(run)
-    context, split = WorkerContext(device=device), ResidentSplit(arrays, device)
     module = placed(build_model(run.network), run.network, device).train()
-    if run.network.method.name == "supervised":
-        return SupervisedFit(run, task, module, {"train": arrays}, {"train": split}, context)
-    return _ClockedFit(run, split, task, context, cast(EncoderClassifier, module))
+    return Setup(run, task, module, ResidentSplit(arrays, device), WorkerContext(device=device))
+
+
+def _method(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: bool = False) -> SteppedMethod:
+    """The method of a run; one that mines views notes how long that takes."""
+    built = run.network.method_declaration.resolve()
+    if issubclass(built, MyowMerged):
+        built = type("Clocked", (_Clocked, built), {})
+    method: SteppedMethod = built(_setup(run, arrays, device, ready=ready))
+    return method
 
 
 def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) -> Iterator[None]:
@@ -142,7 +145,7 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
     classifier = cast(EncoderClassifier, build_model(run.network))
     module: nn.Module = classifier
     if run.network.method.name == "byol":
-        module = SslNetwork(classifier.encoder, classifier.head.in_features, cast(ByolSettings, run.network.method))
+        module = TargetNetwork(classifier.encoder, classifier.head.in_features, (4096, 256))
     module = module.to(device).train()
     optimizer = torch.optim.SGD((p for p in module.parameters() if p.requires_grad), lr=_RATE, momentum=0.9)
     loader = DataLoader(
@@ -155,7 +158,7 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
     )
     while True:
         for first, second, labels in loader:
-            if isinstance(module, SslNetwork):
+            if isinstance(module, TargetNetwork):
                 loss = _plain_byol(module, first.to(device), second.to(device))
             else:
                 features = F.dropout(classifier.features(first.to(device)), 0.2)
@@ -163,14 +166,14 @@ def _plain_steps(run: RunSettings, arrays: SplitArrays, device: torch.device) ->
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            if isinstance(module, SslNetwork):
+            if isinstance(module, TargetNetwork):
                 for own, followed in zip(module.target.parameters(), module.online.parameters(), strict=True):
                     own.data.mul_(0.99).add_(followed.data, alpha=0.01)
             now(device)
             yield
 
 
-def _plain_byol(module: SslNetwork, first: Tensor, second: Tensor) -> Tensor:
+def _plain_byol(module: TargetNetwork, first: Tensor, second: Tensor) -> Tensor:
     predictions = [module(view)[1] for view in (first, second)]
     with torch.no_grad():
         targets = [module.target.projector(module.target.encoder(view)) for view in (second, first)]
@@ -178,15 +181,15 @@ def _plain_byol(module: SslNetwork, first: Tensor, second: Tensor) -> Tensor:
     return 4 - 2 * cosines[0] - 2 * cosines[1]
 
 
-def _mining_share(fit: Fit, steps: Iterator[None], count: int) -> str:
-    """Of the median of `count` steps in which mining is clocked."""
-    if not isinstance(fit, _ClockedFit) or fit._mining is None:
+def _mining_share(method: SteppedMethod, steps: Iterator[None], count: int) -> str:
+    """Share of mining in the median of `count` steps."""
+    if not isinstance(method, _Clocked):
         return "-"
     shares = []
     for _ in range(count):
-        fit.mining_seconds, started = 0.0, time.perf_counter()
+        method.mining_seconds, started = 0.0, time.perf_counter()
         next(steps)
-        shares.append(fit.mining_seconds / (time.perf_counter() - started))
+        shares.append(method.mining_seconds / (time.perf_counter() - started))
     return f"{statistics.median(shares):.1%}"
 
 
@@ -195,11 +198,11 @@ def _compare(downsampling: int, options: argparse.Namespace) -> None:
     arrays, device = _arrays(options.images, 256 // downsampling), options.device
     for name, network in _NETWORKS.items():
         run = _run(network, downsampling, options)
-        fit = _fit(run, arrays, device)
-        steps = endless_steps(fit, _RATE)
+        method = _method(run, arrays, device)
+        steps = endless_steps(method, _RATE)
         contenders = {"ours": steps}
         if device.type == "cuda":
-            contenders["ready"] = endless_steps(_fit(run, arrays, device, ready=True), _RATE)
+            contenders["ready"] = endless_steps(_method(run, arrays, device, ready=True), _RATE)
             if name in ("supervised", "BYOL"):
                 contenders["plain"] = _plain_steps(run, arrays, device)
         # The first step is not counted, nor are those that compile or choose algorithms.
@@ -209,7 +212,7 @@ def _compare(downsampling: int, options: argparse.Namespace) -> None:
         seconds = take_turns({key: contender.__next__ for key, contender in contenders.items()}, options.steps)
         ours = options.batch / seconds["ours"]
         candidates = [str(downsampling), name, str(options.batch), f"{ours:.4g}"]
-        candidates.append(_mining_share(fit, steps, options.steps))
+        candidates.append(_mining_share(method, steps, options.steps))
         for key in ("plain", "ready") if device.type == "cuda" else ():
             other = seconds.get(key)
             candidates.append("-" if other is None else f"{options.batch / other:.4g}, {other / seconds['ours']:.2f} x")
@@ -224,9 +227,10 @@ def _decompose(downsampling: int, options: argparse.Namespace) -> None:
     arrays = _arrays(options.images, 256 // downsampling)
     for name in _DECOMPOSITIONS:
         run = _run(name, downsampling, options)
-        classifier = cast(EncoderClassifier, build_model(run.network))
-        timings = decompose(run, ResidentSplit(arrays, cpu), ClassificationTask(run), WorkerContext(), classifier)
-        rate = timings["train_images_per_s"]
+        method: Method = run.network.method_declaration.resolve()(_setup(run, arrays, cpu))
+        started = time.perf_counter()
+        method.fit()
+        rate = options.images / (time.perf_counter() - started)
         print(_line([str(downsampling), name, f"{options.images} at once", f"{rate:.4g}", "-"]), flush=True)
 
 

@@ -107,7 +107,7 @@ def _trainer(network: NetworkSettings, side: int, device: torch.device) -> _Trai
     if network.model.dim == 2:
         model, image = model.to(memory_format=torch.channels_last), image.to(memory_format=torch.channels_last)
     target = torch.randint(network.classes, shape).to(device)
-    return _Trainer(model.train(), build_optimizer(network, model.parameters(), device), image, target)
+    return _Trainer(model.train(), build_optimizer(network.optimizer, model.parameters(), device), image, target)
 
 
 def _parts(trainer: _Trainer, seconds: float) -> list[float]:

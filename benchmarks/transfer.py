@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from mtneuro_ray.engine.batches import ResidentSplit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -32,6 +31,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.evaluation import evaluate
@@ -111,7 +111,7 @@ def compare_networks(sides: Mapping[str, Side], options: argparse.Namespace, out
             for tested in _SIDES:
                 test = sides[tested][2]["test"]
                 split = ResidentSplit(test, torch.device("cpu"))
-                scores = evaluate(build_task(run, (1,) * network.classes), model, split, test, WorkerContext())
+                scores = evaluate(build_task(run), model, split, WorkerContext())
                 value = scores["balanced_accuracy"]
                 assert isinstance(value, float)
                 found[tested].append(value)

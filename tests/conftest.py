@@ -10,6 +10,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.s3_server import S3Server
+    from tests.workers import Workers
 
 # Before anything imports torch: small tensors on many threads are slow, and slower still beside the workers of a test.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,3 +53,13 @@ def bucket(s3: S3Server) -> str:
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder on this machine, and one in a bucket: what a test says holds for both."""
     return str(request.getfixturevalue("bucket")) if request.param == "bucket" else str(tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """Two processes joined by torch.distributed. They are started once: that takes seconds."""
+    from tests.workers import Workers
+
+    pool = Workers(tmp_path_factory.mktemp("workers"))
+    yield pool
+    pool.close()

@@ -33,6 +33,7 @@ def _fault() -> Callable[[], None]:
 
         import ray
         import torch
+
         from mtneuro_ray.methods.training.supervised import Supervised
 
         step = Supervised.step

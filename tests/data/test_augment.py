@@ -68,7 +68,6 @@ def test_draws_do_not_depend_on_the_division_of_a_batch(samples: list[int], seed
     whole = draw_ops(seed, epoch, samples)
     cut = len(samples) // 2
     assert torch.equal(torch.cat([draw_ops(seed, epoch, samples[:cut]), draw_ops(seed, epoch, samples[cut:])]), whole)
-    assert torch.equal(draw_ops(seed, epoch, torch.tensor(samples)), whole)
 
 
 def test_draws_are_uniform_and_independent_of_each_other() -> None:

@@ -11,6 +11,7 @@ from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.models.dropout import GlobalDropout
+from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.settings import run_settings
 
 Data = dict[Split, SplitArrays]
@@ -48,15 +49,15 @@ def run_of(kind: str, role: Role = "final", *, task: dict[str, Any] | None = Non
     return run_settings(task={"kind": kind, **(task or {})}, network=settings, role=role)
 
 
-def small_classifier(in_channels: int, classes: int, dropout: float, latent_dim: int | None) -> nn.Module:
+def small_classifier(settings: ResNet18Settings, classes: int) -> nn.Module:
     """Stands in for ResNet-18, with the same kinds of layers."""
-    width = latent_dim or 6
+    width = settings.latent_dim or 6
     return nn.Sequential(
-        nn.Conv2d(in_channels, width, 3, padding=1),
+        nn.Conv2d(settings.in_channels, width, 3, padding=1),
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
-        GlobalDropout(dropout),
+        GlobalDropout(settings.dropout),
         nn.Linear(4 * width, classes),
     )

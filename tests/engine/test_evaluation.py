@@ -1,33 +1,77 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from mtneuro_ray.engine.evaluation import autocast, parts
-from tests.settings import network_settings
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.tasks.training.base import build_task
+from tests.engine.data import arrays, run_of
+from tests.engine.threads import together
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-
-
-@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 3 * 10**6))
-def test_parts_are_adjacent_and_small(start: int, count: int, voxels: int) -> None:
-    found = list(parts(start, start + count, voxels))
-    assert [index for part in found for index in range(*part)] == list(range(start, start + count))
-    assert all(last - first <= 32 for first, last in found)
-    assert all(last - first == 1 or (last - first) * voxels <= 32 * 256 * 256 for first, last in found)
+CPU = torch.device("cpu")
+SURFACE = "tests.plugins.surface:SURFACE_DISTANCE"
 
 
-@pytest.mark.parametrize(
-    ("precision", "device", "expected"),
-    [
-        ("auto", "cpu", torch.float32),
-        ("bf16", "cpu", torch.bfloat16),
-        ("fp32", "cpu", torch.float32),
-        pytest.param("auto", "cuda", torch.bfloat16, marks=[pytest.mark.gpu, NO_GPU]),
-        pytest.param("fp32", "cuda", torch.float32, marks=[pytest.mark.gpu, NO_GPU]),
-    ],
-)
-def test_the_arithmetic_of_a_precision(precision: str, device: str, expected: torch.dtype) -> None:
-    with autocast(network_settings(precision=precision), torch.device(device)):
-        square = torch.ones(2, 2, device=device)
-        assert (square @ square).dtype == expected
+class Brightness(nn.Module):
+    """Logits of three classes by how bright a pixel is, as noisy data are made: (B, 1, Y, X) -> (B, 3, Y, X)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        grey = torch.tensor([60, 120, 180]).view(1, 3, 1, 1) / 255
+        return -(images - grey).abs() * 20
+
+
+class Constant(nn.Module):
+    """One class everywhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(len(images), 3, *images.shape[2:])
+
+
+def measured(module: nn.Module, context: WorkerContext | None = None, **network: Any) -> dict[str, Any]:
+    split = ResidentSplit(arrays(11, 0, masks=True), CPU)
+    task = build_task(run_of("segmentation", **network))
+    found: dict[str, Any] = evaluate(task, module, split, context or WorkerContext())
+    return found
+
+
+def test_workers_that_share_the_images_measure_what_one_measures_to_the_bit() -> None:
+    alone = measured(Brightness(), evaluation={"metrics": [SURFACE]})
+    for found in together(lambda context: measured(Brightness(), context, evaluation={"metrics": [SURFACE]})):
+        assert found == alone
+
+
+def test_a_metric_of_another_package_stands_beside_the_task_s_own_and_is_measured_by_region() -> None:
+    found, own = measured(Brightness(), evaluation={"metrics": [SURFACE]}), measured(Brightness())
+    assert found["regions"].keys() == {"A", "B"}
+    for metrics, expected in ((found, own), *((found["regions"][name], own["regions"][name]) for name in "AB")):
+        assert metrics.keys() - expected.keys() == {"surface_distance", "surface_distance_mean"}
+        assert {name: metrics[name] for name in expected if name != "regions"} == {
+            name: value for name, value in expected.items() if name != "regions"
+        }
+        assert len(metrics["surface_distance"]) == 3
+        assert 0 < metrics["surface_distance_mean"] < 8
+    assert found["surface_distance_mean"] != found["regions"]["A"]["surface_distance_mean"]
+
+
+def test_a_metric_of_other_labels_is_refused() -> None:
+    run = run_of("classification", evaluation={"metrics": [SURFACE]})
+    with pytest.raises(InputError, match="measures labels per voxel, the task has them per image; accepted: another"):
+        build_task(run)
+
+
+def test_the_best_constant_prediction_scores_what_it_is_measured_to_score() -> None:
+    metrics, task = measured(Constant()), build_task(run_of("segmentation"))
+    truth = np.ravel(np.array(arrays(11, 0, masks=True).masks))
+    shares = np.bincount(truth, minlength=3) / len(truth)
+    best = constant_prediction(task, metrics)
+    assert best is not None
+    assert best[0] == task.run.task.classes[int(shares.argmax())]
+    assert best[1] == pytest.approx(shares.max() / 3)
+    assert metrics["dataset/iou_mean"] <= best[1] < measured(Brightness())["dataset/iou_mean"]

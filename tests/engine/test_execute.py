@@ -18,7 +18,7 @@ from mtneuro_ray.storage.records import RunFolder
 from tests.engine.data import data_of, run_of
 
 RUN = run_of("segmentation", epochs=1)
-DIVERGING = run_of("segmentation", epochs=2, optimizer="SGD", learning_rate=1e30, normalization="none")
+DIVERGING = run_of("segmentation", epochs=2, optimizer="SGD", learning_rate=1e11, normalization="none")
 
 
 def test_a_finished_run_leaves_its_file_and_its_weights_and_no_checkpoint(tmp_path: Path) -> None:

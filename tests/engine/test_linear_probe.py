@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.linear_probe import _features, decompose, train_head
+from mtneuro_ray.engine.fit import global_batches
+from mtneuro_ray.engine.linear_probe import _features, train_probe
+from mtneuro_ray.methods.training.base import Setup
+from mtneuro_ray.methods.training.decomposition import DecompositionMethod
 from mtneuro_ray.models.nets.decomposition import Decomposition
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.rng import epoch_order
 from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import arrays, run_of
@@ -48,10 +52,16 @@ def run_with(**network: Any) -> RunSettings:
     return run_of("classification", **{"method": "byol", "dropout": 0.2, **settings})
 
 
-def head_of(run: RunSettings, split: SplitArrays, context: WorkerContext | None = None) -> EncoderClassifier:
-    found = classifier()
+def setup_of(
+    run: RunSettings, split: SplitArrays, model: EncoderClassifier, context: WorkerContext | None = None
+) -> Setup:
     task = build_task(run, np.bincount(split.labels).tolist())
-    train_head(run, ResidentSplit(split, CPU), task, context or WorkerContext(), found)
+    return Setup(run, task, model, ResidentSplit(split, CPU), context or WorkerContext())
+
+
+def head_of(run: RunSettings, split: SplitArrays) -> EncoderClassifier:
+    found = classifier()
+    train_probe(setup_of(run, split, found))
     return found
 
 
@@ -72,7 +82,7 @@ def slow_logits(run: RunSettings, split: SplitArrays) -> Tensor:
     """A linear layer on features of mean 0 and deviation 1, or on the features as they are."""
     crops, labels = crops_of(split, run.network.evaluation.eval_crops)
     features = Quarters()(crops).detach()
-    if run.network.method.probe_norm == "standard":
+    if run.network.paths()["method.probe_norm"] == "standard":
         features = (features - features.mean(0)) / features.std(0, correction=0)
     torch.manual_seed(run.network.seed)
     layer = nn.Linear(FEATURES, 3)
@@ -120,7 +130,7 @@ def test_norms_of_a_frozen_encoder_neither_learn_nor_look_at_the_batch() -> None
     model = EncoderClassifier(encoder, FEATURES, classes=3, dropout=0.5, latent_dim=None).train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     run = run_with()
-    train_head(run, ResidentSplit(arrays(12, 0, masks=False), CPU), build_task(run), WorkerContext(), model)
+    train_probe(setup_of(run, arrays(12, 0, masks=False), model))
     torch.testing.assert_close(dict(encoder.state_dict()), before, rtol=0, atol=0)
 
 
@@ -143,7 +153,7 @@ def test_a_feature_that_is_the_same_in_training_says_nothing_later(level: float)
     white = split.images.copy()
     white[..., 0, 0] = 255
     model = EncoderClassifier(Marked(level), FEATURES + 1, classes=3, dropout=0.0, latent_dim=None)
-    history = train_head(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
+    history = train_probe(setup_of(run, split, model))
     shown, changed = (crops_of(replace(split, images=images), "whole")[0] for images in (split.images, white))
     labels = torch.from_numpy(split.labels)
     assert F.cross_entropy(model(shown), labels).item() <= history[-1]["train/loss"]
@@ -156,9 +166,9 @@ def test_components_without_spread_in_training_say_nothing_of_other_images(side:
     run = run_with(model="PCA", method="decomposition", components=64, epochs=30)
     model = EncoderClassifier(Decomposition("PCA", 64), 64, classes=3, dropout=0.0, latent_dim=None)
     split, others = arrays(12, 0, masks=False, side=side), arrays(40, 1, masks=False, side=side)
-    parts = run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model
-    decompose(*parts)
-    train_head(*parts)
+    setup = setup_of(run, split, model)
+    DecompositionMethod(setup).fit()
+    train_probe(setup)
     for shown in (split, others):
         assert model(crops_of(shown, "whole")[0]).abs().max() < 1000
 
@@ -191,7 +201,7 @@ def test_workers_that_share_the_images_learn_from_what_one_learns_from(count: in
     run, split = run_with(eval_crops="corners"), arrays(count, 0, masks=False)
 
     def features_of(context: WorkerContext) -> Tensor:
-        features, labels = _features(ResidentSplit(split, CPU), build_task(run), context, classifier())
+        features, labels = _features(setup_of(run, split, classifier(), context), classifier())
         return torch.cat([features, labels.unsqueeze(1)], dim=1)
 
     alone = features_of(WorkerContext())
@@ -205,8 +215,7 @@ def test_components_are_those_of_the_flattened_crops(crops: str) -> None:
     run = run_of("classification", model="PCA", method="decomposition", components=3, eval_crops=crops, dropout=0.2)
     split, encoder = arrays(12, 0, masks=False), Decomposition("PCA", 3)
     model = EncoderClassifier(encoder, 3, classes=3, dropout=0.0, latent_dim=None)
-    timings = decompose(run, ResidentSplit(split, CPU), build_task(run), WorkerContext(), model)
+    DecompositionMethod(setup_of(run, split, model)).fit()
     images = crops_of(split, crops)[0]
     peer = PCA(3, random_state=run.network.seed).fit(images.flatten(1).numpy())
     np.testing.assert_allclose(encoder(images).numpy(), peer.transform(images.flatten(1).numpy()), atol=1e-4)
-    assert timings["train_images_per_s"] > 0

@@ -67,9 +67,6 @@ def test_weights_that_are_missing_damaged_or_of_another_model_are_one_line(tmp_p
         InputError, match=f"{MODEL}: are not the weights of net .* accepted: those of run {wide.run_id}"
     ):
         load_model(wide, Folder(tmp_path), CPU)
-    torch.save([1, 2], tmp_path / MODEL)
-    with pytest.raises(InputError, match="are not the weights of net"):
-        load_model(run, Folder(tmp_path), CPU)
     (tmp_path / MODEL).write_bytes(b"PK\x03\x04 no weights")
-    with pytest.raises(InputError, match=f"{MODEL}: can't be read"):
+    with pytest.raises(InputError, match=f"{MODEL}: can't be used \\(ChecksumError"):
         load_model(run, Folder(tmp_path), CPU)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import pytest
 import torch
-from mtneuro_ray.engine.pretrain import SslFit
-from mtneuro_ray.engine.supervised import SupervisedFit
 from torch import nn
 
 from mtneuro_ray.capacity.costs import Workload
@@ -16,18 +15,21 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.memory import is_out_of_memory, memory_watched
 from mtneuro_ray.engine.profile import endless_steps, measure, random_splits
 from mtneuro_ray.errors import OutOfMemoryError
-from mtneuro_ray.models import registry
+from mtneuro_ray.methods.training.myow import Myow
+from mtneuro_ray.methods.training.supervised import Supervised
+from mtneuro_ray.models import MODELS
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.engine.data import run_of
 
 SSL: dict[str, Any] = {"classes": 2, "ssl": {"epochs": 20, "projector_hidden_size": 8, "projector_output_size": 4}}
 TWO = {"classes": ["a", "b"]}
 
 
-def small_encoder_classifier(in_channels: int, classes: int, dropout: float, latent_dim: int | None) -> nn.Module:
+def small_encoder_classifier(settings: ResNet18Settings, classes: int) -> nn.Module:
     """Stands in for ResNet-18 where its encoder is trained by itself."""
-    encoder = nn.Sequential(nn.Conv2d(in_channels, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return EncoderClassifier(encoder, 6, classes, dropout, latent_dim)
+    encoder = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return EncoderClassifier(encoder, 6, classes, settings.dropout, settings.latent_dim)
 
 
 def _workload(run: RunSettings) -> RunSettings:
@@ -47,7 +49,7 @@ RUNS = {
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type]]:
     """The engine's own steps as they are taken."""
     taken: list[type] = []
-    for kind in (SupervisedFit, SslFit):
+    for kind in (Supervised, Myow):
 
         def step(self: Any, *arguments: Any, own: Any = kind.step) -> Any:
             taken.append(type(self))
@@ -63,7 +65,8 @@ def test_every_method_is_measured_by_the_steps_that_train_it(
     name: str, counted: list[type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "myow":
-        monkeypatch.setitem(registry.MODELS, "ResNet-18", f"{__name__}:small_encoder_classifier")
+        small = replace(MODELS.find("ResNet-18"), build=small_encoder_classifier)
+        monkeypatch.setitem(MODELS._found, "ResNet-18", small)
     run = _workload(RUNS[name])
     data = random_splits(run, 6 if name == "PCA" else 0)
     found = measure(run, data, WorkerContext(), steps=3, seconds=0.0)
@@ -71,7 +74,7 @@ def test_every_method_is_measured_by_the_steps_that_train_it(
     assert found.keys() == {"setup_s", "image_s", *own}
     assert found["image_s"] > 0
     # One that is set up with, two of warm-up, three that are timed.
-    assert counted == ([] if name == "PCA" else [SslFit if name == "myow" else SupervisedFit] * 6)
+    assert counted == ([] if name == "PCA" else [Myow if name == "myow" else Supervised] * 6)
 
 
 def test_random_data_have_the_shape_and_classes_of_a_run() -> None:

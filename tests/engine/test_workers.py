@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.storage.folder import Folder
 from tests.engine.data import Data, data_of, run_of
+from tests.workers import Workers
 
 # Adam would make steps of gradients that are nothing but rounding.
 _ENCODER = {"encoder_name": "resnet18", "encoder_weights": None, "optimizer": "SGD"}
@@ -52,29 +49,9 @@ def outcome_of(case: str, context: WorkerContext) -> Outcome:
     return train(run_of(kind, epochs=epochs, **network), data_of_case(case), context)
 
 
-def worker(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    for case in CASES:
-        context = WorkerContext(rank=rank, world_size=2, checkpoints=Folder(f"{folder}/{case}"))
-        outcome = outcome_of(case, context)
-        torch.save((outcome.metrics, outcome.history), f"{folder}/{case}_{rank}.pt")
-    dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of both ranks, and the weights that the leader wrote."""
-    folder = tmp_path_factory.mktemp("two_workers")
-    spawn(worker, (free_port(), str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
-    return folder
+def shared(rank: int, case: str, folder: str) -> tuple[Any, Any]:
+    outcome = outcome_of(case, WorkerContext(rank=rank, world_size=2, checkpoints=Folder(folder)))
+    return outcome.metrics, outcome.history
 
 
 @pytest.fixture(autouse=True)
@@ -83,33 +60,27 @@ def small_models() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_workers_learn_what_one_learns(two_workers: Path, tmp_path: Path, case: str) -> None:
-    alone = outcome_of(case, WorkerContext(checkpoints=Folder(tmp_path)))
-    _, history = torch.load(two_workers / f"{case}_0.pt")
+def test_two_workers_learn_what_one_learns(workers: Workers, tmp_path: Path, case: str) -> None:
+    first, second = workers.run(shared, case, str(tmp_path / "shared"))
+    assert first == second
+    metrics, history = first
+    _every_image_is_counted_once(case, metrics)
+    alone = outcome_of(case, WorkerContext(checkpoints=Folder(tmp_path / "alone")))
     for entry, expected in zip(history, alone.history, strict=True):
         assert entry.keys() == expected.keys()
         assert entry["train/loss"] == pytest.approx(expected["train/loss"], rel=1e-4)
         assert entry["val/loss"] == pytest.approx(expected["val/loss"], rel=1e-3)
-    shared = torch.load(two_workers / case / "model.pt", weights_only=True)
-    weights = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert shared.keys() == weights.keys()
+    together, weights = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("shared", "alone"))
+    assert together.keys() == weights.keys()
     for name, tensor in weights.items():
-        torch.testing.assert_close(shared[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_image_is_counted_by_one_worker(two_workers: Path, case: str) -> None:
+def _every_image_is_counted_once(case: str, metrics: Any) -> None:
     data = data_of_case(case)
-    metrics, _ = torch.load(two_workers / f"{case}_0.pt")
     evaluated: tuple[Split, ...] = ("val", "test")
     for split in evaluated:
         masks = data[split].masks
         truth = data[split].labels if masks is None else masks.ravel()
         confusion = np.array(metrics[split]["confusion"])
         np.testing.assert_array_equal(confusion.sum(axis=1), np.bincount(truth, minlength=3))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_both_workers_know_the_same_metrics(two_workers: Path, case: str) -> None:
-    first, second = (torch.load(two_workers / f"{case}_{rank}.pt") for rank in range(2))
-    assert first == second

@@ -72,16 +72,17 @@ class MyowMerged(Byol):
 
     def targets(self, views: Tensor, batch: ViewBatch) -> list[Tensor]:
         """Projections (V * b, D) of the other view of each view's image, and of its mined view."""
-        target, pool = self.target, self._pool
         with autocast(self.network, self.context.device):
             features = self.target_encoder(views)
-            own = self.on_device(batch.samples).repeat(self.views)
-            rows = choose_neighbours(
-                features, own, pool.features, pool.samples, pool.choices, self.settings.knn_nneighs
-            )
             others = self.other_views(features)
-            mined = cast(Tensor, target.projector_2(target.projector(pool.features[rows])))
-        return [others, mined]
+            mined = self.target.projector_2(self.target.projector(self._mined(features, batch)))
+        return [others, cast(Tensor, mined)]
+
+    def _mined(self, features: Tensor, batch: ViewBatch) -> Tensor:
+        """Features (V * b, F) of the mined view of each view."""
+        own, pool = self.on_device(batch.samples).repeat(self.views), self._pool
+        rows = choose_neighbours(features, own, pool.features, pool.samples, pool.choices, self.settings.knn_nneighs)
+        return pool.features[rows]
 
     def losses(self, outputs: list[Tensor], targets: list[Tensor], batch: ViewBatch) -> dict[str, Tensor]:
         """Both terms, and their weighted mean."""

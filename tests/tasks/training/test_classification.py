@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtneuro_ray.data.resident import Batch
+from mtneuro_ray.metrics.confusion import Counts, image_confusions
 from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks.training.base import Batch, Task, build_task
+from mtneuro_ray.tasks.training.base import Judged, Task, build_task
 from tests.engine.data import run_of
 
 CLASSES = 3
@@ -39,6 +41,10 @@ def batch_of(seed: int, count: int = 5) -> Batch:
     return Batch(images, None, torch.from_numpy(random.integers(0, CLASSES, count)))
 
 
+def confusions_of(judged: Judged) -> Counts:
+    return image_confusions(judged.prediction, judged.truth, CLASSES)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_mixture_is_learned_as_the_soft_target_of_both_labels(share: float) -> None:
     own, other, model = batch_of(0), batch_of(1), Linear()
@@ -60,13 +66,13 @@ def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_
     crops = [batch.images[:, 0, rows, columns].unsqueeze(1).float() / 255 for rows, columns in corners(8, 8)]
     each = torch.stack([model(crop).log_softmax(1) for crop in crops], dim=1).detach()
     with torch.no_grad():
-        losses, confusions = task_of(eval_crops="corners").evaluate(model, batch)
-        pooled_losses, pooled = task_of(eval_crops="pooled").evaluate(model, batch)
+        corner, whole = (task_of(eval_crops=crops).judge(model, batch) for crops in ("corners", "pooled"))
+    confusions, pooled = confusions_of(corner), confusions_of(whole)
     labels = batch.labels
     rows = torch.arange(len(labels))
-    torch.testing.assert_close(losses, -each[rows, :, labels].mean(1))
+    torch.testing.assert_close(corner.losses, -each[rows, :, labels].mean(1))
     mean = each.mean(1)
-    torch.testing.assert_close(pooled_losses, F.cross_entropy(mean, labels, reduction="none"))
+    torch.testing.assert_close(whole.losses, F.cross_entropy(mean, labels, reduction="none"))
     for index, label in enumerate(labels.tolist()):
         assert confusions[index].sum() == confusions[index, label].sum() == 4
         assert confusions[index, label].tolist() == np.bincount(each[index].argmax(1), minlength=CLASSES).tolist()
@@ -85,7 +91,7 @@ def test_dense_crops_are_pooled_over_places_and_rotations(width: int, turns: tup
     ]
     with torch.no_grad():
         expected = torch.stack([model(torch.from_numpy(crop)).log_softmax(1) for crop in shown]).mean(0)
-        losses, confusions = task_of(eval_crops="dense").evaluate(model, batch)
-    torch.testing.assert_close(losses, F.cross_entropy(expected, batch.labels, reduction="none"))
-    places = [np.argwhere(confusion).tolist() for confusion in confusions]
+        judged = task_of(eval_crops="dense").judge(model, batch)
+    torch.testing.assert_close(judged.losses, F.cross_entropy(expected, batch.labels, reduction="none"))
+    places = [np.argwhere(confusion).tolist() for confusion in confusions_of(judged)]
     assert places == [[pair] for pair in torch.stack([batch.labels, expected.argmax(1)], dim=1).tolist()]

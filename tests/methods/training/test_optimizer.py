@@ -11,10 +11,8 @@ CPU = torch.device("cpu")
 
 
 def rates(steps_per_epoch: int = 2, **network: object) -> list[float]:
-    settings = network_settings(**{"learning_rate": 0.8, "epochs": 4, **network})
-    return [
-        learning_rate(settings, step, steps_per_epoch) for step in range(settings.optimizer.epochs * steps_per_epoch)
-    ]
+    settings = network_settings(**{"learning_rate": 0.8, "epochs": 4, **network}).optimizer
+    return [learning_rate(settings, step, steps_per_epoch) for step in range(settings.epochs * steps_per_epoch)]
 
 
 def test_a_constant_rate_is_constant() -> None:
@@ -38,9 +36,11 @@ def test_the_cosine_starts_after_the_warm_up() -> None:
 
 def test_sgd_and_adam_take_their_settings() -> None:
     parameters = [nn.Parameter(torch.zeros(1))]
-    sgd = build_optimizer(network_settings(optimizer="SGD", opt_momentum=0.9, weight_decay=0.3), parameters, CPU)
+    sgd = build_optimizer(
+        network_settings(optimizer="SGD", opt_momentum=0.9, weight_decay=0.3).optimizer, parameters, CPU
+    )
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.defaults["lr"], sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (0.01, 0.9, 0.3)
-    adam = build_optimizer(network_settings(beta1=0.8, beta2=0.9), parameters, CPU)
+    adam = build_optimizer(network_settings(beta1=0.8, beta2=0.9).optimizer, parameters, CPU)
     assert isinstance(adam, torch.optim.Adam)
     assert (adam.defaults["lr"], adam.defaults["betas"]) == (0.01, (0.8, 0.9))

@@ -9,7 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.losses.build import LOSSES, WEIGHTED_LOSSES, build_loss, class_weights
+from mtneuro_ray.losses import LOSSES
+from mtneuro_ray.losses.build import build_loss, class_weights
+
+NAMES = [*LOSSES.names(), "cross_entropy+dice"]
 
 
 def random_batch(*spatial: int) -> tuple[Tensor, Tensor]:
@@ -18,7 +21,7 @@ def random_batch(*spatial: int) -> tuple[Tensor, Tensor]:
     return logits, torch.randint(0, 4, (5, *spatial), generator=generator)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("spatial", [(), (6, 4), (2, 6, 4)])
 def test_losses_per_sample_do_not_depend_on_the_batch(name: str, spatial: tuple[int, ...]) -> None:
     logits, target = random_batch(*spatial)
@@ -29,7 +32,7 @@ def test_losses_per_sample_do_not_depend_on_the_batch(name: str, spatial: tuple[
     torch.testing.assert_close(parts, whole)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_empty_batch_has_no_loss_and_can_be_differentiated(name: str) -> None:
     logits = torch.empty(0, 4, 6, 4, requires_grad=True)
     loss = build_loss(name)(logits, torch.empty(0, 6, 4, dtype=torch.int64))
@@ -38,7 +41,7 @@ def test_an_empty_batch_has_no_loss_and_can_be_differentiated(name: str) -> None
     assert gradient.shape == logits.shape
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_confident_right_answer_costs_next_to_nothing(name: str) -> None:
     _, target = random_batch(6, 4)
     logits = 40.0 * F.one_hot(target, 4).movedim(-1, 1).float() - 20.0
@@ -88,9 +91,15 @@ def test_median_frequency_weights_give_the_median_class_one() -> None:
     assert class_weights("none", [1, 2]) is None
 
 
+def test_a_sum_gives_the_weights_to_the_parts_that_take_them() -> None:
+    logits, target = random_batch(6, 4)
+    weights = [1.0, 2.0, 0.0, 0.5]
+    expected = build_loss("cross_entropy", weights)(logits, target) + build_loss("dice")(logits, target)
+    torch.testing.assert_close(build_loss("dice+cross_entropy", weights)(logits, target), expected)
+
+
 def test_what_is_not_known_is_refused_with_what_is() -> None:
-    with pytest.raises(InputError, match=r"'hinge'; accepted: cross_entropy, dice, focal"):
-        build_loss("hinge")
-    for name in set(LOSSES) - WEIGHTED_LOSSES:
-        with pytest.raises(InputError, match="takes none; accepted with: cross_entropy"):
-            build_loss(name, class_weights=[1.0, 1.0])
+    with pytest.raises(InputError, match=r"'hinge' is unknown; accepted: cross_entropy, dice, focal"):
+        build_loss("cross_entropy+hinge")
+    with pytest.raises(InputError, match="'focal\\+dice' takes none; accepted with: cross_entropy"):
+        build_loss("focal+dice", class_weights=[1.0, 1.0])

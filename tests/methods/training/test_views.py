@@ -6,15 +6,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.network import SslSettings
 from mtneuro_ray.data.augment import augment_images
+from mtneuro_ray.methods.self_supervised import SelfSupervisedSettings
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, shade_views
 
 sides = st.integers(2, 13)
 
 
-def ssl_of(*transforms: str, **changes: Any) -> SslSettings:
-    return SslSettings.load({"transform": ["random_crop", *transforms], **changes}, "network.json")
+def ssl_of(*transforms: str, **changes: Any) -> SelfSupervisedSettings:
+    return SelfSupervisedSettings.load(
+        {"name": "byol", "transform": ["random_crop", *transforms], **changes}, "network.json"
+    )
 
 
 def numbers_of(seed: int, views: int, images: int) -> np.ndarray[Any, np.dtype[np.float64]]:

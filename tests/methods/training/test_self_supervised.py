@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-from mtneuro_ray.engine.batches import ResidentSplit, epoch_order, global_batches
-from mtneuro_ray.engine.pretrain import SslFit, pretrain
-from mtneuro_ray.methods.draws import Purpose, generator
-from mtneuro_ray.methods.network import SslNetwork
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.engine.fit import Fit, global_batches
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.methods import METHODS
+from mtneuro_ray.methods.training.base import Setup
+from mtneuro_ray.methods.training.byol import TargetNetwork
 from mtneuro_ray.methods.training.mining import draw_pool
+from mtneuro_ray.methods.training.self_supervised import SelfSupervised, feature_std
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.rng import Purpose, epoch_order, generator
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.training.classification import ClassificationTask
 from tests.engine.data import arrays, run_of
+from tests.workers import Workers
 
-METHODS = ("byol", "myow", "myowmerged")
+OWN = ("byol", "myow", "myowmerged")
 IMAGES, FEATURES = 13, 16
 SSL: dict[str, Any] = {
     "epochs": 4,
@@ -56,6 +57,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "small_pool": ("myow", {"batch_size": 2, "pool_ratio": 0.1}),
     # There are fewer other images than the pool holds.
     "large_pool": ("myow", {"batch_size": 9, "pool_ratio": 1.0, "transform": TRANSFORMS}),
+    # Another package's: its negatives are the images of both workers, of which one has none in a batch of one.
+    "simclr": ("tests.plugins.simclr:SIMCLR", {}),
 }
 
 
@@ -75,17 +78,12 @@ def encoder() -> nn.Module:
     )
 
 
-def ssl_run(method: str = "byol", seed: int = 0, **ssl: Any) -> RunSettings:
-    return run_of(
-        "classification",
-        method=method,
-        seed=seed,
-        batch_size=5,
-        dropout=0.2,
-        opt_momentum=0.9,
-        weight_decay=0.1,
-        ssl={**SSL, **ssl},
-    )
+def ssl_run(method: str = "byol", seed: int = 0, **changes: Any) -> RunSettings:
+    known = METHODS.find(method).settings.model_fields
+    settings = {key: value for key, value in {**SSL, **changes}.items() if key in known}
+    run = run_of("classification", seed=seed, batch_size=5, dropout=0.2, opt_momentum=0.9, weight_decay=0.1)
+    values = {**run.network.model_dump(mode="json"), "method": {"name": method, **settings}}
+    return run.model_copy(update={"network": NetworkSettings.load(values, "network.json")})
 
 
 class ExactTask(ClassificationTask):
@@ -95,15 +93,17 @@ class ExactTask(ClassificationTask):
         return super().inputs(images).double()
 
 
-def fit_of(
+def method_of(
     run: RunSettings, context: WorkerContext | None = None, *, images: int = IMAGES, exact: bool = False
-) -> SslFit:
+) -> SelfSupervised:
     context = context or WorkerContext()
     split = ResidentSplit(arrays(images, 0, masks=False), context.device)
     torch.set_default_dtype(torch.float64 if exact else torch.float32)
     try:
         classifier = EncoderClassifier(encoder(), FEATURES, 3, dropout=0.0, latent_dim=None)
-        return SslFit(run, split, (ExactTask if exact else ClassificationTask)(run), context, classifier)
+        task = (ExactTask if exact else ClassificationTask)(run)
+        built: SelfSupervised = run.network.method_declaration.resolve()(Setup(run, task, classifier, split, context))
+        return built
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -112,10 +112,11 @@ def trained(
     run: RunSettings, context: WorkerContext | None = None, *, exact: bool = False
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
     """History and the weights of both networks."""
-    fit = fit_of(run, context, exact=exact)
+    method = method_of(run, context, exact=exact)
+    fit = Fit(method)
     progress = fit.resume()
     fit.run(progress)
-    return progress.history, fit.module.state_dict()
+    return progress.history, method.module.state_dict()
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -126,8 +127,9 @@ class SlowFit:
     """The same training, image by image and term by term, from the papers."""
 
     def __init__(self, run: RunSettings) -> None:
-        self.method, self.ssl = run.network.method, run.network.ssl_settings
-        self.network: SslNetwork = copy.deepcopy(fit_of(run, exact=True)._network)
+        self.method: str = run.network.method.name
+        self.ssl: Any = run.network.method
+        self.network = cast(TargetNetwork, copy.deepcopy(method_of(run, exact=True).online))
         self.images = arrays(IMAGES, 0, masks=False).images
         self.momenta: dict[str, Tensor] = {}
 
@@ -159,7 +161,7 @@ class SlowFit:
             represented = target.encoder(views)
             first_target, second_target = target.projector(represented).chunk(2)
         losses = distance(first, second_target) + distance(second, first_target)
-        if self.method.name == "byol":
+        if self.method == "byol":
             return losses.mean()
         random = generator(0, step, Purpose.MINING)
         pool = draw_pool(random, IMAGES, batch, self.ssl.pool_ratio)
@@ -168,7 +170,7 @@ class SlowFit:
             features = target.encoder(self.crops(pool, numbers[0]))
             mined = self.mined(represented, [*batch, *batch], pool, features, choices.ravel())
             mined_target = target.projector(mined)
-        if self.method.name == "myow":
+        if self.method == "myow":
             assert network.predictor_2 is not None
             with torch.no_grad():
                 mined_target = target.projector_2(mined_target)
@@ -177,7 +179,8 @@ class SlowFit:
         epochs = (step + 1) / steps_per_epoch - self.ssl.byol_warmup_epochs
         weight = self.ssl.myow_base_weight * min(1.0, max(0.0, epochs / self.ssl.myow_rampup_epochs))
         mined_losses = distance(first, first_target) + distance(second, second_target)
-        return (losses / (1 + weight) + mined_losses * weight / (1 + weight)).mean()
+        loss: Tensor = (losses / (1 + weight) + mined_losses * weight / (1 + weight)).mean()
+        return loss
 
     def step(self, batch: Any, step: int, steps_per_epoch: int) -> float:
         steps, warmup = self.ssl.epochs * steps_per_epoch, self.ssl.lr_warmup_epochs * steps_per_epoch
@@ -206,7 +209,7 @@ def distance(predictions: Tensor, targets: Tensor) -> Tensor:
     return (nn.functional.normalize(predictions) - nn.functional.normalize(targets)).square().sum(1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OWN)
 def test_it_takes_the_steps_of_a_slow_reference(method: str) -> None:
     run = ssl_run(method)
     history, weights = trained(run, exact=True)
@@ -222,7 +225,7 @@ def test_it_takes_the_steps_of_a_slow_reference(method: str) -> None:
         torch.testing.assert_close(weights[name], parameter, rtol=1e-5, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OWN)
 def test_the_history_tells_the_terms_of_the_loss_and_the_deviation(method: str) -> None:
     history, _ = trained(ssl_run(method))
     terms = {"epoch", "train/loss", "train/augmented", "train/feature_std"}
@@ -251,19 +254,17 @@ def test_another_seed_has_other_heads_views_and_order() -> None:
 
 
 def test_the_encoder_is_trained_in_place() -> None:
-    run, context = ssl_run(), WorkerContext()
-    classifier = EncoderClassifier(encoder(), FEATURES, 3, dropout=0.0, latent_dim=None)
+    method = method_of(ssl_run())
+    classifier = method.setup.classifier
     before = copy.deepcopy(classifier.state_dict())
-    split = ResidentSplit(arrays(IMAGES, 0, masks=False), context.device)
-    found = pretrain(run, split, ClassificationTask(run), context, classifier)
-    _, weights = trained(run)
-    after = classifier.state_dict()
-    assert [entry["epoch"] for entry in found.history] == [1, 2, 3, 4]
-    assert found.timings["train_images_per_s"] > 0
-    for name, tensor in after.items():
+    fit = Fit(method)
+    fit.run(fit.resume())
+    _, weights = trained(ssl_run())
+    assert fit.timings["train_images_per_s"] > 0
+    for name, tensor in classifier.state_dict().items():
         is_encoder = name.startswith("encoder.")
         assert torch.equal(tensor, weights[f"online.{name}"] if is_encoder else before[name]), name
-    assert not torch.equal(before["encoder.0.weight"], after["encoder.0.weight"])
+    assert not torch.equal(before["encoder.0.weight"], classifier.state_dict()["encoder.0.weight"])
 
 
 def test_views_of_an_image_come_together_and_images_stay_apart() -> None:
@@ -278,10 +279,12 @@ def test_the_deviation_tells_a_collapse(has_predictor: bool, collapses: bool) ->
     run = ssl_run(
         epochs=60, batch_size=IMAGES, base_learning_rate=4.0, base_momentum=0.0, projector_output_size=FEATURES
     )
-    fit = fit_of(run)
-    fit._network.online.projector = fit._network.target.projector = nn.Identity()
+    method = method_of(run)
+    network = cast(TargetNetwork, method.online)
+    network.online.projector = network.target.projector = nn.Identity()
     if not has_predictor:
-        fit._network.predictor = nn.Identity()
+        network.predictor = nn.Identity()
+    fit = Fit(method)
     progress = fit.resume()
     fit.run(progress)
     last = progress.history[-1]["train/feature_std"]
@@ -290,12 +293,12 @@ def test_the_deviation_tells_a_collapse(has_predictor: bool, collapses: bool) ->
 
 
 def test_a_mined_view_needs_another_image() -> None:
-    fit_of(ssl_run("byol"), images=1)
+    method_of(ssl_run("byol"), images=1)
     with pytest.raises(InputError, match=r"small: cubes: 1 training image; accepted: 2 or more"):
-        fit_of(ssl_run("myow"), images=1)
+        method_of(ssl_run("myow"), images=1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OWN)
 @pytest.mark.parametrize("epochs_before", [1, 3])
 def test_an_interrupted_training_that_is_resumed_equals_one_that_never_stopped(
     tmp_path: Path, method: str, epochs_before: int
@@ -329,35 +332,16 @@ def test_reduced_arithmetic_learns_the_same_to_its_precision(precision: str) -> 
     assert (history == expected) == (precision == "fp32")
 
 
-def worker(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    for case, (method, ssl) in CASES.items():
-        torch.save(
-            trained(ssl_run(method, **ssl), WorkerContext(rank=rank, world_size=2), exact=True),
-            f"{folder}/{case}_{rank}.pt",
-        )
-    dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two_workers")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    spawn(worker, (port, str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
-    return folder
+def shared(rank: int, case: str) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    method, changes = CASES[case]
+    return trained(ssl_run(method, **changes), WorkerContext(rank=rank, world_size=2), exact=True)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_workers_learn_what_one_learns(two_workers: Path, case: str) -> None:
-    method, ssl = CASES[case]
-    expected_history, expected_weights = trained(ssl_run(method, **ssl), exact=True)
-    (history, weights), (other_history, other_weights) = (
-        torch.load(two_workers / f"{case}_{rank}.pt") for rank in range(2)
-    )
+def test_two_workers_learn_what_one_learns(workers: Workers, case: str) -> None:
+    method, changes = CASES[case]
+    expected_history, expected_weights = trained(ssl_run(method, **changes), exact=True)
+    (history, weights), (other_history, other_weights) = workers.run(shared, case)
     assert history == other_history
     assert same(weights, other_weights)
     for entry, expected in zip(history, expected_history, strict=True):
@@ -365,3 +349,14 @@ def test_two_workers_learn_what_one_learns(two_workers: Path, case: str) -> None
     assert weights.keys() == expected_weights.keys()
     for name, tensor in expected_weights.items():
         torch.testing.assert_close(weights[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_the_deviation_of_features() -> None:
+    spread = torch.randn(4000, 64, generator=torch.Generator().manual_seed(0))
+    assert feature_std(spread).item() == pytest.approx(1 / math.sqrt(64), rel=0.02)
+    # Length is no direction: an encoder that only scales has collapsed.
+    collapsed = spread[:1] * torch.arange(1, 9).unsqueeze(1)
+    assert feature_std(collapsed).item() < 1e-6
+    # Half the images in one direction, half in another: each of two dimensions deviates by 1/2, the third does not.
+    two = torch.eye(3)[[0, 1, 0, 1]]
+    assert feature_std(two).item() == pytest.approx(1 / 3)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from mtneuro_ray.metrics.classification import classification_metrics
+from mtneuro_ray.metrics.confusion import image_confusions
+from tests.metrics.data import random_pair
+
+
+def test_values_equal_those_of_scikit_learn() -> None:
+    pred, target = random_pair((50,), 4)
+    metrics = classification_metrics(image_confusions(pred, target, 4).sum(0))
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(target, pred))
+    assert metrics["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, pred))
+    assert metrics["f1_mean"] == pytest.approx(sk.f1_score(target, pred, average="macro"))
+    for name in ("recall", "precision", "f1"):
+        reference = getattr(sk, f"{name}_score")(target, pred, average=None)
+        assert metrics[name] == pytest.approx(reference)
+
+
+def test_balanced_accuracy_leaves_out_classes_without_truth() -> None:
+    metrics = classification_metrics(np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]))
+    assert metrics["balanced_accuracy"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+    assert metrics["recall"] == [0.75, 0.0, 0.5]
+    assert metrics["precision"] == [0.6, 0.0, 1.0]
+    assert metrics["truth"] == [4, 0, 4]
+
+
+def test_nothing_to_measure_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no sample"):
+        classification_metrics(np.zeros((4, 4), dtype=np.int64))
