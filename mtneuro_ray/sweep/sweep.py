@@ -1,0 +1,283 @@
+"""Which runs of a sweep are needed, which may start, and what is selected, given what has ended. No Ray, no files.
+
+The only place that knows the rule. The driver, the plan's estimate, `results runs --watch` and the cluster simulation
+ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun, Rounds
+from mtneuro_ray.sweep.selection import Selection
+
+Stage = Literal["search", "repeat", "evaluate"]
+STAGES: tuple[Stage, ...] = ("search", "repeat", "evaluate")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How far a stage is.
+
+    Attributes:
+        known: Runs that are known to be needed.
+        done: Known runs that are done or were stopped.
+        failed: Known runs that ended in an error.
+        unknown: Runs that will be needed, at most, and whose settings depend on results to come.
+    """
+
+    known: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+    @property
+    def expected(self) -> int:
+        """All runs of the stage, as far as their number is known."""
+        return self.known + self.unknown
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search of one experiment as it goes.
+
+    Attributes:
+        experiment: The experiment.
+        rounds: Its rounds to come.
+        round: Runs of the round that has begun; a run may stand in it twice.
+        runs: Run id -> run, of all rounds so far.
+        is_over: Whether no round is to come.
+        has_finals: Whether the final runs are known, or none will be.
+        finals: The final runs.
+    """
+
+    experiment: Experiment
+    rounds: Rounds
+    round: list[PlannedRun] = field(default_factory=list)
+    runs: dict[str, PlannedRun] = field(default_factory=dict)
+    is_over: bool = False
+    has_finals: bool = False
+    finals: list[PlannedRun] = field(default_factory=list)
+
+
+def is_result(record: RunRecord, *, stops: bool) -> bool:
+    """Whether a record of an earlier sweep counts as a result; a run that has none is trained again.
+
+    Args:
+        record: The record.
+        stops: Whether this sweep stops candidates early, so that one stopped before counts, too.
+    """
+    return record.status == "done" or (stops and record.status == "stopped")
+
+
+class Sweep:
+    """The runs of some experiments.
+
+    The final runs of an experiment are known as soon as its own search is over. Of final runs with equal weights one
+    trains and the others wait for it; a readout waits for the run of its encoder. The set of runs and every selection
+    are functions of the records alone, not of the order in which the runs end.
+
+    Args:
+        experiments: With distinct names.
+        records: Records of earlier sweeps that count as results (see `is_result`).
+        has_weights: Whether the finished training of a run has left its weights. Asked only for runs that have ended.
+    """
+
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        records: Iterable[RunRecord] = (),
+        has_weights: Callable[[RunSettings], bool] = lambda run: True,
+    ) -> None:
+        self.experiments = list(experiments)
+        self._has_weights = has_weights
+        self._searches = {experiment.name: _Search(experiment, experiment.rounds()) for experiment in experiments}
+        self._followers: dict[str, list[_Search]] = {}
+        for search in self._searches.values():
+            self._followers.setdefault(search.experiment.origin or search.experiment.name, []).append(search)
+        self._records = {record.run_id: record for record in records}
+        self._known: dict[str, PlannedRun] = {}
+        self._stages: dict[str, Stage] = {}
+        # Weights -> the runs that train or evaluate them; weights -> the readouts of their encoder.
+        self._of_weights: dict[str, list[PlannedRun]] = {}
+        self._readouts: dict[str, list[PlannedRun]] = {}
+        self._trained: dict[str, bool] = {}
+        self._open: dict[str, PlannedRun] = {}
+        for search in self._searches.values():
+            self._advance(search)
+
+    @property
+    def known(self) -> list[PlannedRun]:
+        """All runs that are known to be needed, ended or not, in the order of the experiments."""
+        ordered: dict[str, PlannedRun] = {}
+        for search in self._searches.values():
+            ordered.update(search.runs)
+            for planned in search.finals:
+                runs = [planned] if planned.encoder is None else [planned.encoder, planned]
+                ordered.update((each.run_id, self._known[each.run_id]) for each in runs)
+        return list(ordered.values())
+
+    @property
+    def open(self) -> list[PlannedRun]:
+        """Known runs that have not ended."""
+        return list(self._open.values())
+
+    @property
+    def records(self) -> Mapping[str, RunRecord]:
+        """Run id -> record, of all runs that have ended."""
+        return self._records
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every run that is needed has ended."""
+        return not self._open
+
+    def stage(self, planned: PlannedRun) -> Stage:
+        """The stage of a known run: a final run belongs to "evaluate" where another run trains its weights."""
+        return self._stages[planned.run_id]
+
+    def ready(self) -> list[PlannedRun]:
+        """Open runs that need nothing that is still to come, in the order in which they became known."""
+        return [planned for planned in self._open.values() if self.is_ready(planned)]
+
+    def is_ready(self, planned: PlannedRun) -> bool:
+        """Whether an open run needs nothing that is still to come."""
+        if planned.run.role == "candidate":
+            return True
+        if planned.encoder is not None and planned.encoder.run_id in self._open:
+            return False
+        if self._has_trained(planned.train_id):
+            return True
+        waiting = [self._open[each.run_id] for each in self._of_weights[planned.train_id] if each.run_id in self._open]
+        if planned.encoder is not None:
+            # The encoder's run failed; another with equal weights may not.
+            return not waiting
+        trainer = next((each for each in waiting if each.again), waiting[0])
+        return trainer.run_id == planned.run_id
+
+    def end(self, record: RunRecord) -> list[PlannedRun]:
+        """Take a run as ended.
+
+        Returns:
+            Open runs that may be ready now and were not before, or that are new; no other run has become ready.
+        """
+        planned = self._open.pop(record.run_id)
+        self._records[record.run_id] = record
+        if record.status == "done" and (planned.keeps_weights or planned.run.role == "final"):
+            self._trained[planned.train_id] = True
+        before = len(self._known)
+        if planned.run.role == "candidate":
+            self._advance(self._searches[planned.experiment])
+        waiting = [*self._of_weights.get(planned.train_id, ()), *self._readouts.get(planned.train_id, ())]
+        new = list(islice(reversed(self._known.values()), len(self._known) - before))[::-1]
+        touched = {each.run_id: each for each in [*waiting, *new]}
+        return [self._open[run_id] for run_id in touched if run_id in self._open and self.is_ready(self._open[run_id])]
+
+    def best(self, experiment: Experiment) -> Selection | None:
+        """The best candidate of an experiment's search so far; None without a search or a value."""
+        search = self._searches[experiment.origin or experiment.name]
+        return search.experiment.selection(search.runs.values(), self._records)
+
+    def totals(self) -> dict[Stage, Total]:
+        """How far each stage is."""
+        counts = {stage: {"known": 0, "done": 0, "failed": 0, "unknown": 0} for stage in STAGES}
+        for run_id, stage in self._stages.items():
+            counts[stage]["known"] += 1
+            if run_id not in self._open:
+                counts[stage]["failed" if self._records[run_id].status == "error" else "done"] += 1
+        for search in self._searches.values():
+            space = search.experiment.space
+            if not search.is_over:
+                counts["search"]["unknown"] += max(0, space.num_candidate_runs - len(search.runs))
+            if not search.has_finals:
+                counts["repeat"]["unknown"] += len(space.seeds)
+        return {stage: Total(**each) for stage, each in counts.items()}
+
+    def problems(self) -> list[str]:
+        """What went wrong, a line per run or experiment, in the order of the experiments; empty where all is done."""
+        lines = []
+        for search in self._searches.values():
+            if search.has_finals and not search.finals:
+                name = search.experiment.name
+                lines.append(f"{name}: no candidate has a validation value, so there is nothing to repeat")
+        for planned in self.known:
+            record = self._records.get(planned.run_id)
+            if record is None or record.status == "error":
+                lines.append(f"{planned}: {record.error if record else 'no result'}")
+        return lines
+
+    def _advance(self, search: _Search) -> None:
+        """Begin the next round where every run of the last has ended, and the final runs where there is none."""
+        while not search.is_over and all(planned.run_id not in self._open for planned in search.round):
+            try:
+                if not search.round:
+                    search.round = next(search.rounds)
+                else:
+                    search.round = search.rounds.send([self._records[planned.run_id] for planned in search.round])
+            except StopIteration:
+                search.is_over = True
+                for follower in self._followers.get(search.experiment.name, ()):
+                    self._repeat(follower)
+                break
+            for planned in search.round:
+                search.runs[planned.run_id] = planned
+                self._add(planned, "search")
+
+    def _repeat(self, search: _Search) -> None:
+        """Make the final runs of an experiment known, now that its candidate is."""
+        experiment = search.experiment
+        candidate = experiment.only_candidate
+        if candidate is None:
+            origin = self._searches[experiment.origin or experiment.name].experiment
+            candidate = origin.only_candidate
+            selection = None if candidate is not None else self.best(experiment)
+            candidate = candidate if selection is None else dict(selection.best.candidate)
+        search.has_finals = True
+        if candidate is None:
+            return
+        search.finals = experiment.final_runs(candidate)
+        for planned in search.finals:
+            if planned.encoder is not None:
+                self._add(planned.encoder, "repeat")
+                self._readouts.setdefault(planned.train_id, []).append(planned)
+            self._add(planned, "repeat")
+
+    def _add(self, planned: PlannedRun, stage: Stage) -> None:
+        run_id = planned.run_id
+        if run_id in self._known:
+            return
+        self._known[run_id] = planned
+        is_readout = planned.run.encoder_run is not None
+        others = self._of_weights.setdefault(planned.train_id, [])
+        self._stages[run_id] = "evaluate" if is_readout or (stage == "repeat" and others) else stage
+        if (planned.run.role == "final" and not is_readout) or planned.keeps_weights:
+            others.append(planned)
+        if run_id not in self._records:
+            self._open[run_id] = planned
+            if planned.encoder is not None:
+                self._train_again(self._known[planned.encoder.run_id])
+
+    def _train_again(self, encoder: PlannedRun) -> None:
+        """Open the run of an encoder that is done, where the weights that a readout needs are gone."""
+        if encoder.run_id in self._open or self._records[encoder.run_id].status != "done":
+            return
+        if not self._has_trained(encoder.train_id):
+            self._open[encoder.run_id] = replace(encoder, again=True)
+
+    def _has_trained(self, train_id: str) -> bool:
+        """Whether weights are there."""
+        if train_id not in self._trained:
+            done = [
+                planned
+                for planned in self._of_weights[train_id]
+                if planned.run_id in self._records and self._records[planned.run_id].status == "done"
+            ]
+            if not done:
+                return False
+            self._trained[train_id] = self._has_weights(done[0].run)
+        return self._trained[train_id]
