@@ -2,13 +2,13 @@
 
 What is modelled is how this package uses Ray: ingest task by task before the first trial; a driver that handles one
 event at a time; trial actors that are started once and reused; splits that a node fetches once, from the one node that
-has made them; a barrier after each stage; an autoscaler that looks every few seconds. Times are seconds, sizes bytes.
+has made them; trials that are handed out as soon as they can start; an autoscaler that looks every few seconds. Times are seconds, sizes bytes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
@@ -41,8 +41,10 @@ class Trial:
     reports: int = 0
 
 
-# A trial that the driver has asked for, its place among those, and the event of its end.
-_Proposed = tuple[Trial, simpy.resources.resource.Request, simpy.Event]
+Release = Callable[[Trial | None], Sequence[Trial]]
+
+# A trial that the driver has asked for, and its place among those.
+_Proposed = tuple[Trial, simpy.resources.resource.Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class Work:
     """A whole sweep.
 
     Attributes:
-        readings: Ingests, one after another, before the first stage.
-        stages: Trials, in the order in which they are proposed; each stage begins when the one before has ended.
+        readings: Ingests, one after another, before the first trial.
+        release: Called with None once, and with each trial that has ended; returns the trials that can start now, in
+            the order in which they are proposed.
         split_bytes: Task -> bytes of its splits, which every node that trains on it fetches once.
     """
 
     readings: Sequence[Reading] = ()
-    stages: Sequence[Sequence[Trial]] = ()
+    release: Release = lambda ended: []  # noqa: E731
     split_bytes: dict[str, int] = field(default_factory=dict)
 
 
@@ -141,8 +144,8 @@ class Outcome:
     """What a simulated sweep took.
 
     Attributes:
-        ingest_s: Until the first stage begins.
-        stages_s: Of each stage.
+        ingest_s: Seconds until the first trial is proposed.
+        trials_s: Seconds from then to the last result.
         node_s: That nodes were paid for, from request to the end.
         slot_s: That trials were trained.
         busy_s: Of each shared part.
@@ -152,7 +155,7 @@ class Outcome:
     """
 
     ingest_s: float = 0.0
-    stages_s: list[float] = field(default_factory=list)
+    trials_s: float = 0.0
     node_s: float = 0.0
     slot_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=dict)
@@ -163,7 +166,7 @@ class Outcome:
     @property
     def total_s(self) -> float:
         """From the submit to the last result."""
-        return self.ingest_s + sum(self.stages_s)
+        return self.ingest_s + self.trials_s
 
 
 class _Part:
@@ -213,6 +216,8 @@ class _Simulation:
         self.booting = 0
         self.nodes: list[_Node] = []
         self.ingesting = True
+        self._left = 0
+        self._over = env.event()
 
     def run(self) -> Outcome:
         for _ in range(min(self.cluster.up, self.cluster.nodes)):
@@ -230,17 +235,24 @@ class _Simulation:
             yield self.env.all_of([self.env.process(self._fetch(block)) for block in reading.blocks])
         self.ingesting = False
         self.outcome.ingest_s = self.env.now
-        for stage in self.work.stages:
-            began = self.env.now
-            ends = []
-            for trial in stage:
-                place = self.concurrent.request()
-                yield place
-                end = self.env.event()
-                ends.append(end)
-                self.pending.put((trial, place, end))
-            yield self.env.all_of(ends)
-            self.outcome.stages_s.append(self.env.now - began)
+        self._propose(None)
+        if self._left:
+            yield self._over
+        self.outcome.trials_s = self.env.now - self.outcome.ingest_s
+
+    def _propose(self, ended: Trial | None) -> None:
+        """Enter the trials that can start now, and count the one that has ended."""
+        self._left -= ended is not None
+        for trial in self.work.release(ended):
+            self._left += 1
+            self.env.process(self._ask(trial))
+        if not self._left and ended is not None:
+            self._over.succeed()
+
+    def _ask(self, trial: Trial) -> Process:
+        place = self.concurrent.request()
+        yield place
+        self.pending.put((trial, place))
 
     def _fetch(self, block: tuple[int, ...]) -> Process:
         """A task of the ingest: its reads, so many at a time, on one CPU."""
@@ -308,7 +320,7 @@ class _Simulation:
                 if self._idle_left(node) > _TICK_S:
                     continue
                 break
-            trial, place, end = cast(_Proposed, work.value)
+            trial, place = cast(_Proposed, work.value)
             node.busy += 1
             self.busy += 1
             if not started:
@@ -324,7 +336,7 @@ class _Simulation:
             node.busy -= 1
             node.idle_since = self.env.now
             self.concurrent.release(place)
-            end.succeed()
+            self._propose(trial)
         node.slots -= 1
         if not node.slots:
             self.nodes.remove(node)

@@ -1,62 +1,24 @@
-"""How long a sweep takes, and what it costs: its runs, with measured times, placed on machines. No torch, no ray."""
+"""How long a sweep takes, and what it costs: its runs, with measured times, placed on machines. No torch, no Ray."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
-from typing import TypeVar
+from math import prod
 
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, workloads
+from mtneuro_ray.capacity.play import Load, Played, play
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import Candidate, ResourceSettings
+from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.sweep.search import ROUND, Plan, Search, trainings_of
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
+from mtneuro_ray.sweep.sweep import Stage, Sweep
 
 # Of a machine's memory Ray keeps the rest for its object store.
 _RAYS_SHARE = 0.7
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run as it is scheduled.
-
-    Attributes:
-        seconds: That it takes, by itself.
-        share: Of one device, above 0 and at most 1.
-    """
-
-    seconds: float
-    share: Fraction = Fraction(1)
-
-
-def makespan(jobs: Sequence[Job], devices: int, most: int | None = None) -> float:
-    """Seconds of list scheduling: each job, in its order, starts as soon as a device has room for its share.
-
-    Args:
-        jobs: In the order in which they are submitted.
-        devices: That are equal.
-        most: Jobs at once, on all devices together.
-    """
-    free = [Fraction(1)] * devices
-    running: list[tuple[float, int, int, Fraction]] = []
-    now = 0.0
-    for number, job in enumerate(jobs):
-        while True:
-            place = next((device for device, room in enumerate(free) if room >= job.share), None)
-            if place is not None and (most is None or len(running) < most):
-                break
-            now, _, done, share = heapq.heappop(running)
-            free[done] += share
-        free[place] -= job.share
-        heapq.heappush(running, (now + job.seconds, number, place, job.share))
-    return max((end for end, *_ in running), default=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +26,9 @@ class Machines:
     """Equal machines that a sweep runs on.
 
     Attributes:
-        nodes: Their number.
-        gpus: Of each.
-        cpus: Of each; None where they are no limit.
+        nodes: Number of machines.
+        gpus: GPUs of each.
+        cpus: CPUs of each; None where they are no limit.
     """
 
     nodes: int
@@ -75,37 +37,18 @@ class Machines:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Runs between two barriers.
-
-    Attributes:
-        name: candidates, seeds or evaluations; each round of tpe is one of its own.
-        runs: For each run the settings that it may have; more than one where the results of others decide.
-        trains: Whether they train, or only evaluate what another run has trained.
-    """
-
-    name: str
-    runs: tuple[tuple[RunSettings, ...], ...]
-    trains: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class StageEstimate:
     """What one stage takes.
 
     Attributes:
-        name: That of the stage.
-        runs: Their number.
+        name: Name of the stage.
+        runs: Number of runs.
         run_s: Seconds of all runs together, each by itself.
-        wall_s: From its start to its end, where trials that share a GPU don't slow each other down.
-        unshared_s: The same where sharing gains nothing, as if each had a GPU to itself.
     """
 
-    name: str
+    name: Stage
     runs: int
     run_s: float
-    wall_s: float
-    unshared_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,77 +56,18 @@ class Estimate:
     """What a sweep takes of which no run is done.
 
     Attributes:
-        stages: In their order; none where a workload was not measured.
+        stages: The stages; none where a workload was not measured.
+        wall_s: Seconds from the start to the end, where trials that share a GPU do not slow each other down.
+        unshared_s: The same where sharing gains nothing, as if each trial had a GPU to itself.
         missing: Workloads that the table lacks.
         too_large: Workloads that did not fit where they were measured.
     """
 
     stages: tuple[StageEstimate, ...] = ()
+    wall_s: float = 0.0
+    unshared_s: float = 0.0
     missing: tuple[str, ...] = ()
     too_large: tuple[str, ...] = ()
-
-
-def stages_of(searches: Sequence[Search]) -> list[Stage]:
-    """The stages of a sweep of which no run is done, as `runtime.sweep` runs them."""
-    found = [Stage("candidates", runs) for runs in _cells(searches)]
-    candidates = {search.name: _candidates(search) for search in searches}
-    alternatives: dict[str, tuple[RunSettings, ...]] = {}
-    finals: list[Plan] = []
-    for search in searches:
-        of_candidate = [search.final_plans(candidate) for candidate in candidates[search.name]]
-        finals.extend(of_candidate[0])
-        for plans in zip(*of_candidate, strict=True):
-            alternatives[plans[0].run.run_id] = tuple(plan.run for plan in plans)
-            if plans[0].encoder is not None:
-                sources = tuple(plan.encoder.run for plan in plans if plan.encoder is not None)
-                alternatives[plans[0].encoder.run.run_id] = sources
-    # What candidates over seeds have trained is there already.
-    kept = {
-        plan.run.train_id
-        for search in searches
-        if search.space.search.over_seeds
-        for plan in search.candidate_plans(_no_record)
-    }
-    trainings = trainings_of(finals)
-    trained = {plan.run.run_id for plan in trainings}
-    parts = {
-        "seeds": [plan for plan in trainings if plan.run.train_id not in kept],
-        "seeds, evaluated": [plan for plan in trainings if plan.run.train_id in kept],
-        "evaluations": [plan for plan in finals if plan.run.run_id not in trained],
-    }
-    for name, part in parts.items():
-        found.append(Stage(name, tuple(alternatives[plan.run.run_id] for plan in part), trains=name == "seeds"))
-    return [stage for stage in found if stage.runs]
-
-
-def _no_record(run_id: str) -> None:
-    return None
-
-
-def _candidates(search: Search) -> list[Candidate]:
-    """The candidates of which one will be selected, as far as they differ in more than numbers between two ends."""
-    search = search.origin or search
-    return search.space.search.checked_candidates or [{}]
-
-
-def _cells(searches: Sequence[Search]) -> Iterator[tuple[tuple[RunSettings, ...], ...]]:
-    """The runs of each round of candidates; all but those of tpe are in the first."""
-    first: list[tuple[RunSettings, ...]] = [
-        (plan.run,)
-        for search in searches
-        if search.space.search.sampler != "tpe"
-        for plan in search.candidate_plans(_no_record)
-    ]
-    by_tpe = [search for search in searches if search.space.searches and search.space.search.sampler == "tpe"]
-    left = {search.name: search.space.search.trials or 0 for search in by_tpe}
-    while first or any(left.values()):
-        runs = first
-        for search in by_tpe:
-            size = min(search.space.search.round or ROUND, left[search.name])
-            left[search.name] -= size
-            runs.extend([tuple(search.candidate_run(candidate) for candidate in _candidates(search))] * size)
-        yield tuple(runs)
-        first = []
 
 
 def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
@@ -212,16 +96,21 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     return cost.setup_s + encoder + network.optimizer.epochs * val + test
 
 
-def longest_first(runs: Iterable[tuple[_T, float | None]]) -> list[_T]:
-    """Runs in the order in which a sweep that knows their costs starts them.
+def work_of(run: RunSettings, *, trains: bool = True) -> float:
+    """An amount of work that tells longer runs from shorter ones where nothing was measured; it has no unit.
 
-    A stage ends with its last run; a long one that starts when others have ended leaves machines idle beside it
-    (longest processing time first: Graham, 1969).
+    Voxels times epochs, times the square of the model's filters where it has a number of them.
 
     Args:
-        runs: With the seconds of each; None where they are not known, which comes first.
+        run: What is trained, and of a `final` run evaluated on the test split.
+        trains: Whether it has to; else it only evaluates.
     """
-    return [run for run, _ in sorted(runs, key=lambda each: inf if each[1] is None else each[1], reverse=True)]
+    task = run.task
+    voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
+    test = len(samples(task, "test")) if run.role == "final" else 0
+    # A forward pass is about a third of a step.
+    steps = run.network.training.epochs * len(samples(task, "train")) if trains and run.encoder_run is None else 0
+    return voxels * (steps + test / 3) * getattr(run.network.model, "start_filters", 32) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +121,7 @@ class Estimator:
         table: What was measured.
         resources: What a trial occupies; with `packing`, as many share a GPU as the table says will fit.
         machines: Where they run.
-        device: GPU that was measured; that with least room by default.
+        device: GPU that was measured; by default the one with the least room.
     """
 
     table: CostTable
@@ -247,50 +136,57 @@ class Estimator:
 
     @property
     def devices(self) -> int:
-        """What trials are placed on: GPUs, or machines."""
+        """Number of devices that trials are placed on: GPUs, or machines."""
         return self.machines.nodes * (self.machines.gpus if self.on_gpu else 1)
 
-    def estimate(self, stages: Iterable[Stage]) -> Estimate:
-        """What the stages of a sweep take.
+    def estimate(self, experiments: Sequence[Experiment]) -> Estimate:
+        """What a sweep takes: it is played through, the slowest candidate of each search being the one selected.
 
         Raises:
             InputError: a trial has no room on these machines.
         """
-        stages = list(stages)
-        every = (run for stage in stages for runs in stage.runs for run in runs)
-        found = self._costs(every)
+        every = {experiment.name: experiment.spread() for experiment in experiments}
+        runs = [planned.run for planned_runs in every.values() for planned in planned_runs]
+        threads = self.resources.cpus_per_worker
+        found = {
+            workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
+            for workload in workloads(runs, on_gpu=self.on_gpu)
+        }
         missing = tuple(sorted(key for key, cost in found.items() if cost is None))
         costs = {key: cost for key, cost in found.items() if cost is not None}
         too_large = tuple(sorted(key for key, cost in costs.items() if not cost.fits))
         if missing or too_large:
             return Estimate(missing=missing, too_large=too_large)
-        return Estimate(tuple(self._stage(stage, costs) for stage in stages))
+        start = max(cost.process_s for cost in costs.values())
+        played = self._play(experiments, every, costs, shares=True)
+        unshared = self._play(experiments, every, costs, shares=False) if self.on_gpu else played
+        stages = tuple(StageEstimate(stage, count, played.run_s[stage]) for stage, count in played.runs.items())
+        return Estimate(stages, start + played.wall_s, start + unshared.wall_s)
 
-    def _costs(self, runs: Iterable[RunSettings]) -> dict[str, Cost | None]:
-        threads = self.resources.cpus_per_worker
-        return {
-            workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
-            for workload in workloads(runs, on_gpu=self.on_gpu)
-        }
+    def _play(
+        self,
+        experiments: Sequence[Experiment],
+        every: Mapping[str, Sequence[PlannedRun]],
+        costs: Mapping[str, Cost],
+        *,
+        shares: bool,
+    ) -> Played:
+        others = [planned for each in every.values() for planned in each]
 
-    def _stage(self, stage: Stage, costs: Mapping[str, Cost]) -> StageEstimate:
-        jobs, start = [], 0.0
-        for runs in stage.runs:
-            # Of the settings that a run may have, those that take longest.
-            timed = [(seconds_of(run, cost, trains=stage.trains), run, cost) for run, cost in self._with(runs, costs)]
-            seconds, run, cost = max(timed, key=lambda each: each[0])
-            jobs.append(Job(seconds, Fraction(1, self._per_device(run, cost))))
-            start = max(start, cost.process_s)
-        if self.resources.packing:
-            jobs = longest_first((job, job.seconds) for job in jobs)
-        most = self.resources.max_concurrent
-        wall = start + makespan(jobs, self.devices, most)
-        unshared = start + makespan([Job(job.seconds) for job in jobs], self.devices, most) if self.on_gpu else wall
-        return StageEstimate(stage.name, len(jobs), sum(job.seconds for job in jobs), wall, unshared)
+        def load_of(planned: PlannedRun, stage: Stage) -> Load:
+            trains = stage != "evaluate"
+            cost = costs.get(Workload.of(planned.run, on_gpu=self.on_gpu).key)
+            # Between the ends of a range nothing was measured: the slowest that was stands for it.
+            runs = [planned.run] if cost is not None else [other.run for other in every.get(planned.experiment, others)]
+            timed = []
+            for run in runs:
+                cost = costs[Workload.of(run, on_gpu=self.on_gpu).key]
+                timed.append((seconds_of(run, cost, trains=trains), self._per_device(run, cost)))
+            seconds, count = max(timed)
+            priority = 2 * seconds if planned.run.role == "candidate" else seconds
+            return Load(seconds, Fraction(1, count) if shares else Fraction(1), priority)
 
-    def _with(self, runs: Iterable[RunSettings], costs: Mapping[str, Cost]) -> Iterator[tuple[RunSettings, Cost]]:
-        for run in runs:
-            yield run, costs[Workload.of(run, on_gpu=self.on_gpu).key]
+        return play(Sweep(experiments), load_of, self.devices, self.resources.max_concurrent)
 
     def _per_device(self, run: RunSettings, cost: Cost) -> int:
         """Trials like this one that a device holds."""

@@ -11,7 +11,7 @@ from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines, stages_
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.sweep.search import Search
+
 
 _HOUR = 3600.0
 

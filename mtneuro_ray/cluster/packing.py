@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import ray
 
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, share_of
-from mtneuro_ray.capacity.estimate import longest_first, seconds_of
+from mtneuro_ray.capacity.estimate import seconds_of, work_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.progress import say
-from mtneuro_ray.sweep.search import Plan
+from mtneuro_ray.sweep.experiment import PlannedRun
 
 _MIB = 2**20
 
@@ -75,20 +74,24 @@ class Packing:
         # Whole MiB, because Ray places by them.
         return Ask(given.cpus, memory=min(ceil(cost.bytes_of(run) / _MIB) * _MIB, _largest_node().memory or 2**63))
 
-    def in_order(self, plans: Iterable[Plan], *, trains: bool) -> list[Plan]:
-        """The runs of a stage as they are started: longest first where there is a table, or as they come.
+    def priority(self, planned: PlannedRun, *, trains: bool = True) -> float:
+        """How early a ready run should start: larger is earlier.
+
+        It is what the run takes together with what can only follow it, so that no long chain is left for the end:
+        seconds where they were measured, infinity where the table lacks the run, and without a table an amount of work.
 
         Args:
-            plans: Of the stage.
-            trains: Whether they train, or only evaluate what another run has trained.
+            planned: The run.
+            trains: Whether it trains, or only evaluates what another run has trained.
         """
+        run = planned.run
         if self._table is None:
-            return list(plans)
-        timed: list[tuple[Plan, float | None]] = []
-        for plan in plans:
-            _, cost = self._cost(plan.run, self._table)
-            timed.append((plan, seconds_of(plan.run, cost, trains=trains) if cost and cost.fits else None))
-        return longest_first(timed)
+            own = work_of(run, trains=trains)
+        else:
+            _, cost = self._cost(run, self._table)
+            own = seconds_of(run, cost, trains=trains) if cost and cost.fits else inf
+        # At least one training at the selected candidate follows a search.
+        return 2 * own if run.role == "candidate" else own
 
     def _cost(self, run: RunSettings, table: CostTable) -> tuple[Workload, Cost | None]:
         on_gpu = self._resources.gpus_per_worker > 0

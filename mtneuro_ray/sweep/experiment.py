@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -142,6 +142,11 @@ class Experiment:
         """The training of one candidate with the search's own seed."""
         return self._planned("candidate", self.space.search.seed, candidate, candidate)
 
+    def spread(self) -> list[PlannedRun]:
+        """Final runs with every workload that can come: all listed values, and the ends of ranges, at one seed."""
+        seed = self.space.seeds[0]
+        return [self._planned("final", seed, each, each) for each in self.space.search.checked_candidates]
+
     def selection(self, runs: Iterable[PlannedRun], records: Mapping[str, RunRecord]) -> Selection | None:
         """The best of some candidates by what their runs ended with.
 
@@ -193,8 +198,3 @@ class Experiment:
             tpe.tell((yield runs))
             left -= size
 
-
-def spread(experiment: Experiment) -> list[PlannedRun]:
-    """Final runs with every workload that an experiment can have: at the ends of its ranges and all listed values."""
-    candidates = experiment.space.search.checked_candidates
-    return [replace(planned, candidate=candidate) for candidate in candidates for planned in experiment.final_runs(candidate)[:1]]

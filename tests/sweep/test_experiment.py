@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import Candidate, SweepSpace
@@ -26,7 +27,10 @@ AXES = {"learning_rate": [0.1, 0.01], "batch_size": [2, 4]}
 def experiment_of(axes: dict[str, Any] | None = None, **changes: Any) -> Experiment:
     values = {"task": "t", "network": "n", "seeds": [1, 100], "search": {"axes": axes or AXES, "seed": 7}, **changes}
     [experiment] = SweepSpace.load({"name": "s", "experiments": [values]}, "s.toml").experiments
-    return Experiment(experiment, Pair(task_settings(), network_settings(), Path("t"), Path("n")), ("image", "labels"))
+    network = network_settings()
+    search = experiment.search.model_copy(update={"axes": resolved(network, experiment.search.axes, "s.toml")})
+    space = experiment.model_copy(update={"search": search})
+    return Experiment(space, Pair(task_settings(), network, Path("t"), Path("n")), ("image", "labels"))
 
 
 def candidates_of(experiment: Experiment) -> list[PlannedRun]:
@@ -108,12 +112,12 @@ def test_a_final_run_is_never_a_candidate_even_at_the_search_s_seed() -> None:
 
 
 def test_axes_may_be_any_keys_of_the_network() -> None:
-    search = experiment_of({"optimizer": ["SGD", "Adam"], "augmentations": [True]})
-    assert [(p.run.network.optimizer.name, p.run.network.data.augmentations) for p in candidates_of(search)] == [
-        ("SGD", True),
-        ("Adam", True),
+    search = experiment_of({"lr_schedule": ["constant", "cosine"], "augmentations": [True]})
+    assert [(p.run.network.optimizer.lr_schedule, p.run.network.data.augmentations) for p in candidates_of(search)] == [
+        ("constant", True),
+        ("cosine", True),
     ]
-    assert [plan.candidate["optimizer"] for plan in candidates_of(search)] == ["SGD", "Adam"]
+    assert [plan.candidate["lr_schedule"] for plan in candidates_of(search)] == ["constant", "cosine"]
 
 
 NAN = float("nan")
