@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mtneuro_ray.capacity.costs import MARGIN, read_table
-from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines, stages_of
+from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines
+from mtneuro_ray.capacity.play import Load, play
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
 from mtneuro_ray.errors import InputError
-
+from mtneuro_ray.sweep.experiment import Experiment
+from mtneuro_ray.sweep.sweep import Sweep
 
 _HOUR = 3600.0
 
@@ -70,23 +72,21 @@ def estimated(
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
     # Addresses stand for identities: no volume is opened to count runs.
-    stages = stages_of(Search.of_sweep(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)]))
+    experiments = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
     found: dict[str, Any] = {
         "nodes": machines.nodes,
         "gpus": machines.nodes * machines.gpus,
-        "runs": {stage.name: 0 for stage in stages},
+        "runs": play(Sweep(experiments), lambda planned, stage: Load(1.0), 1).runs,
         "command": None,
         "missing": [],
         "too_large": [],
     }
-    for stage in stages:
-        found["runs"][stage.name] += len(stage.runs)
     path = options.profile or resources.packing
     command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     if path is None:
         return {**found, "command": command}
     estimator = Estimator(read_table(path), resources, machines, options.gpu)
-    estimate = estimator.estimate(stages)
+    estimate = estimator.estimate(experiments)
     if estimate.missing or estimate.too_large:
         missing, too_large = list(estimate.missing), list(estimate.too_large)
         return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}
@@ -118,15 +118,9 @@ def _numbers(
     ingest_s: float | None,
 ) -> dict[str, Any]:
     on_gpu = resources.gpus_per_worker > 0
-    stages = [
-        {"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s, "wall_s": [stage.wall_s, stage.unshared_s]}
-        for stage in estimate.stages
-    ]
+    stages = [{"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s} for stage in estimate.stages]
     run_s = sum(stage.run_s for stage in estimate.stages)
-    wall = [
-        sum(stage.wall_s for stage in estimate.stages) + (ingest_s or 0.0),
-        sum(stage.unshared_s for stage in estimate.stages) + (ingest_s or 0.0),
-    ]
+    wall = [estimate.wall_s + (ingest_s or 0.0), estimate.unshared_s + (ingest_s or 0.0)]
     price, units = options.price_per_node_hour, options.nodes or 0
     if options.price_per_gpu_hour is not None:
         price, units = options.price_per_gpu_hour, devices
@@ -157,7 +151,7 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
         *packed,
         "of candidates that are not known yet, and of the one that is selected, the slowest stands for all",
         "all machines are there from the first run to the last, and as fast as the one that was measured",
-        "a process starts once in each stage, and Ray itself takes no time",
+        "processes start once, and Ray itself takes no time",
         *(["reading from the source is not in it"] if ingest_s is None else []),
     ]
 
@@ -173,7 +167,9 @@ def as_text(estimate: Mapping[str, Any]) -> list[str]:
         lines += [f"  did not fit when it was measured: {key}" for key in estimate["too_large"]]
         return lines + ([f"  to measure: {estimate['command']}"] if estimate["command"] else [])
     lines = [f"estimate {where}:"]
-    lines += [f"  {row['stage']:16} {row['runs']:6} runs  {_span(row['wall_s'], _time)}" for row in estimate["stages"]]
+    lines += [
+        f"  {row['stage']:16} {row['runs']:6} runs  {_time(row['run_s'])} one by one" for row in estimate["stages"]
+    ]
     if estimate["ingest_s"] is not None:
         lines.append(f"  {'ingest':16}              {_time(estimate['ingest_s'])}")
     kind = "gpu_hours" if "gpu_hours" in estimate else "cpu_hours"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from rich.text import Text
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.lease import SILENCE_S, DriverSign, driver_of
 from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome
-from mtneuro_ray.sweep.outline import Outline, OutlinedRun
+from mtneuro_ray.sweep.outline import Outline
+from mtneuro_ray.sweep.sweep import Sweep, Total
 
 _LAST_LINES = 8
 
@@ -27,6 +27,7 @@ class _View:
 
     out: Folder
     outline: Outline = field(default_factory=Outline)
+    sweep: Sweep = field(default_factory=lambda: Sweep([]))
     records: dict[str, RunRecord] = field(default_factory=dict)
     sign: DriverSign | None = None
     moved: float = 0.0
@@ -37,47 +38,51 @@ class _View:
         sign = driver_of(self.out)
         if sign != self.sign:
             self.sign, self.moved = sign, time.monotonic()
-        self.outline = Outline.read(self.out)
         runs = RunFolder(self.out)
         known = self.records
         wanted = [run_id for run_id in runs.ids() if run_id not in known or known[run_id].status != "done"]
         ended = [record for record in runs.read_all(wanted) if record != known.get(record.run_id)]
+        is_new = all(record.run_id not in known for record in ended)
         known.update((record.run_id, record) for record in ended)
+        self._follow(ended, is_new)
         return ended
+
+    def _follow(self, ended: list[RunRecord], is_new: bool) -> None:
+        """Bring the sweep to where the records are."""
+        outline = Outline.read(self.out)
+        if outline != self.outline or not is_new:
+            # A run that has ended in another way than before may change what follows from it.
+            self.outline, self.sweep = outline, Sweep(outline.experiments, self.records.values())
+            return
+        waiting = {record.run_id: record for record in ended}
+        while found := [planned for planned in self.sweep.open if planned.run_id in waiting]:
+            for planned in found:
+                self.sweep.end(waiting[planned.run_id])
 
     @property
     def is_over(self) -> bool:
         """Whether a sweep was here and no driver is."""
-        return self.sign is None and bool(self.records or self.outline.stages)
+        return self.sign is None and bool(self.records or self.outline.experiments)
 
     @property
-    def stages(self) -> dict[str, list[OutlinedRun]]:
-        """Stages of the sweep; of a folder without one, all of its runs."""
-        if self.outline.stages:
-            return self.outline.stages
-        runs = [
-            OutlinedRun(run_id, str(record.summary["model"]), "", "", "") for run_id, record in self.records.items()
-        ]
-        return {"runs": runs}
-
-    def counts(self, runs: list[OutlinedRun]) -> tuple[int, int]:
-        """How many of some runs are done, or were stopped, and how many failed the last time that they were tried."""
-        found = [self.records[run.run_id].status for run in runs if run.run_id in self.records]
-        return sum(status != "error" for status in found), sum(status == "error" for status in found)
+    def totals(self) -> dict[str, Total]:
+        """How far each stage of the sweep is; of a folder without one, how far all of its runs are."""
+        if self.outline.experiments:
+            return {stage: total for stage, total in self.sweep.totals().items() if total.expected}
+        failed = sum(record.status == "error" for record in self.records.values())
+        return {"runs": Total(len(self.records), len(self.records) - failed, failed)}
 
     @property
     def failed(self) -> int:
         """How many runs of the sweep failed."""
-        return sum(self.counts(runs)[1] for runs in self.stages.values())
+        return sum(total.failed for total in self.totals.values())
 
     def progress(self) -> str:
         """How far the sweep is, in one line."""
-        parts = []
-        for label, runs in self.stages.items():
-            done, failed = self.counts(runs)
-            parts.append(f"{label} {done} of {len(runs)}" + (f", {failed} failed" if failed else ""))
-        later = [f"then {self.outline.later} seed runs"] if self.outline.later else []
-        return "; ".join([*parts, *later])
+        return "; ".join(
+            f"{stage} {total.done} of {total.expected}" + (f", {total.failed} failed" if total.failed else "")
+            for stage, total in self.totals.items()
+        )
 
     def driver(self) -> str:
         """Who runs the sweep, and since when nothing was heard of it, in one line."""
@@ -91,26 +96,25 @@ class _View:
         return f"{self.sign} has been silent for {silence:.0f} s: if it was killed, the same sweep command goes on"
 
     def best(self) -> list[str]:
-        """The best candidate of each experiment so far, a line each."""
-        best: dict[str, tuple[float, str]] = {}
-        for run in self.outline.stages.get("candidates", ()):
-            record = self.records.get(run.run_id)
-            value = record.metric(run.metric) if record is not None and record.status == "done" else None
-            if value is None or math.isnan(value):
-                continue
-            sign = -1.0 if run.mode == "min" else 1.0
-            if run.experiment not in best or sign * value > best[run.experiment][0]:
-                best[run.experiment] = (sign * value, f"{run.name}: {run.metric} {value:.4f}")
-        return [f"best so far: {line}" for _, line in best.values()]
+        """The best candidate of each search so far, by the mean over its seeds, a line each."""
+        lines = []
+        for experiment in self.outline.experiments:
+            selection = self.sweep.best(experiment) if experiment.space.searches else None
+            if selection is not None:
+                candidate = " ".join(f"{key}={value}" for key, value in selection.best.candidate.items())
+                value = f"{experiment.metric} {selection.best.mean:.4f}"
+                lines.append(f"best so far: {experiment.name} {candidate}: {value}")
+        return lines
 
     def line(self, record: RunRecord) -> str:
         """A run that has ended, as the sweep itself tells of it."""
-        for label, runs in self.stages.items():
-            for run in runs:
-                if run.run_id == record.run_id:
-                    done, failed = self.counts(runs)
-                    return f"[{label} {done + failed}/{len(runs)}] {run.name}: {outcome(record, run.metric)}"
-        return f"[{record.run_id}] {record.summary['model']}/{record.summary['experiment']}: {outcome(record, '')}"
+        planned = self.sweep.find(record.run_id)
+        if planned is None:
+            name = f"{record.summary['model']}/{record.summary['task']}"
+            return f"[{record.run_id}] {name}: {outcome(record, '')}"
+        stage = self.sweep.stage(planned)
+        total = self.totals[stage]
+        return f"[{stage} {total.done + total.failed}/{total.expected}] {planned}: {outcome(record, planned.metric)}"
 
 
 def watch(out: Folder, seconds: float) -> int:
@@ -149,7 +153,7 @@ def _lines(view: _View) -> Iterator[Callable[[list[RunRecord]], None]]:
         if not first:
             for record in ended:
                 print(view.line(record), flush=True)
-        if first and (view.records or view.outline.stages):
+        if first and (view.records or view.outline.experiments):
             print(view.progress(), flush=True)
             first = False
         if view.sign is None and not view.is_over:
@@ -173,11 +177,9 @@ def _table(view: _View, console: Console) -> Iterator[Callable[[list[RunRecord]]
             last.extend(view.line(record) for record in ended[-_LAST_LINES:])
             del last[:-_LAST_LINES]
             table = Table("stage", "done", "failed", "to come")
-            for label, runs in view.stages.items():
-                done, failed = view.counts(runs)
-                table.add_row(label, str(done), str(failed), str(len(runs) - done - failed))
-            if view.outline.later:
-                table.add_row("seeds", "", "", str(view.outline.later))
+            for stage, total in view.totals.items():
+                to_come = total.expected - total.done - total.failed
+                table.add_row(stage, str(total.done), str(total.failed), str(to_come))
             lines = [f"{view.out}", view.driver(), *view.best(), *last]
             live.update(Group(table, *(Text(line) for line in lines)), refresh=True)
 

@@ -197,4 +197,3 @@ class Experiment:
             runs = [self.candidate_run(candidate) for candidate in tpe.ask(size)]
             tpe.tell((yield runs))
             left -= size
-

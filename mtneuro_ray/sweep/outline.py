@@ -6,7 +6,7 @@ OUT/sweep.json
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,7 @@ from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment
-from mtneuro_ray.sweep.sweep import Sweep
 
 _NAME = "sweep.json"
 _VERSION = 2
@@ -34,10 +32,6 @@ class Outline:
     """
 
     experiments: Sequence[Experiment] = ()
-
-    def sweep(self, records: Iterable[RunRecord]) -> Sweep:
-        """The sweep as it stands with these records; a failed run has ended, whichever submit tried it last."""
-        return Sweep(self.experiments, records)
 
     def write(self, out: Folder) -> None:
         """Leave it in an output folder, whole or not at all."""

@@ -122,6 +122,10 @@ class Sweep:
                 ordered.update((each.run_id, self._known[each.run_id]) for each in runs)
         return list(ordered.values())
 
+    def find(self, run_id: str) -> PlannedRun | None:
+        """The known run of this id, if there is one."""
+        return self._known.get(run_id)
+
     @property
     def open(self) -> list[PlannedRun]:
         """Known runs that have not ended."""

@@ -15,15 +15,24 @@ from mtneuro_ray.cli import watch as watching
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
-from mtneuro_ray.sweep.outline import Outline, OutlinedRun
-from tests.results.records import benchmark_record
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
+from mtneuro_ray.sweep.outline import Outline
+from tests.sweep.test_experiment import candidates_of, done, experiment_of
 
 METRIC = "val/dataset/iou_mean"
-CANDIDATES = [
-    replace(benchmark_record(role="candidate", val=val), run_id=f"c{number}") for number, val in enumerate((0.5, 0.625))
-]
-FAILED = replace(CANDIDATES[1], run_id="c2", status="error", metrics={}, error="the loss is nan")
-SEED = replace(benchmark_record(seed=1), run_id="s1")
+SEARCH = experiment_of({"learning_rate": [0.1, 0.01, 0.001]}, seeds=[1])
+RUNS = candidates_of(SEARCH)
+NAMES = [str(planned) for planned in RUNS]
+
+
+def ended(planned: PlannedRun, value: float) -> RunRecord:
+    return replace(done(planned.run, value), timings={"total_s": 1.5})
+
+
+CANDIDATES = [ended(RUNS[0], 0.5), ended(RUNS[1], 0.625)]
+FAILED = RunRecord.failed(RUNS[2].run, "the loss is nan")
+FINAL = SEARCH.final_runs({"learning_rate": 0.01})[0]
+SEED = ended(FINAL, 0.5)
 
 
 class Sweep:
@@ -39,12 +48,8 @@ class Sweep:
         sign = {"driver": "d", "host": "elsewhere", "pid": 7, "beat": self.beat, **changes}
         self.out.write("driver.json", json.dumps(sign).encode())
 
-    def outline(self, later: int, **stages: list[RunRecord]) -> None:
-        runs = {
-            label: [OutlinedRun(run.run_id, f"net/task {run.run_id}", "net/task", METRIC, "max") for run in records]
-            for label, records in stages.items()
-        }
-        Outline(runs, later).write(self.out)
+    def outline(self, *experiments: Experiment) -> None:
+        Outline(experiments or [SEARCH]).write(self.out)
 
     def end(self, *records: RunRecord) -> None:
         self.sign()
@@ -73,7 +78,7 @@ def watch(sweep: Sweep) -> int:
 
 
 def begin(sweep: Sweep) -> None:
-    sweep.outline(2, candidates=[*CANDIDATES, FAILED])
+    sweep.outline()
     sweep.end(CANDIDATES[0])
 
 
@@ -85,32 +90,31 @@ def test_each_run_that_ends_is_a_line_and_the_end_of_the_driver_is_the_end(
         sweep.sign,
         lambda: sweep.end(FAILED),
         lambda: sweep.end(CANDIDATES[1]),
-        lambda: sweep.outline(0, candidates=[*CANDIDATES, FAILED], seeds=[SEED]),
         lambda: sweep.end(SEED),
         sweep.gone,
     ]
     assert watch(sweep) == 1
     assert sweep.steps == []
     assert capsys.readouterr().out.splitlines() == [
-        "candidates 1 of 3; then 2 seed runs",
+        "search 1 of 3; repeat 0 of 1",
         "process 7 on elsewhere runs the sweep",
-        "[candidates 2/3] net/task c2: error: the loss is nan",
-        f"[candidates 3/3] net/task c1: {METRIC} 0.6250, 1.5 s",
-        f"[seeds 1/1] net/task s1: {METRIC} 0.5000, 1.5 s",
-        "candidates 2 of 3, 1 failed; seeds 1 of 1",
-        f"best so far: net/task c1: {METRIC} 0.6250",
+        f"[search 2/3] {NAMES[2]}: error: the loss is nan",
+        f"[search 3/3] {NAMES[1]}: {METRIC} 0.6250, 1.5 s",
+        f"[repeat 1/1] {FINAL}: {METRIC} 0.5000, 1.5 s",
+        "search 2 of 3, 1 failed; repeat 1 of 1",
+        f"best so far: {NAMES[1]}: {METRIC} 0.6250",
         "no sweep is at work here",
     ]
 
 
 def test_a_run_that_failed_and_is_done_now_counts_as_done(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep.outline(0, candidates=[CANDIDATES[0]])
-    sweep.end(replace(CANDIDATES[0], status="error", metrics={}, error="out of memory"))
+    sweep.outline()
+    sweep.end(RunRecord.failed(RUNS[0].run, "out of memory"))
     sweep.steps = [lambda: sweep.end(CANDIDATES[0]), sweep.gone]
     assert watch(sweep) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "candidates 0 of 1, 1 failed"
-    assert "candidates 1 of 1" in lines
+    assert lines[0] == "search 0 of 3, 1 failed; repeat 0 of 1"
+    assert "search 1 of 3; repeat 0 of 1" in lines
 
 
 def test_a_file_that_does_not_change_is_read_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +128,7 @@ def test_a_file_that_does_not_change_is_read_once(sweep: Sweep, monkeypatch: pyt
     monkeypatch.setattr(RunFolder, "read", counted)
     sweep.steps = [sweep.sign, sweep.sign, sweep.gone]
     assert watch(sweep) == 0
-    assert asked == ["c0"]
+    assert asked == [RUNS[0].run_id]
 
 
 def test_a_driver_that_was_killed_is_told_of_and_waited_for(
@@ -139,15 +143,27 @@ def test_a_driver_that_was_killed_is_told_of_and_waited_for(
     assert capsys.readouterr().out.count(told) == 1
 
 
+def test_the_best_of_a_search_over_seeds_is_that_of_the_mean(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    search = {"axes": {"learning_rate": [0.1, 0.01]}, "over_seeds": True}
+    over_seeds = experiment_of(search=search, seeds=[1, 2])
+    # The luckiest seed belongs to the worse candidate.
+    values = list(zip(candidates_of(over_seeds), (0.9, 0.1, 0.6, 0.5), strict=True))
+    sweep.outline(over_seeds)
+    sweep.end(*(ended(planned, value) for planned, value in values))
+    sweep.gone()
+    assert watch(sweep) == 0
+    assert f"best so far: net/small learning_rate=0.01: {METRIC} 0.5500\n" in capsys.readouterr().out
+
+
 def test_before_a_sweep_has_begun_it_is_waited_for(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     sweep.steps = [lambda: None, lambda: begin(sweep), sweep.gone]
     assert watch(sweep) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{sweep.out}: holds no runs yet, and no sweep is at work here; waiting for one"
-    assert lines[1] == "candidates 1 of 3; then 2 seed runs"
+    assert lines[1] == "search 1 of 3; repeat 0 of 1"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"stages": {"candidates": [{"x": 1}]}, "later": 0}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 2, "experiments": [{"x": 1}]}'])
 def test_runs_without_an_outline_are_counted(sweep: Sweep, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     sweep.out.write("sweep.json", content)
     sweep.end(CANDIDATES[0], FAILED)
@@ -168,10 +184,10 @@ def test_on_a_terminal_it_is_a_table(
     for text in (
         "to come",
         "process 7 on elsewhere is at work",
-        "[candidates 2/3] net/task c2: error: the loss is nan",
+        f"[search 2/3] {NAMES[2]}: error: the loss is nan",
     ):
         assert text in shown
-    assert f"best so far: net/task c0: {METRIC} 0.5000" in shown
+    assert f"best so far: {NAMES[0]}: {METRIC} 0.5000" in shown
 
 
 def test_ctrl_c_ends_it(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,7 +201,9 @@ def outcome(plan: PlannedRun) -> RunRecord:
 Records = dict[str, RunRecord]
 
 
-def finish(search: Experiment, records: Records, order: Callable[[list[PlannedRun]], None], most: int = 10**9) -> list[PlannedRun]:
+def finish(
+    search: Experiment, records: Records, order: Callable[[list[PlannedRun]], None], most: int = 10**9
+) -> list[PlannedRun]:
     """Train what is known and missing, at most so many candidates, until no more come; the candidates that are known
     then."""
     while True:

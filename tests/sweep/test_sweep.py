@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.loading import Pair, load_sweep
+from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 from mtneuro_ray.sweep.outline import Outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result
-from tests.settings import cube, network_values
+from tests.settings import cube
 from tests.sweep.test_experiment import NAN
 
 GRID = {"axes": {"learning_rate": [0.1, 0.01]}}
@@ -294,14 +294,20 @@ def test_the_best_of_a_search_over_seeds_is_that_of_the_mean(tmp_path: Path) -> 
     # The luckiest seed belongs to the worse candidate.
     values = {(0.1, 1): 0.9, (0.1, 2): 0.1, (0.01, 1): 0.6, (0.01, 2): 0.5}
 
-    records = [done(each, values[each.run.network.optimizer.learning_rate, each.run.network.seed]) for each in Sweep([own]).known]
+    records = [
+        done(each, values[each.run.network.optimizer.learning_rate, each.run.network.seed])
+        for each in Sweep([own]).known
+    ]
     selection = Sweep([own], records).best(own)
     assert selection is not None
     assert selection.best.candidate == {"learning_rate": 0.01}
     assert selection.best.mean == pytest.approx(0.55)
 
 
-@pytest.mark.parametrize(("status", "stops", "counts"), [("done", False, True), ("stopped", True, True), ("stopped", False, False), ("error", True, False)])
+@pytest.mark.parametrize(
+    ("status", "stops", "counts"),
+    [("done", False, True), ("stopped", True, True), ("stopped", False, False), ("error", True, False)],
+)
 def test_which_earlier_records_are_results(status: Any, stops: bool, counts: bool) -> None:
     assert is_result(RunRecord("r", status, {}, {}), stops=stops) == counts
 
@@ -310,7 +316,7 @@ def test_an_outline_gives_the_same_sweep_elsewhere(experiments: list[Experiment]
     out = Folder(tmp_path)
     Outline(experiments).write(out)
     played = play(experiments, 3, Random(3)).sweep
-    again = Outline.read(out).sweep(played.records.values())
+    again = Sweep(Outline.read(out).experiments, played.records.values())
     assert [each.run_id for each in again.known] == [each.run_id for each in played.known]
     assert again.problems() == played.problems()
 
