@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.cluster_simulation import Cluster, Costs, Outcome, Reading, Trial, Work, simulate
-from mtneuro_ray.capacity.estimate import longest_first as in_order
+from benchmarks.cluster_simulation import Cluster, Costs, Outcome, Reading, Release, Trial, Work, simulate
+from mtneuro_ray.capacity.play import Load, play, pretended
 from mtneuro_ray.cluster.ray_data import rows_per_block
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
@@ -24,7 +24,8 @@ from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel
 from mtneuro_ray.data.sampling import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.sweep.search import Plan, Search, trainings_of
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
+from mtneuro_ray.sweep.sweep import STAGES, Stage, Sweep
 from mtneuro_ray.volumes.bossdb import BossSource
 
 SPACES = (Path("tune_spaces/task2/all.toml"), Path("tune_spaces/task1/all.toml"))
@@ -119,27 +120,39 @@ class Benchmark:
     """A sweep over tune spaces.
 
     Attributes:
-        stages: Candidates, seeds and evaluations, in the order in which the sweep proposes them.
+        experiments: Its experiments. Nobody knows which candidates will be the best: the slowest are taken.
+        jobs: Stage -> its runs.
         readings: Voxels of the cutouts that the ingest of each task reads, less what an earlier one has read.
         split_bytes: Task -> bytes of the images and masks of all of its splits.
+        images: Task -> split -> number of images.
     """
 
-    stages: list[list[Job]]
+    experiments: list[Experiment]
+    jobs: dict[Stage, list[Job]]
     readings: list[list[int]]
     split_bytes: dict[str, int]
+    images: dict[str, dict[Split, int]]
 
     @classmethod
     def of(cls, spaces: Iterable[Path]) -> Benchmark:
-        """One sweep over all of these spaces. Nobody knows which candidates will be the best: the first are taken."""
-        stages = _stages_of(spaces)
-        tasks = {plan.run.task.name: plan.run.task for stage in stages for plan in stage}
+        """One sweep over all of these spaces."""
+        entries = [entry for space in spaces for entry in load_sweep(str(space))[1]]
+        experiments = Experiment.of_entries(
+            entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)]
+        )
+        pairs = [pair for _, pair in entries] + [pair.encoder for _, pair in entries if pair.encoder is not None]
+        tasks = {pair.task.name: pair.task for pair in pairs}
         images = {name: {split: len(samples(task, split)) for split in SPLITS} for name, task in tasks.items()}
-        jobs = [
-            [Job(plan.run, images[plan.run.task.name], number < len(stages) - 1) for plan in stage]
-            for number, stage in enumerate(stages)
-        ]
+        jobs: dict[Stage, list[Job]] = {stage: [] for stage in STAGES}
+
+        def load_of(planned: PlannedRun, stage: Stage) -> Load:
+            job = Job(planned.run, images[planned.run.task.name], stage != "evaluate")
+            jobs[stage].append(job)
+            return Load(job.seconds(Assumed()))
+
+        play(Sweep(experiments), load_of, 1)
         sizes = {name: _image_bytes(task) * sum(images[name].values()) for name, task in tasks.items()}
-        return cls(jobs, list(_readings(tasks.values())), sizes)
+        return cls(experiments, jobs, list(_readings(tasks.values())), sizes, images)
 
     def work(
         self,
@@ -147,48 +160,50 @@ class Benchmark:
         *,
         cpus: int = 1,
         per_gpu: int = 1,
-        longest_first: bool = False,
+        in_order: bool = True,
         reports: bool = False,
     ) -> Work:
-        """The sweep as the simulation takes it.
+        """The sweep as the simulation takes it, once.
 
         Args:
             assumed: What was not measured.
-            cpus: That the cluster has when an ingest begins.
+            cpus: CPUs that the cluster has when an ingest begins.
             per_gpu: Trials that share a GPU.
-            longest_first: Whether the longest trials of a stage come first.
+            in_order: Whether of trials that become ready together the longest come first.
             reports: Whether candidates tell the driver of each epoch, as with ASHA; none is stopped here.
         """
         slower = per_gpu / assumed.packing if per_gpu > 1 else 1.0
-        stages = []
-        for jobs in self.stages:
-            trials = [
-                Trial(
-                    slower * job.seconds(assumed),
-                    job.run.task.name,
-                    job.epochs if reports and job.run.role == "candidate" else 0,
-                )
-                for job in jobs
-            ]
-            stages.append(in_order((trial, trial.seconds) for trial in trials) if longest_first else trials)
         readings = []
         for voxels in self.readings:
             sizes = [round(count * assumed.wire_bytes) for count in voxels]
             rows = rows_per_block(len(sizes), BossSource.parallel_reads, cpus)
             readings.append(Reading(tuple(tuple(sizes[at : at + rows]) for at in range(0, len(sizes), rows))))
-        return Work(readings, stages, self.split_bytes)
+        return Work(readings, self._release(assumed, slower, in_order, reports), self.split_bytes)
 
+    def _release(self, assumed: Assumed, slower: float, in_order: bool, reports: bool) -> Release:
+        sweep, runs = Sweep([]), dict[str, PlannedRun]()
 
-def _stages_of(spaces: Iterable[Path]) -> list[list[Plan]]:
-    entries = [entry for space in spaces for entry in load_sweep(str(space))[1]]
-    searches = Search.of_sweep(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
-    candidates = [plan for search in searches for plan in search.candidate_plans(lambda run_id: None)]
-    finals = [
-        plan for search in searches for plan in search.final_plans((search.origin or search).space.search.candidates[0])
-    ]
-    trainings = trainings_of(finals)
-    trained = {plan.run.run_id for plan in trainings}
-    return [candidates, trainings, [plan for plan in finals if plan.run.run_id not in trained]]
+        def trial_of(planned: PlannedRun) -> Trial:
+            job = Job(planned.run, self.images[planned.run.task.name], sweep.stage(planned) != "evaluate")
+            told = job.epochs if reports and planned.run.role == "candidate" else 0
+            return Trial(slower * job.seconds(assumed), planned.run.task.name, told, planned.run_id)
+
+        def release(ended: Trial | None) -> list[Trial]:
+            nonlocal sweep
+            if ended is None:
+                sweep = Sweep(self.experiments)
+                ready = sweep.ready()
+            else:
+                ready = sweep.end(pretended(runs[ended.run_id], ended.seconds))
+            runs.update((planned.run_id, planned) for planned in ready)
+            if not in_order:
+                return [trial_of(planned) for planned in ready]
+            # At least one training follows each search.
+            follows = {planned.run_id: 2 if planned.run.role == "candidate" else 1 for planned in ready}
+            trials = [trial_of(planned) for planned in ready]
+            return sorted(trials, key=lambda trial: -trial.seconds * follows[trial.run_id])
+
+        return release
 
 
 def _readings(tasks: Iterable[TaskSettings]) -> Iterator[list[int]]:
@@ -211,12 +226,11 @@ def _image_bytes(task: TaskSettings) -> int:
     return masks * math.prod(task.tile_size) // task.downsample**2 * task.volume_z
 
 
-def bounds(work: Work, cluster: Cluster, outcome: Outcome) -> dict[str, float]:
+def bounds(cluster: Cluster, outcome: Outcome) -> dict[str, float]:
     """Seconds that the sweep can't be shorter than, by what it would wait for."""
     places = cluster.nodes * cluster.trials_per_node
     return {
         "GPUs": outcome.slot_s / min(places, cluster.max_concurrent),
-        "longest trials": sum(max(trial.seconds for trial in stage) for stage in work.stages if stage),
         **outcome.busy_s,
     }
 
@@ -231,17 +245,17 @@ def _minutes(value: float) -> str:
 
 def _by_nodes(work: Work, clusters: Sequence[Cluster], costs: Costs) -> list[str]:
     parts = ("driver", "GCS", "transfer", "BossDB requests", "BossDB bytes")
-    heads = ["nodes", "ingest", "candidates", "seeds", "evaluations", "all, min", "speed-up", "node hours", "GPUs busy"]
+    heads = ["nodes", "ingest", "trials", "all, min", "speed-up", "node hours", "GPUs busy"]
     lines = [_line([*heads, *parts, "at least, by"]), _line(["---"] * (len(heads) + len(parts) + 1))]
     outcomes = [simulate(work, cluster, costs) for cluster in clusters]
     for cluster, outcome in zip(clusters, outcomes, strict=True):
-        least = bounds(work, cluster, outcome)
+        least = bounds(cluster, outcome)
         binding = max(least, key=lambda name: least[name])
         lines.append(
             _line(
                 [
                     cluster.nodes,
-                    *map(_minutes, [outcome.ingest_s, *outcome.stages_s, outcome.total_s]),
+                    *map(_minutes, [outcome.ingest_s, outcome.trials_s, outcome.total_s]),
                     f"{outcomes[0].total_s / outcome.total_s:.1f}",
                     f"{outcome.node_s / 3600:.1f}",
                     f"{outcome.slot_s / cluster.trials_per_node / outcome.node_s:.0%}",
@@ -256,7 +270,7 @@ def _by_nodes(work: Work, clusters: Sequence[Cluster], costs: Costs) -> list[str
 def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: Costs) -> list[str]:
     """The largest cluster with one thing changed at a time."""
     plain = benchmark.work(assumed)
-    longest = benchmark.work(assumed, longest_first=True)
+    listed = benchmark.work(assumed, in_order=False)
     packed = benchmark.work(assumed, per_gpu=4)
     four = replace(cluster, trials_per_node=4)
     up = replace(cluster, up=cluster.nodes)
@@ -270,9 +284,8 @@ def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: C
     refusing = replace(costs, boss_refuses=True)
     rows: list[tuple[str, Work, Cluster, Costs]] = [
         ("as above", plain, cluster, costs),
-        ("longest trials first", longest, cluster, costs),
+        ("trials as they are listed, not longest first", listed, cluster, costs),
         ("all nodes asked for at the submit", plain, replace(cluster, ahead=True), costs),
-        ("both", longest, replace(cluster, ahead=True), costs),
         ("upscaling_speed 1", plain, replace(cluster, upscaling_speed=1.0), costs),
         ("upscaling_speed 100", plain, replace(cluster, upscaling_speed=100.0), costs),
         (
@@ -312,13 +325,13 @@ def _settings(benchmark: Benchmark, assumed: Assumed, cluster: Cluster, costs: C
     return lines
 
 
-def _about(work: Work, costs: Costs, places: int) -> list[str]:
+def _about(benchmark: Benchmark, work: Work, costs: Costs, places: int) -> list[str]:
     sizes = [size for reading in work.readings for block in reading.blocks for size in block]
     lines = []
-    for label, stage in zip(("candidates", "seeds", "evaluations"), work.stages, strict=True):
-        each = sorted(trial.seconds for trial in stage)
+    for stage, jobs in benchmark.jobs.items():
+        each = sorted(job.seconds(Assumed()) for job in jobs)
         hours = sum(each) / 3600
-        lines.append(f"{len(each)} {label}: {hours:.1f} GPU hours, {each[0]:.0f} to {each[-1]:.0f} s")
+        lines.append(f"{stage}: {len(each)} runs, {hours:.1f} GPU hours, {each[0]:.0f} to {each[-1]:.0f} s")
     lines.append(f"ingest: {len(sizes)} cutouts, {sum(sizes) / 1e9:.2f} GB on the wire")
     lines.append(
         f"splits of all tasks: {sum(work.split_bytes.values()) / 1e9:.2f} GB, "
@@ -364,7 +377,7 @@ def main() -> None:
         for count in options.nodes
     ]
     work = benchmark.work(assumed)
-    print("\n".join(_about(work, costs, clusters[-1].nodes)), end="\n\n")
+    print("\n".join(_about(benchmark, work, costs, clusters[-1].nodes)), end="\n\n")
     print("\n".join(_by_nodes(work, clusters, costs)), end="\n\n")
     print("\n".join(_settings(benchmark, assumed, clusters[-1], costs)))
 

@@ -2,7 +2,8 @@
 
 What is modelled is how this package uses Ray: ingest task by task before the first trial; a driver that handles one
 event at a time; trial actors that are started once and reused; splits that a node fetches once, from the one node that
-has made them; trials that are handed out as soon as they can start; an autoscaler that looks every few seconds. Times are seconds, sizes bytes.
+has made them; trials that are handed out as soon as they can start; an autoscaler that looks every few seconds. Times
+are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -34,14 +35,40 @@ class Trial:
         seconds: On its share of a node, alone.
         task: Whose splits it reads.
         reports: Epochs after which the driver hears of it.
+        run_id: Run of a sweep that it stands for.
     """
 
     seconds: float
     task: str = ""
     reports: int = 0
+    run_id: str = ""
 
 
 Release = Callable[[Trial | None], Sequence[Trial]]
+
+
+def _nothing(ended: Trial | None) -> Sequence[Trial]:
+    return ()
+
+
+def in_turn(stages: Sequence[Sequence[Trial]]) -> Release:
+    """Trials that are released when all of the list before theirs have ended."""
+    left = [0]
+    coming = iter(stages)
+
+    def release(ended: Trial | None) -> Sequence[Trial]:
+        nonlocal coming
+        if ended is None:
+            coming, left[0] = iter(stages), 1
+        left[0] -= 1
+        if left[0]:
+            return []
+        trials = next(coming, [])
+        left[0] = len(trials)
+        return trials
+
+    return release
+
 
 # A trial that the driver has asked for, and its place among those.
 _Proposed = tuple[Trial, simpy.resources.resource.Request]
@@ -66,7 +93,7 @@ class Work:
     """
 
     readings: Sequence[Reading] = ()
-    release: Release = lambda ended: []  # noqa: E731
+    release: Release = _nothing
     split_bytes: dict[str, int] = field(default_factory=dict)
 
 

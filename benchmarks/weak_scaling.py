@@ -32,7 +32,7 @@ import psutil
 import ray
 
 from benchmarks.cluster_model import MEASURED
-from benchmarks.cluster_simulation import Cluster, Trial, Work, simulate
+from benchmarks.cluster_simulation import Cluster, Trial, Work, in_turn, simulate
 from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
 from mtneuro_ray.cluster.connect import connected
 from mtneuro_ray.cluster.ray_data import fetch_all
@@ -147,7 +147,9 @@ def _drive(address: str, host: str, folder: Path, raylets: int, work: _Work) -> 
         _ingest(host, folder / "warm", _WARM_BOXES * raylets)
         ingest = _ingest(host, folder / "store", work.boxes * raylets)
         first, whole, own = _sweep(folder, work.trials * raylets, work.epochs)
-    model = simulate(Work(stages=[[Trial(seconds) for seconds in own]]), Cluster(raylets, up=raylets), MEASURED)
+    model = simulate(
+        Work(release=in_turn([[Trial(seconds) for seconds in own]])), Cluster(raylets, up=raylets), MEASURED
+    )
     return {
         **{"nodes up": joined, "ingest": ingest, "first trial": first},
         **{"trial": statistics.median(own), "sweep": whole, "model": model.total_s},

@@ -48,20 +48,17 @@ def play(
     load_of: Callable[[PlannedRun, Stage], Load],
     devices: int,
     most: int | None = None,
-    value_of: Callable[[PlannedRun, Load], float] | None = None,
 ) -> Played:
     """Run a sweep to its end, in pretence: each ready run starts as soon as a device has room for its share.
 
-    A run that finds no room waits, and those behind it wait with it.
+    A run that finds no room waits, and those behind it wait with it. The slowest candidate is the one that is selected.
 
     Args:
         sweep: A sweep of which nothing is running.
         load_of: What a run takes.
         devices: Number of equal devices.
         most: Runs at once, on all devices together.
-        value_of: The metric that a run ends with; by default its seconds, so that the slowest candidate is selected.
     """
-    value_of = value_of or _slowest
     free = [Fraction(1)] * devices
     waiting: list[tuple[float, int, PlannedRun, Load]] = []
     running: list[tuple[float, int, int, PlannedRun, Load]] = []
@@ -88,16 +85,14 @@ def play(
             continue
         now, _, place, planned, load = heapq.heappop(running)
         free[place] += load.share
-        for each in sweep.end(_done(planned, value_of(planned, load))):
+        for each in sweep.end(pretended(planned, load.seconds)):
             wait(each)
     played.wall_s = now
     return played
 
 
-def _slowest(planned: PlannedRun, load: Load) -> float:
-    return load.seconds if planned.mode == "max" else -load.seconds
-
-
-def _done(planned: PlannedRun, value: float) -> RunRecord:
+def pretended(planned: PlannedRun, seconds: float) -> RunRecord:
+    """A record of a run that took these seconds, and is the better the longer it took."""
     split, _, key = planned.metric.partition("/")
+    value = seconds if planned.mode == "max" else -seconds
     return RunRecord(planned.run_id, "done", {}, {}, {split: {key: value}})

@@ -1,9 +1,9 @@
 """Trial processes that outlive their trials, and the order in which trials take them.
 
-With `reuse_actors`, Tune 2.60 keeps one free process at most while no other trial waits, ends the others, and gives a free
-process to any of the trials that wait. A process that starts again imports torch, for seconds, and the trials of a sweep
-have an order. Both are decided here, in two objects of Tune's controller: its cache of processes, which is private
-(`ray.tune.utils.object_cache`), and its scheduler.
+With `reuse_actors`, Tune 2.60 keeps one free process at most while no other trial waits, ends the others, and gives a
+free process to any of the trials that wait. A process that starts again imports torch, for seconds, and the trials of a
+sweep have an order. Both are decided here, in two objects of Tune's controller: its cache of processes, which is
+private (`ray.tune.utils.object_cache`), and its scheduler.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ class Sweep:
         self._open: dict[str, PlannedRun] = {}
         for search in self._searches.values():
             self._advance(search)
+        self._told = {planned.run_id for planned in self.ready()}
 
     @property
     def known(self) -> list[PlannedRun]:
@@ -168,7 +169,7 @@ class Sweep:
         """Take a run as ended.
 
         Returns:
-            Open runs that may be ready now and were not before, or that are new; no other run has become ready.
+            The runs that have become ready by it. Each run is returned once, unless it was ready from the start.
         """
         planned = self._open.pop(record.run_id)
         self._records[record.run_id] = record
@@ -180,7 +181,10 @@ class Sweep:
         waiting = [*self._of_weights.get(planned.train_id, ()), *self._readouts.get(planned.train_id, ())]
         new = list(islice(reversed(self._known.values()), len(self._known) - before))[::-1]
         touched = {each.run_id: each for each in [*waiting, *new]}
-        return [self._open[run_id] for run_id in touched if run_id in self._open and self.is_ready(self._open[run_id])]
+        open_now = [self._open[run_id] for run_id in touched if run_id in self._open and run_id not in self._told]
+        ready = [each for each in open_now if self.is_ready(each)]
+        self._told.update(each.run_id for each in ready)
+        return ready
 
     def best(self, experiment: Experiment) -> Selection | None:
         """The best candidate of an experiment's search so far; None without a search or a value."""
@@ -269,6 +273,8 @@ class Sweep:
     def _train_again(self, encoder: PlannedRun) -> None:
         """Open the run of an encoder that is done, where the weights that a readout needs are gone."""
         if encoder.run_id in self._open or self._records[encoder.run_id].status != "done":
+            return
+        if any(other.run_id in self._open for other in self._of_weights[encoder.train_id]):
             return
         if not self._has_trained(encoder.train_id):
             self._open[encoder.run_id] = replace(encoder, again=True)

@@ -13,14 +13,16 @@ TASK1, TASK2 = ROOT / "tune_spaces/task1/all.toml", ROOT / "tune_spaces/task2/al
 
 
 def test_the_runs_are_those_of_the_tune_spaces() -> None:
-    stages = Benchmark.of([TASK2, TASK1]).stages
+    jobs = Benchmark.of([TASK2, TASK1]).jobs
     # 12 grids of 25 candidates and 6 of 5 in Task 2, and mixup's 5 probabilities with 5 seeds each.
-    assert len(stages[0]) == 12 * 25 + 6 * 5 + 25
-    # Five seeds of 18 pairs and of 35 settings; ROI-C2 has the weights of ROI-C1, and only evaluates them.
-    assert (len(stages[1]), len(stages[2])) == (5 * (18 + 35 - 7), 5 * 7)
-    assert all(job.trains == (number < 2) for number, stage in enumerate(stages) for job in stage)
-    assert {job.run.role for job in stages[0]} == {"candidate"}
-    assert {job.run.role for stage in stages[1:] for job in stage} == {"final"}
+    assert len(jobs["search"]) == 12 * 25 + 6 * 5 + 25
+    # Five seeds of 18 pairs and of 35 settings; ROI-C2 has the weights of ROI-C1, and mixup's candidates over seeds
+    # have left theirs: these are only evaluated.
+    assert len(jobs["repeat"]) + len(jobs["evaluate"]) == 5 * (18 + 35)
+    assert len(jobs["evaluate"]) >= 5 * 7
+    assert all(job.trains == (stage != "evaluate") for stage, each in jobs.items() for job in each)
+    assert {job.run.role for job in jobs["search"]} == {"candidate"}
+    assert {job.run.role for stage in ("repeat", "evaluate") for job in jobs[stage]} == {"final"}
 
 
 def test_a_voxel_is_read_once_whatever_tasks_share_it() -> None:
@@ -31,7 +33,7 @@ def test_a_voxel_is_read_once_whatever_tasks_share_it() -> None:
 
 
 def test_seconds_are_images_by_their_rate() -> None:
-    [*_, job] = Benchmark.of([ROOT / "tune_spaces/task2/unet_2d.toml"]).stages[1]
+    [*_, job] = Benchmark.of([ROOT / "tune_spaces/task2/unet_2d.toml"]).jobs["repeat"]
     # 807 images for 20 epochs, 87 validated after each, 150 tested; a forward pass is a third of a step.
     images = 20 * 807 + (20 * 87 + 150) / 3
     # 4.29 images of half the side.

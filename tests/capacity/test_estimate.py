@@ -3,7 +3,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.capacity.costs import CostTable, Workload
-from mtneuro_ray.capacity.estimate import (
-    Estimator,
-    Job,
-    Machines,
-    Stage,
-    longest_first,
-    makespan,
-    seconds_of,
-    stages_of,
-)
+from mtneuro_ray.capacity.estimate import Estimator, Machines, seconds_of
+from mtneuro_ray.capacity.play import Load, play
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.sweep.search import Search
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
+from mtneuro_ray.sweep.sweep import Stage, Sweep
 from tests.costs import cost, runs_of_space
 from tests.settings import run_settings
+from tests.sweep.test_experiment import candidates_of, experiment_of
 from tests.tiny import write_tiny
 
 # Sixteenths are exact in floats, so sums compare equal whatever their order.
 SECONDS = st.integers(1, 1600).map(lambda value: value / 16)
-JOBS = st.lists(st.builds(Job, SECONDS, st.integers(1, 8).map(lambda k: Fraction(1, k))), min_size=1, max_size=25)
+LOADS = st.lists(st.builds(Load, SECONDS, st.integers(1, 8).map(lambda k: Fraction(1, k))), min_size=1, max_size=25)
+
+
+SOME = candidates_of(experiment_of({"learning_rate": [0.001 * number for number in range(1, 26)]}))
+
+
+def makespan(loads: Sequence[Load], devices: int, most: int | None = None) -> float:
+    """Seconds of a sweep whose search has runs with these loads, which start in this order; its end takes no time."""
+    planned = {each.run_id: load for each, load in zip(SOME, loads, strict=False)}
+    nothing = Load(0.0)
+    rates = [each.run.network.optimizer.learning_rate for each in SOME[: len(loads)]]
+    sweep = Sweep([experiment_of({"learning_rate": rates})])
+    return play(sweep, lambda each, stage: planned.get(each.run_id, nothing), devices, most).wall_s
 
 
 def _one_by_one(seconds: Sequence[float], slots: int) -> float:
@@ -44,20 +50,20 @@ def _one_by_one(seconds: Sequence[float], slots: int) -> float:
 
 @given(st.lists(SECONDS, min_size=1, max_size=25), st.integers(1, 6))
 def test_whole_devices_are_taken_by_whoever_comes_next(seconds: list[float], devices: int) -> None:
-    jobs = [Job(each) for each in seconds]
+    jobs = [Load(each) for each in seconds]
     assert makespan(jobs, devices) == _one_by_one(seconds, devices)
     assert makespan(jobs, 6, most=devices) == _one_by_one(seconds, devices)
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=25), st.integers(1, 4), st.integers(1, 5))
 def test_equal_shares_are_slots(seconds: list[float], devices: int, each: int) -> None:
-    jobs = [Job(taken, Fraction(1, each)) for taken in seconds]
+    jobs = [Load(taken, Fraction(1, each)) for taken in seconds]
     assert makespan(jobs, devices) == _one_by_one(seconds, devices * each)
 
 
-@given(JOBS, st.integers(1, 4))
+@given(LOADS, st.integers(1, 4))
 def test_no_schedule_beats_the_longest_job_or_the_work_and_none_is_worse_than_one_by_one(
-    jobs: list[Job], devices: int
+    jobs: list[Load], devices: int
 ) -> None:
     work = sum(job.seconds * job.share for job in jobs)
     found = makespan(jobs, devices)
@@ -66,29 +72,31 @@ def test_no_schedule_beats_the_longest_job_or_the_work_and_none_is_worse_than_on
     assert found <= sum(job.seconds for job in jobs)
 
 
-@given(st.lists(SECONDS, min_size=1, max_size=7), st.integers(1, 3))
-def test_longest_first_comes_within_a_third_of_the_best_order(seconds: list[float], devices: int) -> None:
-    found = makespan([Job(each) for each in longest_first((each, each) for each in seconds)], devices)
-    best = min(
-        max(sum(each for each, at in zip(seconds, places, strict=True) if at == device) for device in range(devices))
-        for places in product(range(devices), repeat=len(seconds))
-    )
-    # Graham (1969), theorem 2.
-    assert best <= found <= (4 / 3 - 1 / (3 * devices)) * best + 1e-9
+def test_runs_that_are_ready_start_by_their_priority() -> None:
+    order: list[float] = []
+    sweep = Sweep([experiment_of({"learning_rate": [0.1, 0.2, 0.3]})])
 
+    def load_of(planned: PlannedRun, stage: Stage) -> Load:
+        rate = planned.run.network.optimizer.learning_rate
+        return Load(1.0, priority={0.1: 1.0, 0.2: 3.0, 0.3: 3.0}[rate])
 
-def test_what_was_not_timed_comes_first_and_equals_keep_their_order() -> None:
-    assert longest_first([("a", 1.0), ("b", None), ("c", 2.0), ("d", 1.0), ("e", None)]) == ["b", "e", "c", "a", "d"]
+    ends = {planned.run_id: planned for planned in sweep.known}
+    end = sweep.end
 
+    def watched(record: RunRecord) -> list[PlannedRun]:
+        if record.run_id in ends:
+            order.append(ends[record.run_id].run.network.optimizer.learning_rate)
+        return end(record)
 
-def test_no_jobs_take_no_time() -> None:
-    assert makespan([], 2) == 0
+    sweep.end = watched  # type: ignore[method-assign]
+    play(sweep, load_of, 1)
+    assert order == [0.2, 0.3, 0.1]
 
 
 def test_the_next_job_waits_for_room_and_those_behind_it_wait_too() -> None:
     half, whole = Fraction(1, 2), Fraction(1)
     # 0..4 half, 4..6 whole, 6..7 half and half.
-    assert makespan([Job(4, half), Job(2, whole), Job(1, half), Job(1, half)], 1) == 7
+    assert makespan([Load(4, half), Load(2, whole), Load(1, half), Load(1, half)], 1) == 7
 
 
 def test_seconds_of_a_supervised_run_by_hand() -> None:
@@ -112,33 +120,28 @@ def test_seconds_of_frozen_encoders_by_hand() -> None:
     assert seconds_of(pca, fitted) == pytest.approx(3 + 50 + 4 * (0.1 + 10 * 0.01) + 4 * 0.1)
 
 
-def _stages(space: str) -> list[Stage]:
+def _experiments(space: str) -> list[Experiment]:
     _, entries = load_sweep(space)
-    return stages_of(Search.of_sweep(entries, lambda pair: [pair.task.image_chan]))
+    return Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
 
 
-def _counts(stages: list[Stage]) -> list[tuple[str, int]]:
-    return [(stage.name, len(stage.runs)) for stage in stages]
+def _counts(space: str) -> dict[Stage, int]:
+    return play(Sweep(_experiments(space)), lambda planned, stage: Load(1.0), 1).runs
 
 
-def test_stages_are_those_of_the_sweep() -> None:
-    assert _counts(_stages("task2/unet_2d")) == [("candidates", 50), ("seeds", 10)]
+def test_runs_are_those_of_the_sweep() -> None:
+    assert _counts("task2/unet_2d") == {"search": 50, "repeat": 10}
     # Mixup: candidates over seeds are the trainings of task1; task3 reads their encoders out, task3_c3 trains its own.
-    assert _counts(_stages("task3/mixup")) == [
-        ("candidates", 25),
-        ("seeds", 5),
-        ("seeds, evaluated", 5),
-        ("evaluations", 10),
-    ]
-    assert _counts(_stages("task1/supervised"))[0][0] == "seeds"
+    assert _counts("task3/mixup") == {"search": 25, "repeat": 5, "evaluate": 15}
 
 
-def test_rounds_of_tpe_are_stages_of_their_own(tmp_path: Path) -> None:
+def test_tpe_is_played_round_by_round(tmp_path: Path) -> None:
     axes = 'sampler = "tpe"\ntrials = 5\nround = 2\naxes.learning_rate = { low = 0.001, high = 0.1 }'
     tiny = write_tiny(tmp_path, axes=f"{axes}\naxes.batch_size = [16, 32]")
-    stages = _stages(str(tiny.space))
-    assert _counts(stages) == [("candidates", 2), ("candidates", 2), ("candidates", 1), ("seeds", 2)]
-    assert {run.network.data.batch_size for run in stages[0].runs[0]} == {16, 32}
+    played = play(Sweep(_experiments(str(tiny.space))), lambda planned, stage: Load(1.0), 8)
+    assert played.runs == {"search": 5, "repeat": 2}
+    # Three rounds, and the final runs.
+    assert played.wall_s == 4
 
 
 def _estimator(
@@ -153,50 +156,49 @@ def _estimator(
 def test_a_sweep_by_hand(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
     # 96, 40 and 40 images: two epochs are 12 steps of 16 or 6 of 32, and 80 images of val. A candidate takes 23 or 17
-    # s, a
-    # seed, with 40 images of test, 4 s more; a process needs 5 s to start.
-    stages = _stages(str(tiny.space))
-    candidates, seeds = _estimator(tiny.space, Machines(1, cpus=2)).estimate(stages).stages
-    assert (candidates.runs, seeds.runs) == (4, 2)
-    assert candidates.run_s == pytest.approx(2 * 23 + 2 * 17)
-    # In the order of the grid, on two CPUs: 23 and 17, then 17 (from 17) and 23 (from 23).
-    assert candidates.wall_s == pytest.approx(5 + max(23 + 17, 17 + 23))
-    assert seeds.wall_s == pytest.approx(5 + 27)
-    assert (candidates.unshared_s, seeds.unshared_s) == (candidates.wall_s, seeds.wall_s)
+    # s, a final run, with 40 images of test, 4 s more; a process needs 5 s to start.
+    experiments = _experiments(str(tiny.space))
+    estimate = _estimator(tiny.space, Machines(1, cpus=2)).estimate(experiments)
+    search, repeat = estimate.stages
+    assert (search.name, search.runs, repeat.name, repeat.runs) == ("search", 4, "repeat", 2)
+    assert search.run_s == pytest.approx(2 * 23 + 2 * 17)
+    assert repeat.run_s == pytest.approx(2 * 27)
+    # Longest first, on two CPUs: twice 23, twice 17, and the final runs at the slowest candidate.
+    assert estimate.wall_s == estimate.unshared_s == pytest.approx(5 + 23 + 17 + 27)
 
 
 def test_packed_trials_take_between_sharing_for_nothing_and_sharing_without_gain(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
-    stages = _stages(str(tiny.space))
+    experiments = _experiments(str(tiny.space))
     # 2 GB, 2.5 with the margin: three share 10 GB.
-    (packed, _) = _estimator(tiny.space, Machines(1, gpus=1), 1.0, "t.json").estimate(stages).stages
-    assert packed.wall_s == pytest.approx(5 + _one_by_one([23, 17, 23, 17], 3))
-    assert packed.unshared_s == pytest.approx(5 + 80)
-    (whole, _) = _estimator(tiny.space, Machines(1, gpus=1), 1.0).estimate(stages).stages
-    assert whole.wall_s == whole.unshared_s == pytest.approx(85)
-    (halves, _) = _estimator(tiny.space, Machines(2, gpus=1), 0.5).estimate(stages).stages
-    assert halves.wall_s == pytest.approx(5 + 23)
+    packed = _estimator(tiny.space, Machines(1, gpus=1), 1.0, "t.json").estimate(experiments)
+    assert packed.wall_s == pytest.approx(5 + 17 + 17 + 27)
+    assert packed.unshared_s == pytest.approx(5 + 80 + 54)
+    whole = _estimator(tiny.space, Machines(1, gpus=1), 1.0).estimate(experiments)
+    assert whole.wall_s == whole.unshared_s == pytest.approx(5 + 80 + 54)
+    halves = _estimator(tiny.space, Machines(2, gpus=1), 0.5).estimate(experiments)
+    assert halves.wall_s == pytest.approx(5 + 23 + 27)
     # Two CPUs hold two trials, whatever the memory.
-    (by_cpus, _) = _estimator(tiny.space, Machines(1, gpus=1, cpus=2), 1.0, "t.json").estimate(stages).stages
-    assert by_cpus.wall_s == pytest.approx(5 + 40)
+    by_cpus = _estimator(tiny.space, Machines(1, gpus=1, cpus=2), 1.0, "t.json").estimate(experiments)
+    assert by_cpus.wall_s == pytest.approx(5 + 40 + 27)
 
 
 def test_memory_of_a_machine_bounds_its_trials_where_they_are_packed(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
-    stages = _stages(str(tiny.space))
+    experiments = _experiments(str(tiny.space))
     # 70 % of 10 GB hold two trials of 2.5.
-    (packed, _) = _estimator(tiny.space, Machines(1, cpus=8), packing="t.json").estimate(stages).stages
-    assert packed.wall_s == pytest.approx(5 + 40)
-    (free, _) = _estimator(tiny.space, Machines(1, cpus=8)).estimate(stages).stages
-    assert free.wall_s == pytest.approx(5 + 23)
+    packed = _estimator(tiny.space, Machines(1, cpus=8), packing="t.json").estimate(experiments)
+    assert packed.wall_s == pytest.approx(5 + 40 + 27)
+    free = _estimator(tiny.space, Machines(1, cpus=8)).estimate(experiments)
+    assert free.wall_s == pytest.approx(5 + 23 + 27)
 
 
 def test_what_was_not_measured_or_did_not_fit_is_named_and_nothing_is_estimated(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
-    stages = _stages(str(tiny.space))
+    experiments = _experiments(str(tiny.space))
     first, *_ = runs_of_space(tiny.space)
     table = CostTable().add(Workload.of(first, on_gpu=False), cost(fits=False))
-    found = Estimator(table, ResourceSettings(), Machines(1, cpus=1)).estimate(stages)
+    found = Estimator(table, ResourceSettings(), Machines(1, cpus=1)).estimate(experiments)
     assert found.stages == ()
     assert found.missing == ("UNet n_blocks=2 start_filters=4, 1 x 16 x 16, 3 classes, batch 32, fp32",)
     assert found.too_large == ("UNet n_blocks=2 start_filters=4, 1 x 16 x 16, 3 classes, batch 16, fp32",)
@@ -206,4 +208,4 @@ def test_a_machine_with_too_few_cpus_is_refused(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
     estimator = _estimator(tiny.space, Machines(1, gpus=4, cpus=2), 1.0)
     with pytest.raises(InputError, match="--cpus-per-node: 2 are too few for a trial of 1 CPUs"):
-        estimator.estimate(_stages(str(tiny.space)))
+        estimator.estimate(_experiments(str(tiny.space)))

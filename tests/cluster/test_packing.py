@@ -23,7 +23,8 @@ from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.results import load
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
-from mtneuro_ray.sweep.search import Search
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
+from mtneuro_ray.sweep.sweep import Sweep
 from tests.costs import cost, runs_of_space
 from tests.tiny import Tiny, write_tiny
 
@@ -48,21 +49,36 @@ def _table(space: Path, to: Path, **changes: object) -> Path:
 def test_the_longest_run_comes_first_and_one_that_was_not_measured_before_it(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path, axes="axes.learning_rate = [0.01]\naxes.batch_size = [32, 16, 8]")
     space, entries = load_sweep(str(tiny.space))
-    (search,) = Search.of_sweep(entries, lambda pair: [pair.task.image_chan])
-    plans = search.candidate_plans(lambda run_id: None)
-    batches = [plan.run.network.data.batch_size for plan in plans]
-    assert batches == [32, 16, 8]
-    assert [plan.run for plan in Packing(space.run).in_order(plans, trains=True)] == [plan.run for plan in plans]
+    (experiment,) = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    runs = Sweep([experiment]).known
+    assert _batches(Packing(space.run), runs) == [32, 16, 8]
 
     table = CostTable()
-    for plan in plans[:2]:
-        table = table.add(Workload.of(plan.run, on_gpu=False), cost())
+    for planned in runs[:2]:
+        table = table.add(Workload.of(planned.run, on_gpu=False), cost())
     # At one second a step whatever the batch, 16 takes twice as long as 32.
-    ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=True)
-    assert [plan.run.network.data.batch_size for plan in ordered] == [8, 16, 32]
+    packing = Packing(ResourceSettings(packing="t.json"), table)
+    assert _batches(packing, runs) == [8, 16, 32]
     # What only evaluates takes as long with either.
-    ordered = Packing(ResourceSettings(packing="t.json"), table).in_order(plans, trains=False)
-    assert [plan.run.network.data.batch_size for plan in ordered] == [8, 32, 16]
+    assert _batches(packing, runs, trains=False) == [8, 32, 16]
+
+
+def _batches(packing: Packing, runs: list[PlannedRun], *, trains: bool = True) -> list[int]:
+    """Batch sizes of the runs in the order in which they start."""
+    ordered = sorted(runs, key=lambda planned: -packing.priority(planned, trains=trains))
+    return [planned.run.network.data.batch_size for planned in ordered]
+
+
+def test_without_a_table_more_epochs_and_a_training_that_follows_come_first(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path, axes="axes.epochs = [1, 3, 2]")
+    space, entries = load_sweep(str(tiny.space))
+    (experiment,) = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    packing = Packing(space.run)
+    candidates = sorted(Sweep([experiment]).known, key=lambda planned: -packing.priority(planned))
+    assert [planned.candidate["epochs"] for planned in candidates] == [3, 2, 1]
+    final = experiment.final_runs({"epochs": 2})[0]
+    assert packing.priority(candidates[2]) < packing.priority(final) < packing.priority(candidates[1])
+    assert packing.priority(final, trains=False) < packing.priority(final)
 
 
 def _cells(out: Path) -> dict[float, RunRecord]:
@@ -94,7 +110,7 @@ def test_what_lacks_memory_beside_others_is_tried_alone_once_and_changes_no_digi
     assert "out of memory at batch size 16" in problem
     assert "accepted: a smaller batch_size" in problem
     # The candidates, and the seeds of the best where that is one of those that lack memory.
-    assert "candidates: 3 ran out of memory or were lost beside others" in done.stderr
+    assert "ran out of memory or was lost beside others" in done.stderr
 
     scarce = _cells(tmp_path / "scarce")
     assert scarce[0.5].status == "error"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,15 +15,19 @@ import ray
 from ray.tune.experiment import Trial
 
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.cluster.ray_tune import run_stage
-from mtneuro_ray.cluster.stage import Shared
+from mtneuro_ray.cluster.dispatch import Dispatch
+from mtneuro_ray.cluster.packing import Packing
+from mtneuro_ray.cluster.ray_tune import run_all
+from mtneuro_ray.cluster.shared import Shared
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import load
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
-from mtneuro_ray.sweep.search import Plan, Search
+from mtneuro_ray.sweep.experiment import Experiment
+from mtneuro_ray.sweep.sweep import Sweep
 from tests.faults.watch import epochs_saved
 from tests.tiny import Tiny, write_tiny
 
@@ -38,11 +43,11 @@ def with_run(tiny: Tiny, settings: str) -> Tiny:
     return tiny
 
 
-def plans_of(tiny: Tiny) -> list[Plan]:
-    """The runs that repeat the one candidate."""
+def experiment_of(tiny: Tiny) -> Experiment:
+    """The experiment that repeats the one candidate."""
     _, [(experiment, pair)] = load_sweep(str(tiny.space))
     identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
-    return Search.of(experiment, pair, identities).final_plans({"learning_rate": 0.01})
+    return Experiment(experiment, pair, tuple(identities))
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def test_a_run_that_can_not_write_is_tried_again_and_then_reported_with_its_erro
     with_run(tiny, "checkpoint_interval_s = 0\nmax_failures = 1")
     out = tmp_path / "out"
     # A folder in the place of a file: an OSError even for root, as a full disk is.
-    blocked = out / "checkpoints" / plans_of(tiny)[0].run.train_id / "last.pt"
+    blocked = out / "checkpoints" / Sweep([experiment_of(tiny)]).known[0].train_id / "last.pt"
     blocked.mkdir(parents=True)
     assert sweep(tiny, out) == 1
     told = capsys.readouterr().err.splitlines()
@@ -145,14 +150,17 @@ def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
         # As Tune reads it back from the output folder, after a disk was full.
         monkeypatch.setattr(Trial, "get_pickled_error", lambda trial: pickle.loads(b""))
     tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
-    plans, out = plans_of(tiny), Folder(tmp_path / "out")
-    run = plans[0].run
+    pipeline, out = Sweep([experiment_of(tiny)]), Folder(tmp_path / "out")
+    run = pipeline.known[0].run
     # What an earlier sweep has left of it says nothing about this one.
     RunFolder(out).write(RunRecord.failed(run, "another error"))
-    refs = dict.fromkeys(("train", "val", "test"), unreadable.remote())
-    shared = Shared({run.task.name: refs})  # type: ignore[dict-item]
-    run_stage("seeds", plans[:1], shared, out, ResourceSettings(max_failures=1))
+    refs: Any = dict.fromkeys(("train", "val", "test"), unreadable.remote())
+    monkeypatch.setattr("mtneuro_ray.cluster.shared.share_task", lambda *arguments: refs)
+    resources = ResourceSettings(max_failures=1)
+    shared = Shared(CutoutStore(Folder(tmp_path / "store")))
+    run_all(pipeline, Dispatch(pipeline, shared, out, resources, Packing(resources)), out, resources)
     record = RunFolder(out).read(run.run_id)
     assert record is not None
     assert record.status == "error"
     assert "damaged" in str(record.error)
+    assert len(pipeline.problems()) == len(pipeline.known)

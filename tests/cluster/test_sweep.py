@@ -16,7 +16,8 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import load
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.sweep.search import Search
+from mtneuro_ray.sweep.experiment import Experiment
+from mtneuro_ray.sweep.sweep import Sweep
 from tests.ray_cluster import kill_with_descendants
 from tests.tiny import Tiny, write_tiny
 
@@ -150,8 +151,7 @@ def _cells(tiny: Tiny) -> list[RunSettings]:
     """The candidates that are known beforehand, in their order."""
     _, [(experiment, pair)] = load_sweep(str(tiny.space))
     identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
-    plans = Search.of(experiment, pair, identities).candidate_plans(lambda run_id: None)
-    return [plan.run for plan in plans]
+    return [planned.run for planned in Sweep([Experiment(experiment, pair, tuple(identities))]).known]
 
 
 def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:

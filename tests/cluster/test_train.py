@@ -9,13 +9,13 @@ import torch
 from mtneuro_ray.cluster.encoders import get_encoder, share_encoder
 from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.cluster.ray_train import train_on_workers
-from mtneuro_ray.cluster.ray_tune import run_stage
-from mtneuro_ray.cluster.stage import Shared
+from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SearchSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.prepare import fetch_encoder
+from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.local import train_here
 from mtneuro_ray.errors import InputError
@@ -23,32 +23,31 @@ from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
-from mtneuro_ray.sweep.search import Search
+from mtneuro_ray.sweep.experiment import Experiment
 from tests.settings import network_settings
 from tests.tiny import write_tiny
 
 pytestmark = pytest.mark.ray
 
 
-def _ready(folder: Path, **network: Any) -> tuple[Search, RunSettings, SplitRefs]:
+def _ready(folder: Path, **network: Any) -> tuple[Experiment, RunSettings, SplitRefs]:
     tiny = write_tiny(folder / "tiny", **network)
     pair = load_pair(str(tiny.task), str(tiny.network))
     store = CutoutStore(Folder(folder / "store"))
     identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
     space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
-    search = Search.of(space, pair, identities)
-    return search, search.final_plans({"learning_rate": 0.001})[0].run, share_task(store, pair.task, tiny.task)
+    experiment = Experiment(space, pair, identities)
+    return experiment, experiment.final_runs({"learning_rate": 0.001})[0].run, share_task(store, pair.task, tiny.task)
 
 
 def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None, tmp_path: Path) -> None:
-    search, run, splits = _ready(tmp_path, augmentations=True, batch_size=7, optimizer="SGD", learning_rate=0.001)
+    experiment, run, splits = _ready(tmp_path, augmentations=True, batch_size=7, optimizer="SGD", learning_rate=0.001)
     assert len(get_splits(splits)["train"]) % 7 != 0
     here = train_here(run, get_splits(splits), Folder(tmp_path / "here"))
     assert here.status == "done"
 
-    plan = search.final_plans({"learning_rate": 0.001})[0]
-    assert plan.run == run
-    run_stage("seeds", [plan], Shared({run.task.name: splits}), Folder(tmp_path / "trial"), ResourceSettings())
+    where = Where(CutoutStore(Folder(tmp_path / "store")), Folder(tmp_path / "trial"))
+    assert sweep([(experiment.space, experiment.pair)], ResourceSettings(), where) == []
     trial = RunFolder(Folder(tmp_path / "trial")).read(run.run_id)
     assert trial is not None
     one = train_on_workers(run, splits, Folder(tmp_path / "one"), ResourceSettings())
@@ -100,12 +99,11 @@ def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path:
         space = ExperimentSpace(
             task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)})
         )
-        [plan] = Search.of(space, pair, identities).final_plans({"learning_rate": 0.001})
-        shared = Shared()
-        shared.add(store, pair, plan.run.network)
-        run_stage("seeds", [plan], shared, out, ResourceSettings())
-        trial = RunFolder(out).read(plan.run.run_id)
-        splits, encoder = get_splits(shared.splits[plan.run.task.name]), fetch_encoder(plan.run.network)
+        [plan] = Experiment(space, pair, tuple(identities)).final_runs({"learning_rate": 0.001})
+        assert sweep([(space, pair)], ResourceSettings(), Where(store, out)) == []
+        trial = RunFolder(out).read(plan.run_id)
+        image, labels = identities
+        splits, encoder = load_splits(store, image, labels, pair.task), fetch_encoder(plan.run.network)
         here = train_here(plan.run, splits, Folder(tmp_path / "here"), encoder=encoder)
         assert trial is not None
         assert (trial.status, trial.history, trial.metrics) == ("done", here.history, here.metrics)

@@ -318,7 +318,8 @@ def test_ranges_are_proposed_within_their_ends_and_in_four_digits() -> None:
         assert float(f"{lr:.4g}") == lr
         assert batch in (1, 2, 4)
         assert filters in (4, 8, 12)
-        assert (plan.run.network.optimizer.learning_rate, plan.run.network.model.start_filters) == (lr, filters)
+        model: Any = plan.run.network.model
+        assert (plan.run.network.optimizer.learning_rate, model.start_filters) == (lr, filters)
 
 
 def test_random_draws_a_run_for_each_cell() -> None:

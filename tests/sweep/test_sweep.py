@@ -133,6 +133,7 @@ def play(
     running: dict[str, PlannedRun] = {}
     ready = {planned.run_id: planned for planned in sweep.ready()}
     ends: list[str] = []
+    handed_out = set(ready)
     while (ready or running) and len(ends) < most:
         assert ready.keys() | running.keys() >= {planned.run_id for planned in sweep.ready()}
         if ready and len(running) < at_once:
@@ -143,8 +144,9 @@ def play(
         planned = running.pop(order.choice(sorted(running)))
         ends.append(planned.run_id)
         for each in sweep.end(ended(planned, seed, failing)):
-            if each.run_id not in running:
-                ready[each.run_id] = each
+            assert each.run_id not in handed_out
+            handed_out.add(each.run_id)
+            ready[each.run_id] = each
     return Played(sweep, ends)
 
 
