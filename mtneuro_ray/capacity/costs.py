@@ -60,10 +60,11 @@ class Workload:
     @property
     def key(self) -> str:
         """Its name in tables: the model, its settings that are not at their defaults, the images and the arithmetic."""
+        network = self.run.network
         settings = [
-            f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in flattened(self.run.network.changed()).items()
-            if key not in _TOLD and key not in _SCHEDULE
+            f"{_short(network, key)}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in flattened(network.changed()).items()
+            if key not in _TOLD and key not in _SCHEDULE and (key, value) not in _USUAL
         ]
         parts = [
             " ".join([self.run.network.model.name, *settings]),
@@ -76,8 +77,14 @@ class Workload:
         return ", ".join(parts)
 
 
-# Settings that the key already encodes, or that are the name of the default.
-_TOLD = {"model.name", "classes", "data.batch_size", "compute.precision", "model.encoder_weights", "loss.name"}
+def _short(network: NetworkSettings, key: str) -> str:
+    return key.removesuffix(".name") if key.endswith(".name") else network.short(key)
+
+
+# Settings that the key already encodes.
+_TOLD = {"model.name", "classes", "data.batch_size", "method.batch_size", "compute.precision", "model.encoder_weights"}
+# Names that stand in every network's settings, at their defaults.
+_USUAL = {("method.name", "supervised"), ("optimizer.name", "Adam"), ("loss.name", "cross_entropy")}
 # Settings that decide neither memory nor the time of a step. A small rate keeps the loss a number on random data.
 _SCHEDULE: dict[str, Any] = {
     "name": "",

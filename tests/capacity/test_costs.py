@@ -74,11 +74,11 @@ def test_a_rate_of_momentum_or_decay_only_counts_as_there_or_not() -> None:
 def test_frozen_encoders_have_their_own_batch_and_fits_their_number_of_images() -> None:
     ssl: dict[str, Any] = {"model": "ResNet-18", "method": "byol", "classes": 2, "ssl": {"epochs": 50, "batch_size": 4}}
     task = {"kind": "classification", "classes": ["a", "b"]}
-    told = "ResNet-18 method=byol n_blocks=2 start_filters=4, 1 x 16 x 16, 2 classes, batch 4, fp32"
+    told = "ResNet-18 method=byol, 1 x 16 x 16, 2 classes, batch 4, fp32"
     assert _key(task=task, **ssl) == told
     faster = {**ssl, "ssl": {**ssl["ssl"], "base_learning_rate": 0.5, "lr_warmup_epochs": 2}}
     assert _key(task=task, **faster) == told
-    assert "method.pool_ratio =0.9" in _key(task=task, **{**ssl, "ssl": {**ssl["ssl"], "pool_ratio": 0.9}})
+    assert "projector_hidden_size=64" in _key(task=task, **{**ssl, "ssl": {**ssl["ssl"], "projector_hidden_size": 64}})
     pca: dict[str, Any] = {"model": "PCA", "method": "decomposition", "classes": 2}
     assert _key(task=task, **pca).endswith("fp32, 4 images")
 

@@ -25,7 +25,7 @@ from tests.tiny import write_tiny
 
 # Sixteenths are exact in floats, so sums compare equal whatever their order.
 SECONDS = st.integers(1, 1600).map(lambda value: value / 16)
-LOADS = st.lists(st.builds(Load, SECONDS, st.integers(1, 8).map(lambda k: Fraction(1, k))), min_size=1, max_size=25)
+LOADS = st.lists(st.builds(Load, SECONDS, st.integers(1, 8).map(lambda k: Fraction(1, k))), min_size=2, max_size=25)
 
 
 SOME = candidates_of(experiment_of({"learning_rate": [0.001 * number for number in range(1, 26)]}))
@@ -48,14 +48,14 @@ def _one_by_one(seconds: Sequence[float], slots: int) -> float:
     return max(ends)
 
 
-@given(st.lists(SECONDS, min_size=1, max_size=25), st.integers(1, 6))
+@given(st.lists(SECONDS, min_size=2, max_size=25), st.integers(1, 6))
 def test_whole_devices_are_taken_by_whoever_comes_next(seconds: list[float], devices: int) -> None:
     jobs = [Load(each) for each in seconds]
     assert makespan(jobs, devices) == _one_by_one(seconds, devices)
     assert makespan(jobs, 6, most=devices) == _one_by_one(seconds, devices)
 
 
-@given(st.lists(SECONDS, min_size=1, max_size=25), st.integers(1, 4), st.integers(1, 5))
+@given(st.lists(SECONDS, min_size=2, max_size=25), st.integers(1, 4), st.integers(1, 5))
 def test_equal_shares_are_slots(seconds: list[float], devices: int, each: int) -> None:
     jobs = [Load(taken, Fraction(1, each)) for taken in seconds]
     assert makespan(jobs, devices) == _one_by_one(seconds, devices * each)
