@@ -132,7 +132,7 @@ def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> Split
     volumes = ingest(store, task, task_file, fetch_all)
     identities = (volumes.image.identity, None if volumes.annotation is None else volumes.annotation.identity)
     targets: dict[Split, Attributes] = {}
-    if task.task == "readout":
+    if task.declaration.labels == "corner":
         # Small, and kept by the driver: a split that is built again, while trials hold all CPUs, needs no such task.
         targets = measure_attributes(store, str(identities[1]), task)
     splits = dict.fromkeys(cube.split for cube in task.cubes)

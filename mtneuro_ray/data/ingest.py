@@ -47,7 +47,7 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
         InputError: a channel is malformed, a cube lies outside, or a readout task lacks a class.
         SourceError: a channel can't be opened.
     """
-    if task.task == "readout":
+    if task.declaration.labels == "corner":
         check_kinds(task, str(task_file))
     reads_annotation = task.annotation_chan is not None and task.label_map is not None
     volumes = Volumes(

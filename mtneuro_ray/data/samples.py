@@ -59,7 +59,7 @@ def load_splits(
 ) -> dict[Split, SplitArrays]:
     """Assemble every split of a task; see `load_split`."""
     targets: dict[Split, Attributes] = {}
-    if task.task == "readout":
+    if task.declaration.labels == "corner":
         targets = load_attributes(store, str(annotation_identity), task)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     return {split: load_split(store, image_identity, annotation_identity, task, split, targets) for split in splits}
@@ -93,11 +93,11 @@ def load_split(
     masks, own_targets = None, None
     labels = np.array([sample.label for sample in plan], np.int64)
     label_map = task.label_map
-    if task.task == "readout":
+    if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(annotation_identity), task))[split]
     elif annotation_identity is not None and label_map is not None:
         annotations = np.stack(store.read(annotation_identity, rois))
-        if task.task == "classification":
+        if task.declaration.labels == "image":
             labels = _region_labels(annotations, class_table(label_map), plan, task)
         else:
             masks = _reduce_labels(classes_of(annotations, rois, task), task.downsample)

@@ -90,7 +90,7 @@ def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi]]:
     A readout task needs the annotation of whole cubes: a cell may reach through slices that are no image of it.
     """
     images = boxes(task)
-    return images, sorted({cube.roi for cube in task.cubes}) if task.task == "readout" else images
+    return images, sorted({cube.roi for cube in task.cubes}) if task.declaration.labels == "corner" else images
 
 
 def blocks(task: TaskSettings) -> list[Block]:
@@ -185,7 +185,7 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
     for split in SPLITS:
         images = samples(task, split)
         if images:
-            corners = {"corners": 4 * len(images)} if task.task == "readout" else {}
+            corners = {"corners": 4 * len(images)} if task.declaration.labels == "corner" else {}
             per_class = dict(Counter(image.region for image in images))
             splits[split] = {"images": len(images), **corners, "per_class": per_class}
     channels = [missing(needed, []) for _, needed in zip(itemsizes, channel_boxes(task), strict=False)]

@@ -194,4 +194,5 @@ def global_batches(order: Indices, batch_size: int) -> list[Indices]:
 
 
 def _is_better(value: float, best: float, mode: Mode) -> bool:
-    return value > best if mode == "max" else value < best
+    # Any number is better than none, which a metric may give of an epoch.
+    return math.isnan(best) or (value > best if mode == "max" else value < best)

@@ -11,6 +11,7 @@ from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.models.dropout import GlobalDropout
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.settings import run_settings
 
@@ -61,3 +62,9 @@ def small_classifier(settings: ResNet18Settings, classes: int) -> nn.Module:
         GlobalDropout(settings.dropout),
         nn.Linear(4 * width, classes),
     )
+
+
+def small_encoder_classifier(settings: ResNet18Settings, classes: int) -> nn.Module:
+    """Stands in for ResNet-18 where its encoder is trained by itself."""
+    encoder = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return EncoderClassifier(encoder, 6, classes, settings.dropout, settings.latent_dim)

@@ -16,7 +16,7 @@ from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
 
 CPU = torch.device("cpu")
-SURFACE = "tests.plugins.surface:SURFACE_DISTANCE"
+SURFACE = "examples.plugin.mtneuro_example.metric:SURFACE_DISTANCE"
 
 
 class Brightness(nn.Module):

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -5,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from mtneuro_ray.config.modes import Mode
+from mtneuro_ray.config.owners import EvaluationSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.checkpoint import Progress
-from mtneuro_ray.engine.fit import Fit, global_batches
+from mtneuro_ray.engine.fit import Fit, Validation, global_batches
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.methods.training.base import Steps
+from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.rng import Indices, epoch_order
 
 
@@ -71,3 +76,25 @@ def test_a_loss_that_starts_large_may_stay_so() -> None:
     progress = Progress()
     Fit(Scripted(*[1e7, 5e12] * 3)).run(progress)
     assert progress.epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "best"), [("max", (0.1, 0.3, 0.2), 2), ("min", (0.3, 0.1, 0.2), 2), ("max", (None, 0.1, 0.3), 3)]
+)
+def test_the_best_epoch_is_the_one_that_is_kept(mode: Mode, values: tuple[float | None, ...], best: int) -> None:
+    measured: Iterator[float | None] = iter(values)
+    steps = Scripted(*[1.0] * 6)
+    steps.signal = steps.module
+
+    def measure(module: nn.Module) -> Metrics:
+        value = next(measured)
+        nn.init.constant_(steps.module.get_parameter("bias"), float(epoch := len(progress.history) + 1))
+        return {"score": float("nan") if value is None else value, "epoch": float(epoch)}
+
+    progress = Progress()
+    fit = Fit(steps, Validation(EvaluationSettings(keep="best"), "score", mode, measure))
+    fit.run(progress)
+    assert progress.kept_weights is not None
+    assert progress.kept_weights["bias"].item() == best
+    assert fit.measured is not None
+    assert fit.measured["epoch"] == best

@@ -19,10 +19,12 @@ from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.methods.training.optimizer import learning_rate
 from mtneuro_ray.methods.training.supervised import Supervised
 from mtneuro_ray.metrics.base import Metrics
+from mtneuro_ray.models import MODELS
+from mtneuro_ray.models.build import build_model
 from mtneuro_ray.storage.checkpoints import LAST, MODEL
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.training.segmentation import SegmentationTask
-from tests.engine.data import Data, data_of, run_of
+from tests.engine.data import Data, data_of, run_of, small_encoder_classifier
 
 KINDS = ["segmentation", "classification"]
 VARIANTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -357,3 +359,17 @@ def test_corners_are_four_samples_of_an_image_unless_they_are_pooled() -> None:
     ]
     counts = [np.sum(np.array(outcome.metrics["test"]["confusion"])) for outcome in outcomes]
     assert counts == [3, 12, 3, 3]
+
+
+def test_a_random_encoder_stays_as_it_is_and_a_linear_probe_learns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = replace(MODELS.find("ResNet-18"), build=small_encoder_classifier)
+    monkeypatch.setitem(MODELS._found, "ResNet-18", small)
+    run, data = run_of("classification", method="random", dropout=0.2, epochs=40), data_of("classification")
+    outcome = train(run, data, WorkerContext(checkpoints=Folder(tmp_path)))
+    torch.manual_seed(run.network.seed)
+    initial, trained = build_model(run.network).state_dict(), weights(tmp_path)
+    for name, tensor in initial.items():
+        assert torch.equal(tensor, trained[name]) == (not name.startswith("head.")), name
+    assert outcome.history[-1]["train/loss"] < outcome.history[0]["train/loss"]

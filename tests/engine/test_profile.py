@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from mtneuro_ray.capacity.costs import Workload
 from mtneuro_ray.config.run import RunSettings
@@ -18,18 +17,10 @@ from mtneuro_ray.errors import OutOfMemoryError
 from mtneuro_ray.methods.training.myow import Myow
 from mtneuro_ray.methods.training.supervised import Supervised
 from mtneuro_ray.models import MODELS
-from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.models.resnet import ResNet18Settings
-from tests.engine.data import run_of
+from tests.engine.data import run_of, small_encoder_classifier
 
 SSL: dict[str, Any] = {"classes": 2, "ssl": {"epochs": 20, "projector_hidden_size": 8, "projector_output_size": 4}}
 TWO = {"classes": ["a", "b"]}
-
-
-def small_encoder_classifier(settings: ResNet18Settings, classes: int) -> nn.Module:
-    """Stands in for ResNet-18 where its encoder is trained by itself."""
-    encoder = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return EncoderClassifier(encoder, 6, classes, settings.dropout, settings.latent_dim)
 
 
 def _workload(run: RunSettings) -> RunSettings:

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     # There are fewer other images than the pool holds.
     "large_pool": ("myow", {"batch_size": 9, "pool_ratio": 1.0, "transform": TRANSFORMS}),
     # Another package's: its negatives are the images of both workers, of which one has none in a batch of one.
-    "simclr": ("tests.plugins.simclr:SIMCLR", {}),
+    "simclr": ("examples.plugin.mtneuro_example.method:SIMCLR", {}),
 }
 
 

@@ -1,1 +1,0 @@
-"""Additions as another package would make them: each a declaration in one file."""
