@@ -20,7 +20,7 @@ from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from tests.tiny import write_tiny
@@ -39,7 +39,7 @@ def _sweep(folder: Path) -> tuple[list[float], list[RunRecord]]:
     out = Folder(folder / "out")
     problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
     assert not problems, problems
-    candidates = [record for record in load(out).records if record.summary["role"] == "candidate"]
+    candidates = [record for record in Results(out).records if record.summary["role"] == "candidate"]
     ends = sorted((folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in candidates)
     return ends, candidates
 

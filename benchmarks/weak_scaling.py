@@ -41,7 +41,7 @@ from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
@@ -116,7 +116,7 @@ def _sweep(folder: Path, candidates: int, epochs: int) -> tuple[float, float, li
     began = time.time()
     problems = sweep(entries, space.run, Where(CutoutStore(out / "store"), out))
     assert not problems, problems
-    records = [record for record in load(out).records if record.summary["role"] == "candidate"]
+    records = [record for record in Results(out).records if record.summary["role"] == "candidate"]
     assert len(records) == candidates
     ends = [(folder / "out" / "runs" / f"{record.run_id}.json").stat().st_mtime for record in records]
     own = [record.timings["total_s"] for record in records]

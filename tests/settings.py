@@ -25,7 +25,7 @@ def task_values(kind: str = "segmentation", **changes: Any) -> dict[str, Any]:
         "task": kind,
         "image_chan": "file:image.npy",
         "annotation_chan": "file:labels.npy",
-        "classes": ["bg", "vessels", "candidates"],
+        "classes": ["bg", "vessels", "cells"],
         "tile_size": [16, 16],
         "cubes": [cube(), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 10))],
         **changes,

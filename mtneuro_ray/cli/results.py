@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,27 +12,14 @@ import typer
 from mtneuro_ray.cli.ingest import out_of
 from mtneuro_ray.cli.options import Model, OnlyTask, Out, positive
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results import Results, load
-from mtneuro_ray.results.query import best_columns
-from mtneuro_ray.results.render import FORMATS, rows_as_table
+from mtneuro_ray.results import Results
+from mtneuro_ray.results.query import best_columns, run_columns
+from mtneuro_ray.results.render import rows_as_table, show
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.logs import read_log
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 
-_RUN_COLUMNS: tuple[str, ...] = (
-    "run_id",
-    "status",
-    "task",
-    "model",
-    "role",
-    "learning_rate",
-    "batch_size",
-    "seed",
-    "epochs",
-    "seconds",
-    "error",
-)
-What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion"]
+What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"]
 _TABLES = {
     "table": Results.table,
     "proportions": Results.proportions,
@@ -40,9 +28,9 @@ _TABLES = {
 }
 # What a breakdown is made of.
 _BREAKDOWNS = {
-    "proportions": "finished seed runs of a segmentation task, of this version",
-    "regions": "finished seed runs of a segmentation task, of this version",
-    "confusion": "finished seed runs",
+    "proportions": "finished final runs of a segmentation task",
+    "regions": "finished final runs of a segmentation task",
+    "confusion": "finished final runs of a task with classes",
 }
 
 
@@ -53,8 +41,8 @@ def load_runs(out: str) -> tuple[Results, Folder]:
         InputError: it holds none.
     """
     folder = out_of(out)
-    results = load(folder)
-    if not results.records:
+    results = Results(folder)
+    if not results:
         raise InputError(f"{out}: holds no runs; accepted: the --out folder of a train or sweep")
     return results, folder
 
@@ -89,11 +77,13 @@ def run(
         typer.Argument(
             metavar="WHAT",
             help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
-            "printed, with the traceback of its error; proportions: of the classes in the data; regions: F1 and IoU of "
-            "each region; confusion: confusion matrices",
+            "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
+            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs",
         ),
     ],
-    run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="for log: the run")] = None,
+    argument: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID|QUERY", help="for log: the run; for sql: the query")
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="for runs: follow a sweep, from any machine, until it is over")
     ] = False,
@@ -107,7 +97,9 @@ def run(
     metric: Annotated[
         str | None, typer.Option(help="for best: validation metric, such as val/dataset/iou_mean")
     ] = None,
-    mode: Annotated[Literal["max", "min"], typer.Option(help="for best: which values are better")] = "max",
+    mode: Annotated[
+        Literal["max", "min"] | None, typer.Option(help="for best: which values are better; default: min of a loss")
+    ] = None,
     format: Annotated[Literal["md", "csv", "json", "latex"], typer.Option()] = "md",
 ) -> int:
     """Print what is asked for: tables, the best candidates or all runs.
@@ -115,28 +107,38 @@ def run(
     Raises:
         InputError: a breakdown is asked for, and no run has what it is made of.
     """
-    if run_id is not None and what != "log":
-        raise InputError(f"results {what}: {run_id!r}: accepted: a RUN_ID after log alone")
+    if argument is not None and what not in ("log", "sql"):
+        raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
     if watch or every is not None:
         if not watch or what != "runs" or model or task:
             raise InputError("--watch: accepted: after `results runs`, without --model and --task")
         return _watch(out, every or 5.0)
     if what == "log":
-        return _show_log(out, run_id)
+        return _show_log(out, argument)
     results, _ = load_runs(out)
-    render = FORMATS[format]
     if what in _TABLES:
         tables = _TABLES[what](results, model, task)
         if what in _BREAKDOWNS and not any(table.cells for table in tables):
             raise InputError(f"{out}: {what}: no run has them; accepted: {_BREAKDOWNS[what]}")
-        print(render(tables))
+        show(tables, format)
         return 0
-    rows = results.best(model, task, metric=metric, mode=mode) if what == "best" else results.runs(model, task)
-    if format == "json":
-        print(json.dumps(rows, indent=1))
+    if what == "sql":
+        if argument is None:
+            raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
+        rows = results.where(model, task).sql(argument).to_pylist()
+        title, columns = "Answer", list(rows[0]) if rows else []
+    elif what == "best":
+        rows = results.best(model, task, metric=metric, mode=mode)
+        title, columns = "Best candidates", best_columns(rows)
     else:
-        title, columns = ("Best candidates", best_columns(rows)) if what == "best" else ("Runs", _RUN_COLUMNS)
-        print(render([rows_as_table(title, rows, columns)]))
+        rows = results.runs(model, task)
+        title, columns = "Runs", run_columns(rows)
+    if format == "json":
+        print(json.dumps(rows, indent=1, default=str))
+    elif rows:
+        show([rows_as_table(title, rows, columns)], format)
+    else:
+        print(f"{out}: {what}: nothing was searched" if what == "best" else f"{out}: no rows", file=sys.stderr)
     return 0
 
 

@@ -11,9 +11,9 @@ from mtneuro_ray.cli import plan as planning
 from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Overrides, Packing, Preset, Space, Store, Volume
 from mtneuro_ray.config.loading import load_sweep
-from mtneuro_ray.results import load
-from mtneuro_ray.results.query import BEST_COLUMNS
-from mtneuro_ray.results.render import markdown, rows_as_table
+from mtneuro_ray.results import Results
+from mtneuro_ray.results.query import best_columns
+from mtneuro_ray.results.render import rows_as_table, show
 
 
 def run(
@@ -40,13 +40,14 @@ def run(
 
     folder = out_of(out)
     problems = sweep(entries, resources, Where(store_of(store, out), folder, address, num_cpus))
-    results = load(folder)
+    results = Results(folder)
     best = [
         row
         for experiment, pair in entries
         for row in results.best(pair.network.table_name, pair.task.name, metric=experiment.metric, mode=experiment.mode)
     ]
-    print(markdown([rows_as_table("Best candidates", best, BEST_COLUMNS), *results.table()]))
+    selected = [rows_as_table("Best candidates", best, best_columns(best))] if best else []
+    show([*selected, *results.table()])
     print(f"\nrun files: {folder / 'runs'}")
     for problem in problems:
         print(f"failed: {problem}", file=sys.stderr)

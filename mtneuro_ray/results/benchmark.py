@@ -1,99 +1,159 @@
-"""Runs of the benchmark: what the paper calls their methods, where they leave its settings, and the tables of Task 2.
-
-Of Tasks 1 and 3 `encoders` says the first two.
-"""
+"""Runs of the benchmark: the paper's names of their methods, departures from its settings, and their tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
-from mtneuro_ray.results import encoders, paper, paper_encoders
-from mtneuro_ray.results.departures import as_option, changed_images, packaged_task
-from mtneuro_ray.results.methods import flattened, task_of
+from mtneuro_ray.results import published
+from mtneuro_ray.results.departures import changed_images, packaged_network, packaged_task
+from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.methods import as_option, differences
 from mtneuro_ray.results.tables import Value
-from mtneuro_ray.storage.records import RunRecord
 
-_TASKS: dict[str, tuple[paper.Dimension, int]] = {
-    f"task2_{dimension}_{classes}class": (dimension, classes)
-    for dimension in paper.METHODS
-    for classes in paper.CLASSES
+MIXUP = "method.mixup_probability"
+_RATE, _BATCH, _CROPS = "optimizer.learning_rate", "data.batch_size", "evaluation.eval_crops"
+# What tells one architecture and one way to learn from another.
+_KINDS = ("model.name", "model.dim", "method.name")
+# Columns of a summary -> last parts of the paths that may hold the same.
+_TRAINING = {
+    "learning_rate": "learning_rate",
+    "base_learning_rate": "learning_rate",
+    "batch_size": "batch_size",
+    "epochs": "epochs",
 }
-# Keys of a network that have a place of their own in tables, or none.
-_SHOWN = {"name", "model.dim", "seed"}
 
 
-def setting_of(record: RunRecord) -> tuple[paper.Dimension, int] | None:
-    """Dimension and number of classes of a run of the benchmark's Task 2, or None for any other run."""
-    task = record.settings["task"]
-    setting = _TASKS.get(task["name"])
-    if setting is None or list(task["classes"]) != packaged_task(task["name"])["classes"]:
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the paper did alike in some of its tasks.
+
+    Attributes:
+        epochs: Of every training.
+        searched: Paths of the settings that the paper searched, which are no departure from it.
+        settings: Path -> value, where the paper's is not the packaged network's.
+        ignored: Paths of settings without effect.
+    """
+
+    epochs: int
+    searched: Collection[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ignored: Collection[str] = ()
+
+
+_MICROSTRUCTURE = Family(20, (_RATE, _BATCH))
+_REGIONS = Family(100, (MIXUP,), {_CROPS: "corners"})
+_ATTRIBUTES = Family(100, (MIXUP,), {}, (_CROPS,))
+FAMILIES = {
+    **{f"task2_{dim}D_{classes}class": _MICROSTRUCTURE for dim in (2, 3) for classes in (3, 4)},
+    **dict.fromkeys(("task1", "task1_c2", "task1_c3", "task1_x4", "task1_x1"), _REGIONS),
+    **dict.fromkeys(("task3", "task3_c3"), _ATTRIBUTES),
+}
+
+
+def family_of(run: Run) -> Family | None:
+    """The family of a run of one of the benchmark's tasks; None for any other run, whatever its task is called."""
+    return _family(run.task_json)
+
+
+@lru_cache(maxsize=1 << 12)
+def _family(task_json: str) -> Family | None:
+    task = json.loads(task_json)
+    family = FAMILIES.get(task["name"])
+    if family is None:
         return None
-    return setting
+    packaged = packaged_task(task["name"])
+    return family if all(task[key] == packaged[key] for key in ("task", "classes", "encoder_task")) else None
 
 
-def is_published(record: RunRecord) -> bool:
-    """Whether a run is of a task whose results are tables of the paper."""
-    return setting_of(record) is not None or encoders.setting_of(record) is not None
+def paper_method(run: Run) -> str | None:
+    """The paper's name of a run's method; None where the paper has none for its task."""
+    return None if family_of(run) is None else _paper_method(str(run.task["name"]), run.network_json)
 
 
-def scale_of(record: RunRecord) -> str:
-    """Where a run of the benchmark leaves the paper's epochs, images and boxes; empty where nowhere."""
-    if encoders.setting_of(record) is not None:
-        return ", ".join((*encoders.epochs_of(record), *encoders.images_of(record)))
-    if setting_of(record) is None:
+@lru_cache(maxsize=1 << 14)
+def _paper_method(task: str, network_json: str) -> str | None:
+    network = json.loads(network_json)
+    named = {method: packaged_network(name) for method, name in published.networks(task).items()}
+    alike = {
+        method: packaged
+        for method, packaged in named.items()
+        if all(network.get(path) == packaged.get(path) for path in _KINDS)
+    }
+    # Methods of one kind are told apart by what one of them uses and another does not, such as mixup.
+    paths = {
+        path for packaged in alike.values() for path in packaged if len({str(p.get(path)) for p in alike.values()}) > 1
+    } - {"name"}
+    for method, packaged in alike.items():
+        if all(bool(network.get(path)) == bool(packaged.get(path)) for path in paths):
+            return method
+    return None
+
+
+def mixup_of(run: Run) -> float | None:
+    """The probability of mixup, of a run that has any."""
+    return run.network.get(MIXUP) or None
+
+
+def trains_by_steps(run: Run) -> bool:
+    """Whether the run's method has epochs, which PCA and NMF have not."""
+    try:
+        return "gradients" in registry("methods").find(run.network["method.name"]).needs
+    except InputError:
+        return True
+
+
+def changes_of(run: Run) -> str:
+    """Departures of a run from the paper's method, but for what the paper searched and what the scale tells."""
+    family, method = family_of(run), paper_method(run)
+    if family is None or method is None:
         return ""
-    epochs = record.summary["epochs"]
-    return ", ".join([*([] if epochs == paper.EPOCHS else [f"{epochs} epochs"]), *changed_images(task_of(record))])
-
-
-def _changes_of(record: RunRecord, dimension: paper.Dimension) -> str:
-    """Where a run's network leaves the paper's settings of Task 2, but for what the paper searched."""
-    network, name = record.settings["network"], record.summary["model"]
-    changes = [] if name == _packaged_name(network["model"]["name"], dimension) else [f"named {name}"]
-    defaults = flattened(_defaults(network["model"]["name"]))
-    changes.extend(
-        as_option(key, value)
-        for key, value in flattened(network).items()
-        if key in defaults and key not in _SHOWN and value != defaults[key]
+    network, task = run.network, str(run.task["name"])
+    packaged = {**packaged_network(published.networks(task)[method]), **family.settings}
+    epochs = (
+        {"method.epochs"} if "method.epochs" in network else {"optimizer.epochs"} if trains_by_steps(run) else set()
     )
+    shown = {"name", "seed", "classes", *family.searched, *family.ignored, *epochs}
+    changes = [] if run.summary["model"] == packaged["name"] else [f"named {run.summary['model']}"]
+    changes += [
+        as_option(path, network) for path in network if path not in shown and network[path] != packaged.get(path)
+    ]
     return ", ".join(changes)
 
 
-@cache
-def _defaults(model: str) -> Mapping[str, Any]:
-    """Default settings of a model in supervised training; the keys that the paper searched are left out."""
-    required = {"classes": 2, "model": model, "optimizer": {"learning_rate": 1.0, "epochs": 1}}
-    network = NetworkSettings.load({**required, "data": {"batch_size": 16}}, model).model_dump(mode="json")
-    for key in ("learning_rate", "epochs"):
-        del network["optimizer"][key]
-    del network["data"]["batch_size"], network["classes"]
-    return network
-
-
-def _packaged_name(model: str, dimension: paper.Dimension) -> str:
-    known = registry("models")
-    dims = known.find(model).dims if model in known.names() else ()
-    return f"{model}_{dimension}" if len(dims) > 1 else model
-
-
 class MethodNames:
-    """Names of the methods of one table: the paper's where it has them, numbered where a network is set otherwise."""
+    """Names of the methods of one table: the paper's where it has them, else the networks' own.
 
-    def __init__(self) -> None:
+    Networks of one name that are set in different ways are numbered, and explained in notes.
+
+    Args:
+        runs: All runs of the table.
+        shown: Paths of settings that the table shows in another place.
+    """
+
+    def __init__(self, runs: Iterable[Run], shown: Collection[str] = ()) -> None:
+        own: dict[str, list[Run]] = {}
+        for run in runs:
+            if paper_method(run) is None:
+                own.setdefault(run.summary["model"], []).append(run)
+        self._paths = {model: differences(same, (*shown, *_in_columns(same))) for model, same in own.items()}
         self._numbers: dict[str, int] = {}
 
-    def name(self, record: RunRecord) -> Value:
+    def name(self, run: Run) -> Value:
         """The name of a run's method."""
-        name, changes = _name_and_changes(record)
+        method, changes = paper_method(run), changes_of(run)
+        if method is None:
+            method = str(run.summary["model"])
+            changes = ", ".join(as_option(path, run.network) for path in self._paths.get(method, ()))
         if not changes:
-            return Value(name, name)
+            return Value(method, method)
         number = self._numbers.setdefault(changes, len(self._numbers) + 1)
-        return Value(f"{name} [{number}]", f"{name}, {changes}")
+        return Value(f"{method} [{number}]", f"{method}, {changes}")
 
     @property
     def notes(self) -> list[str]:
@@ -101,99 +161,78 @@ class MethodNames:
         return [f"[{number}] {changes}" for changes, number in self._numbers.items()]
 
 
-def _name_and_changes(record: RunRecord) -> tuple[str, str]:
-    setting = setting_of(record)
-    if setting is not None:
-        return paper_name(record, setting[0]), _changes_of(record, setting[0])
-    if encoders.setting_of(record) is not None:
-        return encoders.paper_name(record), encoders.changes_of(record)
-    return record.summary["model"], ""
+def _in_columns(runs: Sequence[Run]) -> list[str]:
+    """Paths of the settings that a summary repeats: rate, batch and epochs of what trains the encoder."""
+    return [
+        path
+        for path in {path for run in runs for path in run.network}
+        if (column := _TRAINING.get(path.rpartition(".")[2]))
+        and all(run.network.get(path) == run.summary[column] for run in runs)
+    ]
 
 
-def paper_name(record: RunRecord, dimension: paper.Dimension) -> str:
-    """The paper's name of a run's model; its own where the paper has it not."""
-    model: str = record.settings["network"]["model"]["name"]
-    return paper.METHODS[dimension].get(model, model)
-
-
-def place_of(record: RunRecord) -> tuple[int, str]:
-    """Sorts runs of the benchmark as the paper does; models that it has not come last, all others stay."""
-    setting = setting_of(record)
-    if encoders.setting_of(record) is not None:
-        return paper_encoders.METHODS.index(encoders.paper_name(record)), encoders.changes_of(record)
-    if setting is None:
-        return 0, ""
-    models, model = list(paper.METHODS[setting[0]]), record.settings["network"]["model"]["name"]
-    return models.index(model) if model in models else len(models), _changes_of(record, setting[0])
+def place_of(run: Run) -> tuple[int, str, str]:
+    """Sorts runs of the benchmark as the paper does; methods that it has not come last, all others stay."""
+    if family_of(run) is None:
+        return 0, "", ""
+    methods, method = list(published.networks(str(run.task["name"]))), paper_method(run)
+    if method is None:
+        return len(methods), str(run.summary["model"]), ""
+    return methods.index(method), "", changes_of(run)
 
 
 class Part(NamedTuple):
     """What the runs of one of the paper's tables have in common.
 
     Attributes:
-        dimension: Part I is 2D, part II is 3D.
         data: Identities of the volumes.
-        scale: Of `scale_of`.
+        epochs: The epochs, where they are others than the paper's.
+        images: Where the images leave the paper's.
     """
 
-    dimension: paper.Dimension
     data: tuple[str, ...]
-    scale: str
+    epochs: tuple[str, ...]
+    images: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The paper's heading."""
-        return f"{'I' if self.dimension == '2D' else 'II'}. {self.dimension} pixel-level segmentation"
+    def source(self, labels: Mapping[tuple[str, ...], str]) -> str:
+        """Of which data, so that nobody takes it for the mouse brain, and at which scale.
 
-    @property
-    def source(self) -> str:
-        """Of which data, so that nobody takes it for the mouse brain, and at which scale."""
-        kind = f"{self.data[0].partition(':')[0]} data"
-        return f"{kind}, {self.scale}" if self.scale else kind
+        Args:
+            labels: Identities -> name of the data.
+        """
+        return ", ".join((labels[self.data], *self.epochs, *self.images))
 
 
-def parts_of(records: Iterable[RunRecord]) -> list[tuple[Part, list[RunRecord]]]:
-    """The runs of the benchmark's Task 2, by dimension, data and scale."""
-    parts: dict[Part, list[RunRecord]] = {}
-    for record in records:
-        setting = setting_of(record)
-        if setting is not None:
-            part = Part(setting[0], tuple(record.settings["data"]), scale_of(record))
-            parts.setdefault(part, []).append(record)
+def part_of(run: Run) -> Part:
+    """The part that a run belongs to; of a task that is not the benchmark's only its data."""
+    family = family_of(run)
+    if family is None:
+        return Part(run.data, (), ())
+    epochs = run.summary["epochs"]
+    told = (f"{epochs} epochs",) if trains_by_steps(run) and epochs != family.epochs else ()
+    return Part(run.data, told, _images(run.task_json, json.dumps(run.encoder_task)))
+
+
+@lru_cache(maxsize=1 << 12)
+def _images(task_json: str, encoder_json: str) -> tuple[str, ...]:
+    """Where the images leave the paper's; of a readout also where those of its encoder do, if they do elsewhere."""
+    changes, encoder = changed_images(json.loads(task_json)), json.loads(encoder_json)
+    trained_on = changes if encoder is None else changed_images(encoder)
+    return tuple(
+        changes if trained_on == changes else [*changes, f"encoders of {', '.join(trained_on) or 'all images'}"]
+    )
+
+
+def parts_of(runs: Iterable[Run], tasks: Collection[str]) -> list[tuple[Part, list[Run]]]:
+    """The runs of some of the benchmark's tasks, by data and scale.
+
+    Those of methods without epochs stand beside the networks of every number of epochs.
+    """
+    parts: dict[Part, list[Run]] = {}
+    chosen = [run for run in runs if run.task["name"] in tasks and family_of(run) is not None]
+    for run in sorted(chosen, key=trains_by_steps, reverse=True):
+        part = part_of(run)
+        homes = [other for other in parts if (other.data, other.images) == (part.data, part.images)]
+        for home in homes if not trains_by_steps(run) and homes else [part]:
+            parts.setdefault(home, []).append(run)
     return sorted(parts.items())
-
-
-@dataclass(slots=True)
-class Line:
-    """A method as the paper's tables place it.
-
-    Attributes:
-        name: As it is shown.
-        paper_name: As the paper knows it.
-        settings: Number of classes -> the groups of runs that are shown one under the other.
-    """
-
-    name: Value
-    paper_name: str
-    settings: dict[int, list[list[RunRecord]]] = field(default_factory=lambda: {number: [] for number in paper.CLASSES})
-
-
-def lines_of(part: Part, groups: Iterable[list[RunRecord]], names: MethodNames) -> list[Line]:
-    """The lines of a table, in the order of the paper.
-
-    Args:
-        part: What all the runs have in common.
-        groups: Runs that are shown as one: the seeds of a method, or a cell.
-        names: Receives what the notes have to explain.
-    """
-    lines: dict[str, Line] = {}
-    for runs in sorted(groups, key=lambda runs: place_of(runs[0])):
-        name = names.name(runs[0])
-        line = lines.setdefault(name.value, Line(name, paper_name(runs[0], part.dimension)))
-        line.settings[classes_of(runs[0])].append(runs)
-    return list(lines.values())
-
-
-def classes_of(record: RunRecord) -> int:
-    """Number of classes."""
-    return len(record.settings["task"]["classes"])

@@ -1,20 +1,26 @@
-"""Where a run leaves the images and settings that the benchmark has under the same name."""
+"""Where a run leaves the images that the benchmark has under the same task name."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import PurePath
 from typing import Any
 
-from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.config.base import flattened
+from mtneuro_ray.config.loading import load_network, load_task
 
 
 @cache
 def packaged_task(name: str) -> Mapping[str, Any]:
     """A task as it comes with the package."""
     return load_task(name)[0].model_dump(mode="json")
+
+
+@cache
+def packaged_network(name: str) -> Mapping[str, Any]:
+    """The settings of a network as it comes with the package, by path, and as `name` its name in tables."""
+    network = load_network(name)[0]
+    return {**flattened(network.model_dump(mode="json")), "name": network.table_name}
 
 
 def changed_images(task: Mapping[str, Any]) -> list[str]:
@@ -43,10 +49,3 @@ def _boxes(task: Mapping[str, Any], tile: Sequence[int] | None = None) -> set[tu
             ranges = [[start, start + side] for start, side in zip(starts, tile, strict=True)]
         found.add((cube["region"], cube["split"], *map(tuple, (cube["z"], *ranges))))
     return found
-
-
-def as_option(key: str, value: Any) -> str:
-    """A key and its value as `--set` takes them; of a path only the file."""
-    if isinstance(value, str):
-        return f"{key}={f'file:{PurePath(value).name}' if value.startswith('file:') else value}"
-    return f"{key}={json.dumps(value)}"

@@ -1,71 +1,127 @@
-"""Which runs are seeds of one method."""
+"""Which runs are seeds of one method, in what methods differ, and how many of their seeds have come to an end."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
-from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.base import flattened as flat
-from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.results.frame import Run
+
+# The axes of the paper's searches come first.
+_FIRST = ("optimizer.learning_rate", "data.batch_size")
+_NOT_COMPARED = {"name", "seed"}
 
 
-def method_of(record: RunRecord) -> str:
-    """Everything that names a run but its seed; addresses of channels and of weights do not."""
-    network = {**network_of(record), "seed": None}
-    weights = record.settings.get("weights")
-    if weights is not None:
-        network["model"] = {**network["model"], "encoder_weights": weights}
-    task = {**task_of(record), "image_chan": None, "annotation_chan": None}
-    return json.dumps([record.summary["model"], network, task, record.settings["data"]], sort_keys=True)
-
-
-def network_of(record: RunRecord) -> dict[str, Any]:
-    """A run's network, nested by owner."""
-    network: dict[str, Any] = record.settings["network"]
-    return network
-
-
-def flattened(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a network by their paths; a batch size of the method that is not set is that of the data."""
-    values = flat(network)
-    if "method.batch_size" in values:
-        values["method.batch_size"] = values["method.batch_size"] or values["data.batch_size"]
-    return values
-
-
-def task_of(record: RunRecord) -> dict[str, Any]:
-    """A run's task, with the keys that are younger than its file."""
-    return _filled(record.settings["task"], TaskSettings)
-
-
-def encoder_task_of(record: RunRecord) -> dict[str, Any] | None:
-    """The task that trained the encoder of a readout; None for any other run."""
-    encoder_run = record.settings.get("encoder_run")
-    return None if encoder_run is None else _filled(encoder_run["task"], TaskSettings)
-
-
-def _filled(values: Mapping[str, Any], settings: type[Settings]) -> dict[str, Any]:
-    fields = settings.model_fields.items()
-    return {**{name: field.default for name, field in fields if not field.is_required()}, **values}
-
-
-def finished(records: Sequence[RunRecord], role: str = "final") -> list[RunRecord]:
+def finished(runs: Iterable[Run], role: str = "final") -> list[Run]:
     """The runs of a role that came to their end."""
-    return [record for record in records if record.status == "done" and record.summary["role"] == role]
+    return [run for run in runs if run.status == "done" and run.summary["role"] == role]
 
 
-def by_method(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
+def by_method(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs of each method: its seeds."""
-    methods: dict[str, list[RunRecord]] = {}
-    for record in records:
-        methods.setdefault(method_of(record), []).append(record)
+    methods: dict[str, list[Run]] = {}
+    for run in runs:
+        methods.setdefault(run.method, []).append(run)
     return list(methods.values())
 
 
-def data_of(record: RunRecord) -> str:
+def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str, list[Any]]:
+    """Path of a network's key -> the values that it has among some runs, sorted, where it has several.
+
+    Args:
+        runs: Of any methods.
+        without: Paths that are left out, beside the name and the seed.
+    """
+    networks = list({id(run.network): run.network for run in runs}.values())
+    found: dict[str, list[Any]] = {}
+    for path in sorted({path for network in networks for path in network} - _NOT_COMPARED - set(without)):
+        values = {json.dumps(network.get(path)): network.get(path) for network in networks}
+        if len(values) > 1:
+            found[path] = sorted(values.values(), key=_by_size)
+    first = [path for path in _FIRST if path in found]
+    return {path: found[path] for path in (*first, *(path for path in found if path not in first))}
+
+
+def _by_size(value: Any) -> tuple[bool, float, str]:
+    is_number = isinstance(value, (int, float))
+    return (not is_number, value if is_number else 0.0, str(value))
+
+
+def short(path: str, network: Mapping[str, Any]) -> str:
+    """The name of a key as `--set` takes it: the last part of its path where no other key ends in it, else the path."""
+    owner, _, last = path.rpartition(".")
+    if owner and last == "name":
+        return owner
+    return last if sum(other.rpartition(".")[2] == last for other in network) == 1 else path
+
+
+def as_option(path: str, network: Mapping[str, Any]) -> str:
+    """A key and its value as `--set` takes them; of a file only its name."""
+    value, key = network.get(path), short(path, network)
+    if isinstance(value, str):
+        return f"{key}={f'file:{PurePath(value).name}' if value.startswith('file:') else value}"
+    return f"{key}={json.dumps(value)}"
+
+
+def label_of(run: Run, paths: Collection[str]) -> str:
+    """The values of a run for some keys of its network, in one line."""
+    return ", ".join(f"{short(path, run.network)} {text_of(run.network.get(path))}" for path in paths)
+
+
+def text_of(value: Any) -> str:
+    """A setting's value as people read it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Seeds:
+    """How many seeds each method should have.
+
+    That is its own seeds, the failed ones too, or those of another method of its experiment that has all of them.
+
+    Args:
+        runs: All runs, of any status.
+    """
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._known: dict[tuple[Any, ...], dict[str, set[int]]] = {}
+        for run in runs:
+            self._known.setdefault(_experiment(run), {}).setdefault(run.method, set()).add(run.summary["seed"])
+
+    def asked(self, seeds: Sequence[Run]) -> int:
+        """How many seeds the method of some finished runs should have."""
+        own = {run.summary["seed"] for run in seeds}
+        known = self._known.get(_experiment(seeds[0]), {}).values()
+        return max((len(other) for other in known if other >= own), default=len(own))
+
+    def told(self, seeds: Sequence[Run]) -> str:
+        """How many there are, and of how many where some are missing."""
+        asked = self.asked(seeds)
+        return str(len(seeds)) if asked == len(seeds) else f"{len(seeds)} of {asked}"
+
+
+def _experiment(run: Run) -> tuple[Any, ...]:
+    return (*(run.summary[key] for key in ("model", "task", "role", "epochs")), run.origin_json)
+
+
+def data_kind(run: Run) -> str:
     """The kind of data that a run was trained on, such as `phantom`."""
-    identity: str = record.settings["data"][0]
-    return identity.partition(":")[0]
+    return run.data[0].partition(":")[0]
+
+
+def data_labels(runs: Iterable[Run]) -> dict[tuple[str, ...], str]:
+    """Identities of volumes -> their name in titles: their kind, and a digest where one task has several of a kind."""
+    states: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    kinds: dict[tuple[str, ...], str] = {}
+    for run in runs:
+        kinds[run.data] = data_kind(run)
+        states.setdefault((run.summary["task"], kinds[run.data]), set()).add(run.data)
+    several = {data for own in states.values() if len(own) > 1 for data in own}
+    return {data: f"{kind} data" + (f" {digest(data)}" if data in several else "") for data, kind in kinds.items()}
+
+
+def digest(data: tuple[str, ...]) -> str:
+    """A short text that tells one state of the data from another."""
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:6]

@@ -1,182 +1,256 @@
-"""The paper's Tables 2 and A4 from runs of the benchmark's Task 2, with the paper's own values beside ours."""
+"""The paper's tables from runs of its own tasks, with the published values beside ours.
+
+Each table is a pivot of the frame: a line per method, a group of columns per task, and rows and columns that each name
+a part of what is looked up: a metric, a class, a split.
+"""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
-from mtneuro_ray.results import paper
-from mtneuro_ray.results.benchmark import Line, MethodNames, Part, classes_of, lines_of, paper_name, parts_of
-from mtneuro_ray.results.methods import by_method, finished
-from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of, number
-from mtneuro_ray.storage.records import RunRecord
-
-_GROUPS = tuple(f"{classes}-class" for classes in paper.CLASSES)
-_METRICS: dict[paper.Metric, str] = {"f1": "F1", "iou": "IoU"}
-_REDUCTIONS = ("dataset", "image")
-_TABLE_2_COLUMNS = [
-    "Method",
-    "Metric",
-    *(
-        f"{group} {column}"
-        for group, classes in zip(_GROUPS, paper.CLASSES.values(), strict=True)
-        for column in ("lr/batch", *classes, "Avg.")
-    ),
-]
-_TABLE_2_NOTES = (
-    "Rows (dataset) and (image) are ours, of the test split: the ratio of its counts, and the mean of its images' "
-    "ratios.",
-    "Classes: means over seeds. Avg.: mean +- sample standard deviation (ddof 1) over seeds of the mean over classes.",
-    f"Rows (paper): {paper.DATA}, as published, at the learning rates and batch sizes of Table A4.",
-)
-_A4_BLOCK = ("lr", "batch", "value", "cells", "paper lr", "paper batch")
-_A4_COLUMNS = ["Model", *(f"{group} {column}" for group in _GROUPS for column in _A4_BLOCK)]
+from mtneuro_ray.results import published
+from mtneuro_ray.results.benchmark import MIXUP, MethodNames, Part, mixup_of, paper_method, parts_of, place_of
+from mtneuro_ray.results.cautions import cautions, order_notes
+from mtneuro_ray.results.frame import Key, Run
+from mtneuro_ray.results.layouts import Column, Layout, Row, layouts
+from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
+from mtneuro_ray.results.published import DATA
+from mtneuro_ray.results.tables import MISSING, Table, Value, mean_and_deviation, mean_of, number
 
 
-def score_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """Table 2, one for each part, data and scale."""
-    return [_score_table(part, runs) for part, runs in parts_of(finished(records))]
+@dataclass(slots=True)
+class Line:
+    """A method as the paper's tables place it.
+
+    Attributes:
+        name: As it is shown.
+        method: The paper's name; None where it has none.
+        variants: Task -> the groups of runs that are shown one under the other.
+    """
+
+    name: Value
+    method: str | None
+    variants: dict[str, list[list[Run]]] = field(default_factory=dict)
 
 
-def _score_table(part: Part, records: Sequence[RunRecord]) -> Table:
-    names = MethodNames()
-    lines = lines_of(part, by_method(records), names)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One of the paper's tables with what it is made of.
+
+    Attributes:
+        layout: Its rows and columns.
+        lines: Its methods.
+        names: What numbered names stand for.
+        table: As it is printed.
+    """
+
+    layout: Layout
+    lines: list[Line]
+    names: MethodNames
+    table: Table
+
+
+def tables(runs: Sequence[Run]) -> list[Table]:
+    """The paper's tables, one for each data and scale.
+
+    Args:
+        runs: Of any tasks; failed ones too, which tell how many seeds there should be.
+    """
+    return [found.table for found in _found(runs, layouts())]
+
+
+def compared(runs: Sequence[Run]) -> list[Compared]:
+    """The paper's tables that compare the order of methods with ours."""
+    return list(_found(runs, [layout for layout in layouts() if layout.is_ordered]))
+
+
+def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
+    labels, every = data_labels(runs), Seeds(runs)
+    for layout in shown:
+        for part, own in parts_of(finished(runs), layout.tasks):
+            if any(run.task["name"] in layout.own for run in own):
+                names = MethodNames(own, (MIXUP, "optimizer.learning_rate", "data.batch_size"))
+                lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.is_ordered)
+                yield Compared(layout, lines, names, _table(layout, part, lines, names, part.source(labels), every))
+
+
+def _table(layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, every: Seeds) -> Table:
+    has_rows = any(row.heading for block in layout.blocks for row in block)
+    columns = [layout.heading(task, column) for task in layout.tasks for column in layout.columns[task]]
+    named = [
+        (_called(layout, line, task, runs), runs)
+        for line in lines
+        for task, groups in line.variants.items()
+        for runs in groups
+    ]
+    order = order_notes(*_orders(layout, lines), part.data) if layout.is_ordered else []
+    changed = [layout.settings_note] if names.notes and layout.settings_note else []
+    notes = [f"Data: {part.data[0]}", _seeds(named, every), *_unlike(lines), *order, *changed, *names.notes]
     return Table(
-        f"Table 2, {part.name}: {part.source} (rows paper: {paper.DATA})",
-        _TABLE_2_COLUMNS,
-        [row for line in lines for row in _score_rows(line)],
-        _GROUPS,
-        (*_TABLE_2_NOTES, f"Data: {part.data[0]}", _seeds(lines), *names.notes),
+        f"{layout.title}: {source} ({layout.place} paper: {DATA})",
+        ["Method", *(["Metric"] if has_rows else []), *columns],
+        [row for line in lines for row in _rows(layout, line)],
+        tuple(layout.tasks.values()) if layout.is_grouped else (),
+        (*layout.notes, *notes, *cautions(named)),
     )
 
 
-def _score_rows(line: Line) -> Iterator[list[Value | str]]:
-    """Both reductions of each metric, and the paper's value under them."""
-    for metric, heading in _METRICS.items():
-        for both in zip_longest(*line.settings.values()):
-            for reduction in _REDUCTIONS:
-                blocks = zip(paper.CLASSES, both, strict=True)
-                cells = [cell for classes, runs in blocks for cell in _scores(classes, runs, f"{reduction}/{metric}")]
-                yield [line.name, f"{heading} ({reduction})", *cells]
-        if (line.paper_name, metric) in paper.TABLE_2:
-            cells = [cell for classes in paper.CLASSES for cell in _paper_scores(line.paper_name, metric, classes)]
-            yield [line.paper_name, f"{heading} (paper)", *cells]
-
-
-def _scores(classes: int, runs: Sequence[RunRecord] | None, metric: str) -> list[Value]:
-    """One row's cells of one setting."""
-    if runs is None:
-        return [MISSING] * (classes + 2)
-    average = mean_and_deviation([run.metrics["test"][f"{metric}_mean"] for run in runs])
-    return [_cell(runs), *map(mean_of, _per_class(runs, metric)), average]
-
-
-def _cell(runs: Sequence[RunRecord]) -> Value:
-    summary = runs[0].summary
-    seeds = [run.summary["seed"] for run in runs]
-    return _cell_value(summary["learning_rate"], summary["batch_size"], seeds)
-
-
-def _cell_value(learning_rate: float, batch_size: int, seeds: Sequence[int] | None = None) -> Value:
-    cell = {"learning_rate": learning_rate, "batch_size": batch_size, "seeds": seeds}
-    return Value(f"{learning_rate:g}/{batch_size}", cell)
-
-
-def _per_class(runs: Sequence[RunRecord], metric: str) -> list[tuple[float, ...]]:
-    """The seeds' values of each class."""
-    return list(zip(*(run.metrics["test"][metric] for run in runs), strict=True))
-
-
-def _paper_scores(name: str, metric: paper.Metric, classes: int) -> list[Value]:
-    score = paper.TABLE_2[name, metric][classes]
-    average = Value(f"{score.mean:.2f} +- {score.std:.3f}", {"mean": score.mean, "std": score.std})
-    return [_cell_value(*paper.TABLE_A4[name][classes]), *(number(value, 2) for value in score.per_class), average]
-
-
-def _seeds(lines: Sequence[Line]) -> str:
-    """Over how many seeds the means are taken."""
-    numbers = {
-        f"{line.name.text} {classes}-class {_cell(runs).text}": len(runs)
-        for line in lines
-        for classes, groups in line.settings.items()
-        for runs in groups
-    }
-    if len(set(numbers.values())) == 1:
-        return f"Seeds: {next(iter(numbers.values()))} each."
-    return f"Seeds: {'; '.join(f'{name}: {seeds}' for name, seeds in numbers.items())}."
-
-
-def distance_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """Which reduction of our IoU is closer to the paper's (PROTOCOL, Task 2): one table, or none."""
-    rows: list[list[Value | str]] = []
-    phantom = False
-    for part, runs in parts_of(finished(records)):
-        distances = [_distances(part, runs, reduction) for reduction in _REDUCTIONS]
-        if distances[0]:
-            dataset, image = map(statistics.fmean, distances)
-            closer = "equal" if abs(dataset - image) < 1e-9 else _REDUCTIONS[dataset > image]
-            cells = [count(len(distances[0])), number(dataset), number(image)]
-            rows.append([part.name, part.source, paper.DATA, *cells, closer])
-            phantom |= part.data[0].startswith("phantom:")
-    if not rows:
-        return []
-    notes = ["Over the values of single classes that both have; averages follow from them."]
-    if phantom:
-        notes.append(f"The phantom is not {paper.DATA}: this compares across data sets, and decides nothing.")
-    columns = ["Part", "Ours", "Paper", "Values", *(f"IoU ({reduction})" for reduction in _REDUCTIONS), "Closer"]
-    return [Table("Table 2, mean absolute difference of our IoU from the paper's", columns, rows, notes=tuple(notes))]
-
-
-def _distances(part: Part, records: Sequence[RunRecord], reduction: str) -> list[float]:
-    """|ours - paper| of each class of each method that the paper has."""
-    distances: list[float] = []
-    for runs in by_method(records):
-        published = paper.TABLE_2.get((paper_name(runs[0], part.dimension), "iou"))
-        if published is not None:
-            ours = map(statistics.fmean, _per_class(runs, f"{reduction}/iou"))
-            theirs = published[classes_of(runs[0])].per_class
-            distances.extend(abs(a - b) for a, b in zip(ours, theirs, strict=True))
-    return distances
-
-
-def cell_table(part: Part, cells: Sequence[RunRecord], best: Sequence[Mapping[str, Any]]) -> Table:
-    """Table A4 of one part.
+def lines_of(
+    tasks: Mapping[str, str], groups: Sequence[list[Run]], names: MethodNames, *, lists_absent: bool = False
+) -> list[Line]:
+    """The lines of a table, in the order of the paper.
 
     Args:
-        part: What the cells have in common.
-        cells: The finished cells.
-        best: Of `Results.best`, over these cells.
+        tasks: Of the table.
+        groups: Runs that are shown as one: the seeds of a method, or a candidate.
+        names: Receives what the notes have to explain.
+        lists_absent: Whether methods without a run are among them.
     """
-    entries, names = {entry["run_id"]: entry for entry in best}, MethodNames()
-    rivals = [_search_of(cell) for cell in cells]
-    rows: list[list[Value | str]] = []
-    for line in lines_of(part, ([cell] for cell in cells if cell.run_id in entries), names):
-        for both in zip_longest(*line.settings.values()):
-            row: list[Value | str] = [line.name]
-            for classes, runs in zip(paper.CLASSES, both, strict=True):
-                row.extend([MISSING] * 4 if runs is None else _best(entries[runs[0].run_id], rivals))
-                row.extend(_paper_best(line.paper_name, classes))
-            rows.append(row)
-    metrics = ", ".join(sorted({entry["metric"] for entry in best}))
-    notes = (f"value: {metrics} of the best of so many cells. paper: {paper.DATA}, as published.", *names.notes)
-    return Table(f"Table A4, {part.name}, best cells: {part.source}", _A4_COLUMNS, rows, _GROUPS, notes)
+    lines: dict[str, Line] = {}
+    for runs in sorted(groups, key=lambda runs: place_of(runs[0])):
+        name = names.name(runs[0])
+        empty = Line(name, paper_method(runs[0]), {task: [] for task in tasks})
+        lines.setdefault(name.value, empty).variants[str(runs[0].task["name"])].append(runs)
+    known = {line.method for line in lines.values()}
+    order = list(dict.fromkeys(method for task in tasks for method in published.networks(task)))
+    absent = [Line(Value(name, name), name, {task: [] for task in tasks}) for name in order if name not in known]
+    places = {method: place for place, method in enumerate(order)}
+    found = [*lines.values(), *(absent if lists_absent else [])]
+    return sorted(found, key=lambda line: places.get(line.method or "", len(places)))
 
 
-def _search_of(cell: RunRecord) -> tuple[str, str]:
-    return cell.summary["task"], cell.summary["model"]
+def _rows(layout: Layout, line: Line) -> Iterator[list[Value | str]]:
+    for block in layout.blocks:
+        ours = [row for row in block if not row.is_published]
+        together = list(zip_longest(*line.variants.values()))
+        if not together and layout.place == "columns":
+            together = [(None,) * len(line.variants)]
+        for variants in together:
+            for row in ours:
+                yield _row(layout, line, row, dict(zip(line.variants, variants, strict=True)))
+        for row in block:
+            if row.is_published and line.method is not None:
+                yield _row(layout, line, row, {})
 
 
-def _best(entry: Mapping[str, Any], rivals: Sequence[tuple[str, str]]) -> list[Value]:
-    cells = rivals.count((entry["task"], entry["model"]))
-    return [*_hyperparameters(entry["learning_rate"], entry["batch_size"]), number(entry["value"]), count(cells)]
+def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None]) -> list[Value | str]:
+    name = Value(line.method, line.method) if row.is_published and line.method else line.name
+    known = [runs for runs in variants.values() if runs]
+    if len(layout.tasks) == 1 and known:
+        name = _with_probability(name, {"method": name.value}, known[0])
+    cells = [
+        _cell(layout, line, row, column, task, variants.get(task))
+        for task in layout.tasks
+        for column in layout.columns[task]
+    ]
+    return [name, *([row.heading] if row.heading else []), *cells]
 
 
-def _paper_best(name: str, classes: int) -> list[Value]:
-    published = paper.TABLE_A4.get(name)
-    return [MISSING, MISSING] if published is None else _hyperparameters(*published[classes])
+def _cell(layout: Layout, line: Line, row: Row, column: Column, task: str, runs: Sequence[Run] | None) -> Value | str:
+    metric = row.metric + column.metric
+    if row.is_published or column.show == "paper":
+        return _published(task, line.method, metric.removesuffix("_mean"), column)
+    if runs is None:
+        return MISSING
+    if column.show == "candidate":
+        summary = runs[0].summary
+        return _candidate(summary["learning_rate"], summary["batch_size"], [run.summary["seed"] for run in runs])
+    class_ = "" if column.class_ is None else runs[0].classes[column.class_]
+    score = score_of(runs, Key(row.split, metric, class_), column.show)
+    if column is layout.columns[task][0] and len(layout.tasks) > 1 and score is not MISSING:
+        return _with_probability(score, score.value, runs)
+    return score
 
 
-def _hyperparameters(learning_rate: float, batch_size: int) -> list[Value]:
-    return [Value(f"{learning_rate:g}", learning_rate), count(batch_size)]
+def _published(task: str, method: str | None, metric: str, column: Column) -> Value:
+    if column.show == "candidate":
+        rate, batch = (published.score(task, method, key) for key in ("learning_rate", "batch_size"))
+        return MISSING if rate is None or batch is None else _candidate(rate.mean, int(batch.mean), None)
+    found = published.score(task, method, metric, "" if column.class_ is None else column.heading)
+    if found is None:
+        return MISSING
+    return number(found.mean, 2) if column.show == "mean" else found.cell
+
+
+def _candidate(learning_rate: float, batch_size: int, seeds: Sequence[int] | None) -> Value:
+    value = {"learning_rate": learning_rate, "batch_size": batch_size, "seeds": seeds}
+    return Value(f"{learning_rate:g}/{batch_size}", value)
+
+
+def score_of(runs: Sequence[Run], key: Key, show: str) -> Value:
+    """Mean over the seeds that have a value; an attribute that is the same everywhere has no R2."""
+    values = [value for run in runs if (value := run.value(key)) is not None]
+    if not values:
+        return MISSING
+    if show == "mean":
+        return mean_of(values)
+    score = mean_and_deviation(values)
+    return Value(score.text, {**score.value, "seeds": [run.summary["seed"] for run in runs]})
+
+
+def _with_probability(cell: Value, value: Mapping[str, object], runs: Sequence[Run]) -> Value:
+    """A cell that also tells the probability of mixup, of runs that have any; in JSON beside `value`."""
+    probability = mixup_of(runs[0])
+    if probability is None:
+        return cell
+    return Value(f"{cell.text} (p {probability:g})", {**value, "mixup_probability": probability})
+
+
+def _called(layout: Layout, line: Line, task: str, runs: Sequence[Run]) -> str:
+    """The name of a method's seeds of one task in notes."""
+    shown = [column for column in layout.columns[task] if column.show == "candidate"]
+    candidate = [f"{runs[0].summary['learning_rate']:g}/{runs[0].summary['batch_size']}"] if shown else []
+    return " ".join(filter(None, (line.name.text, layout.tasks[task] or "R2", *candidate)))
+
+
+def _seeds(named: Sequence[tuple[str, Sequence[Run]]], every: Seeds) -> str:
+    """Over how many seeds the means are taken, and over how many they should be."""
+    found = {name: every.told(runs) for name, runs in named}
+    if len(set(found.values())) == 1:
+        return f"Seeds: {next(iter(found.values()))} each."
+    return f"Seeds: {'; '.join(f'{name}: {seeds}' for name, seeds in found.items())}."
+
+
+def _unlike(lines: Sequence[Line]) -> Iterator[str]:
+    """The one setting of the paper's that its packaged networks do not have."""
+    decays: dict[float, set[float]] = {}
+    names: dict[str, None] = {}
+    for line in lines:
+        for task, groups in line.variants.items():
+            paper = published.score(task, line.method, "weight_decay")
+            for runs in groups:
+                ours = runs[0].network.get("optimizer.weight_decay")
+                if paper is not None and ours is not None:
+                    decays.setdefault(paper.mean, set()).add(ours)
+                    names[str(line.method)] = None
+    for paper_decay, ours_all in decays.items():
+        if ours_all - {paper_decay}:
+            values = ", ".join(f"{value:g}" for value in sorted(ours_all))
+            yield f"{', '.join(names)}: weight decay {values}; the paper's have {paper_decay:g}."
+
+
+def _orders(layout: Layout, lines: Sequence[Line]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Column -> method -> our mean, and the paper's value."""
+    ours: dict[str, dict[str, float]] = {}
+    theirs: dict[str, dict[str, float]] = {}
+    row = layout.blocks[0][0]
+    for task in layout.tasks:
+        columns = layout.columns[task] if len(layout.tasks) == 1 else layout.columns[task][:1]
+        for column in columns:
+            heading = layout.tasks[task] or column.heading
+            metric = row.metric + column.metric
+            theirs[heading] = {
+                method: score.mean
+                for method in published.networks(task)
+                if (score := published.score(task, method, metric)) is not None
+            }
+            ours[heading] = {}
+            for line in lines:
+                for runs in line.variants[task]:
+                    own = score_of(runs, Key(row.split, metric), "spread")
+                    if line.method is not None and own is not MISSING:
+                        # As in the paper if any runs are, else the first that are not.
+                        ours[heading].setdefault(line.method, own.value["mean"])
+    return ours, theirs

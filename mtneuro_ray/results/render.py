@@ -1,39 +1,45 @@
-"""Tables as Markdown, CSV, JSON or LaTeX."""
+"""Tables as Markdown, CSV, JSON or LaTeX, each of which escapes what it would take for code in a name."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import tabulate
+
 from mtneuro_ray.results.tables import Table, as_objects
 
-_LATEX = str.maketrans(
-    {
-        **{character: "\\" + character for character in "&%_#${}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-    }
-)
+# Headings are as wide as they are.
+tabulate.MIN_PADDING = 0
+# A spreadsheet takes a cell that begins so for a formula, but where it is a number or a dash.
+_FORMULA = re.compile(r"[=+\-@\t\r](?!$)(?![\d.]+(e[+-]?\d+)?( \+- .*)?$)", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """Text without line breaks and other control characters."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _grid(rows: Sequence[Sequence[str]], escape: Callable[[str], str] = str) -> list[list[str]]:
+    return [[escape(_plain(cell)) for cell in row] for row in rows]
 
 
 def markdown(tables: Sequence[Table]) -> str:
     """Aligned Markdown, readable in a terminal as it is."""
-    return "\n\n".join(_markdown(table) for table in tables)
+    return "\n\n".join(map(_markdown, tables))
 
 
 def _markdown(table: Table) -> str:
-    grid = [[cell.replace("|", r"\|") for cell in row] for row in (*table.heads, *table.rows)]
-    widths = [max(len(row[column]) for row in grid) for column in range(len(table.columns))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in grid
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    notes = ["", *(f"- {note}" for note in table.notes)] if table.notes else []
-    return "\n".join([f"### {table.title}", "", lines[0], rule, *lines[1:], *notes])
+    head, *rows = _grid((*table.heads, *table.rows), lambda cell: cell.replace("|", r"\|"))
+    body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="github", disable_numparse=True)
+    notes = ["", *(f"- {_plain(note)}" for note in table.notes)] if table.notes else []
+    return "\n".join([f"### {_plain(table.title)}", "", body, *notes])
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
@@ -48,7 +54,8 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([columns, *rows])
+    quoted = _grid([columns, *rows], lambda cell: f"'{cell}" if _FORMULA.match(cell) else cell)
+    csv.writer(out, lineterminator="\n").writerows(quoted)
     return out.getvalue()
 
 
@@ -59,29 +66,14 @@ def as_json(tables: Sequence[Table]) -> str:
 
 def latex(tables: Sequence[Table]) -> str:
     """A tabular environment per table, for booktabs."""
-    return "\n\n".join(_latex(table) for table in tables)
+    return "\n\n".join(map(_latex, tables))
 
 
 def _latex(table: Table) -> str:
-    heads, rows = (
-        [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in part] for part in (table.heads, table.rows)
-    )
-    return "\n".join(
-        [
-            *(f"% {line}" for line in (table.title, *table.notes)),
-            r"\begin{tabular}{" + "l" * len(table.columns) + "}",
-            r"\toprule",
-            *heads,
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_LATEX).replace("+-", r"$\pm$")
+    head, *rows = _grid([table.columns, *table.rows])
+    body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="latex_booktabs", disable_numparse=True)
+    about = [f"% {_plain(line)}" for line in (table.title, *table.notes)]
+    return "\n".join([*about, re.sub(r" +", " ", body).replace("+-", r"$\pm$")])
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
@@ -90,6 +82,38 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "json": as_json,
     "latex": latex,
 }
+
+
+def show(tables: Sequence[Table], kind: str = "md") -> None:
+    """Print tables; `md` with lines on a terminal that is wide enough, as Markdown elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if kind == "md" and tables and all(len(line) <= width for table in tables for line in _lines(table)):
+        _draw(tables)
+    else:
+        print(FORMATS[kind](tables))
+
+
+def _lines(table: Table) -> list[str]:
+    """The lines of a table without title and notes, which may wrap."""
+    return [line for line in _markdown(table).splitlines() if line.startswith("|")]
+
+
+def _draw(tables: Sequence[Table]) -> None:
+    """Print tables with lines and bold headings."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for table in tables:
+        heads = ["\n".join(filter(None, names)) for names in zip(*_grid(table.heads), strict=True)]
+        grid = Grid(title=Text(_plain(table.title)), title_justify="left", box=SIMPLE_HEAD)
+        for head in heads:
+            grid.add_column(Text(head))
+        for row in _grid(table.rows):
+            grid.add_row(*map(Text, row))
+        console.print(grid, *(Text(f"- {_plain(note)}") for note in table.notes), sep="\n")
 
 
 def rows_as_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:

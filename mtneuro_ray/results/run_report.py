@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from mtneuro_ray.results.cautions import confusion_of
+from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage.records import RunRecord
@@ -11,34 +11,28 @@ from mtneuro_ray.storage.records import RunRecord
 
 def run_report(record: RunRecord) -> str:
     """Settings, numbers of each split, and the confusion matrix of the test split where there is one."""
-    summary = record.summary
+    summary, run = record.summary, Run.of(record)
     head = (
         f"{summary['model']} on {summary['task']}: lr {summary['learning_rate']:g}, batch {summary['batch_size']}, "
         f"{summary['epochs']} epochs, seed {summary['seed']}"
     )
     if record.status == "error":
         return f"{head}\nerror: {record.error}"
-    task = record.settings["task"]
-    # A readout's numbers are of no class.
-    classes = [] if task["task"] == "readout" else task["classes"]
-    tables = [_numbers(record.metrics, classes)]
-    confusion = record.metrics.get("test", {}).get("confusion")
+    tables = [_numbers(run)]
+    confusion = confusion_of(run)
     if confusion is not None:
-        tables.append(_confusion(confusion, classes))
+        rows = [[name, *map(str, counts)] for name, counts in zip(run.classes, confusion, strict=True)]
+        tables.append(Table("Confusion matrix of the test split (rows: truth)", ["", *run.classes], rows))
     return f"{head}\n\n{markdown(tables)}"
 
 
-def _numbers(metrics: dict[str, Any], classes: list[str]) -> Table:
-    rows = []
-    for split, values in metrics.items():
-        for name, value in values.items():
-            if isinstance(value, float):
-                rows.append([split, name, f"{value:.4f}", *("" for _ in classes)])
-            elif isinstance(value, list) and isinstance(value[0], float):
-                rows.append([split, name, "", *(f"{part:.4f}" for part in value)])
-    return Table("Metrics", ["split", "metric", "value", *classes], rows)
-
-
-def _confusion(confusion: list[list[int]], classes: list[str]) -> Table:
-    rows = [[name, *map(str, counts)] for name, counts in zip(classes, confusion, strict=True)]
-    return Table("Confusion matrix of the test split (rows: truth)", ["", *classes], rows)
+def _numbers(run: Run) -> Table:
+    """A row per split and metric: its value, or one per class; regions and matrices are left out."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for key, place in run.keys.items():
+        if not key.region and key.metric != VOXELS and not key.metric.startswith(f"{CONFUSION}/"):
+            rows.setdefault((key.split, key.metric), {})[key.class_] = f"{run.values[place]:.4f}"
+    # A metric that is no number per class, such as one of a readout, has the first column alone.
+    classes = [name for name in run.classes if any(name in cells for cells in rows.values())]
+    cells = [[*key, *(row.get(name, "") for name in ("", *classes))] for key, row in rows.items()]
+    return Table("Metrics", ["split", "metric", "value", *classes], cells)

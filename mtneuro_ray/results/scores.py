@@ -1,115 +1,146 @@
-"""Tables of final runs outside the paper's tables, one per setting: accuracy, F1 and IoU of each class, or R2."""
+"""Tables of final runs outside the paper's tables: the metrics of each task, per class where it has classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from mtneuro_ray.results.benchmark import MethodNames, is_published, place_of, scale_of
-from mtneuro_ray.results.methods import by_method, data_of, finished
-from mtneuro_ray.results.paper_encoders import READOUTS
+from mtneuro_ray.results.benchmark import MethodNames, Part, family_of, part_of, place_of
+from mtneuro_ray.results.cautions import cautions
+from mtneuro_ray.results.frame import Key, Run
+from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
 from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of
-from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.results.tasks import TaskTable, kind_of, more_metrics, table_of
 
-# Heading and metric of each row of a segmentation method; both reductions always stand side by side.
-_SEGMENTATION_ROWS = (
-    ("F1 (dataset)", "dataset/f1"),
-    ("IoU (dataset)", "dataset/iou"),
-    ("F1 (image)", "image/f1"),
-    ("IoU (image)", "image/iou"),
-)
-_CLASSIFICATION_COLUMNS = (
-    ("Accuracy", "accuracy"),
-    ("Balanced accuracy", "balanced_accuracy"),
-    ("F1", "f1_mean"),
-)
-# Row and split of a readout.
-_READOUT_ROWS = (("R2 (all)", "all"), ("R2 (held out)", "test"))
 METHOD_COLUMNS = ("Method", "lr", "Batch", "Epochs", "Seeds")
 
 
 class Group(NamedTuple):
-    """What the runs of one table have in common. Tasks of one name may differ in kind or classes, and so in columns."""
+    """What the runs of one table have in common. Tasks of one name may differ in kind or classes, and so in columns.
 
-    setting: str
-    data: str
-    scale: str
+    Attributes:
+        task: Name.
+        source: Data and scale, as titles have them.
+        part: Data and scale.
+        kind: Kind of task.
+        classes: Names of its classes.
+    """
+
+    task: str
+    source: str
+    part: Part
     kind: str
     classes: tuple[str, ...]
 
-    @property
-    def source(self) -> str:
-        """Setting, data and scale."""
-        return ", ".join(filter(None, (self.setting, f"{self.data} data", self.scale)))
-
-    @property
-    def title(self) -> str:
-        """The same, of the test split; a readout has two."""
-        split = "" if self.kind == "readout" else "test split"
-        return ", ".join(filter(None, (self.setting, split, f"{self.data} data", self.scale)))
+    def title(self, layout: TaskTable) -> str:
+        """Task, split where there is one, data and scale."""
+        split = f"{next(iter(layout.splits))} split" if len(layout.splits) == 1 else ""
+        return ", ".join(filter(None, (self.task, split, self.source)))
 
 
-def groups_of(records: Sequence[RunRecord]) -> list[tuple[Group, list[RunRecord]]]:
-    """The finished final runs, by setting, data and scale."""
-    groups: dict[Group, list[RunRecord]] = {}
-    for record in sorted(finished(records), key=place_of):
-        task = record.settings["task"]
-        key = Group(record.summary["task"], data_of(record), scale_of(record), task["task"], tuple(task["classes"]))
-        groups.setdefault(key, []).append(record)
+class Methods:
+    """The methods of one table with their first columns.
+
+    Args:
+        runs: Finished runs of one group.
+        every: How many seeds there should be.
+    """
+
+    def __init__(self, runs: Sequence[Run], every: Seeds) -> None:
+        self.names = MethodNames(runs)
+        self.seeds = by_method(runs)
+        self._every = every
+
+    def cells(self, seeds: Sequence[Run]) -> list[Value]:
+        """What `METHOD_COLUMNS` say of a method."""
+        summary = seeds[0].summary
+        rate = Value(f"{summary['learning_rate']:g}", summary["learning_rate"])
+        numbers = map(count, (summary["batch_size"], summary["epochs"]))
+        return [self.names.name(seeds[0]), rate, *numbers, Value(self._every.told(seeds), len(seeds))]
+
+    def notes(self) -> tuple[str, ...]:
+        """What the names stand for, and what is to be said of the runs."""
+        named = [(self.names.name(seeds[0]).text, seeds) for seeds in self.seeds]
+        return (*self.names.notes, *cautions(named))
+
+
+def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
+    """The finished final runs, by task, data and scale."""
+    labels, groups = data_labels(runs), dict[Group, list[Run]]()
+    for run in sorted(finished(runs), key=place_of):
+        part = part_of(run)
+        key = Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
+        groups.setdefault(key, []).append(run)
     return sorted(groups.items())
 
 
-def score_tables(records: Sequence[RunRecord]) -> list[Table]:
-    """A table per setting and kind of data, but for the benchmark's own tasks, whose tables are the paper's."""
-    return [_table(group, runs) for group, runs in groups_of(records) if not is_published(runs[0])]
+def score_tables(runs: Sequence[Run]) -> list[Table]:
+    """A table per task, data and scale; of the benchmark's own tasks only metrics that the paper's tables lack."""
+    tables, every = [], Seeds(runs)
+    for group, own in groups_of(runs):
+        layout = table_of(own)
+        if family_of(own[0]) is not None:
+            layout = replace(layout, metrics=more_metrics(own))
+        if layout.metrics:
+            tables.append(_table(group, layout, own, every))
+    return tables
 
 
-def _table(group: Group, records: Sequence[RunRecord]) -> Table:
-    names, methods = MethodNames(), by_method(records)
-    if group.kind == "segmentation":
-        cells = [
-            [*method_cells(runs, names), *scores]
-            for runs in methods
-            for scores in segmentation_scores([run.metrics["test"] for run in runs])
-        ]
-        return Table(group.title, [*METHOD_COLUMNS, "Metric", *group.classes, "Avg."], cells)
-    if group.kind == "readout":
-        cells = [[*method_cells(runs, names), *scores] for runs in methods for scores in _readout_scores(runs)]
-        return Table(group.title, [*METHOD_COLUMNS, "Metric", *READOUTS.values()], cells)
-    columns = [*METHOD_COLUMNS, *(heading for heading, _ in _CLASSIFICATION_COLUMNS)]
-    return Table(group.title, columns, [_classification_row(runs, names) for runs in methods])
+def _table(group: Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> Table:
+    methods = Methods(runs, every)
+    rows = [
+        [*methods.cells(seeds), *row] for seeds in methods.seeds for row in score_rows(layout, group.classes, seeds)
+    ]
+    return Table(
+        group.title(layout), [*METHOD_COLUMNS, *score_columns(layout, group.classes)], rows, notes=methods.notes()
+    )
 
 
-def method_cells(runs: Sequence[RunRecord], names: MethodNames) -> list[Value]:
-    """What `METHOD_COLUMNS` say of a method: its name, and how its network or encoder was trained."""
-    summary = runs[0].summary
-    rate = Value(f"{summary['learning_rate']:g}", summary["learning_rate"])
-    return [names.name(runs[0]), rate, *map(count, (summary["batch_size"], summary["epochs"], len(runs)))]
+def score_columns(layout: TaskTable, classes: Sequence[str]) -> list[str]:
+    """Headings of what `score_rows` gives."""
+    if layout.per_class:
+        return ["Metric", *classes, "Avg."]
+    return [*(["Metric"] if len(layout.splits) > 1 else []), *layout.metrics.values()]
 
 
-def segmentation_scores(metrics: Sequence[Mapping[str, Any]]) -> list[list[Value | str]]:
-    """Rows of both metrics in both reductions: heading, means of the classes over the seeds, mean with deviation.
+def score_rows(
+    layout: TaskTable, classes: Sequence[str], seeds: Sequence[Run], region: str = ""
+) -> Iterator[list[Value | str]]:
+    """Rows of a method's scores: means of the classes over seeds, and mean with deviation of what is of all.
 
     Args:
-        metrics: Of a split or a region, of each seed.
+        layout: Metrics and splits.
+        classes: Names of the task's classes.
+        seeds: Finished runs.
+        region: Only this one; the whole split by default.
     """
-    rows: list[list[Value | str]] = []
-    for heading, metric in _SEGMENTATION_ROWS:
-        per_class = zip(*(values[metric] for values in metrics), strict=True)
-        average = mean_and_deviation([values[f"{metric}_mean"] for values in metrics])
-        rows.append([heading, *map(mean_of, per_class), average])
-    return rows
+    for split, row in layout.splits.items():
+        if layout.per_class:
+            for metric, heading in layout.metrics.items():
+                keys = [Key(split, metric, name, region) for name in classes]
+                found = [_values(seeds, key) for key in keys]
+                each = [mean_of(values) if values else MISSING for values in found]
+                yield [" ".join(filter(None, (heading, row))), *each, _average(seeds, Key(split, metric, "", region))]
+        else:
+            cells = [_average(seeds, Key(split, metric, "", region)) for metric in layout.metrics]
+            yield [*([row] if len(layout.splits) > 1 else []), *cells]
 
 
-def _classification_row(runs: Sequence[RunRecord], names: MethodNames) -> list[Value]:
-    cells = [mean_and_deviation([run.metrics["test"][name] for run in runs]) for _, name in _CLASSIFICATION_COLUMNS]
-    return [*method_cells(runs, names), *cells]
+def _values(seeds: Sequence[Run], key: Key) -> list[float]:
+    return [value for run in seeds if (value := run.value(key)) is not None]
 
 
-def _readout_scores(runs: Sequence[RunRecord]) -> list[list[Value | str]]:
-    """Rows of R2; an attribute that is the same everywhere has none."""
-    rows: list[list[Value | str]] = []
-    for heading, split in _READOUT_ROWS:
-        values = [[run.metrics[split][metric] for run in runs if metric in run.metrics[split]] for metric in READOUTS]
-        rows.append([heading, *(mean_and_deviation(own) if own else MISSING for own in values)])
-    return rows
+def _average(seeds: Sequence[Run], key: Key) -> Value:
+    """Mean with deviation of a metric of all classes: the metric itself, its mean, or the mean over its classes."""
+    for metric in (key.metric, f"{key.metric}_mean"):
+        values = _values(seeds, key._replace(metric=metric))
+        if values:
+            return mean_and_deviation(values)
+    means = [
+        statistics.fmean(known)
+        for run in seeds
+        if (known := [value for name in run.classes if (value := run.value(key._replace(class_=name))) is not None])
+    ]
+    return mean_and_deviation(means) if means else MISSING

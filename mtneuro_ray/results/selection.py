@@ -1,40 +1,49 @@
-"""Which run stands for a model and a setting where one is shown."""
+"""The run that stands for a model and a task where one is shown."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
-from mtneuro_ray.results.methods import method_of, network_of
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import registry
+from mtneuro_ray.results.frame import Run
 from mtneuro_ray.storage.records import RunRecord
 
-# Methods that mine views, whose examples can be shown.
-_MINERS = ("myow", "myowmerged")
+# Key of methods that mine views, whose examples can be shown.
+_MINES = "pool_ratio"
 
 
 def is_final_segmentation(record: RunRecord) -> bool:
-    """Whether the run is finished and has a test split to predict."""
-    return _is_final(record, "segmentation")
+    """Whether the run is finished and has classes of voxels to predict."""
+    return is_final_training(record) and _declares(record, "labels") == "voxel"
 
 
 def is_final_readout(record: RunRecord) -> bool:
     """Whether the run is finished and has left embeddings."""
-    return _is_final(record, "readout")
+    return _is_final(record) and bool(_declares(record, "reads_encoder"))
 
 
 def is_final_training(record: RunRecord) -> bool:
     """Whether the run is finished and has weights of its own, which a readout has not."""
-    return _is_final(record, "segmentation") or _is_final(record, "classification")
+    return _is_final(record) and not _declares(record, "reads_encoder")
 
 
 def has_mined(record: RunRecord) -> bool:
     """Whether the run is finished and has trained an encoder on mined views."""
-    return _is_final(record, "classification") and network_of(record)["method"]["name"] in _MINERS
+    return is_final_training(record) and _MINES in record.settings["network"]["method"]
 
 
-def _is_final(record: RunRecord, kind: str) -> bool:
-    is_kind: bool = record.settings["task"]["task"] == kind
-    return record.status == "done" and record.summary["role"] == "final" and is_kind
+def _is_final(record: RunRecord) -> bool:
+    return record.status == "done" and record.summary["role"] == "final"
+
+
+def _declares(record: RunRecord, what: str) -> object:
+    """What the declaration of the run's kind of task says; None where the kind is not installed here."""
+    try:
+        return getattr(registry("tasks").find(record.settings["task"]["task"]), what)
+    except InputError:
+        return None
 
 
 def representatives(
@@ -42,25 +51,28 @@ def representatives(
     preferred: Collection[str] = (),
     is_shown: Callable[[RunRecord], bool] = is_final_segmentation,
 ) -> list[RunRecord]:
-    """One run per model and setting of those that can be shown, in their order.
+    """One run per model, task and state of the data of those that can be shown, in their order.
 
     Of several methods the one with the most seeds, of several seeds the first; a run whose id is `preferred` goes
     before all others.
     """
-    finals = [record for record in records if is_shown(record)]
-    seeds = Counter(method_of(record) for record in finals)
-    chosen: dict[tuple[str, str], RunRecord] = {}
-    for record in sorted(
-        finals, key=lambda r: (r.run_id not in preferred, -seeds[method_of(r)], r.summary["seed"], r.run_id)
-    ):
-        chosen.setdefault((record.summary["model"], record.summary["task"]), record)
+    finals = {record.run_id: (record, Run.of(record)) for record in records if is_shown(record)}
+    seeds = Counter(run.method for _, run in finals.values())
+
+    def rank(pair: tuple[RunRecord, Run]) -> tuple[bool, int, int, str]:
+        record, run = pair
+        return record.run_id not in preferred, -seeds[run.method], record.summary["seed"], record.run_id
+
+    chosen: dict[tuple[str, str, tuple[str, ...]], RunRecord] = {}
+    for record, run in sorted(finals.values(), key=rank):
+        chosen.setdefault((record.summary["model"], record.summary["task"], run.data), record)
     return [chosen[key] for key in sorted(chosen)]
 
 
 def widest(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """Of each image volume the finished run on whole images that reads the most of a box, the finest of equals."""
+    """For each image volume, the finished whole-image run that covers the most of a box; ties go to the finest."""
     chosen: dict[str, RunRecord] = {}
-    whole = [record for record in records if _is_final(record, "classification") or _is_final(record, "readout")]
+    whole = [record for record in records if _is_final(record) and not is_final_segmentation(record)]
     for record in sorted(whole, key=lambda record: (-_slices(record), record.settings["task"]["downsample"])):
         chosen.setdefault(record.settings["data"][0], record)
     return [chosen[key] for key in sorted(chosen)]

@@ -120,6 +120,11 @@ class Bucket:
         found = self._ask(key, lambda: obstore.list_with_delimiter(self._store, key or None))
         return [item["path"].rpartition("/")[2] for item in found["objects"]]
 
+    def stamps(self, key: str) -> dict[str, str]:
+        """Name of each object right under a key -> its ETag."""
+        found = self._ask(key, lambda: obstore.list_with_delimiter(self._store, key or None))
+        return {item["path"].rpartition("/")[2]: str(item["e_tag"] or "") for item in found["objects"]}
+
     def check(self, key: str) -> None:
         """Ask once, without retrying, whether the bucket is there and lets us in.
 

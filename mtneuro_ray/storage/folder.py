@@ -109,6 +109,13 @@ class Folder:
         """Names of the finished files right under the root that end in `suffix`, sorted."""
         return sorted(name for name in self._files.list(self._root) if name.endswith(suffix))
 
+    def stamps(self, suffix: str = "") -> dict[str, str]:
+        """The same names, each with a text that changes when the file is replaced.
+
+        The text is empty for a file so young that a replacement might not show.
+        """
+        return {name: stamp for name, stamp in self._files.stamps(self._root).items() if name.endswith(suffix)}
+
     def check(self) -> None:
         """Ask whether the bucket is there and lets us in, so that a command ends on its first line. No folder is asked.
 

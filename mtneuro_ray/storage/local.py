@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from mtneuro_ray.errors import InputError
 
 # Files whose names begin so are ours while we write, and never listed.
 _HIDDEN = ".partial-"
+# File systems round the time of a change to at most this.
+_COARSE_NS = 2 * 10**9
 # What a file system without hard links answers to one.
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK}
 
@@ -91,6 +94,15 @@ class LocalFiles:
                 return [entry.name for entry in entries if not entry.name.startswith(_HIDDEN) and entry.is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def stamps(self, path: str) -> dict[str, str]:
+        """Name of each file in a folder -> its size and time of change; empty where it changed just now."""
+        youngest, found = time.time_ns() - _COARSE_NS, {}
+        for name in self.list(path):
+            with suppress(FileNotFoundError):
+                status = os.stat(os.path.join(path, name))
+                found[name] = f"{status.st_size} {status.st_mtime_ns}" if status.st_mtime_ns < youngest else ""
+        return found
 
 
 @contextmanager

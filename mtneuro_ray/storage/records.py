@@ -95,8 +95,8 @@ class RunFolder:
         name = f"{run_id}.json"
         try:
             record = RunRecord(**json.loads(self._folder.read(name)))
-            if not _is_complete(record):
-                raise ValueError("keys are missing")
+            if not _is_complete(record) or record.run_id != run_id:
+                raise ValueError("keys are missing, or it is a copy of another run's")
             return record
         except FileNotFoundError:
             return None

@@ -70,8 +70,7 @@ def test_a_breakdown_that_no_run_has_is_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        f"error: {tmp_path}: {what}: no run has them; accepted: finished seed runs of a segmentation task, of this "
-        "version\n"
+        f"error: {tmp_path}: {what}: no run has them; accepted: finished final runs of a segmentation task\n"
     )
 
 

@@ -9,7 +9,7 @@ from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from tests.tiny import write_tiny
@@ -66,7 +66,7 @@ def test_what_trains_alike_is_trained_once_and_an_encoder_is_read_out_where_it_l
 ) -> None:
     space, out = _write(tmp_path / "tiny"), tmp_path / "out"
     assert _sweep(space, out) == []
-    results = load(out)
+    results = Results(out)
     assert len(results.records) == 6
     assert {record.status for record in results.records} == {"done"}
     assert _trained(results.records) == [("tiny_classification", 1), ("tiny_classification", 2)]
@@ -90,6 +90,6 @@ def test_a_readout_alone_trains_the_encoder_that_it_needs(cluster: None, tmp_pat
     space, out = _write(tmp_path / "tiny"), tmp_path / "out"
     space.write_text('network = "network.json"\ntask = "readout.json"\nseeds = [1]\n')
     assert _sweep(space, out) == []
-    records = load(out).records
+    records = Results(out).records
     assert sorted(record.summary["task"] for record in records) == ["readout", "tiny_classification"]
     assert _trained(records) == [("tiny_classification", 1)]

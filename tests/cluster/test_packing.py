@@ -20,7 +20,7 @@ from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
@@ -84,7 +84,7 @@ def test_without_a_table_more_epochs_and_a_training_that_follows_come_first(tmp_
 def _cells(out: Path) -> dict[float, RunRecord]:
     return {
         record.summary["learning_rate"]: record
-        for record in load(Folder(out)).records
+        for record in Results(Folder(out)).records
         if record.summary["role"] == "candidate"
     }
 
@@ -149,13 +149,13 @@ def test_workloads_of_different_size_share_a_machine_and_one_that_was_not_measur
         f"({tmp_path / 'tiny' / 'table.json'}), so each trial takes 1 CPU"
     }
     found = {
-        name: {record.run_id: (record.metrics, record.history) for record in load(Folder(tmp_path / name)).records}
+        name: {record.run_id: (record.metrics, record.history) for record in Results(Folder(tmp_path / name)).records}
         for name in ("packed", "plain")
     }
     assert found["packed"] == found["plain"]
     asked = {
         record.summary["batch_size"]: record.placement["asked"]
-        for record in load(Folder(tmp_path / "packed")).records
+        for record in Results(Folder(tmp_path / "packed")).records
         if record.summary["role"] == "candidate"
     }
     assert asked[32] == {"CPU": 1}

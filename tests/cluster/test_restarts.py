@@ -23,7 +23,7 @@ from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.experiment import Experiment
@@ -93,7 +93,7 @@ def test_a_trial_that_is_killed_goes_on_from_its_last_checkpoint(cluster: None, 
     assert sweep(tiny, tmp_path / "whole") == 0
     with trials_killed_at(tmp_path / "out", 3) as left:
         assert sweep(tiny, tmp_path / "out") == 0
-    [[whole], [resumed]] = load(tmp_path / "whole").records, load(tmp_path / "out").records
+    [[whole], [resumed]] = Results(tmp_path / "whole").records, Results(tmp_path / "out").records
     assert epochs_trained(whole, tiny) == pytest.approx(EPOCHS)
     [epoch] = left
     assert 3 <= epoch < EPOCHS
@@ -112,7 +112,7 @@ def test_a_run_that_is_killed_on_every_try_is_given_up(
     assert told[-1].startswith("failed: network/tiny_segmentation")
     # Once beside others, and once by itself.
     assert "its process was lost (killed, or out of memory) on every try, with a device to itself, too" in told[-1]
-    assert [record.status for record in load(tmp_path / "out").records] == ["error"]
+    assert [record.status for record in Results(tmp_path / "out").records] == ["error"]
     assert sweep(tiny, tmp_path / "out") == 0
 
 
@@ -129,7 +129,7 @@ def test_a_run_that_can_not_write_is_tried_again_and_then_reported_with_its_erro
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("failed: network/tiny_segmentation")
     assert "IsADirectoryError: [Errno 21] " in told[-1]
-    [record] = load(out).records
+    [record] = Results(out).records
     assert record.status == "error"
     assert record.error is not None
     assert told[-1].endswith(record.error)

@@ -13,7 +13,7 @@ from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.sweep.experiment import Experiment
@@ -34,7 +34,7 @@ def _run_files(out: Path) -> dict[str, tuple[int, int]]:
 
 
 def _table(out: Path) -> str:
-    return markdown(load(out).table())
+    return markdown(Results(out).table())
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def swept(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny
 
 def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(swept: tuple[Tiny, Path]) -> None:
     tiny, out = swept
-    results = load(out)
+    results = Results(out)
     candidates = [(run["learning_rate"], run["batch_size"]) for run in results.runs() if run["role"] == "candidate"]
     assert sorted(candidates) == [(0.001, 16), (0.001, 32), (0.01, 16), (0.01, 32)]
     best = results.best()
@@ -119,7 +119,7 @@ def test_the_order_and_number_of_trials_at_once_change_no_digit(swept: tuple[Tin
     one_by_one.write_text(tiny.space.read_text() + "\n[run]\nmax_concurrent = 1\n")
     assert _sweep(Tiny(tiny.task, tiny.network, one_by_one, tiny.image, tiny.labels), tmp_path / "one") == []
     many, one = (
-        {record.run_id: (record.metrics, record.history) for record in load(folder).records}
+        {record.run_id: (record.metrics, record.history) for record in Results(folder).records}
         for folder in (out, tmp_path / "one")
     )
     assert many == one
@@ -131,7 +131,7 @@ def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_p
     problems = _sweep(tiny, tmp_path / "out")
     assert len(problems) == 1
     assert "diverged" in problems[0]
-    runs = load(tmp_path / "out").runs()
+    runs = Results(tmp_path / "out").runs()
     assert [run["status"] for run in runs if run["learning_rate"] == 1e30] == ["error"]
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
 
@@ -141,7 +141,7 @@ def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path:
     text = tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]")
     tiny.space.write_text(text + "\n[run]\nworkers_per_trial = 2\nmax_concurrent = 1\n")
     assert _sweep(tiny, tmp_path / "out") == []
-    records = load(tmp_path / "out").records
+    records = Results(tmp_path / "out").records
     # A single candidate is known without training it.
     assert [record.summary["role"] for record in records] == ["final"]
     assert [record.placement["workers"] for record in records] == [2]
@@ -166,7 +166,7 @@ def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster:
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"")
     assert _sweep(tiny, out) == []
-    halved = {record.run_id: record for record in load(out).records}
+    halved = {record.run_id: record for record in Results(out).records}
     assert [halved[run_id].status for run_id in (first, *behind)] == ["done", "stopped", "stopped"]
     assert [len(halved[run_id].history) for run_id in (first, *behind)] == [3, 1, 1]
     assert [halved[run_id].metrics for run_id in behind] == [{}, {}]
@@ -174,7 +174,7 @@ def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster:
     assert [(final.status, len(final.history), final.summary["learning_rate"]) for final in finals] == [
         ("done", 3, 0.01)
     ] * 2
-    assert load(out).best()[0]["run_id"] == first
+    assert Results(out).best()[0]["run_id"] == first
     assert not checkpoint.exists()
 
     files = _run_files(out)
@@ -183,7 +183,7 @@ def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster:
 
     tiny.space.write_text(plain)
     assert _sweep(tiny, out) == []
-    whole = {record.run_id: record for record in load(out).records}
+    whole = {record.run_id: record for record in Results(out).records}
     assert {record.status for record in whole.values()} == {"done"}
     for run_id in behind:
         assert whole[run_id].history[:1] == halved[run_id].history

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.storage.folder import Folder
 from tests.ray_cluster import environment, kill_with_descendants
@@ -61,7 +61,7 @@ def test_killed_in_the_middle_and_started_again_ends_in_the_same_table(
     again = _run_files(there)
     assert len(again) == 4
     assert finished.items() <= again.items()
-    assert markdown(load(there).table()) == markdown(load(here).table())
+    assert markdown(Results(there).table()) == markdown(Results(here).table())
     told = [
         done.stdout.decode().replace(str(Folder(out) / "runs"), "") for done, out in ((second, there), (first, here))
     ]

@@ -16,7 +16,7 @@ import psutil
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.progress import say
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from tests.bossdb_server import Fault as Answer
@@ -196,7 +196,7 @@ class _Sweep:
 
     def _hold_to_saved(self) -> None:
         """What is saved must not be trained again, unless its trial outlived its head and ended nevertheless."""
-        ended = {_train_id(record) for record in load(Folder(self._out)).records} if self._saved else set()
+        ended = {_train_id(record) for record in Results(Folder(self._out)).records} if self._saved else set()
         self._safe = _most(self._safe, {key: epoch for key, epoch in self._saved.items() if key not in ended})
         self._saved = {}
 
@@ -287,7 +287,7 @@ class _Sweep:
     def _check_epochs(self) -> None:
         """What a checkpoint held when all trials were lost was not trained again."""
         images = _images(self._out)
-        for record in load(Folder(self._out)).records:
+        for record in Results(Folder(self._out)).records:
             trained = images[record.run_id] / self._bench.images_an_epoch[record.run_id]
             self._report.resumed += trained < EPOCHS - 0.5
             saved = self._safe.get(_train_id(record), 0)
@@ -318,7 +318,7 @@ def table_of(out: Path) -> str:
 
 def _images(out: Path) -> dict[str, float]:
     """Run id -> images that were trained on by the process which finished the run."""
-    timings = {record.run_id: record.timings for record in load(Folder(out)).records}
+    timings = {record.run_id: record.timings for record in Results(Folder(out)).records}
     return {key: each.get("train_s", 0.0) * each.get("train_images_per_s", 0.0) for key, each in timings.items()}
 
 

@@ -20,7 +20,7 @@ from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel
 from mtneuro_ray.data.sampling import describe
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from tests.ray_cluster import ROOT, PrivateHead, private_head
 from tests.tiny import Tiny, write_tiny
 
@@ -96,7 +96,7 @@ def test_the_endpoints_of_the_raylets_tell_what_the_run_files_hold(head: Private
     tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 0.001]", epochs=EPOCHS)
     out = tmp_path / "out"
     seen = _sweep_and_scrape(head, tiny, out)
-    records = load(out).records
+    records = Results(out).records
     entries = [entry for record in records for entry in record.history]
     assert len(records) == 4
 

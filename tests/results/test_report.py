@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.local import train_here
-from mtneuro_ray.results import Results, load
+from mtneuro_ray.results import Results
 from mtneuro_ray.results.figures.gallery import run_pictures
 from mtneuro_ray.results.figures.picture import Picture
 from mtneuro_ray.results.report import html_page
@@ -54,7 +54,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_shows_tables_curves_and_grid_and_loads_nothing(out: Path) -> None:
-    results = load(out)
+    results = Results(out)
     photo = Picture("x", "a 'photo'", Figure(figsize=(1, 1)), is_photo=True)
     page = html_page(results, "results & more", [*run_pictures(results.records), photo], ["no <pictures>"])
     parser = Balanced()
@@ -66,7 +66,7 @@ def test_the_page_shows_tables_curves_and_grid_and_loads_nothing(out: Path) -> N
     assert "<p class='note'>no &lt;pictures&gt;</p>" in page
     assert "6 runs done, 1 failed" in page
     assert "results &amp; more" in page
-    best = load(out).best()[0]
+    best = Results(out).best()[0]
     assert f"<td>{best['run_id']}</td>" in page
     tables = [*results.table(), *results.regions(), *results.proportions()]
     assert len(tables) > 2
@@ -84,12 +84,12 @@ def test_the_command_writes_the_page(out: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_one_run_alone_has_a_page(out: Path) -> None:
-    final = [record for record in load(out).records if record.summary["role"] == "final" and record.status == "done"]
-    page = html_page(Results(final[:1]), "one", run_pictures(final[:1]))
+    final = [record for record in Results(out).records if record.summary["role"] == "final" and record.status == "done"]
+    page = html_page(Results.of(final[:1]), "one", run_pictures(final[:1]))
     assert "1 runs done, 0 failed" in page
     assert "<svg" in page
 
 
 def test_stopped_runs_are_counted(out: Path) -> None:
-    records = [replace(record, status="stopped") for record in load(out).records[:2]]
-    assert "0 runs done, 2 stopped early, 0 failed" in html_page(Results(records), "stopped")
+    records = [replace(record, status="stopped") for record in Results(out).records[:2]]
+    assert "0 runs done, 2 stopped early, 0 failed" in html_page(Results.of(records), "stopped")

@@ -14,7 +14,7 @@ import pytest
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results import load
+from mtneuro_ray.results import Results
 from mtneuro_ray.storage import bucket as buckets
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.object_stores import open_store
@@ -508,4 +508,4 @@ def test_run_files_of_a_bucket_are_read_side_by_side(bucket: str, s3: S3Server) 
             together.wait(30)
 
     s3.fault = meet
-    assert {record.run_id for record in load(bucket).records} == {record.run_id for record in records}
+    assert {record.run_id for record in Results(bucket).records} == {record.run_id for record in records}

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mtneuro_ray.registry import registry
-from mtneuro_ray.results.figures.differences import differences, label_of, text_of
-from mtneuro_ray.results.methods import by_method, flattened, network_of
-from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.methods import by_method, differences, label_of, short, text_of
+from mtneuro_ray.results.tasks import selection_metric
 
 # Deviation of the features between images, of self-supervised training: 0 where the encoder has collapsed.
 _SPREAD = "train/feature_std"
-_CELLS = "#b0b0b0"
+_CANDIDATES = "#b0b0b0"
 # Of the methods' seeds, which differ beyond the search where a folder holds runs of several kinds.
 _METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Losses that lie farther apart than this are drawn on a logarithmic scale.
@@ -50,22 +49,22 @@ class Grid:
         return 2 * len(self.values) >= len(self.rows) * len(self.columns) <= _LARGEST_MAP
 
 
-def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
+def draw_curves(runs: Sequence[Run], title: str) -> Figure:
     """What there is of each epoch: training loss, validation metric, spread of features; and the search's heat map.
 
     Args:
-        records: Runs of one model and setting, some of which have an epoch.
+        runs: Runs of one model and setting, some of which have an epoch.
         title: Of the figure.
     """
-    metric = next(iter(registry("tasks").find(records[0].settings["task"]["task"]).selection), None)
-    grid = None if metric is None else grid_of(records, metric)
-    there = {key for record in records for entry in record.history for key in entry}
+    metric = selection_metric(runs[0])
+    grid = None if metric is None else grid_of(runs, metric)
+    there = {key for run in runs for entry in run.history for key in entry}
     keys = [key for key in ("train/loss", metric, _SPREAD) if key is not None and key in there]
     columns = len(keys) + (grid is not None)
     figure = Figure(figsize=(4.5 * columns, 3.7), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis, key in zip(axes, keys, strict=False):
-        _draw_lines(axis, records, key)
+        _draw_lines(axis, runs, key)
     if grid is not None:
         draw = _draw_map if grid.is_filled else _draw_points
         draw(figure, axes[-1], grid, str(metric))
@@ -73,19 +72,19 @@ def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
     return figure
 
 
-def _draw_lines(axis: Any, records: Sequence[RunRecord], key: str) -> None:
+def _draw_lines(axis: Any, runs: Sequence[Run], key: str) -> None:
     """A thin line per run; the mean over the seeds of each method as a thick one."""
-    stopped = [record for record in records if record.status == "stopped"]
-    candidates = [record for record in records if record.summary["role"] == "candidate" and record not in stopped]
-    finals = [record for record in records if record.summary["role"] == "final"]
-    _draw_runs(axis, candidates, key, "candidates", _CELLS, "-")
-    _draw_runs(axis, stopped, key, "stopped candidates", _CELLS, ":")
+    stopped = [run for run in runs if run.status == "stopped"]
+    candidates = [run for run in runs if run.summary["role"] == "candidate" and run not in stopped]
+    finals = [run for run in runs if run.summary["role"] == "final"]
+    _draw_runs(axis, candidates, key, "candidates", _CANDIDATES, "-")
+    _draw_runs(axis, stopped, key, "stopped candidates", _CANDIDATES, ":")
     keys = differences(finals)
     for number, seeds in enumerate(by_method(finals)):
-        colour = _METHODS[number % len(_METHODS)]
-        _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", colour, "-")
-        _draw_mean(axis, [_curve(record, key) for record in seeds], colour)
-    values = [value for record in records for value in _curve(record, key).values() if 0 < value < math.inf]
+        color = _METHODS[number % len(_METHODS)]
+        _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", color, "-")
+        _draw_mean(axis, [_curve(run, key) for run in seeds], color)
+    values = [value for run in runs for value in _curve(run, key).values() if 0 < value < math.inf]
     if key.endswith("loss") and values and max(values) > _WIDE * min(values):
         axis.set_yscale("log")
     axis.set(xlabel="epoch", ylabel=key)
@@ -93,33 +92,33 @@ def _draw_lines(axis: Any, records: Sequence[RunRecord], key: str) -> None:
     axis.legend(frameon=False, fontsize=9)
 
 
-def _draw_runs(axis: Any, records: Sequence[RunRecord], key: str, label: str, colour: str, style: str) -> None:
-    for number, record in enumerate(records):
-        curve = _curve(record, key)
+def _draw_runs(axis: Any, runs: Sequence[Run], key: str, label: str, color: str, style: str) -> None:
+    for number, run in enumerate(runs):
+        curve = _curve(run, key)
         name = None if number else label
-        axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=colour, label=name)
+        axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=color, label=name)
 
 
-def _draw_mean(axis: Any, curves: Sequence[dict[int, float]], colour: str) -> None:
+def _draw_mean(axis: Any, curves: Sequence[dict[int, float]], color: str) -> None:
     """The mean of several curves over the epochs that all of them have."""
     if len(curves) < 2:
         return
     common = sorted(set.intersection(*map(set, curves)))
     mean = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in common]
-    axis.plot(common, mean, lw=2.6, color=colour, label=f"mean of {len(curves)} seeds")
+    axis.plot(common, mean, lw=2.6, color=color, label=f"mean of {len(curves)} seeds")
 
 
-def _curve(record: RunRecord, key: str) -> dict[int, float]:
+def _curve(record: Run, key: str) -> dict[int, float]:
     return {entry["epoch"]: entry[key] for entry in record.history if key in entry}
 
 
-def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
+def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
     """The candidates among the runs over the axes in which they differ, or None where they differ in none.
 
     Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
     value of a candidate that was repeated over seeds is the mean over them.
     """
-    candidates = [record for record in records if record.summary["role"] == "candidate"]
+    candidates = [run for run in runs if run.summary["role"] == "candidate"]
     axes = differences(candidates)
     if not axes:
         return None
@@ -128,16 +127,17 @@ def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
     columns = axes[shown[-1]]
     values: dict[tuple[int, int], float] = {}
     for seeds in by_method(candidates):
-        network = flattened(network_of(seeds[0]))
+        network = seeds[0].network
         row = rows.index(network[shown[0]]) if len(shown) == 2 else 0
         place = (row, columns.index(network[shown[-1]]))
-        known = [math.nan if (value := record.metric(metric)) is None else value for record in seeds]
+        known = [math.nan if (value := run.metric(metric)) is None else value for run in seeds]
         values[place] = float(np.fmax(values.get(place, math.nan), math.fsum(known) / len(known)))
-    return Grid(tuple(shown), rows, columns, values, others)
+    names = [[short(path, candidates[0].network) for path in paths] for paths in (shown, others)]
+    return Grid(tuple(names[0]), rows, columns, values, tuple(names[1]))
 
 
 def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
-    """A table of the candidates' values, coloured by them."""
+    """A table of the candidates' values, colored by them."""
     table = np.full((len(grid.rows), len(grid.columns)), math.nan)
     for (row, column), value in grid.values.items():
         table[row, column] = value

@@ -7,38 +7,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.mosaic import assemble
-from mtneuro_ray.results.benchmark import is_published, scale_of
+from mtneuro_ray.results.benchmark import family_of, part_of
 from mtneuro_ray.results.departures import changed_images
-from mtneuro_ray.results.encoder_tables import accuracy_tables, readout_tables
-from mtneuro_ray.results.figures.comparison import draw_accuracies, draw_readouts
+from mtneuro_ray.results.figures.comparison import draw_comparison
 from mtneuro_ray.results.figures.correlation import Stack, draw_correlations, stacks_of
 from mtneuro_ray.results.figures.embeddings import Projection, draw_embeddings
 from mtneuro_ray.results.figures.mined_views import draw_views
 from mtneuro_ray.results.figures.picture import Picture
 from mtneuro_ray.results.figures.scenes import SplitLoader
-from mtneuro_ray.results.methods import data_of, task_of
+from mtneuro_ray.results.frame import Run, runs_of
+from mtneuro_ray.results.methods import data_labels
+from mtneuro_ray.results.paper_tables import compared
 from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 
 
 def table_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
-    """The paper's Tables 1, A3 and 3 as points."""
-    for table in accuracy_tables(records):
-        name = table.title.partition(",")[0]
-        yield Picture(name.lower().replace(" ", "_"), table.title, draw_accuracies(table))
-    for table in readout_tables(records):
-        part = table.title.removeprefix("Table 3, ").partition(".")[0]
-        yield Picture(f"table_3_{part}", table.title, draw_readouts(table))
+    """The paper's tables that compare methods, as points."""
+    for found in compared(runs_of(records)):
+        yield Picture(found.layout.name, found.table.title, draw_comparison(found))
 
 
 def source_of(record: RunRecord) -> str:
-    """Of which data a run is, and at which scale."""
-    return ", ".join(filter(None, (f"{data_of(record)} data", scale_of(record))))
+    """Data and scale of a run."""
+    run = Run.of(record)
+    return part_of(run).source(data_labels([run]))
 
 
 def read_out_runs(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """One finished readout per model and setting."""
+    """One finished readout per model and task."""
     return representatives(records, is_shown=is_final_readout)
 
 
@@ -87,8 +85,8 @@ def stored_stacks(record: RunRecord, load: SplitLoader) -> list[Stack]:
 
 def correlation_picture(record: RunRecord, stacks: Sequence[Stack]) -> Picture:
     """The paper's Figure A1 of the images of a run."""
-    task = record.settings["task"]
-    images = changed_images(task_of(record)) if is_published(record) else []
-    of = ", ".join([f"{data_of(record)} data", task["name"], f"downsampling {task['downsample']}", *images])
+    run, task = Run.of(record), record.settings["task"]
+    images = changed_images(run.task) if family_of(run) else []
+    of = ", ".join([data_labels([run])[run.data], task["name"], f"downsampling {task['downsample']}", *images])
     title = f"Correlation of slices, {of}"
     return Picture("correlation", title, draw_correlations(stacks, title), is_photo=True)

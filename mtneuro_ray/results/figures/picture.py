@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 # Of a file, and of the pixels within a page, which holds many pictures.
 _FILE_DPI = 150
@@ -36,6 +38,7 @@ class Picture:
     def encode(self, kind: str, dpi: int = _FILE_DPI) -> bytes:
         """The figure as png, svg or pdf."""
         out = io.BytesIO()
+        _make_plain(self.figure)
         # Without the date and with a fixed salt the same figure is the same file.
         dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
         with rc_context({"svg.hashsalt": self.name}):
@@ -49,6 +52,24 @@ class Picture:
             return text[text.index("<svg") :]
         data = base64.b64encode(self.encode("png", _PAGE_DPI)).decode()
         return f"<img alt='{html.escape(self.title, quote=True)}' src='data:image/png;base64,{data}'>"
+
+
+def _make_plain(figure: Figure) -> None:
+    """Draw every text as it is: a name between dollars is no formula, and no control character reaches a file."""
+    numbers = {
+        id(label)
+        for axes in figure.axes
+        for axis in axes._axis_map.values()
+        if isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter))
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+    }
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers:
+            text.set_parse_math(False)
+            text.set_text(
+                "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text.get_text())
+            )
 
 
 def distinct(pictures: Iterable[Picture]) -> Iterator[Picture]:

@@ -26,13 +26,13 @@ class Layer:
     """What one run says of a box.
 
     Attributes:
-        setting: Name of its task.
+        task: Name of its task.
         classes: Names of its classes.
         truth: (Z, Y, X) classes, EMPTY where nothing was read.
         predicted: (Z, Y, X) classes, EMPTY where nothing was predicted.
     """
 
-    setting: str
+    task: str
     classes: tuple[str, ...]
     truth: Bytes
     predicted: Bytes
@@ -56,7 +56,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One box of the volume, with what one model predicts for it in each setting.
+    """One box of the volume, with what one model predicts for it for each task.
 
     Attributes:
         model: Name in tables.
@@ -66,7 +66,7 @@ class Scene:
         step: Voxels from one pixel to the next, z, y, x.
         voxel_size_um: Side of a voxel in micrometers, or None where it is not known.
         image: (Z, Y, X) grey values.
-        layers: One per setting, the fewest classes first.
+        layers: One per task, the fewest classes first.
     """
 
     model: str

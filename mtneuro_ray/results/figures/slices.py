@@ -18,18 +18,18 @@ _BAR = 0.25
 
 
 def draw_slices(scenes: Sequence[Scene]) -> Figure:
-    """A row per region: the image, the truth over it, and the prediction in each setting over it.
+    """A row per region: the image, the truth over it, and the prediction in each task over it.
 
     Of each region the slice that is richest in structure is shown; y points down, as in the volume's slices.
     """
-    settings = list(dict.fromkeys(layer.setting for scene in scenes for layer in scene.layers))
-    columns = 2 + len(settings)
+    tasks = list(dict.fromkeys(layer.task for scene in scenes for layer in scene.layers))
+    columns = 2 + len(tasks)
     figure = Figure(figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES + 0.35) * len(scenes) + 0.9), layout="constrained")
     axes = figure.subplots(len(scenes), columns, squeeze=False)
     for row, scene in zip(axes, scenes, strict=True):
-        _draw_row(row, scene, settings)
+        _draw_row(row, scene, tasks)
     for axis, heading in zip(
-        axes[0], ("image", "ground truth", *(f"prediction\n{name}" for name in settings)), strict=True
+        axes[0], ("image", "ground truth", *(f"prediction\n{name}" for name in tasks)), strict=True
     ):
         axis.set_title(f"{heading}\n{axis.get_title()}".rstrip(), fontsize=10)
     figure.suptitle(f"{scenes[0].model}, {scenes[0].split} split")
@@ -37,23 +37,21 @@ def draw_slices(scenes: Sequence[Scene]) -> Figure:
     return figure
 
 
-def _draw_row(axes: Sequence[Any], scene: Scene, settings: Sequence[str]) -> None:
+def _draw_row(axes: Sequence[Any], scene: Scene, tasks: Sequence[str]) -> None:
     z = scene.shown_slice
-    image, layers = scene.image[z], {layer.setting: layer for layer in scene.layers}
+    image, layers = scene.image[z], {layer.task: layer for layer in scene.layers}
     for axis in axes:
         axis.set(xticks=[], yticks=[])
     axes[0].imshow(image, cmap="gray", vmin=0, vmax=255)
     axes[0].set_ylabel(f"{scene.region}\nz {scene.offset[0] + z}", fontsize=11)
     _draw_bar(axes[0], scene)
     axes[1].imshow(painted(image, scene.richest.truth[z], scene.richest.classes))
-    for axis, setting in zip(axes[2:], settings, strict=True):
-        if setting in layers:
-            _draw_prediction(axis, image, layers[setting], z)
+    for axis, task in zip(axes[2:], tasks, strict=True):
+        if task in layers:
+            _draw_prediction(axis, image, layers[task], z)
         else:
             axis.set_frame_on(False)
-            axis.text(
-                0.5, 0.5, "not in\nthis setting", ha="center", va="center", color="#777", transform=axis.transAxes
-            )
+            axis.text(0.5, 0.5, "not in\nthis task", ha="center", va="center", color="#777", transform=axis.transAxes)
 
 
 def _draw_prediction(axis: Any, image: np.ndarray[Any, np.dtype[np.uint8]], layer: Layer, z: int) -> None:

@@ -41,7 +41,7 @@ def has_depth(scene: Scene) -> bool:
 
 
 def draw_volume(scene: Scene) -> Figure:
-    """A row per setting, the most classes first: surfaces of the truth and of the prediction."""
+    """A row per task, the most classes first: surfaces of the truth and of the prediction."""
     start, stop = longest_run(scene.richest.slices)
     rows = scene.layers[::-1]
     figure = Figure(figsize=(11.5, (3.2 + 0.9 * _height(scene)) * len(rows) + 0.8), layout="constrained")
@@ -51,7 +51,7 @@ def draw_volume(scene: Scene) -> Figure:
         for column, (heading, values) in enumerate((("ground truth", layer.truth), ("prediction", layer.predicted))):
             axis = figure.add_subplot(len(rows), 2, 2 * row + column + 1, projection="3d")
             _draw_surfaces(axis, scene, layer, values[start:stop])
-            axis.set_title(f"{layer.setting}: {heading}", fontsize=11)
+            axis.set_title(f"{layer.task}: {heading}", fontsize=11)
     where = f"z {scene.offset[0] + start} to {scene.offset[0] + stop - 1}"
     figure.suptitle(f"{scene.model}, {scene.region}, {scene.split} split, {where}")
     add_legend(figure, [layer.classes for layer in rows], loc="outside lower center")

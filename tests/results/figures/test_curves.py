@@ -1,18 +1,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from mtneuro_ray.results.figures.curves import draw_curves, grid_of
-from mtneuro_ray.results.figures.differences import differences, label_of
+from mtneuro_ray.results.figures import curves
+from mtneuro_ray.results.figures.curves import Grid
+from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.methods import differences, label_of
 from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import classification_record, encoder_record, segmentation_record
 
 METRIC = "val/dataset/iou_mean"
+
+
+def runs(records: Sequence[RunRecord]) -> list[Run]:
+    return [Run.of(record) for record in records]
+
+
+def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
+    return curves.grid_of(runs(records), metric)
+
+
+def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
+    return curves.draw_curves(runs(records), title)
 
 
 def history(*values: float, loss: float = 1.0) -> list[dict[str, Any]]:
@@ -66,14 +82,14 @@ def test_other_axes_one_axis_and_more_than_two() -> None:
     assert (best.values[(1, 0)], best.values[(1, 1)]) == (0.3, 0.4)
 
 
-def test_mixed_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
-    cells = [cell(0.1, latent_dim=value) for value in (128, 64)]
+def test_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
+    cells = [cell(0.1, batch_size=size, input_norm="image") for size in (128, 64)]
     old = cell(0.3)
-    del old.settings["network"]["latent_dim"]
+    del old.settings["network"]["data"]["input_norm"]
     grid = grid_of([*cells, old], METRIC)
     assert grid is not None
-    assert grid.columns == [64, 128, None]
-    assert grid.values == {(0, 0): 0.1, (0, 1): 0.1, (0, 2): 0.3}
+    assert (grid.rows, grid.columns) == ([2, 64, 128], ["image", "unit"])
+    assert grid.values == {(0, 1): 0.3, (1, 0): 0.1, (2, 0): 0.1}
 
 
 def test_a_cell_that_was_repeated_over_seeds_is_worth_their_mean() -> None:
@@ -132,7 +148,12 @@ def test_a_line_per_run_and_the_mean_of_the_seeds() -> None:
     np.testing.assert_allclose(np.asarray(mean.get_ydata(), float), [0.2, 0.4])
     [legend] = [axis.get_legend() for axis in (metric,)]
     assert legend is not None
-    assert {text.get_text() for text in legend.get_texts()} == {"cells", "stopped cells", "seeds", "mean of 3 seeds"}
+    assert {text.get_text() for text in legend.get_texts()} == {
+        "candidates",
+        "stopped candidates",
+        "seeds",
+        "mean of 3 seeds",
+    }
     assert (loss.get_ylabel(), metric.get_ylabel(), figure.get_suptitle()) == ("train/loss", METRIC, "net on small")
     assert len(draw_curves(SEEDS, "no grid").axes) == 2
 
@@ -159,6 +180,6 @@ def test_curves_of_self_supervised_training_are_its_loss_and_the_spread_of_its_f
 def test_settings_of_self_supervised_training_tell_methods_apart() -> None:
     epochs: list[dict[str, Any]] = [{"method.epochs": number} for number in (50, 20)]
     records = [encoder_record(0.5, method="BYOL", **options) for options in epochs]
-    keys = differences(records)
+    keys = differences(runs(records))
     assert keys == {"method.epochs": [20, 50]}
-    assert [label_of(record, keys) for record in records] == ["ssl.epochs 50", "ssl.epochs 20"]
+    assert [label_of(run, keys) for run in runs(records)] == ["method.epochs 50", "method.epochs 20"]

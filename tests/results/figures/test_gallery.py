@@ -16,6 +16,7 @@ from mtneuro_ray.data.predictions import Predictions, place_of, write
 from mtneuro_ray.results.figures.confusion import draw_confusion
 from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs, stored_scenes
 from mtneuro_ray.results.figures.picture import Picture, distinct
+from mtneuro_ray.results.frame import runs_of
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from tests.engine.data import arrays
@@ -73,7 +74,7 @@ def test_a_confusion_matrix_is_the_shares_of_the_true_classes_over_all_seeds() -
         records, ([[8, 1, 0], [0, 3, 1], [0, 0, 0]], [[1, 0, 0], [0, 4, 0], [0, 0, 0]]), strict=True
     ):
         record.metrics["test"]["confusion"] = counts
-    axis = draw_confusion(records, "title").axes[0]
+    axis = draw_confusion(runs_of(records), "title").axes[0]
     [image] = axis.get_images()
     shares = np.asarray(image.get_array(), float)
     np.testing.assert_allclose(shares, np.array([[0.9, 0.1, 0], [0, 0.875, 0.125], [0, 0, 0]]))
@@ -83,7 +84,7 @@ def test_a_confusion_matrix_is_the_shares_of_the_true_classes_over_all_seeds() -
 
 def test_a_confusion_matrix_of_corners_says_so() -> None:
     for crops, unit in (("corners", "corners of images"), ("whole", "images")):
-        axis = draw_confusion([encoder_record(0.5, eval_crops=crops)], "title").axes[0]
+        axis = draw_confusion(runs_of([encoder_record(0.5, eval_crops=crops)]), "title").axes[0]
         assert axis.get_ylabel() == f"truth, and its {unit}"
 
 

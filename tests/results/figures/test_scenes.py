@@ -80,8 +80,8 @@ def test_settings_of_one_box_stand_together_and_keep_their_own_truth() -> None:
         return splits[run.run_id]
 
     both, alone = scenes_of([four[:2], three[:2]], load)
-    assert (both.region, [each.setting for each in both.layers]) == ("CTX", ["task_3", "task_4"])
-    assert (alone.region, [each.setting for each in alone.layers]) == ("ZI", ["task_3"])
+    assert (both.region, [each.task for each in both.layers]) == ("CTX", ["task_3", "task_4"])
+    assert (alone.region, [each.task for each in alone.layers]) == ("ZI", ["task_3"])
     assert both.richest.classes[-1] == "axons"
     assert (both.offset, alone.offset) == ((8, 0, 0), (8, 0, 16))
     np.testing.assert_array_equal(both.image, four[2].images[:, 0])

@@ -55,7 +55,7 @@ def test_a_row_per_region_with_image_truth_and_each_setting() -> None:
     # Without axons in the 3-class setting.
     assert pixels(axes[0, 2])[5, 15].std() == 0
     [text] = axes[1, 3].texts
-    assert text.get_text() == "not in\nthis setting"
+    assert text.get_text() == "not in\nthis task"
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["vessels", "cells", "axons"]
 

@@ -6,15 +6,17 @@ import pytest
 from scipy.stats import spearmanr
 
 from mtneuro_ray.results import Results
-from mtneuro_ray.results import paper_encoders as paper
+from mtneuro_ray.results.published import networks, score
 from mtneuro_ray.results.tables import Table, as_objects
 from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import encoder_record, readout_record
 
+METHODS = tuple(networks("task1"))
+
 
 def tables_of(*records: RunRecord) -> dict[str, Table]:
     """Tables by the first words of their titles."""
-    return {table.title.partition(",")[0]: table for table in Results(records).table()}
+    return {table.title.partition(",")[0]: table for table in Results.of(records).table()}
 
 
 def rows_of(table: Table) -> dict[str, list[str]]:
@@ -28,7 +30,7 @@ def test_table_1_has_the_paper_s_layout_and_its_values_beside_ours() -> None:
     assert table.heads[0] == ["Method", "ROI-C1", "", "", "ROI-C2", "", "", "ROI-C3", "", ""]
     assert table.heads[1] == ["", *["ours", "ours balanced", "paper"] * 3]
     rows = rows_of(table)
-    assert tuple(rows) == paper.METHODS
+    assert tuple(rows) == METHODS
     # The deviation of two values is their difference over the root of 2.
     assert rows["Supervised"] == [
         *["0.850 +- 0.071", "0.750 +- 0.071", "0.88 +- 0.03"],
@@ -43,7 +45,7 @@ def test_notes_tell_data_seeds_and_weight_decay() -> None:
     notes = tables_of(encoder_record(0.8, seed=1), encoder_record(0.8, seed=2))["Table 1"].notes
     assert "Seeds: 2 each." in notes
     assert any(note.startswith("Data: phantom://thalamocortical/image") for note in notes)
-    assert "Supervised models have weight decay 0; the paper's have 0.3." in notes
+    assert "Supervised: weight decay 0; the paper's have 0.3." in notes
     uneven = tables_of(
         encoder_record(0.8), encoder_record(0.8, method="PCA"), encoder_record(0.8, method="PCA", seed=9)
     )
@@ -85,7 +87,7 @@ def test_table_a3_is_there_where_another_resolution_was_trained() -> None:
 
 
 def test_whole_images_and_other_settings_are_other_rows_with_a_note() -> None:
-    changed: dict[str, Any] = {"method.trans_prob": 0.9, "batch_size": 64}
+    changed: dict[str, Any] = {"method.trans_prob": 0.9, "data.batch_size": 64}
     table = tables_of(
         encoder_record(0.8),
         encoder_record(0.9, eval_crops="whole"),
@@ -97,11 +99,11 @@ def test_whole_images_and_other_settings_are_other_rows_with_a_note() -> None:
     assert "BYOL" not in rows
     assert any(note.startswith("Changed settings") for note in table.notes)
     assert "[1] eval_crops=whole" in table.notes
-    assert "[2] batch_size=64, method.batch_size =64, method.trans_prob =0.9" in table.notes
+    assert "[2] trans_prob=0.9, data.batch_size=64" in table.notes
 
 
 def titles(*records: RunRecord) -> list[str]:
-    return [table.title.partition(": ")[2].partition(" (")[0] for table in Results(records).table()]
+    return [table.title.partition(": ")[2].partition(" (")[0] for table in Results.of(records).table()]
 
 
 def test_other_data_and_another_scale_are_other_tables_whose_titles_say_so() -> None:
@@ -117,7 +119,7 @@ def test_decompositions_have_no_epochs_and_stand_beside_the_networks_of_each_num
         encoder_record(0.6, preset="smoke", epochs=1),
         encoder_record(0.4, method="PCA", preset="smoke"),
     ]
-    tables = [table for table in Results(records).table() if table.title.startswith("Table 1")]
+    tables = [table for table in Results.of(records).table() if table.title.startswith("Table 1")]
     assert len(tables) == 2
     for table in tables:
         [row] = [row for row in table.rows if row[0].startswith("PCA")]
@@ -134,7 +136,9 @@ ACCURACIES = {"Supervised": 0.7, "Sup w/ Mixup": 0.8, "BYOL": 0.6, "MYOW": 0.9, 
 def test_the_order_of_the_methods_is_compared_with_the_paper_s() -> None:
     records = [encoder_record(value, method=method) for method, value in ACCURACIES.items()]
     table = tables_of(*records, encoder_record(0.5, "task1_c2"), encoder_record(0.4, "task1_c2", "PCA"))["Table 1"]
-    expected = spearmanr(list(ACCURACIES.values()), [paper.accuracy("task1", name).mean for name in ACCURACIES])
+    expected = spearmanr(
+        list(ACCURACIES.values()), [found.mean for name in ACCURACIES if (found := score("task1", name, "accuracy"))]
+    )
     order = next(note for note in table.notes if note.startswith("Order of the methods"))
     # Two methods in ROI-C2 have no order worth a number.
     assert order.endswith(f"ROI-C1 {expected.statistic:.2f} of 6.")
@@ -149,7 +153,7 @@ def test_methods_that_are_all_alike_have_no_order() -> None:
 
 
 def test_table_3_has_both_readouts_and_the_paper_s_row_under_them() -> None:
-    tables = Results(
+    tables = Results.of(
         [readout_record(0.9, seed=1), readout_record(0.8, seed=2), readout_record(0.7, "task3_c3", "MYOW")]
     ).table()
     first, second = tables
@@ -169,7 +173,7 @@ def test_table_3_has_both_readouts_and_the_paper_s_row_under_them() -> None:
         ],
         ["Supervised", "R2 (paper)", "0.77 +- 0.06", "0.94 +- 0.01", "0.67 +- 0.06", "0.61 +- 0.05", "0.48 +- 0.05"],
     ]
-    assert [row[0] for row in first.rows[2:]] == list(paper.METHODS)
+    assert [row[0] for row in first.rows[2:]] == list(METHODS)
     myow = [row for row in second.rows if row[0] == "MYOW"]
     assert [row[1:3] for row in myow] == [
         ["R2 (all)", "0.700"],
@@ -179,7 +183,7 @@ def test_table_3_has_both_readouts_and_the_paper_s_row_under_them() -> None:
 
 
 def test_a_readout_shows_the_probability_of_mixup_of_its_encoder() -> None:
-    [table] = Results([readout_record(0.9, method="Sup w/ Mixup", mixup_probability=0.5)]).table()
+    [table] = Results.of([readout_record(0.9, method="Sup w/ Mixup", mixup_probability=0.5)]).table()
     assert table.rows[1][:2] == ["Sup w/ Mixup (p 0.5)", "R2 (all)"]
     assert as_objects([table])[1]["Method"] == {"method": "Sup w/ Mixup", "mixup_probability": 0.5}
 
@@ -187,7 +191,7 @@ def test_a_readout_shows_the_probability_of_mixup_of_its_encoder() -> None:
 def test_an_attribute_that_is_the_same_everywhere_has_no_r2() -> None:
     record = readout_record(0.9)
     del record.metrics["test"]["r2/axons"]
-    for tables in (Results([record]).table(), Results([own_task(record)]).table()):
+    for tables in (Results.of([record]).table(), Results.of([own_task(record)]).table()):
         row = next(row for row in tables[0].rows if "R2 (held out)" in row)
         assert row[-5:] == ["0.700", "-", "0.500", "0.400", "0.300"]
 
@@ -196,9 +200,9 @@ def test_a_readout_s_title_tells_the_images_of_its_encoder_where_they_differ() -
     record = readout_record(0.9, preset="smoke")
     own = "phantom data, 2 epochs, 64 px, at most 64 slices a cube and split"
     assert titles(record) == [f"{own}, encoders of 64 px, at most 32 slices a cube and split"]
-    record.settings["source"]["task"]["max_slices"] = None
+    record.settings["encoder_run"]["task"]["max_slices"] = None
     assert titles(record) == [f"{own}, encoders of 64 px"]
-    record.settings["source"]["task"]["max_slices"] = 64
+    record.settings["encoder_run"]["task"]["max_slices"] = 64
     assert titles(record) == [own]
 
 
@@ -209,16 +213,16 @@ def own_task(record: RunRecord, **changes: Any) -> RunRecord:
 
 
 def test_readouts_of_other_tasks_have_the_generic_table() -> None:
-    [table] = Results([own_task(readout_record(0.9, method="PCA"))]).table()
+    [table] = Results.of([own_task(readout_record(0.9, method="PCA"))]).table()
     assert table.title == "mine, phantom data"
-    assert table.columns[-6:] == ["Metric", *paper.READOUTS.values()]
+    assert table.columns[-6:] == ["Metric", "Vessels", "Axons", "Cell Count", "Cell Size", "Dist (k=1)"]
     assert [row[0] for row in table.rows] == ["PCA", "PCA"]
     assert [row[5:7] for row in table.rows] == [["R2 (all)", "0.900"], ["R2 (held out)", "0.700"]]
     relabelled = encoder_record(0.9)
     relabelled.settings["task"]["classes"] = ["a", "b", "c", "d"]
-    assert [table.title for table in Results([relabelled]).table()] == ["task1, test split, phantom data"]
+    assert [table.title for table in Results.of([relabelled]).table()] == ["task1, test split, phantom data"]
 
 
 def test_cells_and_failed_runs_are_in_no_table() -> None:
     failed = replace(encoder_record(0.9, seed=3), status="error", metrics={})
-    assert Results([encoder_record(0.9, role="candidate"), failed]).table() == []
+    assert Results.of([encoder_record(0.9, role="candidate"), failed]).table() == []

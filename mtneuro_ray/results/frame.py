@@ -1,0 +1,303 @@
+"""One tidy frame of results: a row per run, split, region, class and metric, with what each run was set to.
+
+Every metric lands in it by its own name, whatever task, method or metric made it: a number, one number per class, a
+matrix over classes, or any of these per region. In memory and in the index the frame is packed by run: the keys, which
+runs of one task share, and one array of values. `tidy` unfolds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mtneuro_ray.config.base import Settings, flattened
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import registry
+from mtneuro_ray.storage.records import RunRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VOXELS = "voxels"
+"""Metric: voxels of a class in the truth of a region and split."""
+CONFUSION = "confusion"
+"""Metric: `confusion/PREDICTED` counts the voxels or samples of a true class that were predicted so."""
+
+
+class Key(NamedTuple):
+    """What one value of a run is of; empty texts where it is of no single region or class."""
+
+    split: str
+    metric: str
+    class_: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One run of the frame.
+
+    Attributes:
+        run_id: Name of its run file.
+        status: "done", "stopped" or "error".
+        summary: model, task, role, seed, learning_rate, batch_size and epochs.
+        method: Hash of all settings but the seed and addresses: runs that share it are seeds of one method.
+        task_json: The task's settings.
+        network_json: The network's settings, flattened.
+        origin_json: Identities of volumes and weights, and the task that trained the encoder of a readout.
+        keys_json: What the values are of.
+        values: In the order of the keys.
+        seconds: Time that the run took.
+        error: What went wrong, in one line.
+        record: The whole run file; None where the frame came from the index.
+    """
+
+    run_id: str
+    status: str
+    summary: Mapping[str, Any]
+    method: str
+    task_json: str
+    network_json: str
+    origin_json: str
+    keys_json: str
+    values: Sequence[float]
+    seconds: float | None = None
+    error: str | None = None
+    record: RunRecord | None = None
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Run:
+        """A run file as a part of the frame."""
+        settings = record.settings
+        task, network = _filled_task(settings["task"]), _filled_network(settings["network"])
+        encoder_run = settings.get("encoder_run")
+        origin = {
+            "data": list(settings["data"]),
+            "weights": settings.get("weights"),
+            "encoder_task": None if encoder_run is None else _filled_task(encoder_run["task"]),
+        }
+        cells = dict(_cells(record, [str(name) for name in task["classes"]]))
+        return cls(
+            record.run_id,
+            record.status,
+            record.summary,
+            _method_hash(record.summary["model"], task, network, origin),
+            json.dumps(task),
+            json.dumps(network),
+            json.dumps(origin),
+            json.dumps(list(cells)),
+            list(cells.values()),
+            record.timings.get("total_s"),
+            record.error,
+            record,
+        )
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """Settings of its task."""
+        task: Mapping[str, Any] = _parsed(self.task_json)
+        return task
+
+    @property
+    def network(self) -> Mapping[str, Any]:
+        """Settings of its network by path, such as `optimizer.learning_rate`."""
+        network: Mapping[str, Any] = _parsed(self.network_json)
+        return network
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """Identities of its volumes, image first."""
+        return tuple(_parsed(self.origin_json)["data"])
+
+    @property
+    def encoder_task(self) -> Mapping[str, Any] | None:
+        """Settings of the task that trained the encoder which the run reads; None for any other run."""
+        found: Mapping[str, Any] | None = _parsed(self.origin_json)["encoder_task"]
+        return found
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its task's classes."""
+        return tuple(self.task["classes"])
+
+    @property
+    def keys(self) -> Mapping[Key, int]:
+        """What its values are of -> their places."""
+        return _places(self.keys_json)
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """One entry per epoch; none where the frame came from the index."""
+        return [] if self.record is None else self.record.history
+
+    def value(self, key: Key) -> float | None:
+        """One value; None where the run has none."""
+        place = self.keys.get(key)
+        return None if place is None else float(self.values[place])
+
+    def metric(self, name: str) -> float | None:
+        """A value of a whole split by its name, such as `val/dataset/iou_mean`."""
+        split, _, metric = name.partition("/")
+        return self.value(Key(split, metric))
+
+    def scalars(self) -> dict[str, float]:
+        """The values that are of no single class and region, by their names."""
+        return {
+            f"{key.split}/{key.metric}": float(self.values[place])
+            for key, place in self.keys.items()
+            if not key.class_ and not key.region
+        }
+
+
+def runs_of(records: Iterable[RunRecord]) -> list[Run]:
+    """The runs of some run files, in the frame's order."""
+    return in_order(map(Run.of, records))
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """Runs by task, model, role, settings and seed."""
+    return sorted(runs, key=_order)
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    summary = run.summary
+    named = tuple(str(summary[key]) for key in ("task", "model", "role"))
+    return (*named, *(summary[key] for key in ("learning_rate", "batch_size", "epochs", "seed")), run.run_id)
+
+
+def tidy(runs: Sequence[Run]) -> pa.Table:
+    """The frame unfolded.
+
+    Returns:
+        Columns run_id, experiment ("model/task"), model, task, role, seed, status, split, region, class, metric and
+        value, and one column per key of a network. A run without metrics has no row.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    owners = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
+    columns: dict[str, Any] = {
+        "run_id": [run.run_id for run in runs],
+        "experiment": [f"{run.summary['model']}/{run.summary['task']}" for run in runs],
+        **{name: [run.summary[name] for run in runs] for name in ("model", "task", "role", "seed")},
+        "status": [run.status for run in runs],
+    }
+    settings = {path: [run.network.get(path) for run in runs] for path in _paths(runs)}
+    found = {name: pa.array(values).take(pa.array(owners)) for name, values in columns.items()} if runs else {}
+    keys = [key for run in runs for key in run.keys]
+    for place, name in enumerate(("split", "metric", "class", "region")):
+        found[name] = pa.array([key[place] for key in keys], pa.string()).dictionary_encode()
+    values = [np.asarray(run.values, float) for run in runs]
+    found["value"] = pa.array(np.concatenate(values) if values else np.empty(0))
+    found |= {path: _column(each).take(pa.array(owners)) for path, each in settings.items() if path not in found}
+    return pa.table(found)
+
+
+def _paths(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(path for run in runs for path in run.network))
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """Values of one type as they are, others as JSON."""
+    import pyarrow as pa
+
+    types = {type(value) for value in values if value is not None}
+    if types == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+    elif len(types) > 1 or types & {list, dict}:
+        values = [json.dumps(value) for value in values]
+    return pa.array(values)
+
+
+def _cells(record: RunRecord, classes: Sequence[str]) -> Iterator[tuple[Key, float]]:
+    """Every number of a run file's metrics and class counts."""
+    for split, values in record.metrics.items():
+        for metric, value in values.items():
+            if metric == "regions":
+                for region, own in value.items():
+                    for name, part in own.items():
+                        yield from _numbers(Key(split, name, "", region), part, classes)
+            else:
+                yield from _numbers(Key(split, metric), value, classes)
+    for split, regions in record.class_counts.items():
+        for region, counts in regions.items():
+            yield from _numbers(Key(split, VOXELS, "", region), counts, classes)
+
+
+def _numbers(key: Key, value: Any, classes: Sequence[str]) -> Iterator[tuple[Key, float]]:
+    """The numbers of one metric: itself, one per class, one per true and predicted class, or any of these by region."""
+    if isinstance(value, (int, float)):
+        yield key, float(value)
+    elif isinstance(value, Mapping):
+        for region, part in value.items():
+            yield from _numbers(key._replace(region=str(region)), part, classes)
+    elif isinstance(value, (list, tuple)):
+        names = classes if len(value) == len(classes) else [str(number) for number in range(len(value))]
+        for name, part in zip(names, value, strict=True):
+            inner = key._replace(metric=f"{key.metric}/{name}") if key.class_ else key._replace(class_=name)
+            yield from _numbers(inner, part, classes)
+
+
+@lru_cache(maxsize=1 << 15)
+def _parsed(text: str) -> Any:
+    return json.loads(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _places(text: str) -> Mapping[Key, int]:
+    return {Key(*key): place for place, key in enumerate(json.loads(text))}
+
+
+def _method_hash(model: str, task: Mapping[str, Any], network: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+    """Addresses of channels and of weights are where, not what: identities stand for both."""
+    network = {**network, "seed": None}
+    if origin["weights"] is not None:
+        network["model.encoder_weights"] = None
+    task = {**task, "image_chan": None, "annotation_chan": None}
+    text = json.dumps([model, network, task, origin["data"], origin["weights"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _filled_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task with the defaults of keys that were added after its file was written."""
+    return {**_defaults(TaskSettings), **task}
+
+
+def _filled_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """A flattened network with the defaults of keys that were added after its file was written."""
+    filled = dict(network)
+    for owner, field in NetworkSettings.model_fields.items():
+        table = network.get(owner, {})
+        settings = field.annotation
+        if owner in ("model", "method"):
+            settings = _settings_of(f"{owner}s", table["name"])
+        if isinstance(settings, type) and issubclass(settings, Settings):
+            filled[owner] = {**_defaults(settings), **table}
+    return flattened(filled)
+
+
+@cache
+def _settings_of(kind: str, name: str) -> type[Any] | None:
+    """Type of the settings of a model or method; None for a plugin that is not installed here."""
+    try:
+        found: type[Any] | None = registry(kind).find(name).settings
+        return found
+    except InputError:
+        return None
+
+
+@cache
+def _defaults(settings: type[Settings]) -> Mapping[str, Any]:
+    found = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in settings.model_fields.items()
+        if not field.is_required()
+    }
+    plain = {name: value for name, value in found.items() if not isinstance(value, Settings)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
