@@ -77,7 +77,7 @@ def test_a_breakdown_that_no_run_has_is_one_line(
 def test_cells_alone_have_no_confusion_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder_of(tmp_path, benchmark_record(role="candidate"))
     assert main(["results", "confusion", *out]) == 2
-    assert capsys.readouterr().err.endswith("no run has them; accepted: finished seed runs\n")
+    assert capsys.readouterr().err.endswith("no run has them; accepted: finished final runs of a task with classes\n")
 
 
 @pytest.mark.parametrize("what", ["proportions", "regions", "confusion"])
