@@ -162,6 +162,7 @@ def _experiment_text(plan: dict[str, Any]) -> str:
         shares = ", ".join(f"{name} {count}" for name, count in counts["per_class"].items())
         lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
     lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
+    lines.extend(f"  note  {line}" for line in plan["remainders"])
     if "seeds" in plan:
         lines.append(f"  runs  {plan['runs']:6} ({plan['candidates']} candidates + {plan['seeds']} seeds)")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Name, Settings
+from mtneuro_ray.config.base import Count, Name, Positive, Settings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi
@@ -19,10 +19,10 @@ REGIONS = ("CTX", "STR", "VP", "ZI")
 # Label of prasad_analysis/roi_labels -> index into REGIONS (PROTOCOL, Data).
 ROI_LABEL_TO_REGION = {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
 
-Positive = Annotated[int, Field(ge=1)]
-Bound = Annotated[int, Field(ge=0)]
 # Labels are stored in one byte, in which one value has to stay free for "no class".
 MAX_CLASSES = 255
+# Images of a task are listed one by one; more than this is a mistake in a cube, or no task for one machine.
+MOST_IMAGES = 10_000_000
 
 
 class Cube(Settings):
@@ -30,11 +30,11 @@ class Cube(Settings):
 
     region: str
     split: Split
-    z: tuple[Bound, Bound]
-    y: tuple[Bound, Bound]
-    x: tuple[Bound, Bound]
-    label: Bound = 0
-    """Index of the region: the class of its images in a classification task."""
+    z: tuple[Count, Count]
+    y: tuple[Count, Count]
+    x: tuple[Count, Count]
+    label: Count | None = None
+    """Class of its images, as an index into `classes`; a classification task requires it, others do not use it."""
 
     @property
     def roi(self) -> Roi:
@@ -64,7 +64,7 @@ class TaskSettings(Settings):
     voxel_size_um: float | None = None
     encoder_task: str | None = None
     """Of a readout: the task that trains the encoder, by name or path relative to this file; task1 by default."""
-    annotation_map: dict[int, Bound] | None = None
+    annotation_map: dict[int, Count] | None = None
     """Label in the annotation -> class; in segmentation a label is its own class by default."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
 
@@ -73,12 +73,28 @@ class TaskSettings(Settings):
         """Step between images along y and x."""
         return self.tile_stride or self.tile_size
 
+    def windows(self, cube: Cube) -> range:
+        """First slices of every group of `volume_z` slices that fits into a cube, before `max_slices`."""
+        return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.volume_z)
+
+    def tile_starts(self, cube: Cube) -> tuple[range, range]:
+        """First rows and first columns of the images of a cube."""
+        (y0, y1), (x0, x1) = cube.y, cube.x
+        (height, width), (step_y, step_x) = self.tile_size, self.stride
+        return range(y0, y1 - height + 1, step_y), range(x0, x1 - width + 1, step_x)
+
+    def count_images(self, cube: Cube) -> int:
+        """Images of a cube."""
+        rows, columns = self.tile_starts(cube)
+        windows = len(self.windows(cube))
+        return min(windows, self.max_slices or windows) * len(rows) * len(columns)
+
     @property
     def label_map(self) -> dict[int, int] | None:
         """Label in the annotation -> class, or None where the cubes' own labels are all there is."""
         if self.annotation_map is not None:
             return dict(self.annotation_map)
-        if self.task == "classification":
+        if self.declaration.labels == "image":
             return dict(ROI_LABEL_TO_REGION) if self.classes == REGIONS else None
         return {label: label for label in range(len(self.classes))}
 
@@ -96,6 +112,12 @@ class TaskSettings(Settings):
         for number, cube in enumerate(self.cubes):
             self._check_cube(where, number, cube)
         self._check_splits(where)
+        images = sum(self.count_images(cube) for cube in self.cubes)
+        if images > MOST_IMAGES:
+            raise InputError(
+                f"{where}: cubes: hold {images} images of tile_size {list(self.tile_size)}; accepted: at most "
+                f"{MOST_IMAGES}; set max_slices, or make cubes smaller"
+            )
         for axis, size in zip("yx", self.tile_size, strict=True):
             if size % self.downsample:
                 raise InputError(
@@ -112,11 +134,16 @@ class TaskSettings(Settings):
                 raise InputError(f"{where}: annotation_map.{label}: is no label; accepted: 0 to 255")
             if value > top:
                 raise InputError(f"{where}: annotation_map.{label}: class {value} is outside; accepted: 0 to {top}")
-        if self.declaration.needs_annotation:
-            if self.annotation_chan is None:
-                raise InputError(f"{where}: annotation_chan: is missing; a {self.task} task requires it")
+        if self.declaration.needs_annotation and self.annotation_chan is None:
+            raise InputError(f"{where}: annotation_chan: is missing; a {self.task} task requires it")
+        if self.declaration.labels != "image":
             return
         for number, cube in enumerate(self.cubes):
+            if cube.label is None:
+                raise InputError(
+                    f"{where}: cubes.{number}.label: is missing; accepted: 0 to {top}, the class of its images in "
+                    "`classes`"
+                )
             if cube.label > top:
                 raise InputError(
                     f"{where}: cubes.{number}.label: {cube.label} is outside the classes; accepted: 0 to {top}"

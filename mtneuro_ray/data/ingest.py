@@ -1,4 +1,4 @@
-"""Which cutouts a task still needs, and how one gets into the store; where that runs is for `runtime` to say."""
+"""Cutouts that a task still needs, and the reading of one into the store; where that runs is up to the caller."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
+from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
@@ -41,10 +43,13 @@ class Cutout:
 
 
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
-    """Open what a task reads, and check its cubes against the volumes' bounds.
+    """Open what a task reads, and check that image, annotation and cubes fit together.
+
+    Logs which parts of the cubes are too short for an image.
 
     Raises:
-        InputError: a channel is malformed, a cube lies outside, or a readout task lacks a class.
+        InputError: a channel is malformed, a cube lies outside, the annotation does not lie on the image, or a readout
+            task lacks a class.
         SourceError: a channel can't be opened.
     """
     if task.declaration.labels == "corner":
@@ -56,7 +61,43 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     )
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
+    check_alignment(volumes, str(task_file))
+    if left_out := remainders(task):
+        logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
     return volumes
+
+
+def check_alignment(volumes: Volumes, where: str) -> None:
+    """Check that the image has grey values and that the annotation has its shape, voxel size and origin.
+
+    Voxel size and origin are compared where the metadata of both volumes give them.
+
+    Raises:
+        InputError: the two do not fit together.
+    """
+    image, annotation = volumes.image, volumes.annotation
+    if image.indexed:
+        raise InputError(
+            f"{where}: image_chan: {image.uri} has a palette, its values are indices; accepted: greyscale pictures "
+            "(a palette is for labels)"
+        )
+    if annotation is None:
+        return
+    if annotation.shape != image.shape:
+        theirs, own = (" x ".join(map(str, volume.shape)) for volume in (annotation, image))
+        raise InputError(
+            f"{where}: annotation_chan: {annotation.uri} is {theirs} voxels, the image {own}; accepted: the same "
+            "(z x y x x)"
+        )
+    for what, theirs_um, own_um in (
+        ("a voxel size", annotation.voxel_size_um, image.voxel_size_um),
+        ("its origin at", annotation.origin_um, image.origin_um),
+    ):
+        if theirs_um and own_um and not np.allclose(theirs_um, own_um, rtol=1e-3, atol=1e-6):
+            raise InputError(
+                f"{where}: annotation_chan: {annotation.uri} has {what} {list(theirs_um)} um (z, y, x), the image "
+                f"{list(own_um)}; accepted: the same"
+            )
 
 
 def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:

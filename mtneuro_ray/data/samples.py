@@ -27,7 +27,7 @@ class SplitArrays:
     Attributes:
         images: (N, Z, Y, X) grey values, area-averaged by the task's `downsample`.
         masks: (N, Z, Y, X) classes of every voxel in a segmentation task, else None.
-        labels: (N,) classes of whole images: the region.
+        labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
         targets: (N, 4, 5) in a readout task, else None: attributes (`config.attributes.ATTRIBUTES`) of the corners of
@@ -91,7 +91,7 @@ def load_split(
     rois = [sample.roi for sample in plan]
     images = np.stack(store.read(image_identity, rois))
     masks, own_targets = None, None
-    labels = np.array([sample.label for sample in plan], np.int64)
+    labels = np.array([sample.label or 0 for sample in plan], np.int64)
     label_map = task.label_map
     if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(annotation_identity), task))[split]
@@ -132,20 +132,23 @@ def _reduce_labels(masks: Bytes, factor: int) -> Bytes:
 def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Labels:
     """Class of each image: the most frequent label of its annotation, mapped (PROTOCOL, Data).
 
-    A most frequent label that maps to no class leaves the cube's own; both this and a disagreement are told.
+    The class of the cube stands where the annotation says nothing: its most frequent label is 0 (not annotated) or is
+    mapped to no class. Every image whose annotation does not agree with its cube is logged.
     """
     labels = np.empty(len(plan), np.int64)
     for number, (annotation, sample) in enumerate(zip(annotations, plan, strict=True)):
         mode = int(np.bincount(annotation.ravel(), minlength=256).argmax())
-        value = int(table[mode])
-        if value != sample.label:
+        value, own = int(table[mode]), int(sample.label or 0)
+        silent = mode == 0 or value == UNMAPPED
+        labels[number] = own if silent else value
+        if value != own:
+            reason = "not annotated" if mode == 0 else "no class"
             logger.warning(
                 "%s: image %s of region %s is mostly label %d (%s)",
                 task.name,
                 sample.roi,
                 sample.region,
                 mode,
-                "no class: the cube's own is kept" if value == UNMAPPED else f"class {task.classes[value]}",
+                f"{reason}: the cube's own is kept" if silent else f"class {task.classes[value]}",
             )
-        labels[number] = sample.label if value == UNMAPPED else value
     return labels

@@ -1,7 +1,8 @@
-"""What a task reads and trains on, worked out from its settings alone: no volume is opened here."""
+"""Images and boxes of a task, from its settings alone; no volume is opened here."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ CUTOUT_SHAPE = (32, 256, 256)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a split: a tile of `volume_z` slices of one cube."""
+    """One image of a split: a tile of `volume_z` slices of one cube. `label` is its class where the cube has one."""
 
     split: Split
     region: str
-    label: int
+    label: int | None
     roi: Roi
 
 
@@ -49,39 +50,59 @@ def samples(task: TaskSettings, split: Split) -> list[Sample]:
 
 def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
     """The images of one cube, in the order z, y, x."""
+    rows, columns = task.tile_starts(cube)
     return [
         Sample(cube.split, cube.region, cube.label, Roi.at((z, y, x), (task.volume_z, *task.tile_size)))
         for z in _windows(task, cube)
-        for y in _steps(cube.y, task.tile_size[0], task.stride[0])
-        for x in _steps(cube.x, task.tile_size[1], task.stride[1])
+        for y in rows
+        for x in columns
     ]
 
 
-def _steps(bounds: tuple[int, int], size: int, step: int) -> range:
-    return range(bounds[0], bounds[1] - size + 1, step)
+def count_samples(task: TaskSettings, split: Split) -> int:
+    """Images of a split, without listing them."""
+    return sum(task.count_images(cube) for cube in task.cubes if cube.split == split)
 
 
-def _windows(task: TaskSettings, cube: Cube) -> list[int]:
+def _windows(task: TaskSettings, cube: Cube) -> Sequence[int]:
     """First slices of a cube's images: all that fit, or `max_slices` of them at the middles of equal parts."""
-    every = list(_steps(cube.z, task.volume_z, task.volume_z))
+    every = task.windows(cube)
     if task.max_slices is None or task.max_slices >= len(every):
         return every
     return [every[(2 * part + 1) * len(every) // (2 * task.max_slices)] for part in range(task.max_slices)]
 
 
 def boxes(task: TaskSettings) -> list[Roi]:
-    """Disjoint-enough boxes that hold every image of the task: one per cube and run of adjacent slices."""
+    """Boxes that hold every image of the task: one per cube and run of adjacent slices, sorted."""
     found: list[Roi] = []
     for cube in task.cubes:
         y, x = (
-            (steps[0], steps[-1] + size)
-            for steps, size in (
-                (_steps(cube.y, task.tile_size[0], task.stride[0]), task.tile_size[0]),
-                (_steps(cube.x, task.tile_size[1], task.stride[1]), task.tile_size[1]),
-            )
+            (steps[0], steps[-1] + size) for steps, size in zip(task.tile_starts(cube), task.tile_size, strict=True)
         )
         found.extend(Roi(z, y, x) for z in _runs(_windows(task, cube), task.volume_z))
     return sorted(set(found))
+
+
+def remainders(task: TaskSettings) -> list[str]:
+    """One line for each cube whose sides are no whole number of images, so that voxels at its end are never used."""
+    lines = []
+    for number, cube in enumerate(task.cubes):
+        rows, columns = task.tile_starts(cube)
+        windows = task.windows(cube)
+        height, width = task.tile_size
+        used = (len(windows) * task.volume_z, rows[-1] - rows[0] + height, columns[-1] - columns[0] + width)
+        if used != cube.roi.shape:
+            left_out = 1 - math.prod(used) / cube.roi.num_voxels
+            sides = ", ".join(
+                f"{axis} {size - end} of {size}"
+                for axis, size, end in zip("zyx", cube.roi.shape, used, strict=True)
+                if size > end
+            )
+            lines.append(
+                f"cubes.{number} ({cube.region}, {cube.split}): no image holds {100 * left_out:.3g} % of its voxels: "
+                f"{sides} remain beyond the last image"
+            )
+    return lines
 
 
 def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi]]:
@@ -111,6 +132,8 @@ def _place(cube: Cube) -> tuple[str, Range, Range, Range]:
 
 
 def _runs(starts: Sequence[int], depth: int) -> list[tuple[int, int]]:
+    if isinstance(starts, range):  # one after the other, however many
+        return [(starts[0], starts[-1] + depth)]
     runs: list[tuple[int, int]] = []
     for start in starts:
         if runs and runs[-1][1] == start:
@@ -122,15 +145,20 @@ def _runs(starts: Sequence[int], depth: int) -> list[tuple[int, int]]:
 
 def missing(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
     """Cutouts that hold every voxel of `needed` outside `present`, each voxel once."""
+    return [cutout for piece in _pieces(needed, present) for cutout in piece.split(CUTOUT_SHAPE)]
+
+
+def _pieces(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
+    """Disjoint boxes that hold every voxel of `needed` outside `present`."""
     covered = list(present)
-    cutouts: list[Roi] = []
+    found: list[Roi] = []
     for box in needed:
         pieces = [box]
         for other in covered:
             pieces = [rest for piece in pieces for rest in piece.minus(other)]
         covered.extend(pieces)
-        cutouts.extend(cutout for piece in pieces for cutout in piece.split(CUTOUT_SHAPE))
-    return cutouts
+        found.extend(pieces)
+    return found
 
 
 def check_boxes(task: TaskSettings, shape: Sequence[int], where: str) -> None:
@@ -166,7 +194,7 @@ def check_batch(task: TaskSettings, batch_size: int, where: str) -> None:
     Raises:
         InputError: the batch is larger than the split.
     """
-    images = len(samples(task, "train"))
+    images = count_samples(task, "train")
     if batch_size > images:
         raise InputError(
             f"{where}: batch_size: {batch_size} is larger than the training split ({images} images of {task.name}); "
@@ -183,17 +211,24 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
     """
     splits = {}
     for split in SPLITS:
-        images = samples(task, split)
-        if images:
-            corners = {"corners": 4 * len(images)} if task.declaration.labels == "corner" else {}
-            per_class = dict(Counter(image.region for image in images))
-            splits[split] = {"images": len(images), **corners, "per_class": per_class}
-    channels = [missing(needed, []) for _, needed in zip(itemsizes, channel_boxes(task), strict=False)]
-    voxels = [sum(cutout.num_voxels for cutout in cutouts) for cutouts in channels]
+        per_class: Counter[str] = Counter()
+        for cube in task.cubes:
+            if cube.split == split:
+                per_class[cube.region] += task.count_images(cube)
+        if images := per_class.total():
+            corners = {"corners": 4 * images} if task.declaration.labels == "corner" else {}
+            splits[split] = {"images": images, **corners, "per_class": dict(per_class)}
+    channels = [_pieces(needed, []) for _, needed in zip(itemsizes, channel_boxes(task), strict=False)]
+    voxels = [sum(piece.num_voxels for piece in pieces) for pieces in channels]
     return {
         "task": task.name,
         "splits": splits,
-        "cutouts": sum(len(cutouts) for cutouts in channels),
+        "cutouts": sum(_count_cutouts(piece) for pieces in channels for piece in pieces),
         "voxels": sum(voxels),
         "bytes": sum(size * count for size, count in zip(itemsizes, voxels, strict=True)),
+        "remainders": remainders(task),
     }
+
+
+def _count_cutouts(piece: Roi) -> int:
+    return math.prod(-(-side // step) for side, step in zip(piece.shape, CUTOUT_SHAPE, strict=True))

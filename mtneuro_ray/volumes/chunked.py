@@ -6,20 +6,23 @@ import functools
 import hashlib
 import itertools
 import json
-import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorstore as ts
 
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.retry import TransientError, persist
-from mtneuro_ray.volumes.source import VolumeSource, Voxels
+from mtneuro_ray.volumes.address import Address
+from mtneuro_ray.volumes.array_metadata import ArrayMetadata, dimension_names, micrometers_of_unit, multiscale, named
+from mtneuro_ray.volumes.chunk_files import ChunkGrid, Listing, unchanged_since
+from mtneuro_ray.volumes.digest import digest_files
+from mtneuro_ray.volumes.operations import finish, new_context, read_attributes
+from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels
 
 # tensorstore's drivers, in the order to try.
 DRIVERS = {"zarr": ("zarr3", "zarr"), "n5": ("n5",), "precomputed": ("neuroglancer_precomputed",)}
@@ -30,70 +33,23 @@ UNNAMED_AXES = {
     "n5": {3: "xyz", 4: "xyzc", 5: "xyzct"},
     "precomputed": {4: "xyzc"},
 }
-TIMEOUT_S = 60.0
-SLOWEST_BYTES_PER_S = 2**20
-ATTEMPTS = 3
-BACKOFF_S = 1.0
+# tensorstore allocates a whole chunk to read a voxel of it, and aborts the process where memory does not suffice.
+MOST_CHUNK_BYTES = 2**31
+_PYRAMID_DEPTH = 2
 
-_HOPELESS = ("NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ARGUMENT", "OUT_OF_RANGE")
-_STATUS = re.compile(r"[A-Z_]+: ")
-_REMOTE = re.compile(r"(s3|gs|https?)://[^/?#]+(/[^?#]*)?")
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where an array is, and how patiently to read it.
-
-    Attributes:
-        scheme: `zarr`, `n5` or `precomputed`.
-        place: Absolute folder, or `s3://`, `gs://`, `http://` or `https://` address, without a last slash.
-        timeout_s: Seconds that one operation may take, beside its voxels at 1 MiB/s.
-        attempts: How often an operation on a remote array is tried, at most.
-    """
-
-    scheme: str
-    place: str
-    timeout_s: float = TIMEOUT_S
-    attempts: int = ATTEMPTS
-
-    @classmethod
-    def parse(cls, uri: str, base: Path) -> Address:
-        """The address in `zarr://...`, `n5://...` or `precomputed://...`; relative folders start at `base`.
-
-        Raises:
-            InputError: it is malformed, or holds a user, password or query, which would be stored with results.
-        """
-        scheme, _, rest = uri.partition("://")
-        accepted = f"accepted: {scheme}:// and a folder or an s3://, gs://, http:// or https:// address"
-        if not rest or scheme not in DRIVERS:
-            raise InputError(f"{uri}: malformed; {accepted}")
-        if "://" not in rest:
-            return cls(scheme, os.path.abspath(base / rest))
-        host = rest.partition("://")[2].partition("/")[0]
-        if not _REMOTE.fullmatch(rest) or "@" in host:
-            shown = rest.partition("?")[0].replace(host, host.rpartition("@")[2])
-            raise InputError(f"{scheme}://{shown}: no user, password, query or other service; {accepted}")
-        return cls(scheme, rest.rstrip("/"))
-
-    @property
-    def uri(self) -> str:
-        """Canonical, equal for every way of writing the same address."""
-        return f"{self.scheme}://{self.place}"
-
-    @property
-    def remote(self) -> bool:
-        """Whether a network lies in between."""
-        return not self.place.startswith("/")
+logger = logging.getLogger(__name__)
 
 
 class ChunkedSource(VolumeSource):
     """An array of chunks, seen as z, y, x in absolute coordinates.
 
-    `shape` is the upper bound of the array's domain. A precomputed volume with a voxel offset has no voxels
-    below it: to read there is an error. Chunks that were never written hold the array's fill value.
+    `shape` is the upper bound of the array's domain. A precomputed volume with a voxel offset has no voxels below it:
+    to read there is an error. Chunks that are not stored read as the array's fill value, which is logged with their
+    number; an array without a single chunk where its metadata say they are is refused.
 
-    Identity is the address and the array's metadata: voxels that are rewritten in place go unnoticed.
+    The identity of a local array is a digest of its metadata and of the contents of its chunks, so it is the same for
+    a moved copy and another one after a voxel changed. A remote array is identified by its address and metadata:
+    voxels that are rewritten in place there are found only by `ingest --verify`.
 
     Raises:
         InputError: there is no such array, or it is no 3D volume of unsigned integers.
@@ -103,25 +59,81 @@ class ChunkedSource(VolumeSource):
     parallel_reads = 8
 
     def __init__(self, address: Address) -> None:
-        self._address = address
         self.uri = address.uri
-        view = self._view
-        self.shape, self.dtype = _described(view, self.uri)
+        store, self._address, metadata = _find(address)
+        self._axes = _axes(store, address, metadata)
+        self._view = view = _as_zyx(store, self._axes, address)
+        self.shape, self.dtype = _described(store, view, self.uri)
+        self.voxel_size_um, self.origin_um = _placed(store, self._axes, metadata)
         self._domain = _box_of(view.domain)
-        self.identity = f"{self.uri} sha256:{_digest(view)}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_view"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_view", "_filled")}
 
+    # Opened again in every process.
     @functools.cached_property
     def _view(self) -> Any:
-        """The open array, axes z, y, x; opened again in every process."""
-        return _as_zyx(_open(self._address), self._address)
+        """The open array, axes z, y, x. A remote one gives an error for a chunk that is not stored."""
+        return self._opened(fill=not self._address.remote)
+
+    @functools.cached_property
+    def _filled(self) -> Any:
+        """The open array, whose missing chunks are its fill value."""
+        logger.warning("%s: chunks are not stored and read as the fill value", self.uri)
+        return self._opened(fill=True)
+
+    def _opened(self, fill: bool) -> Any:
+        store = _open(self._address, fill)
+        if store is None:
+            raise InputError(f"{self.uri}: no {self._address.scheme} array there")
+        return _as_zyx(store, self._axes, self._address)
+
+    @functools.cached_property
+    def identity(self) -> str:  # type: ignore[override]
+        """Digest of the data; see the class."""
+        spec = self._view.spec().to_json()
+        metadata = {key: spec[key] for key in spec if key not in ("kvstore", "context", "fill_missing_data_reads")}
+        digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+        if self._address.remote:
+            return f"{self.uri} sha256:{digest.hexdigest()}"
+        digest.update(digest_files(Path(self._folder), self._survey.names).encode())
+        return f"{self._address.scheme} sha256:{digest.hexdigest()}"
+
+    @functools.cached_property
+    def _grid(self) -> ChunkGrid | None:
+        store = _open(self._address, fill=True)
+        return ChunkGrid.of(store.spec().to_json(), self._address.place, self._axes, store.domain)
+
+    @property
+    def _folder(self) -> str:
+        return self._address.place if self._grid is None else self._grid.folder
+
+    @functools.cached_property
+    def _survey(self) -> Listing:
+        """The files of a local array, once their number was compared with that of the chunks."""
+        listing, grid = Listing.of(self._folder), self._grid
+        if grid is not None:
+            stored = grid.count(listing.names)
+            if not stored:
+                nested = "; its files are nested otherwise than dimension_separator says" if listing.names else ""
+                raise InputError(
+                    f"{self.uri}: none of its {grid.num_chunks} chunks is stored{nested}; accepted: files such as "
+                    f"{next(grid.files(self._domain)).relative_to(grid.folder)}"
+                )
+            if stored < grid.num_chunks:
+                logger.warning(
+                    "%s: %d of %d chunks are not stored and read as the fill value",
+                    self.uri,
+                    grid.num_chunks - stored,
+                    grid.num_chunks,
+                )
+        return listing
 
     def _read(self, roi: Roi) -> Voxels:
         if roi.intersection(self._domain) != roi:
             raise InputError(f"{self.uri}: box {roi} leaves the volume's domain; accepted: within {self._domain}")
         calls = itertools.count()
+        num_bytes = roi.num_voxels * self.dtype.itemsize
 
         def start() -> Any:
             if next(calls):
@@ -129,19 +141,31 @@ class ChunkedSource(VolumeSource):
                 self.__dict__.pop("_view", None)
             return self._view[roi.slices].read(order="C")
 
+        def start_filled() -> Any:
+            return self._filled[roi.slices].read(order="C")
+
         try:
-            voxels: Voxels = _finish(start, self._address, f"box {roi}", num_bytes=roi.num_voxels * self.dtype.itemsize)
+            voxels: Voxels = finish(start, self._address, f"box {roi}", num_bytes)
         except FileNotFoundError as error:
-            raise SourceError(f"{self.uri}: box {roi} could not be read: {error}") from None
+            if "chunk" not in str(error):
+                raise SourceError(f"{self.uri}: box {roi} could not be read: {error}") from None
+            voxels = finish(start_filled, self._address, f"box {roi}", num_bytes)
         return voxels
+
+    def _unchanged(self, roi: Roi) -> bool:
+        if "_survey" not in self.__dict__:
+            return True
+        if self._grid is None:
+            return Listing.of(self._folder) == self._survey
+        return unchanged_since(self._grid.files(roi), self._survey.newest_ns)
 
 
 def open_chunked(uri: str, base: Path) -> ChunkedSource:
     """Open `zarr://`, `n5://` or `precomputed://` and a folder or a bucket's address.
 
     Args:
-        uri: A Zarr array (version 2 or 3, or an OME-Zarr group, of which level 0 is taken), an N5 data set or a
-            precomputed volume (scale 0, channel 0).
+        uri: A Zarr array (version 2 or 3, or an OME-Zarr group, of which the first level is taken), an N5 data set or
+            a precomputed volume (scale 0, channel 0).
         base: Folder that a relative one starts from.
 
     Raises:
@@ -151,75 +175,49 @@ def open_chunked(uri: str, base: Path) -> ChunkedSource:
     return ChunkedSource(Address.parse(uri, base))
 
 
-def _new_context() -> Any:
-    """Caches and connections of one opening; single requests are retried once by tensorstore itself, not 32 times."""
-    retries = {"max_retries": 1, "initial_delay": "500ms", "max_delay": "8s"}
-    return ts.Context({f"{kind}_request_retries": retries for kind in ("http", "s3", "gcs")})
-
-
-def _open(address: Address) -> Any:
+def _find(address: Address) -> tuple[Any, Address, ArrayMetadata]:
+    """The open array, where it is, and what metadata say of it; of a group, the first level."""
     if not address.remote and not Path(address.place).is_dir():
         raise InputError(f"{address.uri}: no such folder")
-    levels = ("/", "/0/") if address.scheme == "zarr" else ("/",)
-    for level in levels:
-        for driver in DRIVERS[address.scheme]:
-            spec = {"driver": driver, "kvstore": _kvstore(address.place + level)}
-            try:
-                return _finish(functools.partial(_start_open, spec), address, "metadata")
-            except FileNotFoundError:
-                continue
+    store = _open(address, fill=not address.remote)
+    if store is not None:
+        return store, address, _metadata_of_array(address) if address.scheme == "zarr" else ArrayMetadata()
+    if address.scheme == "zarr":
+        metadata = multiscale(read_attributes(address), address.uri) or ArrayMetadata(level="0")
+        store = _open(address.at(metadata.level), fill=not address.remote)
+        if store is not None:
+            return store, address.at(metadata.level), metadata
     raise InputError(f"{address.uri}: no {address.scheme} array there")
 
 
-def _start_open(spec: dict[str, Any]) -> Any:
-    return ts.open(spec, read=True, open=True, context=_new_context())
+def _metadata_of_array(address: Address) -> ArrayMetadata:
+    """What a Zarr array and the pyramid above it say of it."""
+    for parent, path in address.parents(_PYRAMID_DEPTH):
+        found = multiscale(read_attributes(parent), parent.uri, path)
+        if found is not None:
+            return found
+    return ArrayMetadata(dimension_names(read_attributes(address), address.uri))
 
 
-def _kvstore(place: str) -> str | dict[str, str]:
-    return {"driver": "file", "path": place} if place.startswith("/") else place
-
-
-def _finish(start: Callable[[], Any], address: Address, what: str, num_bytes: int = 0) -> Any:
-    """The result of a tensorstore operation, within the address's time limit and attempts.
-
-    Raises:
-        FileNotFoundError: what was to be opened does not exist.
-        InputError: tensorstore can make nothing of the address.
-        SourceError: anything else went wrong.
-    """
-    timeout_s = address.timeout_s + num_bytes / SLOWEST_BYTES_PER_S
-    attempts = address.attempts if address.remote else 1
-
-    def attempt() -> Any:
+def _open(address: Address, fill: bool) -> Any:
+    """The open array as it is stored, None where there is none."""
+    for driver in DRIVERS[address.scheme]:
+        place = address.place + "/"
+        kvstore = place if address.remote else {"driver": "file", "path": place}
+        spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": fill}
         try:
-            return start().result(timeout=timeout_s)
-        except TimeoutError:
-            raise TransientError(f"no answer within {timeout_s:.3g} s") from None
-        except ValueError as error:  # tensorstore's one type of error; its message starts with a status
-            reason = _one_line(error)
-        if reason.startswith("NOT_FOUND") or '"node_type"' in reason:  # the latter of a group in Zarr 3
-            raise FileNotFoundError(reason)
-        if not _STATUS.match(reason):
-            raise InputError(f"{address.uri}: {reason}")
-        if reason.startswith(_HOPELESS):
-            raise SourceError(f"{address.uri}: {what}: {reason}")
-        raise TransientError(reason)
-
-    try:
-        return persist(attempt, f"{address.uri}: {what}", attempts, BACKOFF_S)
-    except TransientError as error:
-        tries = f" in {attempts} attempts" if address.remote else ""
-        raise SourceError(f"{address.uri}: {what} could not be read{tries}: {error.reason}") from None
+            return finish(functools.partial(_start_open, spec), address, "metadata")
+        except FileNotFoundError:
+            continue
+    return None
 
 
-def _one_line(error: Exception) -> str:
-    """Its message without the specs, bodies and source locations that tensorstore appends in brackets."""
-    return " ".join(re.split(r" \[\w+[ =]+'", str(error))[0].split())
+def _start_open(spec: dict[str, Any]) -> Any:
+    return ts.open(spec, read=True, open=True, context=new_context())
 
 
-def _as_zyx(store: Any, address: Address) -> Any:
+def _as_zyx(store: Any, names: Sequence[str], address: Address) -> Any:
     """The array with axes z, y, x: others are dropped where they are one long (or a precomputed channel)."""
-    names = _axes(store, address)
     if sorted(set(names) & set("zyx")) != ["x", "y", "z"] or len(set(names)) < len(names):
         raise InputError(f"{address.uri}: axes {', '.join(names)}; accepted: z, y, x and others of length 1")
     origin, shape = store.domain.inclusive_min, store.domain.shape
@@ -233,23 +231,44 @@ def _as_zyx(store: Any, address: Address) -> Any:
     return store.transpose([kept.index(name) for name in "zyx"])
 
 
-def _axes(store: Any, address: Address) -> Sequence[str]:
-    labels = [label.lower() for label in store.domain.labels]
-    if {"z", "y", "x"} <= set(labels):
-        return labels
+def _axes(store: Any, address: Address, metadata: ArrayMetadata) -> tuple[str, ...]:
+    """Names of the array's axes: as the array names them, else as the metadata around it do, else by their number."""
+    own, around = tuple(label.lower() for label in store.domain.labels), metadata.axes
     rank = store.rank
+    if named(own) and around and own != around:
+        raise InputError(f"{address.uri}: axes {', '.join(own)} in the array, {', '.join(around)} in its metadata")
+    for names in (own, around):
+        if names and named(names):
+            if len(names) != rank:
+                raise InputError(f"{address.uri}: {rank} axes with {len(names)} names; accepted: a name for each")
+            return names
     if rank not in UNNAMED_AXES[address.scheme]:
         raise InputError(f"{address.uri}: {rank} axes; accepted: z, y, x and others of length 1")
-    return UNNAMED_AXES[address.scheme][rank]
+    return tuple(UNNAMED_AXES[address.scheme][rank])
 
 
-def _described(view: Any, uri: str) -> tuple[tuple[int, int, int], np.dtype[np.unsignedinteger]]:
+def _placed(store: Any, axes: Sequence[str], metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
+    """Voxel size and origin along z, y, x, in micrometers; None where they are not known."""
+    order = [axes.index(axis) for axis in "zyx"]
+    if metadata.scale_um:
+        z, y, x = order
+        scale, origin = metadata.scale_um, metadata.origin_um
+        return (scale[z], scale[y], scale[x]), (origin[z], origin[y], origin[x])
+    sizes = [micrometers_of_unit(store.dimension_units[axis]) for axis in order]
+    known = [size for size in sizes if size]
+    return ((known[0], known[1], known[2]) if len(known) == 3 else None), None
+
+
+def _described(store: Any, view: Any, uri: str) -> tuple[tuple[int, int, int], np.dtype[np.unsignedinteger]]:
     dtype = np.dtype(view.dtype.numpy_dtype)
     if dtype.kind != "u":
         raise InputError(f"{uri}: voxels are {dtype}; accepted: uint8, uint16, uint32, uint64")
     depth, height, width = (int(stop) for stop in view.domain.exclusive_max)
     if min(view.domain.shape) < 1 or min(depth, height, width) < 1:
         raise InputError(f"{uri}: holds no voxel at z, y, x of 0 or above")
+    chunk_bytes = math.prod(store.chunk_layout.read_chunk.shape) * dtype.itemsize
+    if chunk_bytes > MOST_CHUNK_BYTES:
+        raise InputError(f"{uri}: chunks of {chunk_bytes} bytes; accepted: at most {MOST_CHUNK_BYTES}")
     return (depth, height, width), dtype
 
 
@@ -258,9 +277,3 @@ def _box_of(domain: Any) -> Roi:
         (max(0, int(start)), int(stop)) for start, stop in zip(domain.inclusive_min, domain.exclusive_max, strict=True)
     )
     return Roi(z, y, x)
-
-
-def _digest(view: Any) -> str:
-    spec = view.spec().to_json()
-    metadata = {key: spec[key] for key in spec if key not in ("kvstore", "context")}
-    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()

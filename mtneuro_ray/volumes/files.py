@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,9 @@ import numpy as np
 
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.digest import Stamp, digest_file, digest_files
 from mtneuro_ray.volumes.pictures import Description, describe_png, describe_tiff, read_png, read_tiff
+from mtneuro_ray.volumes.slices import slices_of
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
 
@@ -40,7 +40,7 @@ def describe_npy(path: Path) -> Description:
             "axes z, y, x or y, x"
         )
     depth, height, width = (1, *array.shape)[-3:]
-    return (depth, height, width), array.dtype.newbyteorder("=")
+    return Description((depth, height, width), array.dtype.newbyteorder("="))
 
 
 def read_npy(path: Path, roi: Roi) -> Voxels:
@@ -56,11 +56,10 @@ FORMATS = {
     ".tif": Format(describe_tiff, read_tiff),
     ".tiff": Format(describe_tiff, read_tiff),
 }
-PICTURES = (".png", ".tif", ".tiff")
 
 
 class FileSource(VolumeSource):
-    """A volume in one file.
+    """A volume in one file. Its identity is the digest of the file's content.
 
     Args:
         path: Absolute, with a suffix of `FORMATS`.
@@ -73,7 +72,9 @@ class FileSource(VolumeSource):
     def __init__(self, path: Path) -> None:
         self.uri = f"file:{path}"
         self._path = path
-        self.shape, self.dtype = _describe(path)
+        self._stamp = Stamp.of(path)
+        described = _describe(path)
+        self.shape, self.dtype, self.indexed = described.shape, described.dtype, described.indexed
 
     # Not in the constructor: a source must be cheap to build, and its file may hold gigabytes.
     @functools.cached_property
@@ -84,43 +85,51 @@ class FileSource(VolumeSource):
     def _read(self, roi: Roi) -> Voxels:
         return _read_file(self._path, roi, self.uri)
 
+    def _unchanged(self, roi: Roi) -> bool:
+        return Stamp.of(self._path) == self._stamp
+
 
 class FolderSource(VolumeSource):
-    """A folder whose pictures, in the natural order of their names (2 before 10), are the planes along z.
+    """A folder whose pictures, in the order of the number in their names, are the planes along z.
 
-    Other files in it are ignored.
+    Its identity is a digest of the slices' names and contents. See `slices_of` for which files are slices.
 
     Args:
         path: Absolute.
 
     Raises:
-        InputError: it holds no pictures, or pictures that differ in size or type.
+        InputError: it holds no pictures, pictures that are no series of slices, or that differ in size or type.
         SourceError: one could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.uri = f"file:{path}"
-        self._paths = _slices_of(path)
-        (depth, height, width), self.dtype = _describe(self._paths[0])
-        for other in self._paths:
-            if _describe(other) != ((1, height, width), self.dtype):
+        self._paths = slices_of(path)
+        self._stamps = [Stamp.of(each) for each in self._paths]
+        first = _describe(self._paths[0])
+        for other, described in ((other, _describe(other)) for other in self._paths):
+            if described.shape[0] != 1 or (described.shape, described.dtype) != (first.shape, first.dtype):
                 raise InputError(
-                    f"{other}: {_describe(other)[0]} voxels of {_describe(other)[1]}, the folder's first slice "
-                    f"is {(depth, height, width)} of {self.dtype}; accepted: single planes, all alike"
+                    f"{other}: {described.shape} voxels of {described.dtype}, the folder's first slice is "
+                    f"{first.shape} of {first.dtype}; accepted: single planes, all alike"
                 )
-        self.shape = (len(self._paths), height, width)
+            self.indexed = self.indexed or described.indexed
+        self.dtype = first.dtype
+        self.shape = (len(self._paths), *first.shape[1:])
 
     @functools.cached_property
     def identity(self) -> str:  # type: ignore[override]
-        """`file:sha256:` and the digest of the slices' names and digests, computed when first asked for."""
-        entries = (f"{path.name}\0{digest_file(path)}\n" for path in self._paths)
-        return f"file:sha256:{hashlib.sha256(''.join(entries).encode()).hexdigest()}"
+        """`file:sha256:` and the digest of the slices' names and contents, computed when first asked for."""
+        return f"file:sha256:{digest_files(self._paths[0].parent, (path.name for path in self._paths))}"
 
     def _read(self, roi: Roi) -> Voxels:
         voxels = np.empty(roi.shape, self.dtype)
         for plane, z in zip(voxels, range(*roi.z), strict=True):
             plane[:] = _read_file(self._paths[z], Roi((0, 1), roi.y, roi.x), self.uri)[0]
         return voxels
+
+    def _unchanged(self, roi: Roi) -> bool:
+        return all(Stamp.of(self._paths[z]) == self._stamps[z] for z in range(*roi.z))
 
 
 def open_file(uri: str, base: Path) -> VolumeSource:
@@ -162,30 +171,14 @@ def find_path(uri: str, base: Path) -> Path:
     return candidates[0]
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's contents, in hex; computed once a process for a file that does not change.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    try:
-        status = path.stat()
-        return _digest(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-@functools.lru_cache(maxsize=4096)
-def _digest(path: Path, mtime_ns: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _map_npy(path: Path) -> Voxels:
     try:
         array: Voxels = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: no readable .npy array ({' '.join(str(error).split())})") from None
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header makes numpy raise nearly anything, tokenize.TokenError among them
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no readable .npy array ({type(error).__name__}: {reason})") from None
     return array
 
 
@@ -202,17 +195,5 @@ def _read_file(path: Path, roi: Roi, uri: str) -> Voxels:
     except MTNeuroError:
         raise
     except Exception as error:  # a damaged file makes its decoder raise nearly anything
-        raise SourceError(f"{uri}: box {roi} of {path.name} cannot be read: {error}") from None
-
-
-def _slices_of(folder: Path) -> Sequence[Path]:
-    pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
-    if not pictures:
-        raise InputError(f"file:{folder}: no slices in this folder; accepted: {', '.join(PICTURES)} files")
-    return sorted(pictures, key=lambda path: (natural_key(path.name), path.name))
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Orders numbers by value and the text between them as text."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+        problem = f"{type(error).__name__}: {error}"
+        raise SourceError(f"{uri}: box {roi} of {path.name} cannot be read: {problem}") from None

@@ -1,9 +1,8 @@
-"""The contract of a volume, and the one door through which every URI is opened."""
+"""The contract of a volume, and the door through which every URI is opened."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +10,29 @@ import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.volumes import VOLUMES
+from mtneuro_ray.volumes.schemes import VolumeDeclaration
 
 Voxels = npt.NDArray[np.unsignedinteger]
-
-# scheme -> "module:opener"; an opener takes (uri, base folder of relative paths) and returns a VolumeSource.
-OPENERS = {
-    "phantom": "mtneuro_ray.volumes.phantom:open_phantom",
-    "bossdb": "mtneuro_ray.volumes.bossdb:open_bossdb",
-    "file": "mtneuro_ray.volumes.files:open_file",
-    "zarr": "mtneuro_ray.volumes.chunked:open_chunked",
-    "n5": "mtneuro_ray.volumes.chunked:open_chunked",
-    "precomputed": "mtneuro_ray.volumes.chunked:open_chunked",
-}
+Micrometers = tuple[float, float, float]
 
 
 class VolumeSource(ABC):
     """A read-only 3D volume of unsigned integers, axes z, y, x.
 
-    Any box may be read in any process and in any order, and is the same part of the same volume.
-    A source is cheap to build, holds no open connection that could not be pickled, and may be used by
-    several threads at once.
+    Any box may be read in any process and in any order, and is the same part of the same volume. A source is cheap
+    to build, can be pickled and may be used by several threads at once. `volumes.conformance` tests this contract.
 
     Attributes:
         uri: Canonical address. Never holds a secret: it is logged and stored with results.
-        identity: Names the data themselves. Two sources with one identity hold the same voxels.
+        identity: Names the data. Two sources with one identity hold the same voxels; voxels that change get another
+            identity wherever the service or file system shows the change (each scheme says how).
         shape: Voxels along z, y, x.
         dtype: An unsigned integer type.
         parallel_reads: Reads that one process should have in flight: 1 where they compute, more where they wait.
+        voxel_size_um: Micrometers along z, y, x; None where the metadata do not say.
+        origin_um: Position of voxel (0, 0, 0) in micrometers; None where the metadata do not say.
+        indexed: Values are indices into a palette, so they are labels and no grey values.
     """
 
     uri: str
@@ -45,13 +40,17 @@ class VolumeSource(ABC):
     shape: Shape
     dtype: np.dtype[np.unsignedinteger]
     parallel_reads: int = 1
+    voxel_size_um: Micrometers | None = None
+    origin_um: Micrometers | None = None
+    indexed: bool = False
 
     def read(self, roi: Roi) -> Voxels:
         """The voxels of `roi`, a C-contiguous array of shape `roi.shape`.
 
         Raises:
             InputError: the box leaves the volume.
-            SourceError: the volume could not be read, or gave something of another shape or type.
+            SourceError: the volume could not be read, changed since its identity was taken, or returned voxels of
+                another shape or type.
         """
         if not roi.within(self.shape):
             depth, height, width = self.shape
@@ -63,37 +62,48 @@ class VolumeSource(ABC):
             raise SourceError(
                 f"{self.uri}: box {roi} came back as {voxels.dtype} {voxels.shape}, not {self.dtype} {roi.shape}"
             )
+        if not self._unchanged(roi):
+            raise SourceError(f"{self.uri}: the data changed while they were read; run again when they are complete")
         return np.ascontiguousarray(voxels)
 
     @abstractmethod
     def _read(self, roi: Roi) -> Voxels:
         """Read a box that is known to lie within the volume."""
 
+    def _unchanged(self, roi: Roi) -> bool:
+        """Whether the data of a box that was just read are still those that `identity` names, as far as can be seen."""
+        return True
+
 
 def scheme_of(uri: str) -> str:
-    """The part of a volume's URI before its first colon.
+    """The scheme of a volume's URI: the part before `:`, or before `://` for `package.module:attribute://...`."""
+    scheme, slashes, _ = uri.partition("://")
+    return scheme if slashes and not uri.startswith("file:") else uri.partition(":")[0]
+
+
+def declaration_of(uri: str) -> VolumeDeclaration:
+    """The declaration of a volume's scheme.
 
     Raises:
-        InputError: it is none of `OPENERS`.
+        InputError: the scheme is unknown.
     """
-    scheme, colon, _ = uri.partition(":")
-    if not colon or scheme not in OPENERS:
-        raise InputError(f"{uri}: no such kind of volume; accepted: {', '.join(OPENERS)}")
-    return scheme
+    if ":" not in uri:
+        forms = ", ".join(f"{name}:" for name in VOLUMES.names())
+        raise InputError(f"{uri}: no volume: the scheme is missing; accepted: an address that starts with {forms}")
+    return VOLUMES.find(scheme_of(uri), uri)
 
 
 def open_volume(uri: str, base: Path | None = None) -> VolumeSource:
     """Open the volume that `uri` names.
 
     Args:
-        uri: `phantom://...`, `bossdb://collection/experiment/channel`, `file:path`, `zarr://...`, `n5://...`
-            or `precomputed://...`.
-        base: Folder that relative `file:` paths start from; the working folder by default.
+        uri: `phantom://...`, `bossdb://collection/experiment/channel`, `file:path`, `zarr://...`, `n5://...`,
+            `precomputed://...`, or the scheme of an installed plugin.
+        base: Folder that relative paths start from; the working folder by default.
 
     Raises:
         InputError: the URI is malformed or names nothing.
         SourceError: the volume exists but could not be opened.
     """
-    module, _, name = OPENERS[scheme_of(uri)].partition(":")
-    source: VolumeSource = getattr(import_module(module), name)(uri, base or Path())
+    source: VolumeSource = declaration_of(uri).resolve()(uri, base or Path())
     return source

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,32 @@ def test_a_remainder_shorter_than_the_image_is_dropped() -> None:
     task = task_settings(volume_z=2, cubes=cubes)
     origins = [sample.roi.origin for sample in plan.samples(task, "train")]
     assert origins == [(z, y, 0) for z in (0, 2, 4) for y in (0, 16)]
+
+
+def test_what_no_image_holds_of_a_cube_is_said() -> None:
+    cubes = [cube(z=(0, 7), y=[0, 60], x=[0, 60]), cube(split="val", z=(8, 10)), cube(split="test", z=(10, 12))]
+    assert plan.remainders(task_settings(volume_z=2, tile_size=[32, 16], cubes=[cubes[0], *_wide(cubes[1:])])) == [
+        "cubes.0 (A, train): no image holds 63.4 % of its voxels: z 1 of 7, y 28 of 60, x 12 of 60 remain beyond the "
+        "last image"
+    ]
+    assert plan.remainders(task_settings(max_slices=1)) == []
+
+
+def _wide(cubes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**each, "y": [0, 32], "x": [0, 32]} for each in cubes]
+
+
+@given(st.data())
+def test_a_plan_counts_what_it_would_list(data: st.DataObject) -> None:
+    task = data.draw(tasks)
+    assert [plan.count_samples(task, split) for split in SPLITS] == counts(task)
+    assert plan.describe(task, [1])["cutouts"] == len(plan.missing(plan.boxes(task), []))
+
+
+def test_the_plan_of_an_enormous_cube_is_arithmetic() -> None:
+    cubes = [cube(z=(9, 2**31), y=[0, 2**31], x=[0, 2**31]), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 9))]
+    task = task_settings(cubes=cubes, tile_stride=[2**20, 2**20], max_slices=2)
+    assert plan.describe(task, [1])["cutouts"] > 10**13
 
 
 def test_overlapping_tiles_step_by_the_stride() -> None:
@@ -167,6 +194,7 @@ def test_a_description_counts_images_and_voxels_of_every_channel() -> None:
         "cutouts": 6,
         "voxels": 2 * 8 * 256,
         "bytes": 9 * 8 * 256,
+        "remainders": [],
     }
 
 
@@ -220,6 +248,7 @@ def test_a_description_of_a_readout_counts_corners_and_each_channel_s_own_voxels
         "cutouts": 4 + 2,
         "voxels": 4 * 256 + (4 * 20 + 5 * 16) * 16,
         "bytes": 4 * 256 + 8 * (4 * 20 + 5 * 16) * 16,
+        "remainders": ["cubes.0 (A, train): no image holds 20 % of its voxels: y 4 of 20 remain beyond the last image"],
     }
 
 

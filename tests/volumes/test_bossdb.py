@@ -25,7 +25,7 @@ from mtneuro_ray.volumes.bossdb import BossSettings, BossSource, connect, open_b
 from mtneuro_ray.volumes.http_reads import parse_retry_after
 from mtneuro_ray.volumes.source import Voxels
 from tests.bossdb_server import BossServer, Fault
-from tests.data.conftest import SHAPE, TOKEN, random_volume
+from tests.volumes.conftest import SHAPE, TOKEN, random_volume
 
 URI = "bossdb://lab/brain/image"
 BOX = Roi((1, 5), (2, 8), (3, 19))

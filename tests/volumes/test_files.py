@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,13 @@ from PIL import Image
 
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.files import find_path, natural_key
+from mtneuro_ray.volumes.files import find_path
+from mtneuro_ray.volumes.slices import natural_key
 from mtneuro_ray.volumes.source import Voxels, open_volume
-from tests.data.conftest import random_volume
+from tests.volumes.conftest import random_volume
+
+# The header is no Python expression at all: numpy raises tokenize.TokenError.
+NPY_OF_BAD_TOKENS = b"\x93NUMPY\x01\x00" + struct.pack("<H", 20) + b"{'descr': (((((((((\n"
 
 
 def read_all(uri: str, base: Path | None = None) -> Voxels:
@@ -88,7 +93,9 @@ def test_other_types_are_refused(tmp_path: Path, suffix: str, dtype: str) -> Non
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".png", ".tif"])
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY\x01\x00", b"\x89PNG\r\n\x1a\n", b"II*\x00\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"\x93NUMPY\x01\x00", b"\x89PNG\r\n\x1a\n", b"II*\x00\xff", NPY_OF_BAD_TOKENS]
+)
 def test_damaged_files_are_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"volume{suffix}"
     path.write_bytes(content)
@@ -105,25 +112,34 @@ def test_damaged_pixels_are_one_line(tmp_path: Path, suffix: str) -> None:
         Image.fromarray(data[0]).save(path)
     else:
         tifffile.imwrite(path, data, photometric="minisblack", compression="zlib")
-    source = open_volume(f"file:{path}")
     whole = path.read_bytes()
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes(200) + whole[middle + 200 :])
+    source = open_volume(f"file:{path}")
     with pytest.raises(SourceError, match=f"^file:{path}: box .* cannot be read: ") as caught:
         source.read(Roi.at((0, 0, 0), source.shape))
     assert "\n" not in str(caught.value)
 
 
-def test_replaced_file_is_read_anew_and_checked(tmp_path: Path) -> None:
-    path = tmp_path / "plane.png"
-    for seed in range(2):
-        data = random_volume(seed, "uint8", (1, 8 + seed, 9))
-        Image.fromarray(data[0]).save(path)
-        np.testing.assert_array_equal(read_all(f"file:{path}"), data)
-    source = open_volume(f"file:{path}")
-    Image.fromarray(random_volume(2, "uint8", (4, 4))).save(path)  # type: ignore[arg-type]
-    with pytest.raises(SourceError, match="box"):
-        source.read(Roi.at((0, 0, 0), source.shape))
+@pytest.mark.parametrize("suffix", [".npy", ".png", "/1.png"])
+def test_a_file_that_is_replaced_while_it_is_read_gives_no_voxels_of_the_new_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"volume{suffix}"
+    path.parent.mkdir(exist_ok=True)
+
+    def write(seed: int) -> Voxels:
+        data = random_volume(seed, "uint8", (1, 8, 9))
+        np.save(path, data) if suffix == ".npy" else Image.fromarray(data[0]).save(path)
+        return data
+
+    write(0)
+    source = open_volume(f"file:{tmp_path / 'volume'}")
+    before, whole = source.identity, Roi((0, 1), (0, 8), (0, 9))
+    truth = write(1)
+    with pytest.raises(SourceError, match="the data changed while they were read"):
+        source.read(whole)
+    again = open_volume(f"file:{tmp_path / 'volume'}")
+    np.testing.assert_array_equal(again.read(whole), truth)
+    assert again.identity != before
 
 
 def test_file_that_vanishes_is_one_line(tmp_path: Path) -> None:
@@ -178,9 +194,77 @@ def test_two_dimensional_array_is_one_plane(tmp_path: Path) -> None:
 
 
 def test_folder_is_in_natural_order(tmp_path: Path) -> None:
-    for z in (1, 2, 9, 10, 11, 100):
-        Image.fromarray(np.full((4, 5), z, np.uint8)).save(tmp_path / f"s_{z}.png")
-    assert read_all(f"file:{tmp_path}")[:, 0, 0].tolist() == [1, 2, 9, 10, 11, 100]
+    for z in (12, 9, 10, 11):
+        Image.fromarray(np.full((4, 5), z, np.uint8)).save(tmp_path / f"s_{z}_of_2.png")
+    (tmp_path / "._s_9_of_2.png").write_bytes(b"\0\5\x16\7Mac OS X")
+    (tmp_path / ".DS_Store").touch()
+    assert read_all(f"file:{tmp_path}")[:, 0, 0].tolist() == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["s 01", "s 02", "s 04"], "slices are missing between numbers 2 and 4"),
+        (["s 00", "s 10", "s 30", "s 40"], "slices are missing between numbers 10 and 30"),
+        (["s 01", "s 01_mask", "s 02"], "is named unlike"),
+        (["s 01", "s 02", "s 02 (1)"], "is named unlike"),
+        (["s 1", "s 01", "s 2"], "counts the slices"),
+        (["z1_c0", "z1_c1", "z2_c0", "z2_c1"], "counts the slices"),
+        (["left", "right"], "is named unlike"),
+    ],
+)
+def test_a_folder_that_is_no_whole_series_of_slices_is_refused(tmp_path: Path, names: list[str], words: str) -> None:
+    for name in names:
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / f"{name}.png")
+    with pytest.raises(InputError, match=words) as caught:
+        open_volume(f"file:{tmp_path}")
+    assert "accepted: " in str(caught.value)
+
+
+def test_slices_in_two_formats_are_refused(tmp_path: Path) -> None:
+    for z in range(3):
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / f"{z}.png")
+        tifffile.imwrite(tmp_path / f"{z}.tif", np.zeros((4, 5), np.uint8), photometric="minisblack")
+    with pytest.raises(InputError, match=r"is named unlike 0\.png"):
+        open_volume(f"file:{tmp_path}")
+
+
+def test_numbers_in_even_steps_and_beside_others_are_a_series(tmp_path: Path) -> None:
+    for z, (number, time) in enumerate([(0, 311), (20, 340), (40, 341)]):
+        Image.fromarray(np.full((4, 5), z, np.uint8)).save(tmp_path / f"scan3_z{number:03}_t{time}.png")
+    assert read_all(f"file:{tmp_path}")[:, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_tiff_pages_of_another_size_are_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "volume.tif") as writer:
+        for side in (8, 8, 9):
+            writer.write(np.zeros((side, 8), np.uint8), photometric="minisblack")
+    with pytest.raises(InputError, match=r"volume\.tif: 3 series of pages \(8 x 8, 8 x 8, 9 x 8\); "):
+        open_volume(f"file:{tmp_path}/volume.tif")
+
+
+def test_an_inverted_tiff_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "volume.tif", np.zeros((8, 9), np.uint8), photometric="miniswhite")
+    with pytest.raises(InputError, match="inverted picture"):
+        open_volume(f"file:{tmp_path}/volume.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("palette", "indexed"), [(range(256), False), (range(255, -1, -1), True)])
+def test_a_palette_that_changes_grey_values_is_said(
+    tmp_path: Path, suffix: str, palette: Sequence[int], indexed: bool
+) -> None:
+    values, path = random_volume(0, "uint8", (1, 8, 9)), tmp_path / f"plane{suffix}"
+    if suffix == ".png":
+        picture = Image.fromarray(values[0]).convert("P")
+        picture.putpalette([level for grey in palette for level in (grey,) * 3])
+        picture.save(path)
+    else:
+        colors = np.array([palette] * 3, np.uint16) * 257
+        tifffile.imwrite(path, values[0], photometric="palette", colormap=colors)
+    assert open_volume(f"file:{path}").indexed is indexed
+    if indexed:
+        np.testing.assert_array_equal(read_all(f"file:{path}"), values)
 
 
 @pytest.mark.parametrize("odd", [(4, 6), (5, 5)])

@@ -1,118 +1,91 @@
-"""What every volume must do, whatever it is read from."""
+"""What every volume must do, whatever it is read from, and how schemes are found."""
 
 from __future__ import annotations
 
-import copy
+import importlib.metadata
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from mtneuro_ray import registry
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.source import OPENERS, VolumeSource, open_volume, scheme_of
-from tests.data.conftest import TOKEN, Case
+from mtneuro_ray.volumes import VOLUMES
+from mtneuro_ray.volumes.conformance import VolumeConformance
+from mtneuro_ray.volumes.schemes import VolumeDeclaration
+from mtneuro_ray.volumes.source import declaration_of, open_volume, scheme_of
+from tests.volumes.sources import MemoryVolume
+
+RAMP = VolumeDeclaration(
+    name="ramp",
+    summary="Grey values that count voxels.",
+    build="tests.volumes.test_source:open_ramp",
+    form="ramp://SIDE",
+)
+NO_SCHEME = 5
 
 
-@pytest.fixture(scope="module")
-def source(case: Case) -> VolumeSource:
-    return open_volume(case.uri)
+def open_ramp(uri: str, base: Path) -> MemoryVolume:
+    side = int(uri.rpartition("://")[2])
+    return MemoryVolume(np.arange(side**3, dtype=np.uint16).reshape(side, side, side), f"ramp {side}")
 
 
-@st.composite
-def boxes(draw: st.DrawFn, within: Roi) -> Roi:
-    """Any box of at least one voxel inside another."""
-    ranges = []
-    for lo, hi in within.ranges:
-        start = draw(st.integers(lo, hi - 1))
-        ranges.append((start, draw(st.integers(start + 1, hi))))
-    return Roi(*ranges)
+class TestBuiltIn(VolumeConformance):
+    """The suite that plugins run, over one volume of each built-in kind (the fixture `case`)."""
 
 
-def assert_holds(source: VolumeSource, box: Roi, case: Case) -> None:
-    voxels = source.read(box)
-    assert voxels.dtype == source.dtype
-    assert voxels.flags.c_contiguous
-    np.testing.assert_array_equal(voxels, case.truth[box.slices_within(case.where)])
+def test_every_built_in_scheme_is_declared_under_its_name() -> None:
+    for name in VOLUMES.names():
+        declaration = VOLUMES.find(name)
+        assert declaration.name == name
+        assert declaration.form.startswith(f"{name}:")
+        assert callable(declaration.resolve())
 
 
-def test_shape_and_type(source: VolumeSource, case: Case) -> None:
-    assert source.shape == case.shape
-    assert all(type(n) is int for n in source.shape)
-    assert source.dtype == case.truth.dtype
-    assert source.dtype.kind == "u"
-    assert source.dtype.isnative
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package with an entry point of the group `mtneuro_ray.volumes`."""
+    point = importlib.metadata.EntryPoint("ramp", "tests.volumes.test_source:RAMP", "mtneuro_ray.volumes")
+    monkeypatch.setattr(registry, "_entry_points", lambda group: {point.name: point.value})
+    yield
+    VOLUMES._found.pop("ramp", None)
 
 
-def test_whole_read_is_the_truth(source: VolumeSource, case: Case) -> None:
-    assert_holds(source, case.where, case)
+@pytest.mark.usefixtures("installed")
+def test_a_scheme_of_an_installed_package_is_opened_by_its_name() -> None:
+    assert "ramp" in VOLUMES.names()
+    assert declaration_of("ramp://3") is RAMP
+    assert open_volume("ramp://3").read(Roi((2, 3), (2, 3), (0, 3))).tolist() == [[[24, 25, 26]]]
 
 
-@settings(max_examples=20, deadline=None)
-@given(data=st.data())
-def test_any_box_is_a_slice_of_the_truth(source: VolumeSource, case: Case, data: st.DataObject) -> None:
-    assert_holds(source, data.draw(boxes(case.where)), case)
+def test_a_scheme_may_be_named_by_its_import_path() -> None:
+    uri = "tests.volumes.test_source:RAMP://2"
+    assert scheme_of(uri) == "tests.volumes.test_source:RAMP"
+    assert open_volume(uri).shape == (2, 2, 2)
 
 
-def test_what_is_read_belongs_to_the_reader(source: VolumeSource, case: Case) -> None:
-    voxels = source.read(case.where)
-    assert voxels.flags.writeable
-    voxels[:] = 0
-    assert_holds(source, case.where, case)
-
-
-@pytest.mark.parametrize("axis", range(3))
-def test_box_outside_names_box_and_volume(source: VolumeSource, case: Case, axis: int) -> None:
-    ranges = list(case.where.ranges)
-    ranges[axis] = (ranges[axis][0], case.shape[axis] + 1)
-    box = Roi(*ranges)
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("zar://x", "'zar' is unknown; did you mean 'zarr'?; accepted: phantom, bossdb, file, zarr"),
+        ("ftp:x", "'ftp' is unknown; accepted: phantom"),
+        ("image.npy", "the scheme is missing; accepted: an address that starts with phantom:, bossdb:, file:"),
+        ("nowhere.at.all:X://x", "can't be imported (ModuleNotFoundError"),
+        ("tests.volumes.test_source:NO_SCHEME://x", "is a int; accepted: a VolumeDeclaration"),
+    ],
+)
+def test_an_unknown_scheme_names_the_known_ones(uri: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        source.read(box)
-    assert str(box) in str(caught.value)
-    assert source.uri in str(caught.value)
+        open_volume(uri)
+    assert str(caught.value).startswith(f"{uri}: ")
+    assert words in str(caught.value)
 
 
-def test_pickled_source_reads_the_same(source: VolumeSource, case: Case) -> None:
-    again = pickle.loads(pickle.dumps(source))
-    assert (again.uri, again.identity, again.shape) == (source.uri, source.identity, source.shape)
-    assert_holds(again, case.where, case)
-
-
-def test_copied_source_reads_the_same(source: VolumeSource, case: Case) -> None:
-    assert_holds(copy.deepcopy(source), case.where, case)
-
-
-def test_threads_may_share_a_source(case: Case) -> None:
-    source = open_volume(case.uri)
-    # Thin boxes, so that every thread has its own part and all of them open the volume at once.
-    parts = list(case.where.split((2, 7, 16)))
-    with ThreadPoolExecutor(4) as pool:
-        for box, voxels in zip(parts, pool.map(source.read, parts), strict=True):
-            np.testing.assert_array_equal(voxels, case.truth[box.slices_within(case.where)])
-
-
-def test_identity_names_the_data(source: VolumeSource, case: Case) -> None:
-    assert open_volume(case.uri).identity == source.identity
-    assert open_volume(case.other_uri).identity != source.identity
-
-
-def test_canonical_address_opens_the_same_volume(source: VolumeSource) -> None:
-    again = open_volume(source.uri)
-    assert (again.uri, again.identity) == (source.uri, source.identity)
-
-
-def test_nothing_shown_holds_a_token(source: VolumeSource) -> None:
-    for shown in (source.uri, source.identity, repr(source), str(vars(source)), repr(pickle.dumps(source))):
-        assert TOKEN not in shown
-
-
-@given(st.text(max_size=20))
-def test_unknown_schemes_name_the_known_ones(uri: str) -> None:
-    if uri.partition(":")[0] in OPENERS and ":" in uri:
-        assert scheme_of(uri) in OPENERS
-        return
-    with pytest.raises(InputError, match="accepted: phantom, bossdb, file"):
-        scheme_of(uri)
+def test_a_source_that_returns_another_shape_is_an_error() -> None:
+    source = pickle.loads(pickle.dumps(open_volume("tests.volumes.test_source:RAMP://2")))
+    source._voxels = source._voxels[:, :, :1]
+    with pytest.raises(Exception, match=r"came back as uint16 \(2, 2, 1\), not uint16 \(2, 2, 2\)"):
+        source.read(Roi((0, 2), (0, 2), (0, 2)))

@@ -83,6 +83,28 @@ def write_zarr3(folder: Path, data: Voxels, **metadata: Any) -> str:
     return f"zarr://{folder}"
 
 
+def write_ome(folder: Path, data: Voxels, axes: str, scale: float = 2.0, version: str = "0.4") -> str:
+    """A group of one level, `s0`, with its axes by name, a scale in micrometers and a translation."""
+    steps = [{"type": "scale", "scale": [scale] * 3}, {"type": "translation", "translation": [0, 0, 10.0]}]
+    multiscales = [
+        {
+            "version": version,
+            "axes": [{"name": name, "type": "space", "unit": "micrometer"} for name in axes],
+            "datasets": [{"path": "s0", "coordinateTransformations": steps}],
+        }
+    ]
+    (folder / "s0").mkdir(parents=True)
+    if version == "0.5":
+        write_zarr3(folder / "s0", data)
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"multiscales": multiscales}}}
+        (folder / "zarr.json").write_text(json.dumps(group))
+    else:
+        write_zarr2(folder / "s0", data)
+        (folder / ".zgroup").write_text('{"zarr_format": 2}')
+        (folder / ".zattrs").write_text(json.dumps({"multiscales": multiscales}))
+    return f"zarr://{folder}"
+
+
 def write_n5(folder: Path, data: Voxels, **metadata: Any) -> str:
     """One raw block: big-endian, the first of `dimensions`, x, running fastest."""
     dimensions = data.shape[::-1]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.volumes.conformance import VolumeCase
 from mtneuro_ray.volumes.source import Voxels, open_volume
 from tests.bossdb_server import BossServer
 from tests.volumes import writers
@@ -32,17 +32,6 @@ WRITERS: dict[str, tuple[Writer, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """A volume, what it must hold in the box `where`, and a volume of other voxels."""
-
-    uri: str
-    other_uri: str
-    shape: Shape
-    where: Roi
-    truth: Voxels
-
-
 def random_volume(seed: int, dtype: str, shape: Shape = SHAPE) -> Voxels:
     """Uniform over the whole range of the type."""
     rng = np.random.default_rng(seed)
@@ -50,7 +39,7 @@ def random_volume(seed: int, dtype: str, shape: Shape = SHAPE) -> Voxels:
 
 
 @pytest.fixture(scope="session", params=["phantom", "bossdb", *WRITERS])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VolumeCase]:
     """Every kind of volume in turn."""
     if request.param == "phantom":
         yield _phantom()
@@ -60,15 +49,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield _on_disk(request.param, tmp_path_factory.mktemp(request.param.replace(" ", "_")))
 
 
-def _phantom() -> Case:
+def _phantom() -> VolumeCase:
     uri = "phantom://thalamocortical/pixel_labels?seed={}"
     where = Roi.at((300, 900, 4600), SHAPE)
     around = Roi.at((290, 880, 4580), (30, 60, 80))
     truth = open_volume(uri.format(0)).read(around)[where.slices_within(around)]
-    return Case(uri.format(0), uri.format(1), (720, 1420, 5805), where, truth)
+    return VolumeCase(uri.format(0), uri.format(1), (720, 1420, 5805), where, truth)
 
 
-def _bossdb() -> Iterator[Case]:
+def _bossdb() -> Iterator[VolumeCase]:
     channels = {f"lab/brain/{name}": random_volume(seed, "uint64") for seed, name in enumerate(("labels", "more"))}
     with BossServer(channels, token=TOKEN) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOSSDB_HOST", server.host)
@@ -76,10 +65,10 @@ def _bossdb() -> Iterator[Case]:
         patch.setenv("BOSSDB_TOKEN", TOKEN)
         uri = "bossdb://lab/brain/{}"
         where = Roi.at((0, 0, 0), SHAPE)
-        yield Case(uri.format("labels"), uri.format("more"), SHAPE, where, channels["lab/brain/labels"])
+        yield VolumeCase(uri.format("labels"), uri.format("more"), SHAPE, where, channels["lab/brain/labels"], (TOKEN,))
 
 
-def _on_disk(kind: str, folder: Path) -> Case:
+def _on_disk(kind: str, folder: Path) -> VolumeCase:
     write, dtype = WRITERS[kind]
     depth, height, width = SHAPE
     shape = (1, height, width) if kind == "png" else (depth, height, width)
@@ -88,4 +77,4 @@ def _on_disk(kind: str, folder: Path) -> Case:
         (folder / name).mkdir()
     where = Roi.at(writers.OFFSET if kind == "precomputed" else (0, 0, 0), shape)
     stops = (where.z[1], where.y[1], where.x[1])
-    return Case(write(folder / "one", truth), write(folder / "two", other), stops, where, truth)
+    return VolumeCase(write(folder / "one", truth), write(folder / "two", other), stops, where, truth)

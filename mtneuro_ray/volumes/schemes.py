@@ -1,0 +1,93 @@
+"""Declarations of the built-in volume schemes.
+
+They stand apart from what reads: a plan of a BossDB task must not import a BossDB client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mtneuro_ray.registry import Declaration
+from mtneuro_ray.roi import Shape
+
+
+def never(uri: str) -> bool:
+    """No address of the scheme can be opened without a network."""
+    return False
+
+
+def always(uri: str) -> bool:
+    """Every address of the scheme can be opened without a network."""
+    return True
+
+
+def in_folder(uri: str) -> bool:
+    """Whether `SCHEME://...` names a folder of this machine."""
+    return "://" not in uri.partition("://")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeDeclaration(Declaration):
+    """One URI scheme, of the same name as the declaration.
+
+    `build` is called with the URI and the folder that relative paths start from, and returns a `VolumeSource`.
+
+    Attributes:
+        form: How its URIs are written.
+        offline: Whether opening a URI needs no network and reads no voxels, so that `plan` can check its bounds.
+        label_bytes: Bytes per voxel that a label volume usually takes on its way from this source.
+        known_shapes: URI prefix -> voxels along z, y, x, where they are known without asking.
+    """
+
+    form: str
+    offline: Callable[[str], bool] = never
+    label_bytes: int = 1
+    known_shapes: Mapping[str, Shape] = field(default_factory=dict)
+
+
+PHANTOM = VolumeDeclaration(
+    name="phantom",
+    summary="Built-in procedural thalamocortical volume with exact labels; needs no network.",
+    build="mtneuro_ray.volumes.phantom:open_phantom",
+    form="phantom://thalamocortical/image|roi_labels|pixel_labels?seed=N",
+    offline=always,
+    label_bytes=8,
+)
+BOSSDB = VolumeDeclaration(
+    name="bossdb",
+    summary="Channel of a BossDB service, as BOSSDB_HOST, BOSSDB_PROTOCOL, BOSSDB_TOKEN, BOSSDB_TIMEOUT_S say.",
+    build="mtneuro_ray.volumes.bossdb:open_bossdb",
+    form="bossdb://collection/experiment/channel",
+    label_bytes=8,
+    # Both projects of the benchmark share one coordinate frame.
+    known_shapes={"bossdb://prasad/": (720, 1420, 5805)},
+)
+FILE = VolumeDeclaration(
+    name="file",
+    summary="A .npy array, a PNG or TIFF picture or stack, or a folder of numbered slices.",
+    build="mtneuro_ray.volumes.files:open_file",
+    form="file:PATH",
+    offline=always,
+)
+ZARR = VolumeDeclaration(
+    name="zarr",
+    summary="Zarr array (version 2 or 3) or OME-Zarr group, of which the first level is read.",
+    build="mtneuro_ray.volumes.chunked:open_chunked",
+    form="zarr://FOLDER, zarr://s3://..., zarr://gs://..., zarr://https://...",
+    offline=in_folder,
+)
+N5 = VolumeDeclaration(
+    name="n5",
+    summary="N5 data set.",
+    build="mtneuro_ray.volumes.chunked:open_chunked",
+    form="n5://FOLDER, n5://s3://..., n5://gs://..., n5://https://...",
+    offline=in_folder,
+)
+PRECOMPUTED = VolumeDeclaration(
+    name="precomputed",
+    summary="Neuroglancer precomputed volume; scale 0, channel 0.",
+    build="mtneuro_ray.volumes.chunked:open_chunked",
+    form="precomputed://FOLDER, precomputed://s3://..., precomputed://gs://..., precomputed://https://...",
+    offline=in_folder,
+)
