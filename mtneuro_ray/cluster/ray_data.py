@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import ray.data
 from ray import ObjectRef
 
 from mtneuro_ray.cluster.ray_metrics import tell_read
-from mtneuro_ray.cluster.ray_tasks import results
+from mtneuro_ray.cluster.ray_tasks import num_cpus, results
 from mtneuro_ray.cluster.semantics import measure_attributes
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.ingest import Cutout, fetch
@@ -81,8 +82,16 @@ def rows_per_block(rows: int, parallel_reads: int, cpus: int) -> int:
     return max(parallel_reads, min(_MOST_ROWS_PER_BLOCK, -(-rows // (4 * cpus))))
 
 
-def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+def fetch_all(
+    store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None], *, beside_trials: bool = False
+) -> None:
     """Fetch cutouts on whatever nodes there are: rows are coordinates, and tasks read and store them.
+
+    Args:
+        store: Where they go.
+        cutouts: What to fetch.
+        advance: Called with the bytes that each took from its source.
+        beside_trials: Whether trials may hold all CPUs; then no CPU is asked for, and as many tasks run as there are.
 
     Raises:
         SourceError: a volume can't be read; the first such error ends the ingest, what was stored stays.
@@ -94,10 +103,13 @@ def fetch_all(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int]
     sources = list({cutout.source.identity: cutout.source for cutout in cutouts}.values())
     by_identity = {source.identity: source for source in sources}
     rows = [_row(Cutout(by_identity[c.source.identity], c.roi), sources) for c in cutouts]
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    cpus = num_cpus()
     blocks = -(-len(rows) // rows_per_block(len(rows), max(source.parallel_reads for source in sources), cpus))
+    needs: dict[str, Any] = {"num_cpus": 1}
+    if beside_trials:
+        needs = {"num_cpus": 0, "concurrency": cpus, "scheduling_strategy": "SPREAD"}
     dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-        _FetchBatch(store, sources), batch_size=None, num_cpus=1
+        _FetchBatch(store, sources), batch_size=None, **needs
     )
     for row in dataset.iter_rows():
         if row["error"]:
@@ -121,20 +133,26 @@ def _load(
     return arrays, len(arrays)
 
 
-def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> SplitRefs:
+def share_task(store: CutoutStore, task: TaskSettings, task_file: Path, *, beside_trials: bool = False) -> SplitRefs:
     """Ingest what the store lacks of a task, and make each split one object that all workers of a node map.
+
+    Args:
+        store: Cutouts.
+        task: The task.
+        task_file: Its file, for errors and relative paths.
+        beside_trials: Whether trials may hold all CPUs; then none is asked for.
 
     Raises:
         InputError: the data do not fit the settings.
         SourceError: a volume can't be read.
         StoreError: voxels are missing or damaged.
     """
-    volumes = ingest(store, task, task_file, fetch_all)
+    volumes = ingest(store, task, task_file, partial(fetch_all, beside_trials=beside_trials))
     identities = (volumes.image.identity, None if volumes.annotation is None else volumes.annotation.identity)
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
         # Small, and kept by the driver: a split that is built again, while trials hold all CPUs, needs no such task.
-        targets = measure_attributes(store, str(identities[1]), task)
+        targets = measure_attributes(store, str(identities[1]), task, beside_trials=beside_trials)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
     loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split, targets) for split in splits}

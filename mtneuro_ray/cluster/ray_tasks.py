@@ -47,3 +47,8 @@ def _own(error: BaseException) -> BaseException:
     while isinstance(cause, ray.exceptions.RayTaskError):
         cause = cause.cause
     return cause if isinstance(cause, MTNeuroError | OSError) else error
+
+
+def num_cpus() -> int:
+    """CPUs of the cluster, at least 1."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]

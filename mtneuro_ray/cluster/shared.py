@@ -90,4 +90,6 @@ class Shared:
             self._encoders[key] = share_encoder(planned.run.network)
         if task not in self._splits:
             pair = planned.pair
-            self._splits[task] = share_task(self._store, pair.task, pair.task_file)
+            # Trials begin with the first task's data.
+            beside = bool(self._splits)
+            self._splits[task] = share_task(self._store, pair.task, pair.task_file, beside_trials=beside)

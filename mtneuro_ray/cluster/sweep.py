@@ -77,8 +77,13 @@ def _progress(pipeline: Sweep) -> str:
 def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, where: Where) -> None:
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.storage.lease import only_driver
+    from mtneuro_ray.sweep.study import StudyLog
 
-    with only_driver(where.out), connected(where.address, where.num_cpus, resources.of_a_trial):
+    with (
+        only_driver(where.out),
+        connected(where.address, where.num_cpus, resources.of_a_trial),
+        StudyLog(where.out, pipeline.experiments) as study,
+    ):
         Outline(pipeline.experiments).write(where.out)
         from mtneuro_ray.cluster.shared import Shared
 
@@ -90,7 +95,10 @@ def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, 
         from mtneuro_ray.cluster.packing import Packing
         from mtneuro_ray.cluster.ray_tune import run_all
 
-        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, table))
+        for planned in pipeline.known:
+            if planned.run_id in pipeline.records:
+                study.add(planned, pipeline.records[planned.run_id])
+        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, table), study.add)
         run_all(pipeline, dispatch, where.out, resources)
         if shared.error is not None:
             raise shared.error
