@@ -134,7 +134,12 @@ def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
 
 def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
     where = str(pair.network_file)
-    for candidate in experiment.search.checked_candidates:
+    # The other axes, which `load_sweep` has checked, change no batch.
+    batches = [
+        {key: value for key, value in candidate.items() if key.endswith("batch_size")}
+        for candidate in experiment.search.checked_candidates
+    ]
+    for candidate in list({tuple(batch.items()): batch for batch in batches}.values()):
         check_batches(pair, pair.network.replace(where, **candidate), f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
     candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)

@@ -107,7 +107,7 @@ def fetch_all(
     blocks = -(-len(rows) // rows_per_block(len(rows), max(source.parallel_reads for source in sources), cpus))
     needs: dict[str, Any] = {"num_cpus": 1}
     if beside_trials:
-        needs = {"num_cpus": 0, "concurrency": cpus, "scheduling_strategy": "SPREAD"}
+        needs = {"num_cpus": 0, "concurrency": cpus}
     dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         _FetchBatch(store, sources), batch_size=None, **needs
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import socket
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -60,6 +61,7 @@ def execute(
         "device": device_name(context.device),
         **(placement or {}),
     }
+    began_at = time.time()
     details: dict[str, Any] = {"placement": placed, "versions": versions(), "host": socket.gethostname()}
     with run_log(out, run.run_id, keeps=context.is_leader) as log:
         try:
@@ -75,7 +77,7 @@ def execute(
                 metrics=outcome.metrics,
                 history=outcome.history,
                 class_counts=outcome.class_counts,
-                timings=outcome.timings,
+                timings={**outcome.timings, "began_at": began_at, "ended_at": time.time()},
                 notes=outcome.notes,
                 **details,
             )

@@ -36,7 +36,7 @@ class RunRecord:
         metrics: Split -> metrics.
         history: One entry per epoch.
         class_counts: Split -> region -> voxels of each class in the truth; of final segmentation runs.
-        timings: Seconds and rates of this one execution.
+        timings: Seconds and rates of this one execution, and when it began and ended, in seconds since 1970.
         placement: Workers, threads and devices that it ran on. Where it asked for less or more than its settings say,
             "asked"; where it was tried again by itself, "alone_after": why; where memory was exhausted,
             "out_of_memory".

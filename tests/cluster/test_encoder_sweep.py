@@ -43,7 +43,7 @@ def _write(folder: Path) -> Path:
         **task,
         "name": "readout",
         "task": "readout",
-        "classes": ["bg", "vessels", "candidates", "axons"],
+        "classes": ["bg", "vessels", "cells", "axons"],
         "encoder_task": "task.json",
         "cubes": [cube for cube in task["cubes"] if cube["split"] != "val"],
     }
