@@ -100,9 +100,8 @@ def main() -> None:
     elif options.space is not None:
         _space(options.space, options.preset)
     else:
-        print(
-            "| runs | overhead of a trial, CPU s | its own s | driver CPU s a trial | driver MB |\n|---|---|---|---|---|"
-        )
+        print("| runs | overhead of a trial, CPU s | its own s | driver CPU s a trial | driver MB |")
+        print("|---|---|---|---|---|")
         for trials in options.trials:
             command = [sys.executable, "-m", "benchmarks.sweep_engine", "--one", str(trials)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
