@@ -101,6 +101,7 @@ def test_a_trial_that_is_killed_goes_on_from_its_last_checkpoint(cluster: None, 
     assert (resumed.metrics, resumed.history) == (whole.metrics, whole.history)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_on_every_try_is_given_up(
     cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,21 +143,25 @@ def unreadable() -> None:
     raise RuntimeError("damaged\nin many lines")
 
 
-@pytest.mark.parametrize("cut_short", [False, True], ids=["", "Tune's error file is cut short"])
+@pytest.mark.parametrize(
+    "cut_short",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["", "Tune's error file is cut short"],
+)
 def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: bool
 ) -> None:
     if cut_short:
         # As Tune reads it back from the output folder, after a disk was full.
         monkeypatch.setattr(Trial, "get_pickled_error", lambda trial: pickle.loads(b""))
-    tiny = write_tiny(tmp_path / "tiny", axes=ONE_CELL)
+    tiny = with_run(write_tiny(tmp_path / "tiny", axes=ONE_CELL), "max_failures = 0")
     pipeline, out = Sweep([experiment_of(tiny)]), Folder(tmp_path / "out")
     run = pipeline.known[0].run
     # What an earlier sweep has left of it says nothing about this one.
     RunFolder(out).write(RunRecord.failed(run, "another error"))
     refs: Any = dict.fromkeys(("train", "val", "test"), unreadable.remote())
     monkeypatch.setattr("mtneuro_ray.cluster.shared.share_task", lambda *arguments, **options: refs)
-    resources = ResourceSettings(max_failures=1)
+    resources = ResourceSettings(max_failures=0)
     shared = Shared(CutoutStore(Folder(tmp_path / "store")))
     run_all(pipeline, Dispatch(pipeline, shared, out, resources, Packing(resources)), out, resources)
     record = RunFolder(out).read(run.run_id)
