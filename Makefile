@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= out/demo
 
-.PHONY: setup demo test test-all lint bench lock clean
+.PHONY: setup demo test test-all coverage lint bench lock clean
 
 setup: $(READY)
 
@@ -30,6 +30,9 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
 
+coverage: setup
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network" --cov=mtneuro_ray --cov-report=term-missing:skip-covered
+
 test-all: setup
 	$(BIN)/python -m pytest
 
@@ -41,10 +44,10 @@ lint: setup
 bench: setup
 	for benchmark in benchmarks/*_rate.py benchmarks/trial_overhead.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done
 
-# Pins are chosen anew within pyproject.toml's bounds; needs uv.
+# Pins that still lie within pyproject.toml's bounds stay; delete requirements.lock first to choose all anew. Needs uv.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	    --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	    --no-emit-index-url --no-annotate --no-header --generate-hashes -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.text import Text
+
+from mtneuro_ray.errors import printable
 
 
 def say(text: str) -> None:
     """One line of progress."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def working(text: str, patience_s: float = 2.0) -> Iterator[None]:
+    """Say what the body does where it takes longer than `patience_s`, and how long it took.
+
+    Args:
+        text: What it does, as in "drawing the report".
+        patience_s: Seconds of silence before the first word: a spinner on a terminal, elsewhere a line.
+    """
+    console = Console(stderr=True)
+    status = console.status(Text(text))
+    begin = status.start if console.is_terminal else lambda: say(f"{text} ...")
+    timer = threading.Timer(patience_s, begin)
+    timer.daemon = True
+    started = time.monotonic()
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        status.stop()
+        seconds = time.monotonic() - started
+        if seconds > patience_s:
+            say(f"{text}: {seconds:.0f} s")
 
 
 class ByteProgress:

@@ -25,6 +25,7 @@ from mtneuro_ray.cli.options import (
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import working
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.run_report import run_report
 from mtneuro_ray.results.selection import is_final_training
@@ -70,10 +71,12 @@ def run(
     for record in records:
         try:
             target = target_of(record, other, task_file, eval_crops)
-            found = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
+            with working(f"evaluating {record.summary['model']} of run {record.run_id} on {target.task.name}"):
+                found = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
             # The others can do without this one.
-            print(f"error: run {record.run_id}: {error}", file=sys.stderr)
+            named = f"run {record.run_id}"
+            print(f"error: {error}" if named in str(error) else f"error: {named}: {error}", file=sys.stderr)
             status = max(status, error.exit_status)
             continue
         summary = {**record.summary, "task": target.task.name}

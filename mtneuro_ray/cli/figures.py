@@ -17,6 +17,7 @@ from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data.predictions import exist, place_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import working
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 
@@ -66,15 +67,14 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
         return []
 
     from mtneuro_ray.engine.predictions import predict_run, stored_split
-    from mtneuro_ray.progress import say
     from mtneuro_ray.results.figures.gallery import stored_scenes
 
     for record in records:
         if exist(place_of(out, record.run_id)):
             continue
-        say(f"predicting the test split with {record.summary['model']} on {record.summary['task']}")
         try:
-            written = predict_run(record, out, store)
+            with working(f"predicting test with {record.summary['model']} on {record.summary['task']}"):
+                written = predict_run(record, out, store)
         except MTNeuroError as error:
             problems.append(str(error))
             continue

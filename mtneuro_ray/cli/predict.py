@@ -10,6 +10,7 @@ from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.cli.options import EvaluatedSplit, Gpu, Model, Out, Runs, Store, Threads, TrainedOn
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import working
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.selection import is_final_segmentation, representatives
@@ -39,7 +40,8 @@ def run(
     status = 0
     for record in records:
         try:
-            written = predict_run(record, folder, cutouts, split, gpu=gpu, threads=threads)
+            with working(f"predicting {split} with {record.summary['model']} on {record.summary['task']}"):
+                written = predict_run(record, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
             # The others can do without this one.
             print(f"error: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.progress import working
 
 
 def run(out: Out = "out", store: Store = None) -> int:
@@ -37,6 +38,8 @@ def run(out: Out = "out", store: Store = None) -> int:
         encoder_pictures(results.records, folder, cutouts, notes, makes_missing=False),
         run_pictures(results.records),
     )
-    folder.write("report.html", html_page(results, f"MTNeuro on Ray: {folder}", pictures, notes).encode())
+    with working("drawing the report"):
+        page = html_page(results, f"MTNeuro on Ray: {folder}", pictures, notes)
+    folder.write("report.html", page.encode())
     print(folder / "report.html")
     return 0

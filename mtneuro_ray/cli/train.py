@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -37,12 +38,20 @@ def run(
     seeded = [] if seed is None else [f"seed={seed}"]
     pair = load_pair(task, network, volume=volume, preset=preset, overrides=[*overrides, *seeded])
     place = Place(out_of(out), store_of(store, out), workers, threads, gpu, address, num_cpus)
-    record = train_pair(pair, place, _show)
+    record = train_pair(pair, place, _Epochs())
     print(run_report(record))
     print(f"\nrun file: {place.out / f'runs/{record.run_id}.json'}")
     return 0 if record.status == "done" else 1
 
 
-def _show(entry: Mapping[str, Any]) -> None:
-    numbers = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name != "epoch")
-    say(f"epoch {entry['epoch']}: {numbers}")
+class _Epochs:
+    """Says what each epoch found and how long it took; the first has the start of the training in it."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, entry: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name != "epoch")
+        say(f"epoch {entry['epoch']}: {numbers}  ({now - self._last:.1f} s)")
+        self._last = now

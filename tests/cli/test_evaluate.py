@@ -129,13 +129,15 @@ def test_other_crops_are_another_measure_of_the_same_weights(
     out: Path, records: dict[str, RunRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = records["classification"]
-    own = record.settings["network"]["eval_crops"]
+    own = record.settings["network"]["evaluation"]["eval_crops"]
     scores = {}
     for crops in (own, "dense"):
         shutil.rmtree(out / "evaluations", ignore_errors=True)
         assert main(["evaluate", "--out", str(out), "--model", "classification", "--eval-crops", crops]) == 0
         content = evaluations(out)[record.run_id]
-        assert content["settings"]["network"] == {**record.settings["network"], "eval_crops": crops}
+        network = record.settings["network"]
+        changed = {**network, "evaluation": {**network["evaluation"], "eval_crops": crops}}
+        assert content["settings"]["network"] == changed
         scores[crops] = content["metrics"]
     assert scores[own] == without_loss(record.metrics["test"])
     assert scores["dense"].keys() == scores[own].keys()
@@ -147,14 +149,20 @@ def test_other_crops_are_another_measure_of_the_same_weights(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--model", "classification", "--eval-crops", "some"], "--eval-crops: eval_crops: is 'some'; accepted: "),
+        (
+            ["--model", "classification", "--eval-crops", "some"],
+            "--eval-crops: evaluation.eval_crops: is 'some'",
+        ),
         (["--run", "none"], "--run: 'none' is no finished final run of"),
         (["--model", "none"], "--model: no run of 'none'"),
         (["--threads", "-1"], "--threads: is '-1'; accepted: a whole number from 0"),
         (["--volume", "phantom"], "--volume, --preset: change a task, and there is none; accepted: with --task"),
         (["--task", "task9"], "task9: no such file and no such name"),
         (["--model", "segmentation", "--task", "task1"], "task: is classification, the run "),
-        (["--model", "segmentation", "--task", "task2_2D_4class"], "classes: the network has 3, the task "),
+        (
+            ["--model", "segmentation", "--task", "task2_2D_4class"],
+            "classes: the network has 3 classes, the task ",
+        ),
         (["--model", "segmentation", "--task", "task2_2D_3class"], "classes: are "),
     ],
 )
@@ -177,7 +185,7 @@ def test_weights_that_are_gone_leave_the_others(
     train_id = RunSettings.load(gone.settings, "test").train_id
     (out / "checkpoints" / train_id / "model.pt").unlink()
     assert main(["evaluate", "--out", str(out)]) == 2
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: run {gone.run_id}: ")
     assert "model.pt: no such file" in line
     assert list(evaluations(out)) == [records["classification"].run_id]

@@ -45,9 +45,12 @@ def needed(roots: Iterable[str], python: str) -> set[str]:
 
 
 def pinned() -> dict[str, list[str]]:
-    """Name -> its lines in the lock."""
+    """Name -> its lines in the lock, without hashes."""
     lines: dict[str, list[str]] = {}
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
+    for text in (ROOT / "requirements.lock").read_text().splitlines():
+        line = text.removesuffix("\\").strip()
+        if line.startswith("--hash="):
+            continue
         lines.setdefault(canonicalize_name(Requirement(line).name), []).append(line)
     return lines
 
