@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from mtneuro_ray.config.base import read_json
-from mtneuro_ray.config.space import METRICS
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel
 from mtneuro_ray.data.sampling import describe
 from mtneuro_ray.results import Results
+from mtneuro_ray.tasks import TASKS
 from tests.ray_cluster import ROOT, PrivateHead, private_head
 from tests.tiny import Tiny, write_tiny
 
@@ -105,7 +105,7 @@ def test_the_endpoints_of_the_raylets_tell_what_the_run_files_hold(head: Private
     losses = {sample.value for sample in _of(seen, "train_loss", **TAGS)}
     assert losses
     assert losses <= {entry["train/loss"] for entry in entries}
-    for metric in METRICS["segmentation"]:
+    for metric in TASKS.find("segmentation").selection:
         values = {sample.value for sample in _of(seen, "validation", metric=metric, **TAGS)}
         assert values
         assert values <= {entry[metric] for entry in entries}
