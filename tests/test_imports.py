@@ -17,6 +17,7 @@ ROOT = PACKAGE.parent
 # Rooms, lowest first: a module imports from its own room and from those before it.
 ROOMS = (
     "errors",
+    "interrupts",
     "progress",
     "rng",
     "retry",
@@ -39,7 +40,20 @@ ROOMS = (
     "api",
     "cli",
 )
-WITHOUT_TORCH = {"errors", "progress", "retry", "roi", "config", "volumes", "storage", "sweep", "results", "api", "cli"}
+WITHOUT_TORCH = {
+    "errors",
+    "interrupts",
+    "progress",
+    "retry",
+    "roi",
+    "config",
+    "volumes",
+    "storage",
+    "sweep",
+    "results",
+    "api",
+    "cli",
+}
 
 
 def modules(*folders: Path) -> list[Path]:

@@ -13,9 +13,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from types import FrameType
+from typing import Any, NamedTuple
 
 from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.interrupts import interruptible
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder
 
@@ -25,6 +26,8 @@ _NAME = "driver.json"
 _BEAT_S = 5.0
 # Several beats: one may come late, on a busy machine or a slow bucket.
 SILENCE_S = 30.0
+# Tune takes SIGUSR1 for itself.
+_SIGNAL = signal.SIGUSR2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +42,56 @@ class DriverSign:
     pid: int
     beat: int = 0
 
+    @classmethod
+    def parse(cls, content: bytes) -> DriverSign:
+        """The sign in a file; a stand-in that never moves where the file is of another version, or not ours."""
+        try:
+            values = json.loads(content)
+        except (ValueError, RecursionError):
+            values = None
+        kinds = {"driver": str, "host": str, "pid": int, "beat": int}
+        if isinstance(values, dict) and {name: type(value) for name, value in values.items()} == kinds:
+            return cls(**values)
+        return cls("unknown", "an unknown machine", 0)
+
+    def content(self) -> bytes:
+        """The file's content."""
+        return json.dumps(asdict(self)).encode()
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
     @property
     def is_gone(self) -> bool:
         """Whether this machine knows that the process is no more; of other machines' it knows nothing."""
-        if self.host != socket.gethostname():
+        if self.host != socket.gethostname() or self.pid <= 0:
             return False
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return True
         except PermissionError:
             return False
         return False
 
 
+class _Found(NamedTuple):
+    sign: DriverSign
+    version: Any
+
+
 def driver_of(out: Folder) -> DriverSign | None:
     """The sign that a driver has left in an output folder, or None."""
+    found = _look(out)
+    return found and found.sign
+
+
+def _look(out: Folder) -> _Found | None:
     try:
-        return DriverSign(**json.loads(out.read(_NAME)))
+        content, version = out.read_with_version(_NAME)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
-        # Of another version, or not ours: it will not move, so nobody waits for it forever.
-        return DriverSign("unknown", "an unknown machine", 0)
+    return _Found(DriverSign.parse(content), version)
 
 
 class _TakenOver(BaseException):
@@ -75,13 +102,10 @@ class _TakenOver(BaseException):
 def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILENCE_S) -> Iterator[None]:
     """Be the only driver of an output folder while the body runs.
 
-    A driver that was killed leaves its sign; it is taken for dead where its process is gone from this machine, or
-    where it does not move for a while. Where it only seemed so, it ends as soon as it looks again. Two that start at
-    the same moment are told apart by whose sign came last.
-
-    Nothing is asked of the folder but that a read finds the last write, which file systems and S3 promise; S3's
-    conditional writes are not in pyarrow. Of two that both found nobody, the one that reads the other's sign, within a
-    beat or two, writes no more, so at least one stays, and run files that both have written meanwhile are the same.
+    The sign of a driver is written where there is none, and replaced only by its own driver or once it is silent, each
+    under the condition that nobody was faster, so two drivers never hold a folder at once. A driver counts as silent
+    where its process is gone from this machine, or where its sign does not move for a while. One that was only
+    stopped, or cut off, finds the other's sign at its next beat, and ends.
 
     Args:
         out: The folder.
@@ -93,17 +117,17 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
         MTNeuroError: another driver has taken over.
     """
     mine = DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid())
-    _await_silence(out, beat_s, silence_s)
-    _write(out, mine)
+    while not _put(out, mine, _await_silence(out, beat_s, silence_s)):
+        pass
     stop, lost = threading.Event(), threading.Event()
     try:
-        with _interruptible() as interrupt:
+        with interruptible(_SIGNAL, _TakenOver) as interrupt:
             heart = threading.Thread(target=_beat, args=(out, mine, beat_s, stop, lost, interrupt), daemon=True)
             heart.start()
             try:
                 yield
             finally:
-                # Before SIGUSR1 means again what it meant before: the end of the process.
+                # Before the signal means again what it meant before: the end of the process.
                 stop.set()
                 heart.join()
     except _TakenOver:
@@ -115,29 +139,38 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
         raise _taken_over(out)
 
 
-def _await_silence(out: Folder, beat_s: float, silence_s: float) -> None:
-    """Return once nobody else is at work.
+def _put(out: Folder, sign: DriverSign, found: _Found | None) -> bool:
+    """Write a sign in the place of the one found; whether nobody was faster."""
+    if found is None:
+        return out.create(_NAME, sign.content())
+    return out.replace_if(_NAME, sign.content(), found.version)
+
+
+def _await_silence(out: Folder, beat_s: float, silence_s: float) -> _Found | None:
+    """What is left in the folder once nobody else is at work.
 
     Raises:
         InputError: somebody is.
     """
-    found = driver_of(out)
-    if found is None or found.is_gone:
-        return
+    first = found = _look(out)
+    if first is None or first.sign.is_gone:
+        return first
     say(
-        f"{out}: {found} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see whether it lives"
+        f"{out}: {first.sign} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see whether it "
+        "lives"
     )
     deadline = time.monotonic() + silence_s
     while time.monotonic() < deadline:
         time.sleep(min(beat_s / 2, 1.0))
-        now = driver_of(out)
-        if now is None or now.is_gone:
-            return
-        if now != found:
+        found = _look(out)
+        if found is None or found.sign.is_gone:
+            break
+        if found.version != first.version:
             raise InputError(
-                f"{out}: {now} runs a sweep here; accepted: another --out (with the same --store, nothing is read "
-                "twice), or this one once that has ended"
+                f"{out}: {found.sign} runs a sweep here; accepted: another --out (with the same --store, nothing is "
+                "read twice), or this one once that has ended"
             )
+    return found
 
 
 def _beat(
@@ -152,53 +185,26 @@ def _beat(
     while not stop.wait(beat_s):
         beat += 1
         try:
-            found = driver_of(out)
-            if found is not None and not _is_of(found, mine):
+            found = _look(out)
+            if found is not None and found.sign.driver != mine.driver:
                 lost.set()
                 interrupt()
                 return
-            _write(out, replace(mine, beat=beat))
+            # Whoever was faster is found at the next beat.
+            _put(out, replace(mine, beat=beat), found)
         except OSError:
             # A full disk or a bucket out of reach is no reason to end: the runs will say so, if it lasts.
             continue
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """A function that other threads call to raise `_TakenOver` in the main thread, even where it waits in a library.
-
-    In another thread than that the body runs to its end.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def raise_it(number: int, frame: FrameType | None) -> None:
-        raise _TakenOver
-
-    main_thread = threading.get_ident()
-    before = signal.signal(signal.SIGUSR1, raise_it)
-    try:
-        yield lambda: signal.pthread_kill(main_thread, signal.SIGUSR1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def _write(out: Folder, sign: DriverSign) -> None:
-    out.write(_NAME, json.dumps(asdict(sign)).encode())
-
-
 def _withdraw(out: Folder, mine: DriverSign) -> None:
     """Take the sign away, if it is ours and the folder can be reached; what the body raised matters more."""
     try:
-        if _is_of(driver_of(out), mine):
+        found = driver_of(out)
+        if found is not None and found.driver == mine.driver:
             out.delete(_NAME)
     except OSError as error:
         logger.warning("%s/%s: can't be removed (%s); the next sweep finds that it does not move", out, _NAME, error)
-
-
-def _is_of(found: DriverSign | None, mine: DriverSign) -> bool:
-    return found is not None and found.driver == mine.driver
 
 
 def _taken_over(out: Folder) -> MTNeuroError:

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +126,27 @@ def test_a_driver_that_was_killed_here_is_followed_at_once(root: str) -> None:
         assert sign_of(root)["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"], ids=["another machine's", "empty", "no keys", "list"])
-def test_a_sign_that_does_not_move_is_taken_over(root: str, content: bytes | None) -> None:
-    leave_sign(root)
-    if content is not None:
-        Folder(root).write("driver.json", content)
+OF_ANOTHER_MACHINE = b'{"driver": "other", "host": "elsewhere", "pid": 1, "beat": 0}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        OF_ANOTHER_MACHINE,
+        b"",
+        b"\xff",
+        b"{}",
+        b"[1]",
+        b"[" * 100_000,
+        OF_ANOTHER_MACHINE.replace(b"1", b'"1"'),
+        OF_ANOTHER_MACHINE.replace(b'"elsewhere"', json.dumps(socket.gethostname()).encode()).replace(b"1", b"-1"),
+        OF_ANOTHER_MACHINE.replace(b'"other"', b"[]"),
+    ],
+    ids=lambda content: content[:60],
+)
+def test_a_sign_that_does_not_move_is_taken_over(tmp_path: Path, content: bytes) -> None:
+    root = str(tmp_path)
+    Folder(root).write("driver.json", content)
     with only_driver(Folder(root), beat_s=BEAT_S, silence_s=0.2):
         assert sign_of(root)["pid"] == os.getpid()
     assert not Folder(root).exists("driver.json")
@@ -153,17 +171,41 @@ def test_a_driver_that_was_silent_for_too_long_ends_when_it_comes_back(root: str
         end(first, *([second] if second else []))
 
 
-def test_of_drivers_that_start_at_once_one_stays(root: str) -> None:
-    drivers = [drive(root) for _ in range(3)]
+def test_of_drivers_that_start_at_once_one_ever_holds_the_folder(root: str) -> None:
+    """The others wait, see that it lives, and are refused; none is let in and told later."""
+    drivers = [drive(root, silence_s=PATIENCE_S) for _ in range(4)]
     try:
         await_true(lambda: sum(driver.poll() is None for driver in drivers) == 1)
-        time.sleep(4 * BEAT_S)
         [alive] = [driver for driver in drivers if driver.poll() is None]
+        assert line_of(alive) == "in"
         assert sign_of(root)["pid"] == alive.pid
         ended = [driver.communicate()[0].splitlines() for driver in drivers if driver is not alive]
-        assert all("accepted: " in lines[-1] for lines in ended)
+        assert [len(lines) for lines in ended] == [1, 1, 1]
+        assert all("runs a sweep here; accepted: " in lines[0] for lines in ended)
     finally:
         end(*drivers)
+
+
+def test_of_drivers_that_find_a_dead_one_at_once_one_takes_over(root: str) -> None:
+    leave_sign(root, host=socket.gethostname(), pid=2**22 + 1)
+    together, holders = threading.Barrier(8), []
+
+    def drive_here(number: int) -> None:
+        together.wait(PATIENCE_S)
+        with suppress(InputError), only_driver(Folder(root), beat_s=BEAT_S, silence_s=PATIENCE_S):
+            holders.append(number)
+            assert len(holders) == 1
+            released.wait(PATIENCE_S)
+
+    released = threading.Event()
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(drive_here, number) for number in range(8)]
+        await_true(lambda: sum(call.done() for call in calls) == 7)
+        released.set()
+        for call in calls:
+            call.result(PATIENCE_S)
+    assert len(holders) == 1
+    assert Folder(root).list() == []
 
 
 def test_a_body_in_another_thread_learns_of_it_at_its_end(root: str) -> None:
@@ -187,16 +229,16 @@ def test_a_body_in_another_thread_learns_of_it_at_its_end(root: str) -> None:
 def test_a_folder_that_can_not_be_written_for_a_while_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, failed = Folder.write, threading.Event()
+    replace_if, failed = Folder.replace_if, threading.Event()
 
-    def no_space(folder: Folder, name: str, content: bytes) -> None:
+    def no_space(folder: Folder, name: str, content: bytes, version: object) -> bool:
         failed.set()
         raise OSError(28, "No space left on device")
 
     with only_driver(Folder(tmp_path), beat_s=BEAT_S):
-        monkeypatch.setattr(Folder, "write", no_space)
+        monkeypatch.setattr(Folder, "replace_if", no_space)
         assert failed.wait(PATIENCE_S)
-        monkeypatch.setattr(Folder, "write", write)
+        monkeypatch.setattr(Folder, "replace_if", replace_if)
         before = sign_of(str(tmp_path))["beat"]
         await_true(lambda: sign_of(str(tmp_path))["beat"] > before)
 
@@ -209,7 +251,7 @@ def test_a_bucket_that_is_away_for_a_while_ends_nothing(
     with only_driver(Folder(bucket), beat_s=BEAT_S):
         before = sign_of(bucket)
         s3.stop()
-        time.sleep(8)
+        time.sleep(2)
         s3.start()
         await_true(lambda: sign_of(bucket)["beat"] > before["beat"] + 1)
         assert sign_of(bucket)["driver"] == before["driver"]
@@ -231,7 +273,7 @@ def test_a_bucket_that_is_away_at_the_end_hides_no_error_of_the_body(
         fail()
 
 
-@pytest.mark.parametrize("call", ["read", "delete"])
+@pytest.mark.parametrize("call", ["read_with_version", "delete"])
 def test_a_folder_that_is_out_of_reach_at_the_end_hides_no_error_of_the_body(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
