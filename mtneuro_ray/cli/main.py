@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -16,6 +17,7 @@ from typer.main import get_command
 
 from mtneuro_ray import __version__
 from mtneuro_ray.errors import InputError, MTNeuroError, printable
+from mtneuro_ray.interrupts import interruptible
 
 _PROGRAM = "mtneuro-ray"
 # Name of each command, which is also its module's: what it does (the first line stands in the list of commands), and
@@ -75,8 +77,8 @@ COMMANDS = {
         "profile --space smoke --out costs.json",
     ),
 }
-# What typer makes of Ctrl-C, as shells do.
-_INTERRUPTED = 130
+# What typer makes of Ctrl-C, as shells do, and what they make of SIGTERM.
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,11 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; by default those of this process.
 
     Returns:
-        0; 1 where runs failed or a volume can't be read; 2 on bad input; 130 after Ctrl-C.
+        0; 1 where runs failed or a volume can't be read; 2 on bad input; 130 after Ctrl-C; 143 after SIGTERM.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        status: int = _application().main(arguments, prog_name=_PROGRAM, standalone_mode=False)
+        with interruptible(signal.SIGTERM) as terminated:
+            status: int = _application().main(arguments, prog_name=_PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         return _told(_refusal(error), 2)
     except MTNeuroError as error:
@@ -99,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A folder that can't be written, a full disk: the machine's fault, and the line names the file.
         return _told(" ".join(str(error).splitlines()), 1)
     if status == _INTERRUPTED:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        word, status = ("terminated", _TERMINATED) if terminated.came else ("interrupted", status)
+        print(f"{word}; the same command goes on where this one stopped", file=sys.stderr)
     return status
 
 

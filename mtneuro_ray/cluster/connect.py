@@ -6,6 +6,10 @@ import logging
 import os
 import re
 import secrets
+import signal
+import stat
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +18,6 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import ray
 import ray.data
-from ray.exceptions import AuthenticationError
 
 from mtneuro_ray.errors import InputError, MTNeuroError
 
@@ -23,6 +26,8 @@ _TOKEN_ACCEPTED = (
     "names, or in ~/.ray/auth_token"
 )
 _SECONDS_TO_ANSWER = 10.0
+# The path of a socket has at most 103 characters on some systems; Ray takes 65 below its folder.
+_LONGEST_FOLDER = 38
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def connected(
     if address == "local":
         _check_gpu(needs or {})
         _ensure_token()
-        _init(address, num_cpus=num_cpus, include_dashboard=False)
+        _init(address, num_cpus=num_cpus, include_dashboard=False, _temp_dir=private_folder())
         _check_room(needs or {})
     else:
         if address != "auto":
@@ -99,11 +104,38 @@ def _quiet() -> None:
 
 
 def _init(address: str, **options: Any) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:
+        # Of any type: a node that is not up within 30 s is a plain Exception.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if address == "local":
+            raise MTNeuroError(
+                f"Ray on this machine: does not start: {reason}; accepted: the same command again, on a machine with "
+                "free processors and memory"
+            ) from None
         raise MTNeuroError(f"Ray cluster {address}: can't be joined: {reason}; accepted: a running cluster") from None
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        # Ray has put its own in its place, which ends in a native stack trace.
+        signal.signal(signal.SIGTERM, handler)
+
+
+def private_folder() -> str:
+    """The folder of this user's Ray sessions and logs on this machine, which nobody else reads or writes.
+
+    Ray unpickles files of its sessions, and opens its folder to everybody, so there is one around it.
+    """
+    name = f"mtneuro-{os.getuid()}"
+    bases = [os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "/tmp"]
+    base = next((base for base in bases if len(f"{base}/{name}/ray") <= _LONGEST_FOLDER), bases[-1])
+    folder = Path(base, name)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        # Somebody else's, who knew its name, or opened by hand.
+        folder = Path(tempfile.mkdtemp(prefix="mtneuro-", dir=base))
+    return str(folder / "ray")
 
 
 def _ensure_token() -> None:

@@ -10,13 +10,13 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from mtneuro_ray.errors import InputError, MTNeuroError
-from mtneuro_ray.interrupts import interruptible
+from mtneuro_ray.interrupts import Interrupt, interruptible
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder
 
@@ -94,10 +94,6 @@ def _look(out: Folder) -> _Found | None:
     return _Found(DriverSign.parse(content), version)
 
 
-class _TakenOver(BaseException):
-    """Another driver has the folder. As little an error of what it interrupts as KeyboardInterrupt is."""
-
-
 @contextmanager
 def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILENCE_S) -> Iterator[None]:
     """Be the only driver of an output folder while the body runs.
@@ -121,7 +117,7 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
         pass
     stop, lost = threading.Event(), threading.Event()
     try:
-        with interruptible(_SIGNAL, _TakenOver) as interrupt:
+        with interruptible(_SIGNAL) as interrupt:
             heart = threading.Thread(target=_beat, args=(out, mine, beat_s, stop, lost, interrupt), daemon=True)
             heart.start()
             try:
@@ -130,8 +126,9 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
                 # Before the signal means again what it meant before: the end of the process.
                 stop.set()
                 heart.join()
-    except _TakenOver:
-        raise _taken_over(out) from None
+    except KeyboardInterrupt:
+        if not interrupt.came:
+            raise
     finally:
         if not lost.is_set():
             _withdraw(out, mine)
@@ -179,7 +176,7 @@ def _beat(
     beat_s: float,
     stop: threading.Event,
     lost: threading.Event,
-    interrupt: Callable[[], None],
+    interrupt: Interrupt,
 ) -> None:
     beat = 0
     while not stop.wait(beat_s):
@@ -188,7 +185,7 @@ def _beat(
             found = _look(out)
             if found is not None and found.sign.driver != mine.driver:
                 lost.set()
-                interrupt()
+                interrupt.send()
                 return
             # Whoever was faster is found at the next beat.
             _put(out, replace(mine, beat=beat), found)
