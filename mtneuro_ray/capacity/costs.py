@@ -46,7 +46,7 @@ class Workload:
         """The workload of a run; of a readout, that of the training of its encoder."""
         run = run.encoder_run or run
         network, images = _measured(run.network, on_gpu), 0
-        if network.method.name == "decomposition":
+        if "fit" in network.method_declaration.needs:
             images = len(samples(run.task, "train"))
         return cls(
             RunSettings(task=_measured_task(run.task), network=network, role="candidate", data=("random",)), images
@@ -137,7 +137,7 @@ def _measured_task(task: TaskSettings) -> TaskSettings:
         "name": "profile",
         "task": task.task,
         "image_chan": "random:",
-        "annotation_chan": None if task.task == "classification" else "random:",
+        "annotation_chan": "random:" if task.declaration.needs_annotation else None,
         "classes": [str(number) for number in range(len(task.classes))],
         "tile_size": [height, width],
         "volume_z": depth,
@@ -155,7 +155,7 @@ def resident_bytes(run: RunSettings) -> int:
     """Bytes of a run's splits, which lie on its device while it trains."""
     task = run.task
     voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
-    channels = 2 if task.task == "segmentation" else 1
+    channels = 2 if task.declaration.labels == "voxel" else 1
     images = sum(len(samples(task, split)) for split in SPLITS if split != "test" or run.role == "final")
     return images * (voxels * channels + 8)
 

@@ -68,7 +68,7 @@ def _view_pictures(
                 if not makes_missing:
                     continue
 
-                from mtneuro_ray.engine.mined_views import write_views
+                from mtneuro_ray.engine.mine_views import write_views
 
                 write_views(record, out, store)
             yield view_picture(record, views.read(out, record.run_id))

@@ -65,7 +65,7 @@ def run(
         other, task_file = load_task(task, volume, preset)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.engine.evaluate import evaluate_run, target_of
+    from mtneuro_ray.engine.evaluate_run import evaluate_run, target_of
 
     status = 0
     for record in records:

@@ -1,4 +1,4 @@
-"""What the loop knows about where it runs."""
+"""Rank, device, threads and checkpoint folder of one worker of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def _ignore(epoch: Mapping[str, Any]) -> None:
-    """A report that nobody reads."""
+    """Default report: nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class WorkerContext:
     """One worker of a run. With more than one, a torch.distributed process group joins them.
 
     Attributes:
-        rank: Of this worker.
-        world_size: Workers of the run.
-        device: Where this worker computes.
-        threads: CPU threads of this worker; fixed, because it decides the order of sums.
+        rank: Number of this worker, from 0.
+        world_size: Number of workers of the run.
+        device: Device of this worker.
+        threads: CPU threads of this worker; fixed, because their number decides the order of sums.
         checkpoints: Folder that every worker of the run reaches, or None to keep no checkpoint.
         checkpoint_interval_s: Least time between two checkpoints.
         report: Called on every worker after each epoch with that epoch's history entry.
@@ -49,11 +49,11 @@ class WorkerContext:
         return self.rank == 0
 
     def share_of(self, count: int) -> tuple[int, int]:
-        """This worker's half-open part of `count` items; the parts of all workers are adjacent and complete."""
+        """Half-open range of this worker's items out of `count`; the workers' ranges cover each item once, in order."""
         return count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size
 
     def gather(self, value: T) -> list[T]:
-        """The values of all workers, in the order of their ranks, on every worker."""
+        """Values of all workers in rank order, on every worker."""
         if self.world_size == 1:
             return [value]
         gathered: list[Any] = [None] * self.world_size
@@ -61,7 +61,7 @@ class WorkerContext:
         return gathered
 
     def distribute(self, model: nn.Module) -> nn.Module:
-        """The model as it is trained: alone, or with gradients and batch norms shared by all workers."""
+        """The model wrapped for training: gradients and batch norms are shared by all workers."""
         if self.world_size == 1:
             return model
         model = synchronise_norms(model)

@@ -5,10 +5,10 @@
     region, split              strings
     corner                     0 to 3, in the order of `roi.corners`
     z, y, x                    the corner's lowest voxel in the volume
-    vessels to cell_distance   its attributes, one column each (`config.attributes`)
+    vessels to cell_distance   its attributes, one column each (`data.attributes`)
     embedding                  fixed-size list of float32
 
-What it is of lies in the schema's metadata, as JSON under the key `mtneuro_ray`.
+The schema's metadata hold `About`, as JSON under the key `mtneuro_ray`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mtneuro_ray.config.task import SPLITS, Split
 from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import Sample, samples
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.roi import Shape, corners
 from mtneuro_ray.storage.folder import Folder
 
@@ -47,14 +47,14 @@ _PLACE = ("z", "y", "x")
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What embeddings are of.
+    """Runs, tasks and volumes behind a set of embeddings.
 
     Attributes:
-        run_id: Of the readout.
-        train_id: Of the training that made the encoder.
-        network: The encoder's name.
-        seed: It was trained with.
-        task: The readout's name.
+        run_id: Id of the readout run.
+        train_id: Id of the training that made the encoder.
+        network: Name of the encoder's network.
+        seed: Seed of the encoder's training.
+        task: Name of the readout task.
         encoder_task: Name of the task that the encoder was trained for.
         data: Identities of the readout's volumes, image first.
     """
@@ -69,7 +69,7 @@ class About:
 
     @classmethod
     def of(cls, run: RunSettings) -> About:
-        """Of a readout run."""
+        """The entries of a readout run."""
         assert run.encoder_run is not None
         encoder = run.encoder_run
         names = (encoder.network.name, encoder.network.seed, run.task.name, encoder.task.name)
@@ -78,14 +78,14 @@ class About:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embeddings:
-    """Embeddings of M corners of images, and what is known of the corners.
+    """Embeddings of M corners of images, with place and attributes of each.
 
     Attributes:
-        about: What they are of.
-        regions: (M,) names.
-        splits: (M,) names.
-        corners: (M,) numbers, in the order of `roi.corners`.
-        origins: (M, 3) the lowest voxel of each corner, z, y, x.
+        about: Runs, tasks and volumes.
+        regions: (M,) names of regions.
+        splits: (M,) names of splits.
+        corners: (M,) 0 to 3, in the order of `roi.corners`.
+        origins: (M, 3) lowest voxel of each corner, z, y, x.
         targets: (M, 5) attributes.
         vectors: (M, F) embeddings.
     """
@@ -122,7 +122,7 @@ class Embeddings:
         )
 
     def to_arrow(self) -> pa.Table:
-        """One row per corner; what they are of in the metadata."""
+        """One row per corner, with `About` in the metadata."""
         length = self.vectors.shape[1]
         columns = {
             "region": pa.array(self.regions.tolist(), pa.string()),
@@ -164,7 +164,9 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
         return _decode(folder.read(f"{run_id}.parquet"))
     except FileNotFoundError:
         raise InputError(f"{where}: no such file; accepted: a finished readout run") from None
-    except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
+    except MTNeuroError:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
         raise InputError(
             f"{where}: is no whole set of embeddings of this version ({type(error).__name__}); accepted: what a "
             "readout run has written"

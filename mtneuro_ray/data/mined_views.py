@@ -6,14 +6,13 @@ OUT/views/<run_id>.npz    the arrays of `Views`, by name
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.storage.folder import Folder
 
 FOLDER = "views"
@@ -68,7 +67,9 @@ def read(out: Folder, run_id: str) -> Views:
             return Views(**{field.name: arrays[field.name] for field in fields(Views)})
     except FileNotFoundError:
         raise InputError(f"{where}: no such file; accepted: what `mtneuro-ray figures` has written") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except MTNeuroError:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
         raise InputError(
             f"{where}: is no whole set of views ({type(error).__name__}); accepted: what `mtneuro-ray figures` has "
             "written"

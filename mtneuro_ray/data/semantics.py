@@ -1,7 +1,7 @@
-"""Task 3's semantic attributes of the corners of images, from the labels of the volume (paper, Appendix 5).
+"""Semantic attributes of the corners of images (Task 3), from the labels of the volume (paper, Appendix 5).
 
-Cells are connected in 3D, through every slice of a block of cubes; what a corner holds of them is then counted and
-measured. One block's cells need all of its voxels at once, its images can be measured in any number of chunks.
+Cells are connected components in 3D, through every slice of a block of cubes; the parts of them in a corner are then
+counted and measured. Finding the cells of a block needs all of its voxels; its images are measured in chunks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _IMAGES_PER_CHUNK = 32
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
-    """What voxels are.
+    """Kind and cell of every voxel.
 
     Attributes:
         kinds: (..., Z, Y, X) 1 + index into KINDS, 0 for anything else.
@@ -64,7 +64,7 @@ def load_attributes(store: CutoutStore, identity: str, task: TaskSettings) -> di
 
     Args:
         store: Holds the annotation of the task's whole cubes.
-        identity: Of the annotation volume.
+        identity: Identity of the annotation volume.
         task: A readout task.
 
     Returns:
@@ -87,7 +87,7 @@ def _measured(
 
 
 def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Block) -> Tissue:
-    """What the voxels of a block are, with its cells told apart."""
+    """Kinds and cells of the voxels of a block."""
     classes = classes_of(store.read(identity, [block.roi])[0][np.newaxis], [block.roi], task)[0]
     table = np.zeros(256, np.uint8)
     for number, kind in enumerate(KINDS, 1):
@@ -114,7 +114,7 @@ def chunks(task: TaskSettings, block: Block) -> list[Chunk]:
 
 
 def by_split(task: TaskSettings, measured: Iterable[tuple[Chunk, Attributes]]) -> dict[Split, Attributes]:
-    """Join what was measured of all blocks, in the order of the plan."""
+    """Attributes of all blocks by split, in the order of the plan."""
     in_order = sorted(measured, key=lambda pair: pair[0].cube)
     present = {cube.split for cube in task.cubes}
     return {
@@ -146,7 +146,7 @@ def _attributes(kinds: Bytes, cells: Cells) -> tuple[float, ...]:
 
 
 def _nearest(centroids: npt.NDArray[np.float64]) -> float:
-    """Mean distance of K points (K, 3) to the nearest other one (PROTOCOL, Task 3)."""
+    """Mean distance of K points (K, 3) to their nearest neighbour (PROTOCOL, Task 3)."""
     if len(centroids) < 2:
         return _NO_NEIGHBOUR
     # The nearest point of all is the cell itself, or another one at the same place.

@@ -1,1 +1,1 @@
-"""The training loop: a few functions over a `WorkerContext`. Knows torch and torch.distributed, and no ray."""
+"""Training, checkpoints, evaluation and inference, on one or more workers of torch.distributed. No Ray."""

@@ -1,6 +1,6 @@
 """Checkpoints and final weights on disk, each with a checksum. They load with `weights_only=True`.
 
-last.pt       what goes on after the loss of a process: a torch file, and behind it the SHA-256 of its bytes
+last.pt       state to resume from after a process is lost: a torch file followed by the SHA-256 of its bytes
 model.pt      weights of a finished training
 trained.json  its history, validation metrics, and the SHA-256 of model.pt and of these numbers
 """
@@ -29,7 +29,7 @@ History = list[dict[str, Any]]
 Weights = dict[str, torch.Tensor]
 
 _DIGEST_BYTES = 32
-# What says nothing of a file.
+# Errors that are not the fault of a file's content.
 _NOT_THE_FILE = (MTNeuroError, MemoryError, torch.OutOfMemoryError)
 
 
@@ -39,7 +39,7 @@ class ChecksumError(ValueError):
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """State of a training between epochs.
 
     Attributes:
         epoch: Epochs that are finished.
@@ -68,7 +68,7 @@ def save(folder: Folder, progress: Progress, model: nn.Module, optimizer: torch.
 
 
 def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Progress:
-    """Load the last checkpoint into model and optimizer, if there is one that fits; else leave them as they are."""
+    """Load the last checkpoint into model and optimizer; one that is damaged or does not fit is ignored and logged."""
     if folder is None or not folder.exists(LAST):
         return Progress()
     before = deepcopy(model.state_dict()), deepcopy(optimizer.state_dict())
@@ -91,7 +91,7 @@ def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optim
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training that has come to its end.
+    """Result of a finished training.
 
     Attributes:
         weights: Weights of the model.
@@ -105,7 +105,7 @@ class Trained:
 
 
 def save_trained(folder: Folder, module: nn.Module, history: History, metrics: Mapping[str, Any] | None) -> None:
-    """Write the weights of a finished training, `torch.load(..., weights_only=True)` away from use, and its numbers."""
+    """Write weights, history and validation metrics of a finished training."""
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in module.state_dict().items()}, buffer)
     folder.write(MODEL, buffer.getbuffer())

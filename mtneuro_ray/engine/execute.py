@@ -38,21 +38,21 @@ def execute(
     keeps_weights: bool = False,
     placement: Mapping[str, Any] | None = None,
 ) -> RunRecord:
-    """Train a run, or read one out, and on its leader write its file; an error that ends the run is written, too.
+    """Train a run, or read its encoder, and write its run file on the leader, also where it ends in an error.
 
-    What it says on the way, and the traceback of its error, are in its log (`storage.run_log`).
+    Output and the traceback of an error go to its log (`storage.run_log`).
 
     Args:
-        run: What to train.
-        data: Its splits.
-        context: Where this worker runs.
+        run: Settings of the run.
+        data: Splits of its task.
+        context: This worker.
         out: Folder of the run files.
         encoder: Weights that the model's encoder starts from.
         keeps_weights: Whether a `candidate` leaves its weights in the output folder, as a `final` run does.
-        placement: What else the file should tell of where the run ran.
+        placement: Further entries of the record's `placement`.
 
     Raises:
-        Exception: whatever is no fault of the run's settings; it, too, is in the file.
+        Exception: an error that the run's settings or data did not cause; the run file has it, too.
     """
     runs = RunFolder(out)
     placed = {
@@ -114,7 +114,7 @@ def _read_out(
 
 
 def device_name(device: torch.device) -> str:
-    """What a run file calls a device."""
+    """Name of a device in run files."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
 
 

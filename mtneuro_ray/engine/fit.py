@@ -33,10 +33,10 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How the weights of an epoch are judged.
+    """Rule by which the weights of an epoch are judged.
 
     Attributes:
-        settings: Which weights are kept.
+        settings: Settings that say which weights are kept.
         selection: Key of the metric that selects an epoch.
         mode: Whether larger or smaller values of it are better.
         measure: Metrics of a module on the validation split; None where there is no such split.
@@ -49,15 +49,15 @@ class Validation:
 
 
 class Fit:
-    """The training of `steps`, or what is left of it.
+    """Runs the epochs of a training, from the last checkpoint on.
 
     Attributes:
         measured: Validation metrics of the weights that are kept; None where they were not measured here, since an
             earlier process did, there is no such split or an epoch's weights can't be judged.
 
     Args:
-        steps: What is trained.
-        validation: How epochs are judged; None for not at all.
+        steps: The training.
+        validation: Rule by which epochs are judged; None for no validation.
     """
 
     def __init__(self, steps: Steps, validation: Validation | None = None) -> None:
@@ -78,7 +78,7 @@ class Fit:
         return {"train_s": self._seconds, "train_images_per_s": self._images / self._seconds}
 
     def resume(self) -> Progress:
-        """Go back to the last checkpoint, if there is one."""
+        """Progress and weights of the last checkpoint, if there is one."""
         progress = checkpoint.resume(
             self.context.checkpoints, self.steps.module, self.steps.optimizer, self.context.device
         )
@@ -183,7 +183,7 @@ class Fit:
 
 
 def global_batches(order: Indices, batch_size: int) -> list[Indices]:
-    """The order cut into batches; the last holds what is left, and a single image that is left joins the one before.
+    """Batches of an order; the last one holds the remainder, and a remainder of a single image joins the batch before.
 
     A batch norm after global pooling has one value of an image, so a batch of one would end the run.
     """

@@ -24,7 +24,7 @@ _SMALLEST_DEVIATION, _SMALLEST_PART = 1e-6, 1e-5
 
 
 class _Probe(Steps):
-    """Training of one linear layer on features that lie in memory. Every worker does the whole of it, and the same."""
+    """Training of one linear layer on features that lie in memory. Every worker repeats the whole of it."""
 
     def __init__(
         self, run: RunSettings, optimizer: OptimizerSettings, head: nn.Linear, features: Tensor, labels: Tensor

@@ -1,4 +1,4 @@
-"""Everything in this process, without a cluster."""
+"""Ingest and training in this process, without a cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_gpu(where: str) -> None:
     """Check that this machine can train on a GPU.
 
     Raises:
-        InputError: it can't.
+        InputError: torch finds no GPU.
     """
     if not torch.cuda.is_available():
         raise InputError(f"{where}: torch finds no GPU on this machine; accepted: leave it out")

@@ -40,7 +40,7 @@ class Outcome:
         history: One entry per epoch: "epoch", "train/loss", "val/..." numbers.
         class_counts: Split -> region -> voxels of each class, where regions are measured and test is among the splits.
         timings: Seconds and rates of this process, so not repeatable.
-        notes: What a reader of the metrics has to know, one sentence each.
+        notes: Warnings about the metrics, one sentence each.
     """
 
     metrics: dict[str, Metrics]
@@ -70,7 +70,7 @@ class Worker:
 
     @property
     def setup(self) -> Setup:
-        """What its method works with."""
+        """Arguments of its method."""
         return Setup(self.run, self.task, self.module, self.splits["train"], self.context)
 
     def method(self) -> Method:
@@ -106,10 +106,10 @@ def train(
     is left.
 
     Args:
-        run: What to train. A `final` run is evaluated on the test split, a `candidate` never.
+        run: Settings. A `final` run is evaluated on the test split, a `candidate` never.
         data: The splits, with "train" and, for a final run, "test"; "val" where the task has it.
-        context: Where this worker runs.
-        encoder: Weights that the model's encoder starts from (`models.pretrained`); random ones where there are none.
+        context: This worker.
+        encoder: Initial weights of the model's encoder (`models.pretrained`); None for random ones.
         keeps_weights: Whether a `candidate` leaves its weights in the checkpoint folder, as a `final` run does.
 
     Raises:
@@ -160,7 +160,7 @@ def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
 
 
 def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Worker:
-    """Make what a run trains with on this worker: its model from the seed, its splits on the device, its threads."""
+    """Set threads and seed, build the model and copy the splits to the device."""
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     torch.manual_seed(run.network.seed)
@@ -176,7 +176,7 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerC
 
 
 def _trained_before(worker: Worker) -> _Fitted | None:
-    """The result of a finished training of the same weights, with these in the model; None where there is none."""
+    """Result of a finished training of this run, whose weights are loaded into the model; None where there is none."""
     folder = worker.context.checkpoints
     if folder is None or not is_trained(folder):
         return None
@@ -215,7 +215,7 @@ def _take_steps(worker: Worker, method: SteppedMethod) -> tuple[History, Metrics
 
 
 def validation_of(worker: Worker) -> Validation:
-    """How the epochs of a run are judged."""
+    """Rule by which the epochs of a run are judged."""
     measure = (lambda module: worker.evaluate("val", module)) if "val" in worker.splits else None
     settings = worker.run.network.evaluation
     mode = mode_of(worker.task.selection, worker.task.declaration, settings.metrics)

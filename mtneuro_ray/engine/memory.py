@@ -1,4 +1,4 @@
-"""Telling memory that is exhausted from all other errors."""
+"""Out-of-memory errors of torch and the system, told from all others."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_watched(where: str, accepted: str) -> Iterator[None]:
-    """Raise what exhausts memory as an error of ours.
+    """Turn out-of-memory errors into `OutOfMemoryError`.
 
     Args:
-        where: What was going on: `at batch size 4`.
-        accepted: What helps.
+        where: Circumstance for the message: `at batch size 4`.
+        accepted: Remedy for the message.
 
     Raises:
         OutOfMemoryError: memory is exhausted.

@@ -67,7 +67,7 @@ def predict(
         arrays: The split.
         device: Where to compute.
         threads: CPU threads; they decide the order of sums.
-        workers: Of the run: each evaluated its own share of the images.
+        workers: Workers of the run, each of which evaluated its own share of the images.
 
     Returns:
         (N, Z, Y, X) in the order of the split; unpadded convolutions leave the centres of the images.
@@ -102,7 +102,7 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
 
 
 def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext) -> Metrics:
-    """Metrics of a model on a split, as the loop evaluates it; without the loss, whose weights are of its training.
+    """Metrics of a model on a split, without the loss, whose class weights are known to its training only.
 
     Raises:
         OutOfMemoryError: memory is exhausted.

@@ -1,4 +1,4 @@
-"""Seconds of the engine's own steps, and of its evaluation, on random data: nothing is learned here."""
+"""Measured seconds of training steps and of evaluation, on random data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FEW, _MANY = 1, 21
 
 
 def now(device: torch.device) -> float:
-    """Seconds, when all that was asked of the device is done."""
+    """Clock in seconds, read when the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -58,7 +58,7 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
 
     Args:
         run: Decides the shape of images.
-        count: Images of the training split; by default enough for a batch and for views that are mined beside it.
+        count: Images of the training split; by default two batches.
     """
     task, batch = run.task, run.network.training.batch_size
     voxels = task.volume_z * math.prod(task.tile_size)
@@ -84,14 +84,14 @@ def _random_split(run: RunSettings, count: int) -> SplitArrays:
 def measure(
     run: RunSettings, data: dict[Split, SplitArrays], context: WorkerContext, *, steps: int, seconds: float
 ) -> dict[str, float]:
-    """Median seconds of a run's steps and of its evaluation, whatever its method. Takes the memory that a run takes.
+    """Median seconds of a run's steps and of its evaluation. Uses as much memory as the run does.
 
     Args:
-        run: What is trained.
-        data: Of `random_splits`.
-        context: Where; a single worker.
-        steps: Steps that are timed, at least.
-        seconds: Time that they take, at least.
+        run: Settings of the run.
+        data: Splits from `random_splits`.
+        context: The only worker.
+        steps: Least number of steps that are timed.
+        seconds: Least time that they take.
 
     Returns:
         `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
@@ -149,7 +149,7 @@ def _head_image(worker: Worker) -> float:
 
 
 def _median(function: Callable[[], object], device: torch.device, least: int, seconds: float) -> float:
-    """Median seconds of a call, of `least` calls and `seconds` at least."""
+    """Median seconds of a call, over at least `least` calls and `seconds` seconds."""
     taken: list[float] = []
     while len(taken) < least or sum(taken) < seconds:
         started = now(device)

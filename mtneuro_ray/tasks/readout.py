@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtneuro_ray.data.attributes import HEADINGS
 from mtneuro_ray.tasks.base import Heading, Scale, TaskDeclaration
 
 READOUT = TaskDeclaration(
@@ -9,13 +10,7 @@ READOUT = TaskDeclaration(
     summary="Linear regression of semantic attributes on a frozen encoder's features (paper, section 4.3)",
     build="mtneuro_ray.tasks.training.readout:ReadoutTask",
     labels="corner",
-    headings=(
-        Heading("r2/vessels", "Vessels"),
-        Heading("r2/axons", "Axons"),
-        Heading("r2/cell_count", "Cell Count"),
-        Heading("r2/cell_size", "Cell Size"),
-        Heading("r2/cell_distance", "Dist (k=1)"),
-    ),
+    headings=tuple(Heading(f"r2/{name}", title) for name, title in HEADINGS.items()),
     selection=(),
     shown="all/r2_mean",
     reads_encoder=True,

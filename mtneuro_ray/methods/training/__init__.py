@@ -1,1 +1,1 @@
-"""What methods compute: one class per method, and the parts that several share."""
+"""Implementations of methods, one class per method, and the parts that several share."""

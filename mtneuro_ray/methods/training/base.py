@@ -1,4 +1,4 @@
-"""The contract of a method: what the engine asks of it, and what it gets to work with."""
+"""Contract between methods and the engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtneuro_ray.tasks.training.base import Task
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a method works with on one worker.
+    """Arguments of a method on one worker.
 
     Attributes:
         run: Settings; the method's own are `run.network.method`.
@@ -50,7 +50,7 @@ class Setup:
 
 
 class Steps(ABC):
-    """Something that is trained by gradient steps. The engine runs the epochs.
+    """A training by gradient steps, whose epochs the engine runs.
 
     Attributes:
         context: This worker.
@@ -93,7 +93,7 @@ class Steps(ABC):
 
 
 class Method:
-    """One way to learn; by itself, the one that leaves an encoder as random as it is.
+    """One way to learn; this class itself leaves the model at its initial weights.
 
     It trains `setup.model`, or only its encoder, in place, and draws from `mtneuro_ray.rng`.
 
@@ -107,7 +107,7 @@ class Method:
         self.seed = self.network.seed
 
     def fit(self) -> None:
-        """Make what needs no gradient steps. Each worker does the whole of it, and the same."""
+        """Train without gradient steps. Every worker repeats the whole of it."""
 
 
 class SteppedMethod(Method, Steps):
@@ -119,7 +119,7 @@ class SteppedMethod(Method, Steps):
         self.count = len(setup.split)
 
     def distributed(self, module: nn.Module) -> nn.Module:
-        """The module as its forward pass is called in training: shared by all workers, compiled on demand.
+        """The module wrapped for its forward pass in training: gradients shared by all workers, compiled on demand.
 
         With several workers this replaces the batch norms of `module` in place.
         """

@@ -1,4 +1,4 @@
-"""BYOL: the online network learns to predict what its slowly following target says of another view."""
+"""BYOL: an online network learns to predict its slowly moving target's projection of another view."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TargetNetwork(nn.Module):
     Batch norms are those of training in both, over the batch that is passed.
 
     Args:
-        encoder: What is trained, in place.
+        encoder: The encoder, which is trained in place.
         features: Number of its features.
         heads: Hidden and output width of projector and predictor.
         heads_2: The same of MYOW's second, cascaded pair; None for none.

@@ -1,4 +1,4 @@
-"""Mined views: of crops of other images, one of those nearest to a view (Azabou et al. 2021, section 2)."""
+"""Mined views: nearest neighbours of a view among crops of other images (Azabou et al. 2021, section 2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw_pool(random: np.random.Generator, count: int, batch: Indices, ratio: fl
 def choose_neighbours(
     queries: Tensor, query_samples: Tensor, pool: Tensor, pool_samples: Tensor, choices: Tensor, neighbours: int
 ) -> Tensor:
-    """For each query, which row of the pool is its mined view: one of the nearest by cosine, never of its own sample.
+    """Row of the pool that is each query's mined view: one of the nearest by cosine, never of its own sample.
 
     Args:
         queries: (Q, D) representations of views.

@@ -1,7 +1,6 @@
 """Base of self-supervised methods: an encoder learns from views of images, without labels.
 
-A method of its own says what its network is and what its loss is; views, schedule, several workers and the history
-come from here.
+A subclass defines its network and its loss; this class makes views, schedule, history and the exchange between workers.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class SelfSupervised(SteppedMethod):
 
     @abstractmethod
     def build(self, encoder: nn.Module, features: int) -> nn.Module:
-        """What is trained: a module around `encoder`, which gives `features` numbers of an image.
+        """The trained module: `encoder`, which gives `features` numbers per image, with its heads.
 
         It takes views (V * b, 1, y, x), all first ones before all second ones, and returns a tuple: the features of
         the encoder, then whatever `losses` reads. Weights are drawn from torch's generator, which is seeded.
@@ -104,10 +103,10 @@ class SelfSupervised(SteppedMethod):
         """
 
     def targets(self, views: Tensor, batch: ViewBatch) -> Any:
-        """What is to be predicted of the views, made without gradients before the forward pass; None by default."""
+        """Targets of the loss, computed without gradients before the forward pass; None by default."""
 
     def end_step(self, batch: ViewBatch, steps: int) -> None:
-        """Called after the optimizer step, for a network that follows; `steps` are those of the whole run."""
+        """Hook after the optimizer step, for instance to move a target network; `steps` counts the whole run's."""
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """A linear rise, then half a cosine to 0."""
@@ -147,7 +146,7 @@ class SelfSupervised(SteppedMethod):
         return rows.view(self.views, len(rows) // self.views, rows.shape[1])
 
     def joined(self, rows: Tensor, start: int, total: int) -> Tensor:
-        """Rows of all workers, without gradients: `total` in all, of which this worker's begin at `start`."""
+        """Rows of all workers, `total` together, without gradients; this worker's begin at `start`."""
         if self.context.world_size == 1:
             return rows
         joined = _padded(rows, start, total)
@@ -188,7 +187,7 @@ class EncoderWithHead(nn.Module):
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """The tensor in float32 at least: what autocast gives is too coarse for a cosine."""
+    """The tensor in at least float32: cosines need more digits than autocast leaves."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

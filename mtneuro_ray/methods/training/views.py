@@ -1,4 +1,4 @@
-"""Views of images: random crops of half the side, and what may be done to them besides (paper, Appendix 3.1.2)."""
+"""Views of images: random crops of half the side, turned or shaded on demand (paper, Appendix 3.1.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYMMETRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class ViewDraws:
-    """How the views of B images are made, V of each.
+    """Random choices behind V views of each of B images.
 
     Attributes:
         corners: (V, B, 2) int64, first row and column of the crop.
@@ -37,7 +37,7 @@ class ViewDraws:
     def of(
         cls, numbers: npt.NDArray[np.float64], shape: tuple[int, int], settings: SelfSupervisedSettings
     ) -> ViewDraws:
-        """The views that uniform numbers in [0, 1), (V, B, NUMBERS), stand for in images of this shape (y, x).
+        """Choices from uniform numbers in [0, 1), (V, B, NUMBERS), for images of this shape (y, x).
 
         A transform has its own numbers, used or not: with another one switched on, the crops stay where they are.
         """
@@ -64,7 +64,7 @@ def cut_views(images: Tensor, draws: ViewDraws) -> Tensor:
 
 
 def shade_views(inputs: Tensor, draws: ViewDraws) -> Tensor:
-    """Views as the model reads them, (V * B, 1, y, x), with their contrast and brightness changed."""
+    """Model inputs (V * B, 1, y, x) with changed contrast and brightness."""
     if draws.greys is None or not len(inputs):
         return inputs
     contrast, shift = draws.greys.to(inputs.device, non_blocking=True).view(-1, 2, 1, 1, 1).unbind(1)

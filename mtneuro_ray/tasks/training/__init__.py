@@ -1,1 +1,1 @@
-"""What tasks compute: inputs, losses and measured predictions, one class per kind of task."""
+"""Implementations of kinds of task, one class per kind: inputs, losses and predictions."""

@@ -18,7 +18,7 @@ from mtneuro_ray.data.resident import ResidentSplit, parts
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.predict import load_model
-from mtneuro_ray.engine.predictions import stored_split
+from mtneuro_ray.engine.write_predictions import stored_split
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.methods.myowmerged import MyowMergedSettings
 from mtneuro_ray.methods.training.mining import draw_pool

@@ -1,4 +1,4 @@
-"""From a finished run to its predictions on disk, and the proof that they are the run's."""
+"""Predictions of a finished run on disk, compared with the metrics in its run file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Predictions that are on disk.
+    """Predictions on disk.
 
     Attributes:
-        place: Their folder.
-        metrics: Of what was read back from there.
-        verdict: How these compare with the metrics in the run's file, for a person.
-        agrees: Whether they are the same, or as near as another arithmetic allows.
+        place: Folder that holds them.
+        metrics: Metrics of the predictions as read back from there.
+        verdict: Comparison with the metrics in the run file, for a person.
+        agrees: Whether the two are equal, or as close as a change of arithmetic allows.
     """
 
     place: Folder
@@ -50,7 +50,7 @@ class Written:
 
 
 def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArrays:
-    """A split of a run that was trained before; what the store lacks of it is read from its volumes.
+    """A split of a finished run; voxels that the store lacks are read from the run's volumes.
 
     Raises:
         InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
@@ -83,9 +83,9 @@ def predict_run(
 
     Args:
         record: A final segmentation run.
-        out: Output folder that holds its weights and takes its predictions.
-        store: Holds its voxels, or takes them.
-        split: What to predict.
+        out: Output folder with its weights; the predictions are written there.
+        store: Cutout store; missing voxels are read into it.
+        split: Split to predict.
         gpu: Whether to compute on a GPU.
         threads: CPU threads; 0 for as many as the run's workers had, which repeats its arithmetic.
 
@@ -113,7 +113,7 @@ def predict_run(
 
 
 def _changes(record: RunRecord, device: torch.device, threads: int) -> list[str]:
-    """What may be other now than when the run was evaluated, of what decides the last bits of a sum."""
+    """Differences in hardware and software since the run that can change the last bits of a sum."""
     name = device_name(device)
     there = {**record.placement, "torch": record.versions.get("torch"), "host": record.host}
     here = {"device": name, "threads": threads, "torch": torch.__version__, "host": socket.gethostname()}
@@ -122,7 +122,7 @@ def _changes(record: RunRecord, device: torch.device, threads: int) -> list[str]
 
 
 def _compared(record: RunRecord, split: Split, metrics: Metrics, changes: list[str]) -> tuple[str, bool]:
-    """Whether metrics are those in the run's file, in words and as a verdict."""
+    """Verdict on whether metrics equal those in the run file, in words and as a truth value."""
     expected: dict[str, Any] = record.metrics.get(split, {})
     common = metrics.keys() & expected.keys()
     if not common:

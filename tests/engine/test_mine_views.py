@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.mined_views import mine_views
+from mtneuro_ray.engine.mine_views import mine_views
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from tests.engine.data import arrays, run_of
 

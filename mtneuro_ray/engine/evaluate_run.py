@@ -18,7 +18,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.execute import device_name, versions
 from mtneuro_ray.engine.local import check_gpu
 from mtneuro_ray.engine.predict import load_model, score
-from mtneuro_ray.engine.predictions import stored_split
+from mtneuro_ray.engine.write_predictions import stored_split
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
@@ -30,11 +30,11 @@ _FOLDER = "evaluations"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What a run's weights score.
+    """Metrics of a finished run's weights on a split.
 
     Attributes:
-        metrics: Those of a run file's split, without the loss.
-        file: Where they were written, below the output folder.
+        metrics: Metrics as in a run file, without the loss.
+        file: File that holds them, relative to the output folder.
     """
 
     metrics: Metrics
@@ -44,16 +44,16 @@ class Evaluated:
 def target_of(
     record: RunRecord, task: TaskSettings | None, task_file: Path, eval_crops: str | None = None
 ) -> RunSettings:
-    """What a run is evaluated as: the task with the run's network; the run itself without a task.
+    """Settings for evaluating a finished run: another task with the run's network, or the run's own.
 
     Args:
-        record: The run's.
-        task: Another task than the run's own.
-        task_file: Where the task was read.
-        eval_crops: What is shown of an image, where not as in the run.
+        record: Record of the run.
+        task: Task other than the run's own; None for its own.
+        task_file: File of that task.
+        eval_crops: Value of `evaluation.eval_crops` other than the run's.
 
     Raises:
-        InputError: the run's network can't be asked what the task asks.
+        InputError: the run's network does not fit the task.
         SourceError: a volume of the task can't be opened.
     """
     where = f"run {record.run_id}"
@@ -88,16 +88,14 @@ def evaluate_run(
     gpu: bool = False,
     threads: int = 0,
 ) -> Evaluated:
-    """Measure a run's weights on a split, and leave the numbers in OUT/evaluations.
-
-    The run's own file and the tables that are made of these stay as they are.
+    """Measure a run's weights on a split and write the metrics to OUT/evaluations; the run file does not change.
 
     Args:
         record: A finished classification or segmentation run.
-        target: See `target_of`.
-        out: Output folder that holds the weights and takes the numbers.
-        store: Holds the voxels, or takes them.
-        split: Of the target's task.
+        target: Settings from `target_of`.
+        out: Output folder with the weights.
+        store: Cutout store; missing voxels are read into it.
+        split: Split of the target's task.
         gpu: Whether to compute on a GPU.
         threads: CPU threads; 0 for as many as the run's workers had.
 
