@@ -68,7 +68,7 @@ def target_of(
         return run
     if task.task != run.task.task:
         raise InputError(f"{task_file}: task: is {task.task}, the {where} is of a {run.task.task}; accepted: the same")
-    check_pair(task, run.network, where)
+    check_pair(task, run.network, str(task_file))
     if task.classes != run.task.classes:
         raise InputError(
             f"{task_file}: classes: are {', '.join(task.classes)}, the {where} was trained on "
