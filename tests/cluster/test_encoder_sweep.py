@@ -86,6 +86,7 @@ def test_what_trains_alike_is_trained_once_and_an_encoder_is_read_out_where_it_l
     assert {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_readout_alone_trains_the_encoder_that_it_needs(cluster: None, tmp_path: Path) -> None:
     space, out = _write(tmp_path / "tiny"), tmp_path / "out"
     space.write_text('network = "network.json"\ntask = "readout.json"\nseeds = [1]\n')

@@ -117,6 +117,7 @@ def test_a_run_that_is_killed_on_every_try_is_given_up(
     assert sweep(tiny, tmp_path / "out") == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_can_not_write_is_tried_again_and_then_reported_with_its_error(
     cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

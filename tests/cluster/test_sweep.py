@@ -92,7 +92,7 @@ def swept(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny
     return tiny, folder / "out"
 
 
-def test_each_cell_and_seed_is_trained_once_and_a_second_submit_trains_nothing(swept: tuple[Tiny, Path]) -> None:
+def test_each_candidate_and_seed_is_trained_once_and_a_second_submit_trains_nothing(swept: tuple[Tiny, Path]) -> None:
     tiny, out = swept
     results = Results(out)
     candidates = [(run["learning_rate"], run["batch_size"]) for run in results.runs() if run["role"] == "candidate"]
@@ -125,7 +125,7 @@ def test_the_order_and_number_of_trials_at_once_change_no_digit(swept: tuple[Tin
     assert many == one
 
 
-def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_path: Path) -> None:
+def test_a_candidate_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_path: Path) -> None:
     axes = "axes.learning_rate = [0.01, 1e30]"
     tiny = write_tiny(tmp_path / "tiny", axes=axes, optimizer="SGD", opt_momentum=0.9)
     problems = _sweep(tiny, tmp_path / "out")
@@ -136,6 +136,7 @@ def test_a_cell_that_diverges_is_recorded_and_stops_nothing(cluster: None, tmp_p
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01]")
     text = tiny.space.read_text().replace("seeds = [1, 100]", "seeds = [1]")
@@ -147,19 +148,19 @@ def test_a_trial_may_have_workers_that_fill_the_machine(cluster: None, tmp_path:
     assert [record.placement["workers"] for record in records] == [2]
 
 
-def _cells(tiny: Tiny) -> list[RunSettings]:
+def _candidates(tiny: Tiny) -> list[RunSettings]:
     """The candidates that are known beforehand, in their order."""
     _, [(experiment, pair)] = load_sweep(str(tiny.space))
     identities = [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
     return [planned.run for planned in Sweep([Experiment(experiment, pair, tuple(identities))]).known]
 
 
-def test_cells_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:
+def test_candidates_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:
     out = tmp_path / "out"
     tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 1e-7, 1e-6]", epochs=3)
     plain = tiny.space.read_text()
     tiny.space.write_text(plain + '\n[run]\nscheduler = "asha"\nmax_concurrent = 1\n')
-    candidates = _cells(tiny)
+    candidates = _candidates(tiny)
     first, *behind = [run.run_id for run in candidates]
     # What a stopped run leaves for going on with it; this one can't be read, so that the run starts anew.
     checkpoint = out / "checkpoints" / candidates[1].train_id / "last.pt"

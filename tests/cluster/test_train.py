@@ -85,6 +85,7 @@ def test_weights_of_an_encoder_are_read_once_and_mapped_by_every_worker(cluster:
         share_encoder(network)
 
 
+@pytest.mark.slow
 def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": "PSPNet", "encoder_name": "resnet18", "batch_size": 8, "epochs": 1}
     tiny = write_tiny(tmp_path / "tiny", tile=32, **settings)
