@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import struct
 import zlib
 from collections.abc import Sequence
@@ -142,6 +143,21 @@ def test_a_file_that_is_replaced_while_it_is_read_gives_no_voxels_of_the_new_one
     assert again.identity != before
 
 
+@pytest.mark.parametrize("suffix", [".npy", "/1.png"])
+def test_another_machine_may_read_its_own_copy(tmp_path: Path, suffix: str) -> None:
+    path, data = tmp_path / f"volume{suffix}", random_volume(0, "uint8", (1, 8, 9))
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, data) if suffix == ".npy" else Image.fromarray(data[0]).save(path)
+    source = open_volume(f"file:{tmp_path / 'volume'}")
+    before = source.identity
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    elsewhere = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(elsewhere.read(Roi((0, 1), (0, 8), (0, 9))), data)
+    assert elsewhere.identity == before
+
+
 def test_file_that_vanishes_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "volume.npy"
     np.save(path, random_volume(0, "uint8"))
@@ -247,6 +263,15 @@ def test_an_inverted_tiff_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "volume.tif", np.zeros((8, 9), np.uint8), photometric="miniswhite")
     with pytest.raises(InputError, match="inverted picture"):
         open_volume(f"file:{tmp_path}/volume.tif")
+
+
+def test_a_tiff_that_is_cut_short_is_not_read_as_fewer_planes(tmp_path: Path) -> None:
+    path = tmp_path / "volume.tif"
+    tifffile.imwrite(path, random_volume(0, "uint8", (6, 64, 64)), photometric="minisblack", compression="zlib")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"volume\.tif: damaged or cut short \(invalid page offset"):
+        open_volume(f"file:{path}")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
