@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import re
 import socket
@@ -20,10 +22,22 @@ import numpy as np
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import Voxels
 
+# fmt: off
 Fault = Literal[
-    "503", "429", "429-long", "400", "401", "403", "404", "stall", "drip", "cut", "garbage", "empty", "shape", "reset"
+    "503", "429", "429-long", "400", "401", "403", "404", "stall", "drip", "cut", "garbage", "empty", "shape", "reset",
+    "endless", "long", "unfolding", "top bit", "encoding", "list", "deep",
 ]
+# fmt: on
 
+# Answers that parsers fall over: headers and body.
+_FOREIGN: dict[str, tuple[dict[str, str], bytes]] = {
+    "unfolding": ({"Content-Encoding": "gzip"}, gzip.compress(bytes(2**26))),
+    "encoding": ({"Content-Encoding": "br"}, b"whatever"),
+    # Sizes of a blosc header with their highest bits set.
+    "top bit": ({}, b"\x02\x01\x11\x01" + b"\xff" * 12 + bytes(64)),
+    "list": ({}, b"[1, 2]"),
+    "deep": ({}, b"[" * 100_000),
+}
 _CUTOUT = re.compile(r"/v1/cutout/([^/]+/[^/]+/[^/]+)/0/(\d+):(\d+)/(\d+):(\d+)/(\d+):(\d+)/")
 _CHANNEL = re.compile(r"/v1/collection/([^/]+)/experiment/([^/]+)/channel/([^/]+)/?")
 _EXPERIMENT = re.compile(r"/v1/collection/([^/]+)/experiment/([^/]+)/?")
@@ -41,6 +55,7 @@ class BossServer:
         stall_s: Seconds that a `stall` holds an answer back and a `drip` goes on.
 
     Attributes:
+        starts: Lowest voxel of every coordinate frame, z, y, x.
         requests: Path of every request, in order of arrival, faulty ones included.
         boxes: Channel and box of every cutout that was asked for, faulty ones included.
     """
@@ -56,6 +71,7 @@ class BossServer:
         self.token = token
         self.latency_s = latency_s
         self.stall_s = stall_s
+        self.starts = (0, 0, 0)
         self.requests: list[str] = []
         self.boxes: list[tuple[str, Roi]] = []
         self.closing = threading.Event()
@@ -146,8 +162,8 @@ class BossServer:
             return None
         depth, height, width = shapes[0]
         frame: dict[str, Any] = {"name": f"frame.{collection}.{experiment}", "description": ""}
-        for axis, stop in (("x", width), ("y", height), ("z", depth)):
-            frame |= {f"{axis}_start": 0, f"{axis}_stop": stop, f"{axis}_voxel_size": 1.17}
+        for axis, start, stop in zip("zyx", self.starts, (depth, height, width), strict=True):
+            frame |= {f"{axis}_start": start, f"{axis}_stop": stop, f"{axis}_voxel_size": 1.17}
         return frame | {"voxel_unit": "micrometers"}
 
     def __enter__(self) -> Self:
@@ -218,6 +234,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip()
         elif fault == "garbage":
             self._answer(200, "application/blosc", b"\x02\x01\x11\x01<html>this is no volume</html>")
+        elif fault in _FOREIGN:
+            headers, body = _FOREIGN[fault]
+            self._answer(200, "application/json", body, headers)
+        elif fault == "long":
+            self.send_response(200)
+            self.send_header("Content-Length", str(2**40))
+            self.end_headers()
+            self.close_connection = True
+        elif fault == "endless":
+            self._flood()
         elif fault == "empty":
             self._answer(200, "application/blosc", b"")
         elif fault == "shape" and box is not None:
@@ -238,6 +264,16 @@ class _Handler(BaseHTTPRequestHandler):
         give_up = time.monotonic() + self.boss.stall_s
         while time.monotonic() < give_up and not self.boss.closing.wait(0.02):
             self.wfile.write(b"\0")
+
+    def _flood(self) -> None:
+        """As much as is taken, without saying how much."""
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        give_up = time.monotonic() + self.boss.stall_s
+        with contextlib.suppress(OSError):
+            while time.monotonic() < give_up and not self.boss.closing.is_set():
+                self.wfile.write(bytes(2**20))
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

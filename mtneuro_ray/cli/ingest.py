@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from typer import Option
+
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.bounds import check_known_bounds
 from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.ingest import verify as verify_store
 from mtneuro_ray.data.sampling import channel_boxes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.storage.folder import Folder
@@ -45,6 +50,9 @@ def run(
     store: Store = None,
     address: Address = None,
     num_cpus: NumCpus = None,
+    verify: Annotated[
+        bool, Option("--verify", help="read a sample again in other cuts and compare it with the store")
+    ] = False,
 ) -> int:
     """Bring what a task reads into the store."""
     settings, file = load_task(task, volume, preset)
@@ -61,5 +69,8 @@ def run(
         volumes = ingest(cutouts, settings, file, fetch_all)
     needed = channel_boxes(settings)[: len(volumes.channels)]
     voxels = sum(box.num_voxels for boxes in needed for box in boxes)
+    if verify:
+        checked = verify_store(cutouts, settings, volumes)
+        print(f"{settings.name}: {checked} voxels were read again in other cuts and are those in the store")
     print(f"{settings.name}: {voxels} voxels of {len(volumes.channels)} channels are in {cutouts.folder}")
     return 0

@@ -12,11 +12,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing, remainders
+from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
+
+# Boxes of a volume that `verify` reads, and their largest shape, z, y, x: no whole number of cutouts.
+VERIFIED_BOXES = 8
+VERIFIED_SHAPE = (24, 200, 200)
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +49,6 @@ class Cutout:
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     """Open what a task reads, and check that image, annotation and cubes fit together.
 
-    Logs which parts of the cubes are too short for an image.
-
     Raises:
         InputError: a channel is malformed, a cube lies outside, the annotation does not lie on the image, or a readout
             task lacks a class.
@@ -62,8 +64,6 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
     check_alignment(volumes, str(task_file))
-    if left_out := remainders(task):
-        logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
     return volumes
 
 
@@ -119,6 +119,50 @@ def fetch(store: CutoutStore, cutout: Cutout) -> int:
     voxels = cutout.source.read(cutout.roi)
     store.write(cutout.source.identity, cutout.roi, as_stored(voxels, cutout.source.uri, cutout.roi))
     return voxels.nbytes
+
+
+def verify(
+    store: CutoutStore, task: TaskSettings, volumes: Volumes, num_boxes: int = VERIFIED_BOXES, seed: int | None = None
+) -> int:
+    """Read random boxes of each volume again, in other cuts than the ingest's, and compare them with the store.
+
+    It finds what no checksum can: wrong voxels in an answer of the right size, and a remote volume that changed.
+
+    Args:
+        store: Holds everything that the task reads.
+        task: Says what was read.
+        volumes: The task's.
+        num_boxes: Boxes of each volume.
+        seed: Of the choice of boxes; others at every call by default.
+
+    Returns:
+        Voxels that were read again.
+
+    Raises:
+        SourceError: voxels differ, or a volume can't be read.
+        StoreError: voxels are not stored.
+    """
+    random = np.random.default_rng(seed)
+    num_voxels = 0
+    for source, needed in zip(volumes.channels, channel_boxes(task), strict=False):
+        for _ in range(num_boxes):
+            outer = needed[random.integers(len(needed))]
+            most = [min(side, limit) for side, limit in zip(outer.shape, VERIFIED_SHAPE, strict=True)]
+            sides = [int(random.integers((side + 1) // 2, side + 1)) for side in most]
+            origin = [
+                int(random.integers(start, stop - side + 1))
+                for (start, stop), side in zip(outer.ranges, sides, strict=True)
+            ]
+            box = Roi.at(origin, sides)
+            again = as_stored(source.read(box), source.uri, box)
+            differing = int(np.count_nonzero(again != store.read(source.identity, [box])[0]))
+            if differing:
+                raise SourceError(
+                    f"{source.uri}: box {box}: {differing} of {box.num_voxels} voxels differ from those in "
+                    f"{store.folder}; the volume changed or answered wrongly: ingest into a new store and verify it"
+                )
+            num_voxels += box.num_voxels
+    return num_voxels
 
 
 @contextmanager

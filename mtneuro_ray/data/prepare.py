@@ -1,7 +1,8 @@
-"""From a task to stored voxels: what comes before any training, wherever it runs."""
+"""From a task to stored voxels: the steps before any training, wherever it runs."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -9,11 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.sampling import remainders
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.progress import ByteProgress
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+logger = logging.getLogger(__name__)
 
 
 class Fetcher(Protocol):
@@ -24,13 +29,15 @@ class Fetcher(Protocol):
 
 
 def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher) -> Volumes:
-    """Open a task's volumes and bring what the store lacks of them.
+    """Open a task's volumes, say which voxels of its cubes no image holds, and read what the store lacks.
 
     Raises:
         InputError: a channel is malformed, or a cube lies outside its volume.
         SourceError: a volume can't be read. What was read is kept; the next ingest goes on from there.
     """
     volumes = open_volumes(task, task_file)
+    if left_out := remainders(task):
+        logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
     with ingest_lock(store):
         cutouts = pending(store, task, volumes)
         if cutouts:

@@ -2,6 +2,9 @@
 
 `intern` sets no time limit, never retries, raises errors that hold the token, and with more than 60 M voxels forks
 worker processes even when told `parallel=False`. All of that is dealt with here.
+
+BossDB sends no checksum: an answer of the right size with wrong voxels cannot be told from a right one. The checksums
+of the store protect voxels from their arrival on; `ingest --verify` reads a sample again in other cuts and compares.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import blosc
 import numpy as np
 import requests
 import urllib3
@@ -22,10 +24,10 @@ from intern.remote.boss import BossRemote
 from intern.resource.boss.resource import ChannelResource, CoordinateFrameResource, ExperimentResource
 
 from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.retry import LONGEST_PAUSE_S, TransientError, persist
 from mtneuro_ray.roi import Roi, Shape
-from mtneuro_ray.volumes.http_reads import describe_network_error, limit_answers, parse_retry_after
-from mtneuro_ray.volumes.retry import LONGEST_PAUSE_S, TransientError, persist
-from mtneuro_ray.volumes.source import VolumeSource, Voxels
+from mtneuro_ray.volumes.http_reads import AnswerLimits, describe_network_error, parse_retry_after
+from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels
 
 MOST_VOXELS_A_REQUEST = 16_000_000
 # Somebody waits while a volume is opened, and may have no way to BossDB at all.
@@ -35,6 +37,8 @@ PHANTOM_HINT = "use --volume phantom for the built-in volume"
 
 _URI = re.compile(r"bossdb://([\w.-]+)/([\w.-]+)/([\w.-]+)", re.ASCII)
 _HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:]+\](:\d+)?", re.ASCII)
+_LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.ASCII)
+_MICROMETERS = {"nanometers": 1e-3, "micrometers": 1.0, "millimeters": 1e3, "centimeters": 1e4}
 _TOKEN = re.compile(r"[!-~]+")
 _T = TypeVar("_T")
 
@@ -45,15 +49,15 @@ class BossSettings:
 
     Attributes:
         host: Name or name:port, without a protocol.
-        protocol: `https` or `http`.
-        token: Never shown. `public` reads what is public.
-        timeout_s: Seconds to wait for an answer to begin, and for it to end, beside its length; for a connection,
-            at most 10 of them.
-        attempts: How often one request is tried, at most.
-        backoff_s: Seconds, the scale of the first pause between two attempts; later ones double.
+        protocol: `https`, or `http` for a host that is this machine: plain http would show the token to a network.
+        token: Never shown. `public` reads public data.
+        timeout_s: Seconds until an answer begins, and seconds that it may take in addition to its length; a connection
+            gets at most 10 of them.
+        attempts: Largest number of tries of one request.
+        backoff_s: Scale of the first pause between two attempts, in seconds; later ones double.
 
     Raises:
-        InputError: one of them cannot be meant.
+        InputError: a value is out of range or malformed.
     """
 
     host: str = "api.bossdb.io"
@@ -68,6 +72,11 @@ class BossSettings:
             raise InputError(f"BOSSDB_HOST: {self.host!r} is no host; accepted: NAME or NAME:PORT, no protocol")
         if self.protocol not in ("http", "https"):
             raise InputError(f"BOSSDB_PROTOCOL: {self.protocol!r}; accepted: http, https")
+        if self.protocol == "http" and not _LOOPBACK.fullmatch(self.host):
+            raise InputError(
+                f"BOSSDB_PROTOCOL: http to {self.host} would send the token and voxels unprotected; accepted: https, "
+                "or http to localhost"
+            )
         # A header that `requests` refuses is quoted in its error: such a token must never get that far.
         if not _TOKEN.fullmatch(self.token):
             raise InputError("BOSSDB_TOKEN: holds blanks or characters beyond ASCII; accepted: the bare token")
@@ -90,6 +99,16 @@ class BossSettings:
         )
 
 
+@dataclass(frozen=True)
+class Channel:
+    """Metadata of a channel: bounds and voxel size in micrometers along z, y, x, and type."""
+
+    starts: Shape
+    stops: Shape
+    dtype: np.dtype[np.unsignedinteger]
+    voxel_size_um: Micrometers | None
+
+
 class BossSource(VolumeSource):
     """A BossDB channel at its native resolution.
 
@@ -99,7 +118,7 @@ class BossSource(VolumeSource):
     Args:
         uri: `bossdb://collection/experiment/channel`.
         settings: Where to read it.
-        described: Shape and type, where known; asked of BossDB otherwise.
+        channel: Its metadata, where known; asked of BossDB otherwise.
 
     Raises:
         InputError: the URI is malformed, there is no such channel or the token may not read it.
@@ -112,7 +131,7 @@ class BossSource(VolumeSource):
         self,
         uri: str,
         settings: BossSettings,
-        described: tuple[Shape, np.dtype[np.unsignedinteger]] | None = None,
+        channel: Channel | None = None,
     ) -> None:
         match = _URI.fullmatch(uri)
         if match is None:
@@ -121,26 +140,40 @@ class BossSource(VolumeSource):
         self._names = match.groups()
         self._settings = settings
         self._local = threading.local()
-        self.shape, self.dtype = described or self._describe()
+        self._channel = channel or self._describe()
+        self.shape, self.dtype = self._channel.stops, self._channel.dtype
+        self.voxel_size_um = self._channel.voxel_size_um
+        if self.dtype.kind != "u" or min(self.shape) < 1:
+            raise InputError(f"{uri}: {self.dtype} voxels, shape {self.shape}; accepted: unsigned integers, not empty")
         depth, height, width = self.shape
         self.identity = f"{uri}@{settings.host} {depth}x{height}x{width} {self.dtype}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = replace(self._settings, token="public")
-        return _restore, (self.uri, settings, (self.shape, self.dtype))
+        return _restore, (self.uri, settings, self._channel)
 
-    def _describe(self) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
+    def _describe(self) -> Channel:
         collection, experiment, channel = self._names
 
-        def ask(remote: BossRemote) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
+        def ask(remote: BossRemote) -> Channel:
             found = remote.get_channel(channel, collection, experiment)
             frame_name = remote.get_project(ExperimentResource(experiment, collection)).coord_frame
             frame = remote.get_project(CoordinateFrameResource(frame_name))
-            return (int(frame.z_stop), int(frame.y_stop), int(frame.x_stop)), np.dtype(found.datatype)
+            starts, stops = (
+                (int(getattr(frame, f"z_{end}")), int(getattr(frame, f"y_{end}")), int(getattr(frame, f"x_{end}")))
+                for end in ("start", "stop")
+            )
+            um = _MICROMETERS.get(frame.voxel_unit, 0.0)
+            sizes = (um * frame.z_voxel_size, um * frame.y_voxel_size, um * frame.x_voxel_size)
+            return Channel(starts, stops, np.dtype(found.datatype), sizes if min(sizes) > 0 else None)
 
         return self._persist(ask, "metadata", min(OPENING_ATTEMPTS, self._settings.attempts))
 
     def _read(self, roi: Roi) -> Voxels:
+        if any(lo < start for lo, start in zip(roi.origin, self._channel.starts, strict=True)):
+            raise InputError(
+                f"{self.uri}: box {roi} leaves the volume; accepted: from {self._channel.starts} (z, y, x)"
+            )
         voxels = np.empty(roi.shape, self.dtype)
         for slab in roi.split(_slab_shape(roi.shape)):
             voxels[slab.slices_within(roi)] = self._cutout(slab)
@@ -151,6 +184,7 @@ class BossSource(VolumeSource):
         resource = ChannelResource(channel, collection, experiment, datatype=str(self.dtype))
 
         def ask(remote: BossRemote) -> Voxels:
+            self._local.limits.unfolded_bytes = box.num_voxels * self.dtype.itemsize
             z, y, x = (list(bounds) for bounds in box.ranges)
             voxels: Voxels = remote.get_cutout(resource, 0, x, y, z, parallel=False)
             if voxels.shape != box.shape or voxels.dtype != self.dtype:
@@ -176,8 +210,8 @@ class BossSource(VolumeSource):
             problem = self._problem_of(error.response, what)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             problem = describe_network_error(error, self._settings.timeout_s)
-        except (blosc.blosc_extension.error, ValueError, TypeError, KeyError) as error:
-            text = " ".join(str(error).split()).replace(self._settings.token, "***")
+        except Exception as error:  # blosc, JSON and `intern` raise nearly anything for foreign bytes
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}".replace(self._settings.token, "***")
             problem = TransientError(f"unusable answer ({text[:200]})")
         # Outside the handlers: `intern`'s errors hold the request and with it the token, so none is chained.
         raise problem
@@ -203,12 +237,12 @@ class BossSource(VolumeSource):
     def _remote(self) -> BossRemote:
         """This thread's own connection: a `requests` session is not promised to be safe for several."""
         if not hasattr(self._local, "remote"):
-            self._local.remote = connect(self._settings)
+            self._local.remote, self._local.limits = connect(self._settings)
         return self._local.remote
 
 
-def connect(settings: BossSettings) -> BossRemote:
-    """An `intern` client whose every request has a time limit; asks nothing of the network."""
+def connect(settings: BossSettings) -> tuple[BossRemote, AnswerLimits]:
+    """An `intern` client whose every answer is limited, and the limits on cutouts; asks nothing of the network."""
     # `intern` passes this dictionary through an INI parser, which chokes on a token with a % sign and quotes it.
     remote = BossRemote({"protocol": settings.protocol, "host": settings.host, "token": "public"})
     remote.token_project = remote.token_volume = settings.token
@@ -219,9 +253,9 @@ def connect(settings: BossSettings) -> BossRemote:
         options = session.merge_environment_settings(service.url_prefix, {}, None, None, None)
         # Otherwise a .netrc entry for the host would take the place of the token.
         session.trust_env = False
-        limit_answers(session, settings.timeout_s)
+        limits = AnswerLimits(session, settings.timeout_s)
         service.session_send_opts = {**options, "timeout": timeouts_s}
-    return remote
+    return remote, limits
 
 
 def open_bossdb(uri: str, base: Path) -> BossSource:
@@ -234,8 +268,8 @@ def open_bossdb(uri: str, base: Path) -> BossSource:
     return BossSource(uri, BossSettings.from_env())
 
 
-def _restore(uri: str, settings: BossSettings, described: tuple[Shape, np.dtype[np.unsignedinteger]]) -> BossSource:
-    return BossSource(uri, replace(settings, token=BossSettings.from_env().token), described)
+def _restore(uri: str, settings: BossSettings, channel: Channel) -> BossSource:
+    return BossSource(uri, replace(settings, token=BossSettings.from_env().token), channel)
 
 
 def _from_env(name: str, default: str) -> str:

@@ -1,45 +1,85 @@
-"""A time limit on whole HTTP answers, and failed requests in words that hold no header, no URL and no token."""
+"""Limits on the time and size of HTTP answers, and failed requests in words without header, URL or token."""
 
 from __future__ import annotations
 
 import io
 import time
+import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
 import urllib3
 
-from mtneuro_ray.volumes.retry import TransientError
+from mtneuro_ray.retry import TransientError
 
 SLOWEST_BYTES_PER_S = 2**17
+MOST_PLAIN_BYTES = 2**20
+"""Bytes of metadata, or of an error, that an answer may hold."""
+
+_BLOSC_HEADER_BYTES = 16
 
 
-def limit_answers(session: requests.Session, timeout_s: float) -> None:
-    """Make a session's answers arrive within `timeout_s` seconds, beside their length at 128 KiB/s, or fail.
+class UnusableAnswer(requests.RequestException):
+    """An answer that must not be passed on; its text is this project's."""
 
-    The `timeout` of `requests` starts anew with every byte: an answer that drips would take for ever.
+
+class AnswerLimits:
+    """Makes every answer of a session end in time and within its expected size, before a library unfolds it.
+
+    The `timeout` of `requests` starts anew with every byte, so an answer that drips would take for ever, and one that
+    does not end, or that is a small gzip of much, would take all memory.
+
+    Args:
+        session: Gets a hook; used by one thread.
+        timeout_s: Seconds that an answer may take, in addition to its length at 128 KiB/s.
+
+    Attributes:
+        unfolded_bytes: Bytes that the next answer holds in blosc; None for an answer that is no blosc.
     """
 
-    def read_whole(response: requests.Response, **_: object) -> None:
-        length = int(response.headers.get("Content-Length") or 0)
-        deadline = time.monotonic() + timeout_s + length / SLOWEST_BYTES_PER_S
-        body = io.BytesIO()
-        while part := response.raw.read1(2**20, decode_content=True):
-            body.write(part)
+    def __init__(self, session: requests.Session, timeout_s: float) -> None:
+        self.unfolded_bytes: int | None = None
+        self._timeout_s = timeout_s
+        session.hooks["response"] = [self._read_whole]
+
+    def _read_whole(self, response: requests.Response, **_: object) -> None:
+        most_bytes = MOST_PLAIN_BYTES + (self.unfolded_bytes or 0)
+        length = _length_of(response)
+        if length > most_bytes:
+            response.close()
+            raise UnusableAnswer(f"{length} bytes, more than {most_bytes}")
+        body = self._body(response, most_bytes, time.monotonic() + self._timeout_s + length / SLOWEST_BYTES_PER_S)
+        if response.status_code == 200 and self.unfolded_bytes is not None:
+            # The header of blosc: 4 bytes of versions and flags, then the size that it unfolds to.
+            found = int.from_bytes(body[4:8], "little")
+            if len(body) < _BLOSC_HEADER_BYTES or found != self.unfolded_bytes:
+                raise UnusableAnswer(f"{len(body)} bytes that unfold to {found}, not to {self.unfolded_bytes}")
+        response.raw = io.BytesIO(body)
+
+    def _body(self, response: requests.Response, most_bytes: int, deadline: float) -> bytes:
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "deflate", ""):
+            raise UnusableAnswer(f"Content-Encoding {encoding[:20]!r}")
+        unfold = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
+        body = bytearray()
+        while part := response.raw.read1(2**20, decode_content=False):
+            body += part if unfold is None else unfold.decompress(part, most_bytes + 1 - len(body))
+            if len(body) > most_bytes:
+                response.close()
+                raise UnusableAnswer(f"more than {most_bytes} bytes")
             if time.monotonic() > deadline:
                 response.close()
                 raise requests.Timeout
-        body.seek(0)
-        response.raw = body
-
-    session.hooks["response"] = [read_whole]
+        return bytes(body)
 
 
 def describe_network_error(
     error: requests.RequestException | urllib3.exceptions.HTTPError, timeout_s: float
 ) -> TransientError:
     """The reason of a request that got no whole answer; its text is this project's, not the library's."""
+    if isinstance(error, UnusableAnswer):
+        return TransientError(f"unusable answer ({error})")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return TransientError(f"no answer within {timeout_s:g} s", unreachable=True)
     if isinstance(error, requests.ConnectionError):
@@ -61,6 +101,11 @@ def parse_retry_after(value: str | None) -> float:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
+
+
+def _length_of(response: requests.Response) -> int:
+    length = response.headers.get("Content-Length") or "0"
+    return int(length) if length.isdecimal() else 0
 
 
 def _innermost_reason(error: BaseException | None) -> str:

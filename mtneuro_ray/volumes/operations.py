@@ -10,8 +10,8 @@ from typing import Any
 import tensorstore as ts
 
 from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.retry import TransientError, persist
 from mtneuro_ray.volumes.address import Address
-from mtneuro_ray.volumes.retry import TransientError, persist
 
 SLOWEST_BYTES_PER_S = 2**20
 BACKOFF_S = 1.0

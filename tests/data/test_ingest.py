@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data import prepare
 from mtneuro_ray.data import sampling as plan
-from mtneuro_ray.data.ingest import Volumes, fetch, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.ingest import Volumes, check_alignment, fetch, ingest_lock, open_volumes, pending, verify
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.local import fetch_all
 from mtneuro_ray.errors import InputError, SourceError
@@ -120,10 +121,10 @@ def test_a_label_that_cannot_be_stored_is_refused_and_leaves_no_shard(tmp_path: 
 
 
 def test_a_box_outside_the_volume_is_refused_when_the_volumes_are_opened(tmp_path: Path) -> None:
-    for name in ("image", "labels"):
-        np.save(tmp_path / f"{name}.npy", np.zeros((10, 16, 16), np.uint8))
-    open_volumes(task_settings(), tmp_path / "task.json")
-    np.save(tmp_path / "labels.npy", np.zeros((9, 16, 16), np.uint8))
+    for name, depth in (("image", 10), ("labels", 10), ("image", 9), ("labels", 9)):
+        if depth == 9 and name == "image":
+            open_volumes(task_settings(), tmp_path / "task.json")
+        np.save(tmp_path / f"{name}.npy", np.zeros((depth, 16, 16), np.uint8))
     with pytest.raises(InputError) as caught:
         open_volumes(task_settings(), tmp_path / "task.json")
     assert str(caught.value) == (
@@ -158,6 +159,58 @@ def test_an_annotation_that_no_class_is_read_from_is_not_opened(tmp_path: Path) 
     task = task_settings("classification", annotation_chan="file:none.npy")
     assert task.label_map is None
     assert len(open_volumes(task, tmp_path / "task.json").channels) == 1
+
+
+def aligned(image: Any = (), labels: Any = ()) -> Volumes:
+    """Volumes of one shape, with attributes changed."""
+    both = volumes()[2]
+    for source, changes in zip(both.channels, (dict(image), dict(labels)), strict=True):
+        for key, value in changes.items():
+            setattr(source, key, value)
+    return both
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "words"),
+    [
+        ({}, {"shape": (12, 12, 20)}, "annotation_chan: memory:labels is 12 x 12 x 20 voxels, the image 12 x 24 x 40"),
+        ({"voxel_size_um": (2.0, 1.0, 1.0)}, {"voxel_size_um": (1.0, 1.0, 1.0)}, "has a voxel size [1.0, 1.0, 1.0] um"),
+        ({"origin_um": (0.0, 0.0, 0.0)}, {"origin_um": (0.0, 5.0, 0.0)}, "has its origin at [0.0, 5.0, 0.0] um"),
+        ({"indexed": True}, {}, "image_chan: memory:image has a palette"),
+    ],
+)
+def test_an_annotation_that_does_not_lie_on_the_image_is_refused(image: Any, labels: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_alignment(aligned(image, labels), "task.json")
+    assert str(caught.value).startswith("task.json: ")
+    assert words in str(caught.value)
+    assert "accepted: " in str(caught.value)
+
+
+def test_volumes_that_fit_or_do_not_say_are_accepted() -> None:
+    check_alignment(aligned(), "task.json")
+    check_alignment(aligned({"voxel_size_um": (2.0, 1.0, 1.0)}, {"indexed": True}), "task.json")
+    check_alignment(aligned({"voxel_size_um": (1.17,) * 3}, {"voxel_size_um": (1.1700001,) * 3}), "task.json")
+    check_alignment(Volumes(volumes()[0], None), "task.json")
+
+
+def test_verification_finds_voxels_that_differ(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    _, labels, opened = volumes()
+    ingest(store, ONE, opened)
+    assert verify(store, ONE, opened, seed=0) > 1000
+    labels._voxels = labels._voxels.copy()
+    labels._voxels[:, ::4] ^= np.uint64(1)
+    with pytest.raises(SourceError, match=r"^memory:labels: box z\S+: \d+ of \d+ voxels differ from those in "):
+        verify(store, ONE, opened, seed=0)
+
+
+def test_what_no_image_holds_is_said_by_ingest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("image", "labels"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((10, 16, 20), np.uint8))
+    cubes = [cube(x=[0, 20]), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 10))]
+    prepare.ingest(CutoutStore(Folder(tmp_path)), task_settings(cubes=cubes), tmp_path / "task.json", fetch_all)
+    assert "small: 1 of 3 cubes: cubes.0 (A, train): no image holds 20 % of its voxels: x 4 of 20" in caplog.text
 
 
 def test_one_ingest_at_a_time(tmp_path: Path) -> None:

@@ -174,6 +174,16 @@ def test_a_label_without_a_class_keeps_the_cube_s_own(tmp_path: Path, caplog: py
     )
 
 
+def test_a_blank_annotation_keeps_the_cube_s_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.full(SHAPE, 2, np.uint8)
+    labels[3] = 0
+    assert load(tmp_path, region_task(), labels).labels.tolist() == [1, 1, 1, 1]
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "small: image z3-4_y0-16_x0-16 of region STR is mostly label 0 (not annotated: the cube's own is kept)"
+    )
+
+
 def test_without_an_annotation_the_cubes_labels_are_the_classes(tmp_path: Path) -> None:
     task = task_settings("classification", annotation_chan=None)
     assert load(tmp_path, task, None).labels.tolist() == [0, 0, 0, 0]

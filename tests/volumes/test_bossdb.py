@@ -6,12 +6,13 @@ import logging
 import os
 import pickle
 import traceback
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import pytest
@@ -29,7 +30,10 @@ from tests.volumes.conftest import SHAPE, TOKEN, random_volume
 
 URI = "bossdb://lab/brain/image"
 BOX = Roi((1, 5), (2, 8), (3, 19))
-RECOVERABLE: tuple[Fault, ...] = ("503", "429", "stall", "drip", "cut", "garbage", "empty", "shape", "reset")
+RECOVERABLE: tuple[Fault, ...] = (
+    *("503", "429", "stall", "drip", "cut", "garbage", "empty", "shape", "reset"),
+    *("endless", "long", "unfolding", "top bit", "encoding", "list", "deep"),
+)
 HOPELESS: dict[Fault, tuple[type[MTNeuroError], str]] = {
     "400": (SourceError, f"refused box {BOX} (HTTP 400)"),
     "401": (InputError, "set BOSSDB_TOKEN"),
@@ -78,7 +82,7 @@ def test_every_fault_is_tested() -> None:
     assert {*RECOVERABLE, *HOPELESS} == set(get_args(Fault))
 
 
-@pytest.mark.parametrize("fault", RECOVERABLE)
+@pytest.mark.parametrize("fault", ["503", "429", "stall", "cut", "garbage", "reset", "endless", "top bit"])
 def test_one_fault_is_recovered(server: BossServer, source: BossSource, fault: Fault) -> None:
     server.fail(fault)
     np.testing.assert_array_equal(source.read(BOX), TRUTH[BOX.slices])
@@ -109,7 +113,7 @@ def test_hopeless_answers_are_not_asked_for_again(server: BossServer, source: Bo
     assert TOKEN not in everything_shown(caught.value)
 
 
-@pytest.mark.parametrize("fault", ["503", "stall", "drip", "cut", "garbage", "reset"])
+@pytest.mark.parametrize("fault", ["503", "stall", "garbage", "endless", "long", "unfolding", "list", "deep"])
 def test_metadata_are_retried_too(server: BossServer, settings: BossSettings, fault: Fault) -> None:
     server.fail(fault, fault, metadata=True)
     assert BossSource(URI, settings).shape == SHAPE
@@ -206,6 +210,36 @@ def test_large_boxes_are_split(server: BossServer, source: BossSource, monkeypat
         assert sum(asked.num_voxels for _, asked in server.boxes) == box.num_voxels
 
 
+def test_no_answer_takes_more_memory_than_its_box(server: BossServer, settings: BossSettings) -> None:
+    for fault, words in (
+        ("endless", "more than 1048960 bytes"),
+        ("long", "1099511627776 bytes, more than 1048960"),
+        ("unfolding", "more than 1048960 bytes"),
+        ("top bit", "80 bytes that unfold to 4294967295, not to 384"),
+        ("encoding", "Content-Encoding 'br'"),
+    ):
+        source = BossSource(URI, replace(settings, attempts=1))
+        server.fail(cast(Fault, fault))
+        tracemalloc.start()
+        with pytest.raises(SourceError, match=rf"unusable answer \({words}\)"):
+            source.read(BOX)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+        tracemalloc.stop()
+
+
+def test_voxel_size_is_the_frame_s(source: BossSource) -> None:
+    assert source.voxel_size_um == (1.17, 1.17, 1.17)
+
+
+def test_boxes_below_the_frame_and_other_types_are_refused(server: BossServer, settings: BossSettings) -> None:
+    server.starts = (2, 0, 0)
+    with pytest.raises(InputError, match=rf"box {BOX} leaves the volume; accepted: from \(2, 0, 0\)"):
+        BossSource(URI, settings).read(BOX)
+    server.channels["lab/brain/image"] = cast(Voxels, TRUTH.astype(np.float32))
+    with pytest.raises(SourceError, match=r"unusable answer \(ValueError: float32 is not a valid data type"):
+        BossSource(URI, settings)
+
+
 def test_labels_of_64_bits_arrive_whole() -> None:
     truth = random_volume(1, "uint64")
     with BossServer({"lab/brain/labels": truth}) as server:
@@ -214,7 +248,7 @@ def test_labels_of_64_bits_arrive_whole() -> None:
 
 
 def test_plain_client_reads_the_same(server: BossServer, settings: BossSettings) -> None:
-    remote = connect(settings)
+    remote, _ = connect(settings)
     channel = remote.get_channel("image", "lab", "brain")
     voxels = remote.get_cutout(channel, 0, [3, 19], [2, 8], [1, 5], parallel=False)
     np.testing.assert_array_equal(voxels, TRUTH[BOX.slices])
@@ -227,6 +261,7 @@ def test_plain_client_reads_the_same(server: BossServer, settings: BossSettings)
         ("HOST", "https://api.bossdb.io", "no host"),
         ("HOST", "user:pw@host", "no host"),
         ("PROTOCOL", "ftp", "accepted: http, https"),
+        ("PROTOCOL", "http", "http to api.bossdb.io would send the token and voxels unprotected; accepted: https"),
         ("TIMEOUT_S", "soon", "accepted: seconds"),
         ("TIMEOUT_S", "0", "accepted: seconds"),
         ("TIMEOUT_S", "nan", "accepted: seconds"),
