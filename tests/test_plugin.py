@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +81,11 @@ def test_a_volume_scheme_of_a_plugin_is_read_as_any_other(installed: Command, tm
 
 
 @pytest.fixture(scope="module")
-def swept(installed: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def swept(installed: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of a sweep of the plugin's space."""
     out = tmp_path_factory.mktemp("swept")
     installed("sweep", "--space", str(PLUGIN / "space.toml"), "--out", str(out), "--num-cpus", "2")
-    yield out
+    return out
 
 
 @pytest.mark.slow
