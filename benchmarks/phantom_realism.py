@@ -36,7 +36,7 @@ CUBES = {
     "C": ((644, 5056), (400, 3344), (950, 2151), (906, 1031)),
     "D": ((400, 4600), (244, 3800), (694, 2295), (650, 1799)),
 }
-# Per cent background, vessels, candidates, axons: the paper, Appendix 4.2.3.
+# Per cent background, vessels, cells, axons: the paper, Appendix 4.2.3.
 PAPER = {
     "CTX": (93.0, 2.33, 4.64, 0.0),
     "STR": (72.63, 2.5, 5.66, 19.22),
@@ -195,7 +195,7 @@ def main() -> None:
         greys[f"{region} phantom"] = np.mean(phantom, axis=0).tolist()
         if real is not None:
             greys[f"{region} real"] = grey_row(real[y : y + SIDE, x : x + SIDE])
-    print_rows("class proportions, %: background, vessels, candidates, axons", shares)
+    print_rows("class proportions, %: background, vessels, cells, axons", shares)
     print_rows(
         "grey values: mean std | p1 p5 p25 p50 p75 p95 p99 | decay x y | slope 1/64-1/4, -1/16, 1/16- | blobs", greys
     )

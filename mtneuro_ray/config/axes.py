@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, WrapValidator
 
@@ -54,7 +54,8 @@ Axis = Annotated[tuple[Scalar, ...] | Range, WrapValidator(_parsed)]
 
 def _types(annotation: Any) -> set[type]:
     """The types that an annotation is made of."""
-    own = {annotation} if isinstance(annotation, type) else set()
+    named = get_origin(annotation) or annotation
+    own = {named} if isinstance(named, type) else set()
     return own.union(*(_types(argument) for argument in get_args(annotation)))
 
 
@@ -66,13 +67,9 @@ def _types_of(network: NetworkSettings, path: str) -> set[type]:
 
 
 def searchable(network: NetworkSettings) -> list[str]:
-    """Paths of the keys that an axis can have. Seeds and names cannot be search axes, nor can lists."""
-    names = ("name", "seed", "classes", "in_channels", "dim")
-    return [
-        path
-        for path in network.paths()
-        if path.rpartition(".")[2] not in names and tuple not in _types_of(network, path)
-    ]
+    """Paths of the keys that an axis can have. Seeds, lists and the names that other keys hang on cannot be axes."""
+    fixed = ("name", "seed", "classes", "model.name", "model.in_channels", "model.dim", "method.name")
+    return [path for path in network.paths() if path not in fixed and tuple not in _types_of(network, path)]
 
 
 def resolved(network: NetworkSettings, axes: dict[str, Any], where: str) -> dict[str, tuple[Scalar, ...] | Range]:

@@ -12,6 +12,7 @@ from mtneuro_ray.registry import registry
 
 logger = logging.getLogger(__name__)
 
+_TYPED = {"model": "models", "method": "methods"}
 _OWNERS = ("model", "method", "loss", "optimizer", "data", "evaluation", "compute")
 _TOP = ("name", "classes", "seed", *_OWNERS)
 # Flat key -> path.
@@ -61,38 +62,43 @@ def nested(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             table = values[owner]
             found[owner] = dict(table) if isinstance(table, Mapping) else {"name": table}
     found.setdefault("method", {"name": "supervised"})
+    foreign: list[str] = []
     for key, value in values.items():
         if key in PATHS:
             owner, _, last = PATHS[key].partition(".")
-            found.setdefault(owner, {})[last] = value
+            if owner in _TYPED and _is_foreign(last, owner, found.get(owner, {}), where):
+                foreign.append(key)
+            else:
+                found.setdefault(owner, {})[last] = value
         elif key == "ssl" and isinstance(value, Mapping):
-            found["method"] |= _method_keys(value, where)
+            own, unused = _method_keys(value, found["method"], where)
+            found["method"] |= own
+            foreign += unused
         elif key not in _TOP:
             raise InputError(f"{where}: {key}: unknown key; accepted: {', '.join(sorted({*PATHS, *_TOP, 'ssl'}))}")
         elif key in ("data", "evaluation", "compute"):
             found.setdefault(key, {}).update(value)
-    _drop_foreign(found, where)
+    if foreign:
+        logger.warning("%s: ignored, not used by its model and method: %s", where, ", ".join(foreign))
     return found
 
 
-def _method_keys(ssl: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _method_keys(ssl: Mapping[str, Any], method: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """Keys of the table `ssl` that the method has, and those that belong to other methods."""
     for key, accepted in CONSTANTS.items():
         if key in ssl and ssl[key] != accepted:
             raise InputError(f"{where}: ssl.{key}: is {shortened(ssl[key])}; accepted: {accepted!r}")
-    return {key: value for key, value in ssl.items() if key not in CONSTANTS}
+    foreign = [key for key in ssl if key not in CONSTANTS and _is_foreign(key, "method", method, where)]
+    own = {key: value for key, value in ssl.items() if key not in CONSTANTS and key not in foreign}
+    return own, [f"ssl.{key}" for key in foreign]
 
 
-def _drop_foreign(found: dict[str, Any], where: str) -> None:
-    """Leave out keys of `model` and `method` that belong to another one of the package's."""
-    for owner, kind in (("model", "models"), ("method", "methods")):
-        table = found.get(owner, {})
-        if not isinstance(table.get("name"), str):
-            continue
-        known = registry(kind)
-        own = known.find(table["name"], f"{where}: {owner}").settings.model_fields
-        others = {key for name in known.names() for key in known.find(name).settings.model_fields}
-        foreign = [key for key in table if key not in own and key in others]
-        for key in foreign:
-            del table[key]
-        if foreign:
-            logger.warning("%s: ignored, not used by %s: %s", where, table["name"], ", ".join(foreign))
+def _is_foreign(key: str, owner: str, table: Mapping[str, Any], where: str) -> bool:
+    """Whether a key belongs to another model or method of the package than the one that is named."""
+    name = table.get("name")
+    if not isinstance(name, str):
+        return False
+    known = registry(_TYPED[owner])
+    if key in known.find(name, f"{where}: {owner}.name").settings.model_fields:
+        return False
+    return any(key in known.find(other).settings.model_fields for other in known.names())

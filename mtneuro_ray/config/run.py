@@ -79,7 +79,10 @@ class RunSettings(Settings):
         del values["task"]["name"], values["role"]
         values["network"].pop("name", None)
         # More metrics measure the same weights.
-        values["network"].get("evaluation", {}).pop("metrics", None)
+        evaluation = values["network"].pop("evaluation", {})
+        evaluation.pop("metrics", None)
+        if evaluation:
+            values["network"]["evaluation"] = evaluation
         return _hash(values)
 
     def _naming(self) -> dict[str, Any]:

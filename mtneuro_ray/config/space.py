@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, checked_values, draw
-from mtneuro_ray.config.base import Name, Positive, Seed, Settings, read_toml, shortened
+from mtneuro_ray.config.base import Name, Positive, Seed, Settings, flattened, read_toml, shortened
 from mtneuro_ray.config.modes import Mode as Mode
 from mtneuro_ray.errors import InputError
 
@@ -279,7 +279,9 @@ def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any
 
 
 def _located(experiment: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The experiment with its file names resolved against the folder of the file that names them."""
+    """The experiment with nested changes flattened and its file names resolved against the folder of the file."""
+    if isinstance(experiment.get("set"), dict):
+        experiment = {**experiment, "set": flattened(experiment["set"])}
     paths = {
         key: str(folder / experiment[key])
         for key in ("task", "network")

@@ -37,7 +37,7 @@ def task(tmp_path: Path) -> TaskSettings:
     image, labels = (f"file:{tmp_path}/{name}.npy" for name in ("image", "labels"))
     np.save(tmp_path / "image.npy", random.integers(0, 256, SHAPE, dtype=np.uint8))
     np.save(tmp_path / "labels.npy", random.choice(4, SHAPE, p=(0.4, 0.1, 0.3, 0.2)).astype(np.uint8))
-    names = ["bg", "vessels", "candidates", "axons"]
+    names = ["bg", "vessels", "cells", "axons"]
     return task_settings("readout", classes=names, cubes=CUBES, image_chan=image, annotation_chan=labels)
 
 

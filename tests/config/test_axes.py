@@ -6,27 +6,41 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.axes import SEARCHABLE, Range
+from mtneuro_ray.config.axes import Axis, Range, resolved, searchable
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.space import SearchSettings
 from tests.config.checks import refused
+from tests.settings import network_settings
 
 RATE = {"low": 1e-4, "high": 0.1, "log": True}
 BATCH = {"low": 2, "high": 8, "step": 2}
 
 
 def load(axes: dict[str, Any], sampler: str = "random", trials: int | None = 5, **keys: Any) -> SearchSettings:
+    """A search whose axes are resolved against a network that has their keys."""
     values = {"axes": axes, "sampler": sampler, "trials": trials, **keys}
-    return SearchSettings.load({key: value for key, value in values.items() if value is not None}, "s.toml")
+    search = SearchSettings.load({key: value for key, value in values.items() if value is not None}, "s.toml")
+    return search.model_copy(update={"axes": resolved(network_of(axes), search.axes, "s.toml")})
+
+
+def network_of(axes: dict[str, Any]) -> NetworkSettings:
+    """A network that has the keys of some axes."""
+    keys = {key.rpartition(".")[2] for key in axes}
+    if any(key.startswith("method.") for key in axes):
+        return network_settings(model="ResNet-18", method="byol")
+    if keys & {"dropout", "latent_dim"}:
+        return network_settings(model="ResNet-18")
+    return network_settings(model="FPN") if "encoder_name" in keys else network_settings()
 
 
 def test_an_axis_is_a_list_or_a_range_and_survives_being_written() -> None:
     search = load({"learning_rate": RATE, "optimizer": ["SGD", "Adam"], "batch_size": BATCH}, round=None)
     assert search.axes == {
         "learning_rate": Range(low=1e-4, high=0.1, log=True),
-        "optimizer": ("SGD", "Adam"),
-        "batch_size": Range(low=2.0, high=8.0, step=2),
+        "optimizer.name": ("SGD", "Adam"),
+        "batch_size": Range(low=2.0, high=8.0, step=2, whole=True),
     }
-    assert list(search.axes) == ["learning_rate", "optimizer", "batch_size"]
+    assert list(search.axes) == ["learning_rate", "optimizer.name", "batch_size"]
     assert SearchSettings.load(search.model_dump(mode="json"), "again") == search
 
 
@@ -43,6 +57,7 @@ def test_an_axis_is_a_list_or_a_range_and_survives_being_written() -> None:
         ("learning_rate", {**RATE, "log": 1}, [".log: is 1", "a valid boolean"]),
         ("learning_rate", {**RATE, "low": 0}, [".low: is 0, which has no logarithm", "more than 0"]),
         ("learning_rate", {**RATE, "low": 0.1}, [".high: is 0.1, not above low", "more than 0.1"]),
+        ("learning_rate", {**RATE, "high": 1e300}, [".high: is 1e+300"]),
         ("learning_rate", {**RATE, "step": 1}, [".step: belongs to whole numbers", "a list"]),
         ("batch_size", {**BATCH, "step": 0}, [".step: is 0"]),
         ("batch_size", {**BATCH, "step": 0.5}, [".step: is 0.5"]),
@@ -53,9 +68,10 @@ def test_an_axis_is_a_list_or_a_range_and_survives_being_written() -> None:
         ("optimizer", {"low": 0, "high": 1}, [": is a range, which this key can't be", "a list"]),
         ("augmentations", {"low": 0, "high": 1}, [": is a range, which this key can't be", "a list"]),
         ("encoder_name", {"low": 0, "high": 1}, [": is a range, which this key can't be", "a list"]),
-        ("ssl", [1], [": unknown key", "learning_rate"]),
-        ("method.depth", [1], [": unknown key", "learning_rate", "method.epochs"]),
-        ("seed", BATCH, [": unknown key", "learning_rate"]),
+        ("rate", [1], [": rate: unknown key of UNet with supervised", "learning_rate"]),
+        ("method.depth", [1], [": method.depth: unknown key of ResNet-18 with byol", "method.epochs"]),
+        ("seed", BATCH, [": can't be searched", "learning_rate"]),
+        ("name", ["a"], [": can't be searched", "learning_rate"]),
         ("learning_rate", [], [": is []"]),
         ("learning_rate", [0.1, 0.1], [": a value stands twice", "distinct"]),
         ("learning_rate", [0.1, None], [".1"]),
@@ -98,16 +114,33 @@ def test_a_range_of_a_key_that_counts_holds_whole_numbers(key: str) -> None:
     assert set(values) == {2, 3, 4}
 
 
-@pytest.mark.parametrize("key", ["dropout", "beta1", "opt_momentum", "weight_decay", "learning_rate"])
+@pytest.mark.parametrize("key", ["dropout", "beta1", "momentum", "weight_decay", "learning_rate"])
 def test_a_range_of_a_key_that_measures_holds_all_numbers_even_between_whole_ends(key: str) -> None:
     values = [candidate[key] for candidate in load({key: {"low": 2, "high": 4}}, trials=40).candidates]
     assert {type(value) for value in values} == {float}
     assert len(values) > 30
 
 
-@pytest.mark.parametrize("key", SEARCHABLE)
-def test_every_searchable_key_may_be_a_list(key: str) -> None:
-    assert load({key: [1]}).candidates == [{key: 1}]
+def test_a_key_goes_by_its_path_or_its_last_part_and_is_shown_by_the_shortest_that_is_unique() -> None:
+    assert list(load({"optimizer.learning_rate": [0.1], "n_blocks": [2]}).axes) == ["learning_rate", "n_blocks"]
+    assert list(load({"method.epochs": [3]}).axes) == ["method.epochs"]
+    with refused("search.axes.learning_rate: stands twice, by its path and by its last part"):
+        load({"optimizer.learning_rate": [0.1], "learning_rate": [0.2]})
+
+
+def test_every_searchable_key_may_be_a_list() -> None:
+    network = network_settings(model="ResNet-18", method="byol")
+    paths = searchable(network)
+    assert {"method.epochs", "optimizer.epochs", "evaluation.eval_crops", "loss.class_weights"} <= set(paths)
+    assert not {"name", "seed", "method.transform", "evaluation.metrics", "model.name"} & set(paths)
+    axes: dict[str, Axis] = dict.fromkeys(paths, (1,))
+    assert list(resolved(network, axes, "s").values()) == [(1,)] * len(paths)
+
+
+def test_more_combinations_than_can_be_enumerated_are_refused() -> None:
+    axes = {key: list(range(1, 101)) for key in ("batch_size", "epochs", "start_filters")}
+    with refused("search.axes: have 1000000 combinations", "at most 100000"):
+        load(axes, "grid", None)
 
 
 FLOATS = st.floats(min_value=1e-12, max_value=1e12)
@@ -171,7 +204,7 @@ def test_checked_are_the_ends_of_ranges_with_every_other_value(sampler: str) -> 
     expected = product((1e-4, 0.1), (2, 4, 6, 8), ("SGD", "Adam"))
     assert [tuple(candidate.values()) for candidate in search.checked_candidates] == list(expected)
     assert [tuple(candidate) for candidate in search.checked_candidates] == [
-        ("learning_rate", "batch_size", "optimizer")
+        ("learning_rate", "batch_size", "optimizer.name")
     ] * 16
 
 

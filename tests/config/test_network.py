@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.loading import apply_overrides, check_pair, load_network
+from mtneuro_ray.config.loading import apply_overrides, check_pair, load_network, packaged_names
+from mtneuro_ray.config.network import NetworkSettings
 from tests.config.checks import refused
 from tests.settings import network_settings, network_values, task_settings, write_json
 
@@ -12,35 +13,46 @@ from tests.settings import network_settings, network_values, task_settings, writ
     ("changes", "parts"),
     [
         ({"lr": 0.1}, ["lr: unknown key", "learning_rate"]),
-        ({"ssl": {"depth": 1}}, ["ssl.depth: unknown key", "projector_hidden_size"]),
-        ({"model": "VGG"}, ["model: is 'VGG'", "'ResNet-18', 'PCA', 'NMF', 'UNet'"]),
-        ({"epochs": "5"}, ["epochs: is '5'", "integer"]),
-        ({"epochs": 5.0}, ["epochs: is 5.0"]),
-        ({"epochs": 0}, ["epochs: is 0"]),
-        ({"learning_rate": float("nan")}, ["learning_rate: is nan", "finite"]),
-        ({"learning_rate": float("inf")}, ["learning_rate: is inf", "finite"]),
-        ({"learning_rate": 0}, ["learning_rate: is 0"]),
-        ({"dropout": 1.0}, ["dropout: is 1.0"]),
-        ({"dropout": float("nan")}, ["dropout: is nan"]),
-        ({"augmentations": 1}, ["augmentations: is 1"]),
-        ({"normalization": "group0"}, ["normalization: is 'group0'"]),
-        ({"normalization": "group3"}, ["normalization: 3 groups do not divide 4 start_filters"]),
-        ({"warmup_epochs": 2}, ["warmup_epochs: 2 leaves nothing of 2 epochs", "0 to 1"]),
+        ({"ssl": {"depth": 1}}, ["method.depth: unknown key", "mixup_probability"]),
+        ({"model": "VGG"}, ["model.name: 'VGG' is unknown", "ResNet-18, PCA, NMF, UNet", "package.module:name"]),
+        ({"model": "Unet"}, ["model.name: 'Unet' is unknown; did you mean 'UNet'?"]),
+        ({"model": "os:path"}, ["model.name: 'os:path' (os:path) is a module; accepted: a ModelDeclaration"]),
+        ({"model": "no.such:thing"}, ["model.name: 'no.such:thing' (no.such:thing) can't be imported"]),
+        ({"method": "moco"}, ["method.name: 'moco' is unknown", "supervised, byol"]),
+        ({"loss": "hinge"}, ["loss.name: 'hinge' is unknown", "cross_entropy"]),
+        ({"name": "a/b"}, ["name: is 'a/b'"]),
+        ({"name": "a\x1b[1m"}, ["name: is"]),
+        ({"epochs": "5"}, ["optimizer.epochs: is '5'", "integer"]),
+        ({"epochs": 5.0}, ["optimizer.epochs: is 5.0"]),
+        ({"epochs": 0}, ["optimizer.epochs: is 0"]),
+        ({"learning_rate": float("nan")}, ["optimizer.learning_rate: is nan", "finite"]),
+        ({"learning_rate": float("inf")}, ["optimizer.learning_rate: is inf", "finite"]),
+        ({"learning_rate": 0}, ["optimizer.learning_rate: is 0"]),
+        ({"model": "ResNet-18", "dropout": 1.0}, ["model.dropout: is 1.0"]),
+        ({"model": "ResNet-18", "dropout": float("nan")}, ["model.dropout: is nan"]),
+        ({"augmentations": 1}, ["data.augmentations: is 1"]),
+        ({"normalization": "group0"}, ["model.normalization: is 'group0'"]),
+        ({"normalization": "group3"}, ["model.normalization: 3 groups do not divide 4 start_filters"]),
+        ({"warmup_epochs": 2}, ["optimizer.warmup_epochs: 2 leaves nothing of 2 epochs", "0 to 1"]),
         ({"seed": -1}, ["seed: is -1"]),
         ({"seed": 2**32}, ["seed: is 4294967296"]),
         ({"classes": None}, ["classes: is None"]),
-        ({"model": "VNetLight"}, ["dim: VNetLight does not come in 2; accepted: 3"]),
-        ({"model": "FPN", "dim": 3}, ["dim: FPN does not come in 3; accepted: 2"]),
-        ({"encoder_name": "resnet18"}, ["encoder_name: UNet has no such encoder", "MAnet, FPN"]),
-        ({"encoder_weights": None}, ["encoder_weights: UNet has no such encoder"]),
-        ({"model": "PAN", "batch_size": 1}, ["batch_size: PAN", "accepted: 2 or more"]),
-        ({"average_decay": 0.9}, ["average_decay: belongs to keep 'average', not 'last'"]),
-        ({"train_crops": "random"}, ["train_crops: is for classifiers"]),
+        ({"model": "VNetLight", "dim": 2}, ["model.dim: is 2", "3"]),
+        ({"model": "FPN", "dim": 3}, ["model.dim: is 3", "2"]),
+        ({"model": {"name": "UNet", "encoder_name": "b"}}, ["model.encoder_name: unknown key", "n_blocks"]),
+        ({"model": "PAN", "batch_size": 1}, ["data.batch_size: PAN", "accepted: 2 or more"]),
+        ({"average_decay": 0.9}, ["evaluation.average_decay: has no effect with keep 'last'"]),
+        ({"train_crops": "random"}, ["data.train_crops: is for classifiers"]),
+        ({"method": "byol"}, ["method.name: 'byol' is not for UNet, which has no features", "ResNet-18"]),
+        ({"evaluation": {"metrics": ["iou"]}}, ["evaluation.metrics: 'iou' is unknown"]),
         (
             {"model": "NMF", "method": "decomposition", "input_norm": "image"},
-            ["input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"],
+            ["data.input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"],
         ),
-        ({"loss": "dice", "class_weights": "balanced"}, ["class_weights: the loss dice takes none", "cross_entropy"]),
+        (
+            {"loss": "dice", "class_weights": "balanced"},
+            ["loss.class_weights: the loss dice takes none"],
+        ),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",
 )
@@ -51,8 +63,8 @@ def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, changes: dict[s
 
 
 def test_several_mistakes_are_counted() -> None:
-    with refused("network.json: epochs: is 0", "(and 1 more)"):
-        network_settings(epochs=0, batch_size=0)
+    with refused("network.json: optimizer.learning_rate: is 0", "(and 1 more)"):
+        network_settings(epochs=0, learning_rate=0)
 
 
 def test_a_whole_number_is_a_rate(tmp_path: Path) -> None:
@@ -72,33 +84,41 @@ def test_the_name_is_the_file_s_unless_given_and_tables_drop_its_number_of_class
 @pytest.mark.parametrize(
     ("task", "network", "parts"),
     [
-        ({}, {"classes": 4}, ["classes: the network has 4, the task small has 3 (bg, vessels, candidates)"]),
+        (
+            {},
+            {"classes": 4},
+            ["classes: the network has 4 classes, the task small 3 (bg, vessels", "--set classes=3"],
+        ),
         (
             {},
             {"model": "ResNet-18"},
-            ["model: ResNet-18 does not serve a segmentation task; accepted: UNet, MAnet, FPN"],
+            ["model.name: ResNet-18 does not serve a segmentation task; accepted: UNet, MAnet, FPN"],
         ),
-        ({"kind": "classification"}, {}, ["model: UNet does not serve a classification task", "ResNet-18"]),
-        ({}, {"dim": 3}, ["dim: 3 needs volume_z above 1", "2"]),
-        ({"volume_z": 2}, {"dim": 2}, ["dim: 2 needs volume_z 1, task small has 2", "3"]),
+        ({"kind": "classification"}, {}, ["model.name: UNet does not serve a classification task", "ResNet-18"]),
+        ({}, {"dim": 3}, ["model.dim: 3 needs volume_z above 1", "2"]),
+        ({"volume_z": 2}, {"dim": 2}, ["model.dim: 2 needs volume_z 1, task small has 2", "3"]),
         (
             {"tile_size": [16, 12]},
             {"n_blocks": 4},
-            ["model: UNet can't take the tile_size of task small, an axis of 12; accepted", "8, 16, 24"],
+            ["model.name: UNet can't take the tile_size of task small, an axis of 12; accepted", "8, 16, 24"],
         ),
-        ({"downsample": 4}, {"n_blocks": 4}, ["model: UNet can't take the tile_size of task small, an axis of 4"]),
+        ({"downsample": 4}, {"n_blocks": 4}, ["model.name: UNet can't take the tile_size of task small, an axis of 4"]),
         (
             {"volume_z": 2},
             {"dim": 3, "n_blocks": 3},
-            ["model: UNet can't take the volume_z of task small, an axis of 2; accepted", "4, 8, 12"],
+            ["model.name: UNet can't take the volume_z of task small, an axis of 2; accepted", "4, 8, 12"],
         ),
-        ({}, {"conv_mode": "valid"}, ["model: UNet can't take the tile_size", "an axis of 16; accepted", "18, 20, 22"]),
+        (
+            {},
+            {"conv_mode": "valid"},
+            ["model.name: UNet can't take the tile_size", "an axis of 16", "18, 20, 22"],
+        ),
         (
             {"volume_z": 2},
             {"model": "VNetLight", "dim": 3},
-            ["model: VNetLight can't take the volume_z of task small, an axis of 2; accepted", "8, 16, 24"],
+            ["model.name: VNetLight can't take the volume_z of task small, an axis of 2; accepted", "8, 16, 24"],
         ),
-        ({}, {"model": "PAN"}, ["model: PAN can't take the tile_size", "128, 144, 160"]),
+        ({}, {"model": "PAN"}, ["model.name: PAN can't take the tile_size", "128, 144, 160"]),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",
 )
@@ -119,17 +139,18 @@ def test_networks_that_fit_pass() -> None:
     ("override", "parts"),
     [
         ("epochs", ["'epochs' has no '='", "key=value"]),
-        ("epoch=3", ["epoch: unknown key", "epochs"]),
+        ("epoch=3", ["epoch: unknown key of UNet with supervised; did you mean 'epochs'?"]),
         ("=3", [": unknown key"]),
         ("where=3", ["where: unknown key"]),
         ("self=3", ["self: unknown key"]),
         ("two\nlines=3", ["two lines: unknown key"]),
-        ("epochs=many", ["epochs: is 'many'", "integer"]),
-        ("epochs=1e400", ["epochs: is inf"]),
-        ("epochs=" + "1" * 5000, ["epochs: is '111"]),
-        ("epochs=" + "[" * 100_000, ["epochs: is '[[["]),
-        ("learning_rate=[0.1", ["learning_rate: is '[0.1'"]),
-        ("ssl={}x", ["ssl"]),
+        ("epochs=many", ["optimizer.epochs: is 'many'", "integer"]),
+        ("epochs=1e400", ["optimizer.epochs: is inf"]),
+        ("epochs=" + "1" * 5000, ["optimizer.epochs: is '111"]),
+        ("epochs=" + "[" * 100_000, ["optimizer.epochs: is '[[["]),
+        ("learning_rate=[0.1", ["optimizer.learning_rate: is '[0.1'"]),
+        ("ssl={}x", ["ssl: unknown key"]),
+        ("optimizer={}", ["optimizer.name: is {}"]),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
@@ -138,9 +159,62 @@ def test_bad_overrides_are_one_line(override: str, parts: list[str]) -> None:
         apply_overrides(network_settings(), [override])
 
 
-def test_overrides_are_json_or_text_and_the_last_one_counts() -> None:
-    overrides = ["learning_rate=1e-4", "optimizer=SGD", "augmentations=true", "latent_dim=256", "epochs=3", "epochs=4"]
-    changed = apply_overrides(network_settings(), overrides)
-    assert (changed.optimizer.learning_rate, changed.optimizer, changed.data.augmentations) == (1e-4, "SGD", True)
-    assert (changed.model.latent_dim, changed.optimizer.epochs) == (256, 4)
-    assert apply_overrides(changed, ["latent_dim=null"]).model.latent_dim is None
+def test_overrides_are_json_or_text_and_a_key_stands_once() -> None:
+    overrides = ["learning_rate=1e-4", "optimizer=SGD", "data.augmentations=true", "latent_dim=256", "epochs=3"]
+    changed = apply_overrides(network_settings(model="ResNet-18"), overrides).paths()
+    assert (changed["optimizer.learning_rate"], changed["optimizer.name"]) == (1e-4, "SGD")
+    assert (changed["data.augmentations"], changed["model.latent_dim"], changed["optimizer.epochs"]) == (True, 256, 3)
+    with refused("--set: epochs: stands twice"):
+        apply_overrides(network_settings(), ["epochs=3", "epochs=4"])
+
+
+def test_a_last_part_that_several_keys_end_in_lists_them() -> None:
+    byol = network_settings(model="ResNet-18", method="byol")
+    with refused("--set: epochs: names several keys; accepted: method.epochs, optimizer.epochs"):
+        apply_overrides(byol, ["epochs=3"])
+    assert apply_overrides(byol, ["method.epochs=30"]).training.epochs == 30
+
+
+def test_another_model_or_method_may_come_with_keys_of_its_own() -> None:
+    changed = apply_overrides(network_settings(), ["model=FPN", "encoder_name=resnet18"])
+    assert changed.paths()["model.encoder_name"] == "resnet18"
+    changed = apply_overrides(network_settings(model="ResNet-18"), ["method.name=myow", "knn_nneighs=3"])
+    assert changed.paths()["method.knn_nneighs"] == 3
+
+
+def test_a_flat_and_a_nested_file_are_the_same_network(tmp_path: Path) -> None:
+    flat = network_values(opt_momentum=0.5, loss="dice+cross_entropy", class_weights="balanced", keep="best", dim=2)
+    nested = {
+        "name": "net_3class",
+        "classes": 3,
+        "model": {"name": "UNet", "n_blocks": 2, "start_filters": 4},
+        "loss": {"name": "dice+cross_entropy", "class_weights": "balanced"},
+        "optimizer": {"learning_rate": 0.01, "epochs": 2, "momentum": 0.5},
+        "data": {"batch_size": 2},
+        "evaluation": {"keep": "best"},
+    }
+    first, second = (load_network(write_json(tmp_path / "n.json", values))[0] for values in (flat, nested))
+    assert first == second
+    assert NetworkSettings.load(first.model_dump(mode="json"), "again") == first
+
+
+@pytest.mark.parametrize("name", packaged_names("networks"))
+def test_a_packaged_network_survives_being_written(name: str) -> None:
+    network, _ = load_network(name)
+    assert NetworkSettings.load(network.model_dump(mode="json"), "again") == network
+    assert NetworkSettings.load(network.changed(), "again") == network
+
+
+def test_keys_of_other_models_in_a_flat_file_have_no_effect_and_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_json(tmp_path / "n.json", network_values(dropout=0.5))
+    assert load_network(path)[0] == network_settings()
+    assert caplog.messages == [f"{path}: ignored, not used by its model and method: dropout"]
+
+
+@pytest.mark.parametrize("text", ['{"classes": 3, "classes": 4}', '{"model": {"name": "UNet", "name": "FPN"}}'])
+def test_a_key_that_stands_twice_in_a_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "n.json").write_text(text)
+    with refused(f"{tmp_path / 'n.json'}: ", "stands twice; accepted: once"):
+        load_network(str(tmp_path / "n.json"))

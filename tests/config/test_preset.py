@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.config.loading import load_pair, load_task
-from mtneuro_ray.config.preset import PRESETS, Preset, TaskScale
+from mtneuro_ray.config.preset import PRESETS, Preset
 from mtneuro_ray.config.space import SweepSpace
+from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.sampling import samples
 from tests.config.checks import refused
 from tests.settings import cube, network_settings, task_settings, task_values
@@ -15,6 +16,23 @@ from tests.settings import cube, network_settings, task_settings, task_values
 def space(**axes: list[object]) -> SweepSpace:
     experiment = {"task": "t", "network": "n", "seeds": [1, 100, 350], "search": {"axes": axes}}
     return SweepSpace.load({"name": "s", "experiments": [experiment]}, "space.toml")
+
+
+SMOKE = Preset(scales_images=True)
+
+
+def wide(**changes: object) -> TaskSettings:
+    """A task of 150 x 150 tiles in cubes as large."""
+    sides = {"y": [0, 150], "x": [0, 150]}
+    cubes = [cube(**sides), cube(split="val", z=(5, 7), **sides), cube(split="test", z=(8, 10), **sides)]
+    return task_settings(**{"tile_size": [150, 150], "cubes": cubes, **changes})
+
+
+def test_a_self_supervised_method_and_its_linear_probe_are_both_scaled() -> None:
+    network = network_settings(model="ResNet-18", method={"name": "byol", "epochs": 40, "batch_size": 64}, epochs=30)
+    scaled = Preset(epochs=5, batch_size=8).scale_network(network, "n").paths()
+    assert (scaled["method.epochs"], scaled["method.lr_warmup_epochs"], scaled["method.batch_size"]) == (5, 4, 8)
+    assert (scaled["optimizer.epochs"], scaled["data.batch_size"]) == (5, 2)
 
 
 def test_an_unknown_preset_is_refused_with_the_names() -> None:
@@ -30,22 +48,21 @@ def test_the_paper_s_preset_changes_nothing() -> None:
 
 
 def test_a_smaller_tile_is_cut_from_the_centre_of_each_cube() -> None:
-    scaled = Preset(planes=TaskScale(tile_size=6)).scale_task(task_settings(), "t")
-    assert scaled.tile_size == (6, 6)
-    assert {(each.y, each.x) for each in scaled.cubes} == {((5, 11), (5, 11))}
-    assert [each.z for each in scaled.cubes] == [each.z for each in task_settings().cubes]
+    task = wide()
+    scaled = SMOKE.scale_task(task, "t")
+    assert scaled.tile_size == (128, 128)
+    assert {(each.y, each.x) for each in scaled.cubes} == {((11, 139), (11, 139))}
+    assert [each.z for each in scaled.cubes] == [each.z for each in task.cubes]
 
 
 def test_tiles_with_a_stride_keep_their_cubes() -> None:
-    task = task_settings(tile_stride=[8, 8])
-    scaled = Preset(planes=TaskScale(tile_size=8)).scale_task(task, "t")
+    task = wide(tile_stride=[11, 22])
+    scaled = SMOKE.scale_task(task, "t")
     assert scaled.cubes == task.cubes
-    assert len(samples(scaled, "train")) == 4 * 4
+    assert len(samples(scaled, "train")) == 4 * 3 * 2
 
 
-@pytest.mark.parametrize(
-    "preset", [Preset(planes=TaskScale(tile_size=64, max_slices=64)), Preset(epochs=64, batch_size=64)]
-)
+@pytest.mark.parametrize("preset", [SMOKE, Preset(epochs=64, batch_size=64)])
 def test_a_preset_makes_nothing_larger(preset: Preset) -> None:
     task, network = task_settings(max_slices=3), network_settings(warmup_epochs=1)
     assert preset.scale_task(task, "t") == task
@@ -65,10 +82,8 @@ def test_first_values_and_seeds_are_kept() -> None:
 
 
 def test_a_tile_that_the_downsampling_does_not_divide_is_refused_by_file() -> None:
-    cubes = [cube(split=split, z=(n, n + 1)) for n, split in enumerate(("train", "val", "test"))]
-    task = task_settings(tile_size=[15, 15], downsample=3, cubes=cubes)
-    with refused("t.json: downsample: 3 does not divide tile_size 7"):
-        Preset(planes=TaskScale(tile_size=7)).scale_task(task, "t.json")
+    with refused("t.json: downsample: 3 does not divide tile_size 128"):
+        SMOKE.scale_task(wide(tile_size=[150, 150], downsample=3), "t.json")
 
 
 def test_smoke_keeps_regions_splits_and_classes_of_the_benchmark() -> None:
@@ -108,7 +123,8 @@ def test_a_preset_s_volume_stands_for_bossdb_alone(tmp_path: Path) -> None:
 
 def test_smoke_takes_a_small_encoder_without_a_download() -> None:
     scaled = PRESETS["smoke"].scale_network(network_settings(model="FPN"), "n")
-    assert (scaled.encoder_name, scaled.encoder_weights) == ("efficientnet-b0", None)
+    paths = scaled.paths()
+    assert (paths["model.encoder_name"], paths["model.encoder_weights"]) == ("efficientnet-b0", None)
     assert PRESETS["smoke"].scale_network(network_settings(), "n") == network_settings()
 
 

@@ -1,11 +1,21 @@
+import hashlib
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from mtneuro_ray.config.network import NetworkSettings, SslSettings
+from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.owners import (
+    ComputeSettings,
+    DataSettings,
+    EvaluationSettings,
+    LossSettings,
+    OptimizerSettings,
+)
 from mtneuro_ray.config.run import PROTOCOL_VERSION, RunSettings
 from mtneuro_ray.config.task import Cube, TaskSettings
+from mtneuro_ray.registry import registry
 from tests.config.checks import refused
 from tests.settings import cube, network_settings, run_settings
 
@@ -14,91 +24,23 @@ BASE = run_settings()
 
 def test_a_run_id_is_what_it_was() -> None:
     # Finished runs are found by it.
-    assert BASE.run_id == "830d50157e34133f"
+    assert BASE.run_id == "30a8a6fb84554ad7"
 
 
 def test_a_default_changes_only_with_the_protocol_version() -> None:
-    # Keys at their defaults are no part of a run_id, so another default would give old runs a new meaning. A key that
-    # is added belongs to the list below; a default that changes raises PROTOCOL_VERSION.
+    # Keys at their defaults are no part of a run_id, so another default would give old runs a new meaning: a default
+    # that changes raises PROTOCOL_VERSION. A key that is added changes the digest below and nothing else.
+    declared = [registry(kind).find(name).settings for kind in ("models", "methods") for name in registry(kind).names()]
+    classes = [NetworkSettings, LossSettings, OptimizerSettings, DataSettings, EvaluationSettings, ComputeSettings]
     defaults = {
         f"{cls.__name__}.{name}": field.default
-        for cls in (NetworkSettings, TaskSettings, Cube, SslSettings)
+        for cls in [*classes, *declared, TaskSettings, Cube]
         for name, field in cls.model_fields.items()
-        if not field.is_required()
+        if not field.is_required() and not isinstance(field.default, Settings)
     }
-    assert PROTOCOL_VERSION == 1
-    assert defaults == {
-        "NetworkSettings.name": "",
-        "NetworkSettings.method": "supervised",
-        "NetworkSettings.in_channels": 1,
-        "NetworkSettings.dim": 2,
-        "NetworkSettings.n_blocks": 4,
-        "NetworkSettings.start_filters": 32,
-        "NetworkSettings.activation": "relu",
-        "NetworkSettings.normalization": "batch",
-        "NetworkSettings.conv_mode": "same",
-        "NetworkSettings.encoder_name": "efficientnet-b7",
-        "NetworkSettings.encoder_weights": "imagenet",
-        "NetworkSettings.dropout": 0.2,
-        "NetworkSettings.latent_dim": None,
-        "NetworkSettings.components": 256,
-        "NetworkSettings.readout_norm": "standard",
-        "NetworkSettings.seed": 0,
-        "NetworkSettings.optimizer": "Adam",
-        "NetworkSettings.beta1": 0.9,
-        "NetworkSettings.beta2": 0.999,
-        "NetworkSettings.opt_momentum": 0.0,
-        "NetworkSettings.weight_decay": 0.0,
-        "NetworkSettings.lr_schedule": "constant",
-        "NetworkSettings.warmup_epochs": 0,
-        "NetworkSettings.augmentations": False,
-        "NetworkSettings.train_crops": "whole",
-        "NetworkSettings.mixup_probability": 0.0,
-        "NetworkSettings.mixup_alpha": 1.0,
-        "NetworkSettings.input_norm": "unit",
-        "NetworkSettings.loss": "cross_entropy",
-        "NetworkSettings.class_weights": "none",
-        "NetworkSettings.keep": "last",
-        "NetworkSettings.average_decay": 0.99,
-        "NetworkSettings.eval_crops": "whole",
-        "NetworkSettings.precision": "auto",
-        "NetworkSettings.compile": False,
-        "NetworkSettings.ssl": None,
-        "TaskSettings.annotation_chan": None,
-        "TaskSettings.tile_stride": None,
-        "TaskSettings.volume_z": 1,
-        "TaskSettings.downsample": 1,
-        "TaskSettings.max_slices": None,
-        "TaskSettings.voxel_size_um": None,
-        "TaskSettings.encoder_task": None,
-        "TaskSettings.annotation_map": None,
-        "Cube.label": 0,
-        "SslSettings.optimizer": "sgd",
-        "SslSettings.epochs": 100,
-        "SslSettings.batch_size": None,
-        "SslSettings.projector_hidden_size": 4096,
-        "SslSettings.projector_output_size": 256,
-        "SslSettings.projector_2_hidden_size": 4096,
-        "SslSettings.projector_2_output_size": 256,
-        "SslSettings.myow_layout": "cascaded",
-        "SslSettings.transform": ("random_crop",),
-        "SslSettings.trans_prob": 0.5,
-        "SslSettings.grey_strength": 0.4,
-        "SslSettings.lr_warmup_epochs": 10,
-        "SslSettings.base_learning_rate": 0.03,
-        "SslSettings.base_momentum": 0.996,
-        "SslSettings.myow_base_weight": 0.1,
-        "SslSettings.lr_decay": "cosine",
-        "SslSettings.mm_decay": "cosine",
-        "SslSettings.byol_warmup_epochs": 0,
-        "SslSettings.myow_rampup_epochs": 10,
-        "SslSettings.miner": "knn",
-        "SslSettings.miner_candidate_repr": "target",
-        "SslSettings.miner_distance": "cosine",
-        "SslSettings.knn_select": "random",
-        "SslSettings.knn_nneighs": 1,
-        "SslSettings.pool_ratio": 0.5,
-    }
+    assert PROTOCOL_VERSION == 2
+    digest = hashlib.sha256(repr(sorted(defaults.items())).encode()).hexdigest()[:16]
+    assert (len(defaults), digest) == (99, "805634df409510fb")
 
 
 @pytest.mark.parametrize(
@@ -124,24 +66,37 @@ def test_everything_that_decides_the_numbers_changes_the_run_id(changes: dict[st
     assert run_settings(**changes).run_id != BASE.run_id
 
 
-def another(key: str, value: Any) -> Any:
-    """A value that this key of the network accepts, other than the one it has."""
-    choices = get_args(NetworkSettings.model_fields[key].annotation)
+def another(path: str, value: Any) -> Any:
+    """A value that this key accepts, other than the one it has."""
+    owner, _, key = path.rpartition(".")
+    cls = type(getattr(BASE.network, owner)) if owner else NetworkSettings
+    choices = get_args(cls.model_fields[key].annotation)
     if choices and value in choices:
-        return next(choice for choice in choices if choice != value)
+        return next((choice for choice in choices if choice != value), None)
     if isinstance(value, bool):
         return not value
     if isinstance(value, (int, float)):
         return value + 1 if isinstance(value, int) else value / 2 + 0.01
-    return {"normalization": "none", "latent_dim": 8, "ssl": {}}.get(key, "another")
+    return {"loss.name": "dice", "model.normalization": "none", "evaluation.metrics": ["classification"]}.get(path)
 
 
-@pytest.mark.parametrize("key", [key for key in NetworkSettings.model_fields if key != "in_channels"])
-def test_every_key_of_the_network_is_part_of_the_run_id(key: str) -> None:
-    base = run_settings(network={"model": "FPN"}) if key.startswith("encoder") else BASE
+@pytest.mark.parametrize("path", [path for path in BASE.network.paths() if path != "name"])
+def test_every_key_of_the_network_is_part_of_the_run_id(path: str) -> None:
+    base = run_settings(network={"keep": "average"}) if path == "evaluation.average_decay" else BASE
+    value = another(path, base.network.paths()[path])
+    if value is None:
+        pytest.skip("a key with one value, or one that names another type of settings")
     values = base.model_dump(mode="json")
-    values["network"][key] = another(key, values["network"][key])
+    owner, _, key = path.rpartition(".")
+    table = values["network"][owner] if owner else values["network"]
+    table[key] = value
     assert RunSettings.load(values, "run").run_id != base.run_id
+
+
+def test_more_metrics_train_nothing_again() -> None:
+    more = run_settings(network={"evaluation": {"metrics": ["classification"]}})
+    assert more.run_id != BASE.run_id
+    assert more.train_id == BASE.train_id
 
 
 def test_a_file_of_weights_goes_by_its_content() -> None:
@@ -215,9 +170,9 @@ def test_what_is_trained_once_is_told_by_the_train_id() -> None:
     assert len({run.train_id for run in [BASE, *other]}) == 7
 
 
-def test_a_readout_goes_by_the_training_of_its_source() -> None:
-    def readout(source: RunSettings) -> RunSettings:
-        return BASE.model_copy(update={"source": source})
+def test_a_readout_goes_by_the_training_of_its_encoder_run() -> None:
+    def readout(encoder_run: RunSettings) -> RunSettings:
+        return BASE.model_copy(update={"encoder_run": encoder_run})
 
     other = run_settings(network={"epochs": 3})
     assert readout(BASE).train_id == BASE.train_id

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from mtneuro_ray.models.architectures import ARCHITECTURES
 
 from mtneuro_ray.config.loading import load_sweep, packaged_names
 from mtneuro_ray.config.space import load_space
+from mtneuro_ray.models import MODELS
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json
 
@@ -36,7 +36,7 @@ def write(folder: Path, text: str, name: str = "space.toml") -> str:
     return str(folder / name)
 
 
-def test_one_setting_at_the_top_of_the_file(tmp_path: Path) -> None:
+def test_one_experiment_at_the_top_of_the_file(tmp_path: Path) -> None:
     space, entries = load_sweep(write(tmp_path, ONE))
     assert space.name == "space"
     [(experiment, pair)] = entries
@@ -47,13 +47,13 @@ def test_one_setting_at_the_top_of_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_settings_share_the_top_and_may_say_otherwise(tmp_path: Path) -> None:
+def test_experiments_share_the_top_and_may_say_otherwise(tmp_path: Path) -> None:
     first, second = load_space(Path(write(tmp_path, SETTINGS))).experiments
     assert (first.seeds, first.search.axes) == ((1,), {"learning_rate": (0.1,)})
     assert (second.seeds, second.search.axes) == ((2, 3), {"batch_size": (2,)})
 
 
-def test_included_settings_come_first_and_take_the_outer_keys(tmp_path: Path) -> None:
+def test_included_experiments_come_first_and_take_the_outer_keys(tmp_path: Path) -> None:
     write(tmp_path, SETTINGS, "inner.toml")
     outer = 'include = ["inner.toml"]\nseeds = [7]\n[[experiments]]\ntask = "task1"\nnetwork = "SUP_ResNet-18_2D"\n'
     space = load_space(Path(write(tmp_path, outer + "search.axes.learning_rate = [0.03]\n")))
@@ -127,27 +127,40 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
             [": experiments.0: search.axes.batch_size: a value stands twice", "distinct"],
         ),
         (ONE.replace("[4, 8]", "[]"), [": experiments.0.search.axes.batch_size: is []"]),
-        (ONE.replace("batch_size", "batchsize"), [": experiments.0: search.axes.batchsize: unknown key", "batch_size"]),
-        (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": experiments.0: search.axes.seed: unknown key"]),
-        (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": experiments.0: search.axes.name: unknown key"]),
+        (
+            ONE.replace("batch_size", "batchsize"),
+            [
+                ": experiments.0: search.axes.batchsize: batchsize: unknown key of UNet with supervised",
+                "did you mean 'batch_size'?",
+            ],
+        ),
+        (ONE.replace("batch_size = [4, 8]", "seed = [4, 8]"), [": experiments.0: search.axes.seed: can't be searched"]),
+        (ONE.replace("batch_size = [4, 8]", 'name = ["a"]'), [": experiments.0: search.axes.name: can't be searched"]),
         (ONE + "trials = 3", [": experiments.0: search.trials: has no meaning for a grid"]),
         (ONE + 'sampler = "bayes"', [": experiments.0.search.sampler: is 'bayes'", "'grid', 'random' or 'tpe'"]),
         ('mode = "best"\n' + ONE, [": experiments.0.mode: is 'best'", "'max' or 'min'"]),
-        ("settings = 3\n" + ONE, [": experiments: is 3", "[[experiments]]"]),
-        ('settings = ["a"]\n' + ONE, [": experiments: is ['a']", "[[experiments]]"]),
-        ("settings = {}\n" + ONE, [": experiments: is {}", "[[experiments]]"]),
-        ("settings = []\n" + ONE, [": experiments: is []"]),
+        ("experiments = 3\n" + ONE, [": experiments: is 3", "[[experiments]]"]),
+        ('experiments = ["a"]\n' + ONE, [": experiments: is ['a']", "[[experiments]]"]),
+        ("experiments = {}\n" + ONE, [": experiments: is {}", "[[experiments]]"]),
+        ("experiments = []\n" + ONE, [": experiments: is []"]),
         ('include = "a.toml"\n' + ONE, [": include: is 'a.toml'"]),
         ("include = [1]\n" + ONE, [": include: is [1]"]),
         (SETTINGS.replace("3class", "4class"), [": experiments.1: task2_2D_4class with UNet_2D_4class stands twice"]),
         (ONE.replace('"task2_2D_4class"', '"no_task"'), ["no_task: no such file", "task2_2D_4class"]),
-        (ONE.replace('"UNet_2D_4class"', '"UNet_2D_3class"'), ["classes: the network has 3, the task"]),
-        (ONE.replace("[4, 8]", "[4, 2.5]"), [": experiments.0.search.axes: batch_size: is 2.5"]),
-        (ONE.replace("batch_size = [4, 8]", "n_blocks = [4, 10]"), [": experiments.0.search.axes: n_blocks: is 10"]),
-        (ONE.replace("batch_size = [4, 8]", "dim = [3]"), [": dim: 3 needs volume_z above 1"]),
+        (
+            ONE.replace('"UNet_2D_4class"', '"UNet_2D_3class"'),
+            ["classes: the network has 3 classes, the task"],
+        ),
+        (ONE.replace("[4, 8]", "[4, 2.5]"), [": experiments.0.search.axes: data.batch_size: is 2.5"]),
+        (
+            ONE.replace("batch_size = [4, 8]", "n_blocks = [4, 10]"),
+            [": experiments.0.search.axes: model.n_blocks: is"],
+        ),
+        (ONE.replace("batch_size = [4, 8]", "dim = [3]"), [": experiments.0: search.axes.dim: can't be searched"]),
         (ONE.replace("[search]", "set = {epoch = 1}\n[search]"), [": experiments.0.set: epoch: unknown key", "epochs"]),
         (ONE.replace("[search]", "set = {where = 1}\n[search]"), [": experiments.0.set: where: unknown key"]),
-        ('metric = "val/iou"\n' + ONE, [": experiments.0.metric: 'val/iou' can't select", "val/dataset/iou_mean"]),
+        ('mode = "max"\nmetric = "val/loss"\n' + ONE, [": experiments.0.mode: 'max' would select the worst val/loss"]),
+        ('mode = "min"\n' + ONE, [": experiments.0.mode: 'min' would select the worst val/dataset/iou_mean"]),
         ('metric = "test/dataset/iou_mean"\n' + ONE, [": experiments.0.metric: 'test/dataset/iou_mean' can't select"]),
         ('preset = "fast"\n' + ONE, [": preset: 'fast' is no preset", "smoke, paper"]),
     ],
@@ -155,7 +168,7 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
 )
 def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, text: str, parts: list[str]) -> None:
     path = write(tmp_path, text)
-    with refused(*((path + parts[0], *parts[1:]) if parts[0].startswith(": settings") else parts)):
+    with refused(*((path + parts[0], *parts[1:]) if parts[0].startswith(": ") else parts)):
         load_sweep(path)
 
 
@@ -172,14 +185,14 @@ def test_tasks_and_networks_of_a_sweep_have_names_of_their_own(tmp_path: Path) -
     other = write_json(tmp_path / "o.json", network_values(name="o"))
     _, entries = load_sweep(write(tmp_path, two_settings((one, network), (one, other))))
     assert len(entries) == 2
-    with refused("settings.1: n on small stands twice"):
+    with refused("experiments.1: n on small stands twice"):
         load_sweep(write(tmp_path, two_settings((one, network), (one, same))))
-    with refused("settings.1: another task is called small, too"):
+    with refused("experiments.1: another task is called small, too"):
         load_sweep(write(tmp_path, two_settings((one, network), (deeper, other))))
 
 
 def test_one_mistake_is_counted_as_one(tmp_path: Path) -> None:
-    with refused("settings.0.mode: is 'best'") as caught:
+    with refused("experiments.0.mode: is 'best'") as caught:
         load_space(Path(write(tmp_path, 'mode = "best"\n' + ONE)))
     assert "more)" not in str(caught.value)
 
@@ -194,14 +207,14 @@ def test_the_space_s_volume_and_preset_hold_unless_others_are_given(tmp_path: Pa
     assert pair.task.tile_size == (256, 256)
 
 
-def test_overrides_and_set_reach_the_network_of_every_cell(tmp_path: Path) -> None:
+def test_overrides_and_set_reach_the_network_of_every_candidate(tmp_path: Path) -> None:
     path = write(tmp_path, ONE.replace("[search]", "set = {weight_decay = 0.5}\n[search]"))
     _, [(_, pair)] = load_sweep(path, overrides=["epochs=3"])
     assert (pair.network.optimizer.weight_decay, pair.network.optimizer.epochs) == (0.5, 3)
 
 
 @pytest.mark.parametrize(("sampler", "trials", "candidates"), [("grid", "", 4), ("random", 3, 3), ("random", 9, 4)])
-def test_samplers_train_at_most_the_cells_of_the_grid(
+def test_samplers_train_at_most_the_candidates_of_the_grid(
     tmp_path: Path, sampler: str, trials: object, candidates: int
 ) -> None:
     text = ONE + f'sampler = "{sampler}"\n' + (f"trials = {trials}\n" if trials else "")
@@ -212,7 +225,7 @@ def test_samplers_train_at_most_the_cells_of_the_grid(
     assert again.search.candidates == experiment.search.candidates
 
 
-def test_changes_of_the_top_of_a_setting_and_of_whoever_includes_it_add_up(tmp_path: Path) -> None:
+def test_changes_of_the_top_of_an_experiment_and_of_whoever_includes_it_add_up(tmp_path: Path) -> None:
     inner = tmp_path / "inner.toml"
     inner.write_text(
         'task = "task2_2D_4class"\nseeds = [1]\nset.weight_decay = 0.5\nset.epochs = 7\nset.batch_size = 4\n'
@@ -238,8 +251,8 @@ def test_one_space_holds_all_of_task_2() -> None:
     _, entries = load_sweep("task2/all")
     pairs = {(pair.network.table_name, pair.task.name) for _, pair in entries}
     assert len(pairs) == len(entries) == 18
-    assert {pair.network.model for _, pair in entries} == {
-        name for name, known in ARCHITECTURES.items() if known.task == "segmentation"
+    assert {pair.network.model.name for _, pair in entries} == {
+        name for name in MODELS.names() if "voxel" in MODELS.find(name).predicts
     }
     for experiment, pair in entries:
         candidates = experiment.search.candidates
@@ -260,3 +273,17 @@ def test_paths_of_files_are_relative_to_the_space_that_names_them(tmp_path: Path
     [experiment] = load_space(tmp_path / "all.toml").experiments
     assert experiment.task == str(inner / "t.json")
     assert experiment.network == "UNet_2D_4class"
+
+
+def test_a_loss_is_minimised_unless_somebody_asks_for_the_largest(tmp_path: Path) -> None:
+    _, [(experiment, _)] = load_sweep(write(tmp_path, 'metric = "val/loss"\n' + ONE))
+    assert (experiment.metric, experiment.mode) == ("val/loss", "min")
+    _, [(experiment, _)] = load_sweep(write(tmp_path, 'metric = "val/image/f1_mean"\n' + ONE))
+    assert experiment.mode == "max"
+
+
+def test_changes_may_be_nested_tables(tmp_path: Path) -> None:
+    text = ONE.replace("[search]", "set.optimizer.weight_decay = 0.5\nset.model.n_blocks = 3\n[search]")
+    _, [(_, pair)] = load_sweep(write(tmp_path, text))
+    paths = pair.network.paths()
+    assert (paths["optimizer.weight_decay"], paths["model.n_blocks"]) == (0.5, 3)

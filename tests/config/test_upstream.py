@@ -136,13 +136,13 @@ def test_a_task_becomes_cubes_in_the_order_of_splits_and_regions(tmp_path: Path)
         ((1, 17), (32, 48)),
         ((2, 18), (48, 64)),
     ]
-    assert task.classes == ("bg", "vessels", "candidates", "axons")
+    assert task.classes == ("bg", "vessels", "cells", "axons")
     assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 3}
 
 
 def test_axons_join_the_background_and_the_last_region_may_be_left_out(tmp_path: Path) -> None:
     task, _ = load_task(write_json(tmp_path / "t.json", {**TASK, "combine_ax_and_bg": 1, "noZI": 1}))
-    assert task.classes == ("bg+axons", "vessels", "candidates")
+    assert task.classes == ("bg+axons", "vessels", "cells")
     assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 0}
     assert {cube.region for cube in task.cubes} == {"CTX", "STR", "VP"}
 
@@ -182,8 +182,8 @@ def test_native_files_warn_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
 def test_self_supervised_settings_are_taken_over(tmp_path: Path) -> None:
     network, _ = load_network(write_json(tmp_path / "n.json", SSL))
     assert network.method.name == "myow"
-    assert network.ssl is not None
-    assert (network.ssl.epochs, network.ssl.projector_hidden_size, network.ssl.miner) == (800, 64, "knn")
+    paths = network.paths()
+    assert (paths["method.epochs"], paths["method.projector_hidden_size"]) == (800, 64)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_a_task_that_lacks_a_key_is_told_which(tmp_path: Path, key: str) -> None
         ({**NETWORK, "task_type": "semi"}, ["task_type: is 'semi'", "'supervised', 'SSL'"]),
         ({**NETWORK, "task_type": ["SSL"]}, ["task_type: is ['SSL']"]),
         ({**NETWORK, "ssl_epochs": 3}, ["epochs: belongs to task_type 'SSL'"]),
-        ({**NETWORK, "model": "VNet"}, ["model: is 'VNet'"]),
-        ({**SSL, "projector_hidden_size": "64"}, ["ssl.projector_hidden_size: is '64'"]),
+        ({**NETWORK, "model": "VNet"}, ["model.name: 'VNet' is unknown"]),
+        ({**SSL, "projector_hidden_size": "64"}, ["method.projector_hidden_size: is '64'"]),
         ({key: value for key, value in SSL.items() if key != "method"}, ["method: is missing", "required"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

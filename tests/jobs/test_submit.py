@@ -18,7 +18,7 @@ TASK = {
     "task": "segmentation",
     "image_chan": "phantom://thalamocortical/image?seed=0",
     "annotation_chan": "phantom://thalamocortical/pixel_labels?seed=0",
-    "classes": ["bg", "vessels", "candidates", "axons"],
+    "classes": ["bg", "vessels", "cells", "axons"],
     "tile_size": [32, 32],
     "cubes": [
         {"region": "CTX", "label": 0, "split": split, "z": [first, first + 2], "y": [900, 932], "x": [4600, 4632]}

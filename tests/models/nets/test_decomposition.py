@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +14,19 @@ from sklearn.decomposition import NMF, PCA
 from torch import Tensor
 
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.models.nets.decomposition import Decomposition, nmf_classifier, pca_classifier
+from mtneuro_ray.models.decomposition import DecompositionSettings
+from mtneuro_ray.models.nets.decomposition import Decomposition, build
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 
 Floats = npt.NDArray[np.float32]
 Kind = Literal["PCA", "NMF"]
 KINDS: tuple[Kind, ...] = ("PCA", "NMF")
-BUILDERS: dict[Kind, Callable[..., EncoderClassifier]] = {"PCA": pca_classifier, "NMF": nmf_classifier}
+
+
+def classifier(kind: Kind, components: int, classes: int = 4) -> EncoderClassifier:
+    return build(DecompositionSettings(name=kind, components=components), classes)
+
+
 over_kinds = pytest.mark.parametrize("kind", KINDS)
 # What makes scikit-learn's PCA take each of its ways: the whole decomposition, that of the covariance, a randomised
 # one, which alone heeds the seed.
@@ -153,7 +158,7 @@ def test_a_classifier_that_is_saved_and_loaded_gives_the_same_numbers_bit_for_bi
     tmp_path: Path, kind: Kind, before: int | None
 ) -> None:
     images = images_of(40, 30)
-    saved, loaded = BUILDERS[kind](components=4, classes=3), BUILDERS[kind](components=4, classes=3)
+    saved, loaded = classifier(kind, 4, 3), classifier(kind, 4, 3)
     saved.encoder.fit(images, 0)  # type: ignore[operator]
     if before is not None:
         loaded.encoder.fit(images_of(3, before), 1)  # type: ignore[operator]
@@ -198,13 +203,13 @@ def test_a_fit_leaves_the_images_as_they_are(kind: Kind) -> None:
 @over_kinds
 def test_classifiers_have_a_feature_per_component_and_a_logit_per_class(kind: Kind) -> None:
     for components, classes in ((4, 3), (50, 2)):
-        classifier = BUILDERS[kind](components=components, classes=classes)
-        encoder = classifier.encoder
+        model = classifier(kind, components, classes)
+        encoder = model.encoder
         assert isinstance(encoder, Decomposition)
         assert (encoder.kind, encoder.components) == (kind, components)
         encoder.fit(images_of(40, 30), 0)
         shown = tensor(images_of(7, 30, seed=1))
-        assert classifier.features(shown).shape == (7, components)
-        assert (classifier.head.in_features, classifier.head.out_features) == (components, classes)
-        assert classifier(shown).shape == (7, classes)
-    assert BUILDERS[kind]().head.weight.shape == (4, 256)
+        assert model.features(shown).shape == (7, components)
+        assert (model.head.in_features, model.head.out_features) == (components, classes)
+        assert model(shown).shape == (7, classes)
+    assert classifier(kind, 256).head.weight.shape == (4, 256)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mtneuro_ray.models.architectures import ARCHITECTURES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
+from mtneuro_ray.models.high_res_net import HIGH_RES_NET, HighResNetSettings
 from mtneuro_ray.models.nets.high_res_net import HighResNet
 from tests.models.training import (
     Layers,
@@ -75,7 +75,7 @@ def test_dropout_lies_before_the_last_unit() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 2), (8, 5, 7), (3, 8, 1)])
 def test_accepts_any_size(shape: tuple[int, ...]) -> None:
-    rule = ARCHITECTURES["HighResNet"].sizes(4, "same")
+    rule = HIGH_RES_NET.size_rule(HighResNetSettings(name="HighResNet"))
     assert all(rule.accepts(size) for size in shape)
     model = HighResNet()
     set_dropout_key(model, DropoutKey(seed=0, step=0, start=0, total=1))

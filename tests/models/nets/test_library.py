@@ -2,17 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 import torch.distributed as dist
-from mtneuro_ray.models.architectures import ARCHITECTURES, ModelName
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.models import MODELS
 from mtneuro_ray.models.dropout import DropoutKey, GlobalChannelDropout, GlobalDropout, set_dropout_key
-from mtneuro_ray.models.nets.library import library_network, segmentation_model
+from mtneuro_ray.models.library import LibrarySettings
+from mtneuro_ray.models.nets.library import build, library_network
 from tests.models.training import (
     loss_after_training,
     parameter_count,
@@ -21,14 +23,18 @@ from tests.models.training import (
     without_dropout,
 )
 
-NAMES: tuple[ModelName, ...] = ("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")
+NAMES: tuple[str, ...] = ("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")
 # A network of timm's own tests: the smallest encoder there is.
 TINY = "tu-test_resnet"
 
 
-def smallest(model: ModelName) -> tuple[int, int, int, int]:
-    side = ARCHITECTURES[model].sizes(4, "same").smallest
-    return ARCHITECTURES[model].smallest_batch, 1, side, side
+def segmentation_model(model: str, encoder_name: str, in_channels: Literal[1] = 1, classes: int = 4) -> nn.Module:
+    return build(LibrarySettings(name=model, encoder_name=encoder_name, in_channels=in_channels), classes)
+
+
+def smallest(model: str) -> tuple[int, int, int, int]:
+    side = MODELS.find(model).size_rule(LibrarySettings(name=model)).smallest
+    return MODELS.find(model).smallest_batch, 1, side, side
 
 
 @pytest.fixture
@@ -43,17 +49,17 @@ def deterministic() -> Iterator[None]:
     ("model", "expected"),
     list(zip(NAMES, [77_997_704, 65_665_108, 68_162_836, 63_964_635, 63_893_728], strict=True)),
 )
-def test_parameter_count_with_the_encoder_of_the_paper(model: ModelName, expected: int) -> None:
+def test_parameter_count_with_the_encoder_of_the_paper(model: str, expected: int) -> None:
     with torch.device("meta"):
         assert parameter_count(library_network(model, "efficientnet-b7", in_channels=1, classes=4)) == expected
 
 
 @pytest.mark.parametrize("model", NAMES)
-def test_is_the_network_of_the_library(model: ModelName) -> None:
+def test_is_the_network_of_the_library(model: str) -> None:
     networks, states = [], []
-    for build in (segmentation_model, library_network):
+    for made in (segmentation_model, library_network):
         torch.manual_seed(0)
-        networks.append(build(model, "resnet18", 1, 3).eval())
+        networks.append(made(model, "resnet18", 1, 3).eval())
         states.append(torch.get_rng_state())
     ours, library = networks
     assert torch.equal(*states)
@@ -69,14 +75,14 @@ def test_is_the_network_of_the_library(model: ModelName) -> None:
 
 # The sizes of efficientnet-b0, of the family that the paper uses; other encoders may take smaller ones.
 @pytest.mark.parametrize("model", NAMES)
-def test_accepts_exactly_the_sizes_of_its_rule(model: ModelName) -> None:
-    rule = ARCHITECTURES[model].sizes(4, "same")
+def test_accepts_exactly_the_sizes_of_its_rule(model: str) -> None:
+    rule = MODELS.find(model).size_rule(LibrarySettings(name=model))
     network = segmentation_model(model, "efficientnet-b0")
     set_dropout_key(network, DropoutKey(seed=0, step=0, start=0, total=2))
     step, first = rule.divisor, rule.smallest
     outcomes = {}
     for size in (first - step, first - step // 2, first, first + step // 2, first + step):
-        image = torch.randn(ARCHITECTURES[model].smallest_batch, 1, size, size)
+        image = torch.randn(MODELS.find(model).smallest_batch, 1, size, size)
         try:
             outcomes[size] = network(image).shape[2:] == image.shape[2:]
         except (RuntimeError, ValueError):
@@ -94,7 +100,7 @@ def test_pan_needs_two_images() -> None:
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("encoder", ["resnet18", "efficientnet-b0", TINY])
 @pytest.mark.parametrize("model", NAMES)
-def test_gradient_reaches_what_is_not_frozen(model: ModelName, encoder: str) -> None:
+def test_gradient_reaches_what_is_not_frozen(model: str, encoder: str) -> None:
     torch.manual_seed(0)
     network = segmentation_model(model, encoder)
     assert network.training
@@ -123,7 +129,7 @@ def test_distributed_data_parallel_accepts_unused_stages(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("model", ["FPN", "PSPNet"])
-def test_dropout_follows_its_key_whoever_holds_which_images(model: ModelName) -> None:
+def test_dropout_follows_its_key_whoever_holds_which_images(model: str) -> None:
     network = segmentation_model(model, TINY)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -149,7 +155,7 @@ def test_no_dropout_of_torch_is_left_in_an_encoder() -> None:
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("model", NAMES)
-def test_learns_one_batch_by_heart(model: ModelName) -> None:
+def test_learns_one_batch_by_heart(model: str) -> None:
     torch.manual_seed(0)
     image, target = quarters((2, *smallest(model)[2:]))
     network = without_dropout(segmentation_model(model, TINY))
@@ -167,6 +173,6 @@ def test_learns_one_batch_by_heart(model: ModelName) -> None:
         ("FPN", "tu-test_vit", "FPN can't have tu-test_vit: Unsupported model downsampling pattern"),
     ],
 )
-def test_encoders_that_the_library_refuses_are_input_errors(model: ModelName, encoder: str, message: str) -> None:
+def test_encoders_that_the_library_refuses_are_input_errors(model: str, encoder: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^encoder_name: {message}"):
         segmentation_model(model, encoder)

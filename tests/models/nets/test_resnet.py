@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
-from mtneuro_ray.models.nets.resnet import resnet18_classifier, resnet18_encoder
+from mtneuro_ray.models.nets.resnet import EncoderClassifier, build, resnet18_encoder
+from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.models.training import loss_after_training, parameter_count, parameters_without_gradient
+
+
+def resnet18_classifier(**settings: Any) -> EncoderClassifier:
+    return build(ResNet18Settings(name="ResNet-18", **settings), 4)
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from mtneuro_ray.models.architectures import unet_size_rule
 from torch import Tensor, nn
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.nets.unet import UNet
+from mtneuro_ray.models.unet import unet_size_rule
 from tests.models.training import loss_after_training, parameter_count, parameters_without_gradient
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mtneuro_ray.models.architectures import ARCHITECTURES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
 from mtneuro_ray.models.nets.vnet_light import VNetLight
+from mtneuro_ray.models.vnet_light import VNET_LIGHT, VNetLightSettings
 from tests.models.training import (
     Layers,
     loss_after_training,
@@ -83,7 +83,7 @@ def test_accepts_exactly_the_sizes_that_the_strides_divide(axis: int, size: int)
     shape = [1, 1, 8, 16, 16]
     shape[axis] = size
     image = torch.zeros(shape)
-    if ARCHITECTURES["VNetLight"].sizes(4, "same").accepts(size):
+    if VNET_LIGHT.size_rule(VNetLightSettings(name="VNetLight")).accepts(size):
         assert model(image).shape[2:] == image.shape[2:]
     else:
         with pytest.raises(ValueError, match=r"pixels; accepted: .* 8, 16, 24, \.\.\. \(steps of 8\)"):
