@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,8 +48,12 @@ def test_a_run_is_trained_once_and_its_record_is_the_file_s(tmp_path: Path) -> N
         str(tiny.task), str(tiny.network), out=tmp_path / "out", report=lambda entry: epochs.append(entry["epoch"])
     )
     assert (first.status, epochs) == ("done", [1, 2])
-    again = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out", report=lambda entry: 1 / 0)
+    again = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out", report=_never)
     assert again == first
+
+
+def _never(epoch: Mapping[str, Any]) -> None:
+    raise AssertionError(f"epoch {epoch} was trained again")
 
 
 def test_overrides_are_checked_by_path_and_by_last_part(tmp_path: Path) -> None:

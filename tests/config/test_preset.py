@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ def space(**axes: list[object]) -> SweepSpace:
 SMOKE = Preset(scales_images=True)
 
 
-def wide(**changes: object) -> TaskSettings:
+def wide(**changes: Any) -> TaskSettings:
     """A task of 150 x 150 tiles in cubes as large."""
-    sides = {"y": [0, 150], "x": [0, 150]}
+    sides: dict[str, Any] = {"y": [0, 150], "x": [0, 150]}
     cubes = [cube(**sides), cube(split="val", z=(5, 7), **sides), cube(split="test", z=(8, 10), **sides)]
     return task_settings(**{"tile_size": [150, 150], "cubes": cubes, **changes})
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mtneuro_ray.config.flat import PATHS
 from mtneuro_ray.config.loading import check_pair, load_network, load_task, packaged_names
 from mtneuro_ray.config.upstream import normalise_network
 from mtneuro_ray.data.sampling import samples
@@ -97,15 +98,20 @@ def test_the_public_tasks_are_packaged() -> None:
 def test_a_public_network_loads_with_every_number_it_gives(path: Path) -> None:
     network, _ = load_network(str(path))
     values = json.loads(path.read_text())
-    # The public files name an encoder for models that have none.
-    kept = set(values) & set(type(network).model_fields) - {"augmentations", "encoder_name", "encoder_weights"}
-    assert {"model", "classes", "learning_rate", "epochs", "batch_size", "seed"} <= kept
-    assert {key: getattr(network, key) for key in kept} == {key: values[key] for key in kept}
-    assert network.name == path.stem
+    paths = network.paths()
+    # The public files name an encoder for models that have none, and flags as numbers.
+    flat = {key: path for key, path in PATHS.items() if key in values and path in paths and key != "augmentations"}
+    assert {"learning_rate", "epochs", "batch_size"} <= set(flat)
+    assert {key: paths[path] for key, path in flat.items()} == {key: values[key] for key in flat}
+    assert (network.name, network.model.name) == (path.stem, values["model"])
+    assert (network.classes, network.seed) == (values["classes"], values["seed"])
     if path.stem.startswith("SSL"):
-        assert network.ssl is not None
-        assert network.method.epochs == values["ssl_epochs"]
-        assert network.method.myow_base_weight == values["myow_base_weight"]
+        assert paths["method.epochs"] == values["ssl_epochs"]
+        own = set(paths) & {f"method.{key}" for key in values if key not in PATHS}
+        assert {"method.projector_hidden_size", "method.base_momentum"} <= own
+        assert all(
+            paths[key] == values[key.removeprefix("method.")] for key in own - {"method.transform", "method.name"}
+        )
 
 
 def test_an_encoder_is_read_for_the_models_that_have_one() -> None:
