@@ -130,7 +130,14 @@ def _measured_task(task: TaskSettings) -> TaskSettings:
     depth = task.volume_z
     height, width = (side // task.downsample for side in task.tile_size)
     cubes = [
-        {"region": "A", "split": split, "z": [part * depth, (part + 1) * depth], "y": [0, height], "x": [0, width]}
+        {
+            "region": "A",
+            "label": 0,
+            "split": split,
+            "z": [part * depth, (part + 1) * depth],
+            "y": [0, height],
+            "x": [0, width],
+        }
         for part, split in enumerate(("train", "val", "test"))
     ]
     values = {

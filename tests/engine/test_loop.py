@@ -309,7 +309,7 @@ def test_a_class_that_a_split_lacks_is_noted() -> None:
     masks = np.array(data["val"].masks)
     data["val"] = replace(data["val"], masks=np.where(masks == 2, 1, masks).astype(np.uint8))
     outcome = train(run_of("segmentation", epochs=1), data, WorkerContext())
-    assert "val: has no candidates" in outcome.notes
+    assert "val: has no cells" in outcome.notes
     assert not any(note.startswith("test: has no") for note in outcome.notes)
 
 
