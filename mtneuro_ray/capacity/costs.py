@@ -14,7 +14,7 @@ from mtneuro_ray.config.base import Settings, flattened
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, TaskSettings
-from mtneuro_ray.data.sampling import samples
+from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
 
@@ -47,7 +47,7 @@ class Workload:
         run = run.encoder_run or run
         network, images = _measured(run.network, on_gpu), 0
         if "fit" in network.method_declaration.needs:
-            images = len(samples(run.task, "train"))
+            images = count_samples(run.task, "train")
         return cls(
             RunSettings(task=_measured_task(run.task), network=network, role="candidate", data=("random",)), images
         )
@@ -163,7 +163,7 @@ def resident_bytes(run: RunSettings) -> int:
     task = run.task
     voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
     channels = 2 if task.declaration.labels == "voxel" else 1
-    images = sum(len(samples(task, split)) for split in SPLITS if split != "test" or run.role == "final")
+    images = sum(count_samples(task, split) for split in SPLITS if split != "test" or run.role == "final")
     return images * (voxels * channels + 8)
 
 

@@ -12,7 +12,7 @@ from mtneuro_ray.capacity.play import Load, Played, play
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.data.sampling import samples
+from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 from mtneuro_ray.sweep.sweep import Stage, Sweep
@@ -79,7 +79,7 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
         trains: Whether it has to; else it only evaluates.
     """
     network, images = run.network, cost.image_s or 0.0
-    counts: dict[Split, int] = {split: len(samples(run.task, split)) for split in ("train", "val", "test")}
+    counts: dict[Split, int] = {split: count_samples(run.task, split) for split in ("train", "val", "test")}
     test = counts["test"] * images if run.role == "final" else 0.0
     if run.encoder_run is not None:
         return cost.setup_s + (counts["train"] + counts["test"]) * images
@@ -107,9 +107,9 @@ def work_of(run: RunSettings, *, trains: bool = True) -> float:
     """
     task = run.task
     voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
-    test = len(samples(task, "test")) if run.role == "final" else 0
+    test = count_samples(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
-    steps = run.network.training.epochs * len(samples(task, "train")) if trains and run.encoder_run is None else 0
+    steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
     return voxels * (steps + test / 3) * getattr(run.network.model, "start_filters", 32) ** 2
 
 
