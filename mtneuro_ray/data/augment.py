@@ -110,7 +110,7 @@ class Mixup:
 
 
 def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: float) -> Mixup | None:
-    """Whether, with whom and how much the images of a step's batch are mixed (Zhang et al. 2018, section 2).
+    """Partners and shares of mixup for the batch of a step, or None (Zhang et al. 2018, section 2).
 
     Args:
         seed: Of the run.

@@ -1,4 +1,4 @@
-"""Examples of views on disk: what a self-supervised encoder was shown, and which crops it takes for alike.
+"""Views on disk: augmented crops of self-supervised training, and their nearest neighbours in feature space.
 
 OUT/views/<run_id>.npz    the arrays of `Views`, by name
 """
@@ -20,7 +20,7 @@ FOLDER = "views"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """Views of R images, and crops of other images by their likeness to the first view of each.
+    """Views of R images, and crops of other images, nearest first, to the first view of each in feature space.
 
     Attributes:
         regions: (R,) of the images.

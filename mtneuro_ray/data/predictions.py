@@ -41,7 +41,7 @@ _PRASAD = ("bossdb://prasad/", "phantom:")
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a run predicts for a split.
+    """Predicted classes of a run for one split.
 
     Attributes:
         run_id: Of the run.

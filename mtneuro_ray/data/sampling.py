@@ -44,7 +44,7 @@ class Block:
 
 
 def samples(task: TaskSettings, split: Split) -> list[Sample]:
-    """The images of a split, in the order of the cubes, then z, y, x. Never two regions in one image."""
+    """The images of a split, in the order of the cubes, then z, y, x. An image lies in one region."""
     return [sample for cube in task.cubes if cube.split == split for sample in cube_samples(task, cube)]
 
 

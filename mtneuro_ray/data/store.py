@@ -1,4 +1,4 @@
-"""The cutout store: every voxel that was ever asked of a source, in checksummed Parquet shards.
+"""The cutout store: every voxel that was read from a volume, in checksummed Parquet shards.
 
 A shard is one box of one source. Its file name is the box and its folder the hash of the source's identity, so that
 runs, workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes.

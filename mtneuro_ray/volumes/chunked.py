@@ -61,6 +61,8 @@ class ChunkedSource(VolumeSource):
     def __init__(self, address: Address) -> None:
         self.uri = address.uri
         store, self._address, metadata = _find(address)
+        # A chunk that is not stored is an error first where the files cannot be listed, so that it is said once.
+        self._fill = not address.remote
         self._axes = _axes(store, address, metadata)
         self._view = view = _as_zyx(store, self._axes, address)
         self.shape, self.dtype = _described(store, view, self.uri)
@@ -68,22 +70,12 @@ class ChunkedSource(VolumeSource):
         self._domain = _box_of(view.domain)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_view", "_filled")}
+        return {key: value for key, value in self.__dict__.items() if key != "_view"}
 
-    # Opened again in every process.
     @functools.cached_property
     def _view(self) -> Any:
-        """The open array, axes z, y, x. A remote one gives an error for a chunk that is not stored."""
-        return self._opened(fill=not self._address.remote)
-
-    @functools.cached_property
-    def _filled(self) -> Any:
-        """The open array, whose missing chunks are its fill value."""
-        logger.warning("%s: chunks are not stored and read as the fill value", self.uri)
-        return self._opened(fill=True)
-
-    def _opened(self, fill: bool) -> Any:
-        store = _open(self._address, fill)
+        """The open array, axes z, y, x; opened again in every process."""
+        store = _open(self._address, self._fill)
         if store is None:
             raise InputError(f"{self.uri}: no {self._address.scheme} array there")
         return _as_zyx(store, self._axes, self._address)
@@ -141,15 +133,14 @@ class ChunkedSource(VolumeSource):
                 self.__dict__.pop("_view", None)
             return self._view[roi.slices].read(order="C")
 
-        def start_filled() -> Any:
-            return self._filled[roi.slices].read(order="C")
-
         try:
             voxels: Voxels = finish(start, self._address, f"box {roi}", num_bytes)
         except FileNotFoundError as error:
-            if "chunk" not in str(error):
+            if self._fill or "chunk" not in str(error):
                 raise SourceError(f"{self.uri}: box {roi} could not be read: {error}") from None
-            voxels = finish(start_filled, self._address, f"box {roi}", num_bytes)
+            logger.warning("%s: chunks are not stored and read as the fill value", self.uri)
+            self._fill = True
+            voxels = finish(start, self._address, f"box {roi}", num_bytes)
         return voxels
 
     def _unchanged(self, roi: Roi) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtneuro_ray.config.task import TaskSettings
@@ -64,6 +64,7 @@ def images_of(case: Case) -> Bytes:
     return np.stack(found)
 
 
+@settings(max_examples=25)
 @given(cases())
 def test_every_pixel_lies_where_the_volume_has_it_and_what_no_image_covers_is_empty(case: Case) -> None:
     images = images_of(case)
@@ -92,6 +93,7 @@ def test_every_pixel_lies_where_the_volume_has_it_and_what_no_image_covers_is_em
             assert planes[-1]
 
 
+@settings(max_examples=25)
 @given(cases())
 def test_cutting_gives_back_what_was_laid(case: Case) -> None:
     images = images_of(case)

@@ -101,7 +101,7 @@ volumes = st.integers(0, 3).flatmap(
 
 
 @given(volumes)
-@settings(max_examples=50)
+@settings(max_examples=15)
 def test_cells_are_what_a_flood_fills(labels: Bytes) -> None:
     cells = find_cells(labels == CELL)
     expected = {frozenset(cell) for cell in flood(labels, Roi.at((0, 0, 0), labels.shape))}
@@ -112,7 +112,7 @@ def test_cells_are_what_a_flood_fills(labels: Bytes) -> None:
 
 
 @given(volumes, st.none() | st.integers(1, 3), st.integers(1, 2), st.integers(1, 40))
-@settings(max_examples=40)
+@settings(max_examples=10)
 def test_attributes_are_those_of_their_definitions(
     labels: Bytes, most: int | None, depth: int, images_per_chunk: int
 ) -> None:

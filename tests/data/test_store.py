@@ -56,7 +56,7 @@ def test_sources_do_not_share_shards(tmp_path: Path) -> None:
     assert store.boxes("file:third") == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(chunk=st.tuples(*(st.integers(2, 5) for _ in "zyx")), extra=st.lists(boxes, max_size=2), wanted=st.lists(boxes))
 def test_any_boxes_are_assembled_from_shards_that_may_overlap(
     tmp_path: Path, chunk: tuple[int, int, int], extra: list[Roi], wanted: list[Roi]
@@ -67,7 +67,7 @@ def test_any_boxes_are_assembled_from_shards_that_may_overlap(
         np.testing.assert_array_equal(voxels, VOLUME[roi.slices])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(shards=st.lists(boxes, max_size=4), wanted=boxes)
 def test_voxels_that_no_shard_holds_are_counted(tmp_path: Path, shards: list[Roi], wanted: Roi) -> None:
     shutil.rmtree(tmp_path, ignore_errors=True)
@@ -206,14 +206,14 @@ def test_no_flipped_byte_changes_a_voxel(tmp_path: Path) -> None:
     store = store_of(tmp_path, HALVES[0])
     file = file_of(tmp_path, HALVES[0])
     whole, refused = file.read_bytes(), 0
-    for position in range(0, len(whole), 3):
+    for position in range(0, len(whole), 11):
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x5A]) + whole[position + 1 :])
         try:
             # A byte of what Parquet notes beside the voxels may change and leave them as they are.
             np.testing.assert_array_equal(store.read_shard(IDENTITY, HALVES[0]), VOLUME[:3])
         except StoreError:
             refused += 1
-    assert refused > len(whole) // 3 // 10
+    assert refused > len(whole) // 11 // 10
 
 
 def test_only_shards_that_are_needed_are_checked(tmp_path: Path) -> None:

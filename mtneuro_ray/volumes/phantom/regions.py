@@ -1,4 +1,4 @@
-"""Where the brain regions lie: polygons of one slice that drift slowly with z."""
+"""Brain regions: polygons of one slice that drift slowly with z."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def shade_in(seed: int, box: Box) -> Fixed:
 
 
 def grain_in(box: Box) -> Fixed:
-    """How strong the grain is in a box, int16, 16 to its unit."""
+    """Strength of the grain in a box, int16, in sixteenths."""
     return _upsample(_fixed(_map_at("grain", *_nodes(box)), 16), box)
 
 

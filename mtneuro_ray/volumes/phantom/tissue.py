@@ -1,4 +1,4 @@
-"""What each region is made of: the numbers that were tuned against the real slice and the paper's table."""
+"""Make-up of each region: numbers tuned against the real slice and the table of the paper."""
 
 from __future__ import annotations
 
