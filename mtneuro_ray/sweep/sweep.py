@@ -75,6 +75,11 @@ def is_result(record: RunRecord, *, stops: bool) -> bool:
     return record.status == "done" or (stops and record.status == "stopped")
 
 
+def _slim(record: RunRecord) -> RunRecord:
+    """The record without what no rule looks at: thousands of them are kept."""
+    return replace(record, settings={}, class_counts={}, versions={}, notes=[])
+
+
 class Sweep:
     """The runs of some experiments.
 
@@ -100,7 +105,7 @@ class Sweep:
         self._followers: dict[str, list[_Search]] = {}
         for search in self._searches.values():
             self._followers.setdefault(search.experiment.origin or search.experiment.name, []).append(search)
-        self._records = {record.run_id: record for record in records}
+        self._records = {record.run_id: _slim(record) for record in records}
         self._known: dict[str, PlannedRun] = {}
         self._stages: dict[str, Stage] = {}
         # Weights -> the runs that train or evaluate them; weights -> the readouts of their encoder.
@@ -134,7 +139,7 @@ class Sweep:
 
     @property
     def records(self) -> Mapping[str, RunRecord]:
-        """Run id -> record, of all runs that have ended."""
+        """Run id -> record, of all runs that have ended, without their settings."""
         return self._records
 
     @property
@@ -172,7 +177,7 @@ class Sweep:
             The runs that have become ready by it. Each run is returned once, unless it was ready from the start.
         """
         planned = self._open.pop(record.run_id)
-        self._records[record.run_id] = record
+        self._records[record.run_id] = _slim(record)
         if record.status == "done" and (planned.keeps_weights or planned.run.role == "final"):
             self._trained[planned.train_id] = True
         before = len(self._known)
