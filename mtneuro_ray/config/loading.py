@@ -189,6 +189,12 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
             f"{where}: model.name: {network.model.name} does not serve a {kind.name} task; accepted: "
             f"{_models(kind.labels in other.predicts and other.name for other in _declared())}"
         )
+    for name in network.evaluation.metrics:
+        if kind.labels not in registry("metrics").find(name).labels:
+            raise InputError(
+                f"{where}: evaluation.metrics: {name!r} does not measure a class per {kind.labels}, as a {kind.name} "
+                "task has it; accepted: another metric, or leave it out"
+            )
     _check_sizes(task, network, where)
 
 

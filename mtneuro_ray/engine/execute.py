@@ -104,7 +104,8 @@ def _read_out(
     """Read the frozen encoder that another run has left."""
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
-    model = load_model(encoder_run, checkpoint_folder(out, encoder_run), context.device)
+    weights = checkpoint_folder(out, encoder_run)
+    model = load_model(encoder_run, weights, context.device, drops_damaged=context.is_leader)
     task: ReadingTask = run.task.declaration.resolve()(run)
     with memory_watched("while reading features", "a device with more memory"):
         reading = task.read(model, data, context)

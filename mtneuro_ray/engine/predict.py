@@ -18,15 +18,23 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.placement import autocast, placed
-from mtneuro_ray.storage.checkpoints import MODEL
+from mtneuro_ray.storage.checkpoints import MODEL, TRAINED
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.training.base import Judged, build_task
 
 _MORE_MEMORY = "a device with more memory"
 
 
-def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> nn.Module:
+def load_model(
+    run: RunSettings, checkpoints: Folder, device: torch.device, *, drops_damaged: bool = False
+) -> nn.Module:
     """The model of a finished run, as the loop evaluates it.
+
+    Args:
+        run: Settings of the run.
+        checkpoints: Its checkpoint folder.
+        device: Device of the model.
+        drops_damaged: Whether damaged weights are given up, so that the next submit trains the run again.
 
     Raises:
         InputError: its weights are not there, were changed, or are not those of its settings.
@@ -41,9 +49,11 @@ def load_model(run: RunSettings, checkpoints: Folder, device: torch.device) -> n
     except (MTNeuroError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # Parsers of foreign bytes raise anything.
+        if drops_damaged:
+            checkpoints.delete(TRAINED)
+        remedy = "to submit again" if drops_damaged else f"to delete it and runs/{run.run_id}.json, and to train again"
         raise InputError(
-            f"{where}: can't be used ({type(error).__name__}: what was written has changed); accepted: to delete its "
-            "folder and train the run again"
+            f"{where}: can't be used ({type(error).__name__}: what was written has changed); accepted: {remedy}"
         ) from None
     module = placed(build_model(run.network), run.network, device)
     try:

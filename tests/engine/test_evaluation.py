@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mtneuro_ray.config.loading import check_pair
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.metrics.base import MetricDeclaration, PerImageMetric
 from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
@@ -25,6 +27,18 @@ class Brightness(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         grey = torch.tensor([60, 120, 180]).view(1, 3, 1, 1) / 255
         return -(images - grey).abs() * 20
+
+
+class Other(PerImageMetric):
+    """Of the same name as one of the task's own."""
+
+    name = "confusion"
+
+    def measure(self, prediction: Any, truth: Any, mask: Any) -> list[float]:
+        return [1.0]
+
+
+OTHER = MetricDeclaration(name="other", summary="", build=Other)
 
 
 class Constant(nn.Module):
@@ -60,10 +74,15 @@ def test_a_metric_of_another_package_stands_beside_the_task_s_own_and_is_measure
     assert found["surface_distance_mean"] != found["regions"]["A"]["surface_distance_mean"]
 
 
-def test_a_metric_of_other_labels_is_refused() -> None:
+def test_a_metric_of_other_labels_is_refused_before_anything_is_trained() -> None:
     run = run_of("classification", evaluation={"metrics": [SURFACE]})
-    with pytest.raises(InputError, match="measures labels per voxel, the task has them per image; accepted: another"):
-        build_task(run)
+    with pytest.raises(InputError, match="does not measure a class per image, as a classification task has it; accep"):
+        check_pair(run.task, run.network, "network.json")
+
+
+def test_two_metrics_that_give_one_name_different_values_are_refused() -> None:
+    with pytest.raises(InputError, match="two metrics are named 'confusion'; accepted: metrics with other names"):
+        measured(Brightness(), evaluation={"metrics": ["tests.engine.test_evaluation:OTHER"]})
 
 
 def test_the_best_constant_prediction_scores_what_it_is_measured_to_score() -> None:

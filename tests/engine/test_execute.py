@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.engine.local import train_here
 from mtneuro_ray.engine.loop import train
-from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, checkpoint_folder
+from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, checkpoint_folder, has_weights
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
 from tests.engine.data import data_of, run_of
+from tests.settings import task_settings
 
 RUN = run_of("segmentation", epochs=1)
 DIVERGING = run_of("segmentation", epochs=2, optimizer="SGD", learning_rate=1e11, normalization="none")
@@ -86,3 +88,21 @@ def test_only_the_leader_writes_files(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.rglob("*.json")) == []
     execute(RUN, {}, replace(follower, rank=0), Folder(tmp_path))
     assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_an_encoder_whose_weights_are_damaged_is_trained_again_by_the_next_submit(tmp_path: Path) -> None:
+    out = Folder(tmp_path)
+    encoder = run_of("classification", epochs=1)
+    weights = checkpoint_folder(out, encoder)
+    assert train_here(encoder, data_of("classification"), out).status == "done"
+    content = bytearray(weights.read(MODEL))
+    content[len(content) // 2] ^= 1
+    weights.write(MODEL, bytes(content))
+    readout = RunSettings.of(task_settings("readout"), encoder.network, "final", ["image", "labels"], encoder)
+    record = execute(readout, {}, WorkerContext(), out)
+    assert record.status == "error"
+    assert record.error is not None
+    assert record.error.endswith(
+        "can't be used (ChecksumError: what was written has changed); accepted: to submit again"
+    )
+    assert not has_weights(out, encoder)

@@ -146,17 +146,8 @@ class Task(ABC):
 
 def _metrics_of(run: RunSettings) -> tuple[Metric, ...]:
     """The metrics of a run's task, then those that its settings add."""
-    declaration = run.task.declaration
-    found = []
-    for name in (*declaration.metrics, *run.network.evaluation.metrics):
-        metric = METRICS.find(name, "evaluation.metrics")
-        if declaration.labels not in metric.labels:
-            raise InputError(
-                f"evaluation.metrics: {name!r} measures labels per {' and '.join(metric.labels)}, the task has them "
-                f"per {declaration.labels}; accepted: another metric"
-            )
-        found.append(metric.resolve()(run.task))
-    return tuple(found)
+    names = (*run.task.declaration.metrics, *run.network.evaluation.metrics)
+    return tuple(METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
