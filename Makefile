@@ -18,14 +18,18 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 demo: setup
-	$(BIN)/mtneuro-ray sweep --space tune_spaces/smoke.toml --out $(OUT)
+	$(BIN)/mtneuro-ray sweep --space smoke --out $(OUT)
 	$(BIN)/mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke \
 	    --set optimizer=Adam --set learning_rate=0.001 --set batch_size=8 --set input_norm=image --out $(OUT)
 	@echo; echo "== Everything so far: mtneuro-ray results table --out $(OUT)"; echo
 	$(BIN)/mtneuro-ray results table --out $(OUT)
 	@echo; echo "== Best hyperparameters: mtneuro-ray results best --out $(OUT)"; echo
 	$(BIN)/mtneuro-ray results best --out $(OUT)
+	@echo; echo "== Pictures and one page of all: mtneuro-ray figures, mtneuro-ray report"; echo
+	$(BIN)/mtneuro-ray figures --out $(OUT)
+	$(BIN)/mtneuro-ray report --out $(OUT)
 	@echo; echo "run files: $(OUT)/runs    weights: $(OUT)/checkpoints    cutouts: $(OUT)/store"
+	@echo "picture: $(OUT)/figures/slices_UNet_2D.png    report: $(OUT)/report.html"
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"

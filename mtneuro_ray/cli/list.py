@@ -148,13 +148,12 @@ def _with_values(keys: Sequence[Key], values: Mapping[str, Any]) -> Rows:
 
 def _network_row(name: str) -> dict[str, str]:
     network, _ = load_network(name)
-    kinds = ", ".join(network.declaration.tasks)
     return {
         "name": name,
         "model": network.model.name,
         "method": network.method.name,
         "classes": str(network.classes),
-        "tasks": kinds,
+        "predicts": f"each {network.declaration.predicts}",
     }
 
 

@@ -122,9 +122,11 @@ class ResourceSettings(Settings):
     """What one trial occupies, and when it ends early. None of it changes what a run computes, so it names none."""
 
     workers_per_trial: Positive = 1
+    """Ray Train workers of a trial; each trains on its part of every batch."""
     cpus_per_worker: Positive = 1
     """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """GPUs of a worker; below 1, trials share one."""
     packing: str | None = None
     """Table of `mtneuro-ray profile`, relative to this file: how many trials share a GPU or a machine's memory is
     chosen from what was measured. It has no influence on any number."""
@@ -202,9 +204,13 @@ class SweepSpace(Settings):
     """A tune space file: any number of experiments that run as one sweep."""
 
     name: Name
+    """Name of the sweep; the file's by default."""
     volume: str | None = None
+    """Address from which the tasks' channels are read instead: "phantom", or a base such as zarr:///data/copy."""
     preset: str | None = None
+    """Scale of tasks, training and search: "smoke" or "paper"; --preset has precedence."""
     experiments: Annotated[tuple[ExperimentSpace, ...], Field(min_length=1)]
+    """Tables of task, network, metric, mode, seeds, search and set; a single one may stand at the top of the file."""
     run: ResourceSettings = ResourceSettings()
 
     def check(self, where: str) -> None:

@@ -46,11 +46,15 @@ class TaskSettings(Settings):
     """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
 
     name: Name
+    """Name in tables, trial names and files; a sweep's tasks have different ones."""
     task: Name
     """Kind of task: classification, segmentation, readout, or one of a plugin."""
     image_chan: str
+    """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy."""
     annotation_chan: str | None = None
+    """Address of the labels' volume; not needed where the cubes' own labels are all there is."""
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MAX_CLASSES)]
+    """Names of the classes, in the order of their indices."""
     tile_size: tuple[Positive, Positive]
     """Height and width of an image, in voxels of the volume."""
     tile_stride: tuple[Positive, Positive] | None = None
@@ -62,11 +66,13 @@ class TaskSettings(Settings):
     max_slices: Positive | None = None
     """At most so many (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
     voxel_size_um: float | None = None
+    """Edge of a voxel along y and x before downsampling, in micrometers."""
     encoder_task: str | None = None
     """Of a readout: the task that trains the encoder, by name or path relative to this file; task1 by default."""
     annotation_map: dict[int, Count] | None = None
     """Label in the annotation -> class; in segmentation a label is its own class by default."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
+    """Boxes that images are cut from: each with its region, split, ranges of z, y, x (half-open) and label."""
 
     @property
     def stride(self) -> tuple[int, int]:
