@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
 
     second = submit(head, head.env, *command)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "seeds: 1 of 1 runs are done, 0 to run" in second.stdout
+    assert "runs that are done: final 1/1" in second.stdout
     assert run_files(out) == after_first
 
 
@@ -83,12 +84,17 @@ def test_each_of_the_other_jobs_is_its_command(head: PrivateHead, tmp_path: Path
         "evaluate": (task, "evaluations/*.json"),
         "predict": ((), "predictions/*.zarr"),
         "report": ((), "report.html"),
+        "profile_space": (("--space", str(tiny.space), "--steps", "1"), "costs.json"),
     }
-    # The sweep and the profile have tests of their own.
-    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*jobs, "profile", "sweep"}
+    # The sweep has a test of its own.
+    names = {path.stem for path in (ROOT / "jobs").glob("*.py")}
+    assert names == {*jobs, "sweep"}
+    # Python looks for modules beside the entry first.
+    assert not names & sys.stdlib_module_names
     for job, (arguments, left) in jobs.items():
         assert list(out.glob(left)) == []
-        done = submit(head, head.env, f"jobs/{job}.py", *arguments, "--out", str(out))
+        written = out / left if job == "profile_space" else out
+        done = submit(head, head.env, f"jobs/{job}.py", *arguments, "--out", str(written))
         assert done.returncode == 0, done.stdout + done.stderr
         assert list(out.glob(left))
     [run] = run_files(out).values()
@@ -106,6 +112,12 @@ def test_a_job_runs_the_code_that_was_uploaded(head: PrivateHead) -> None:
     assert not (uploaded / ".git").exists()
     # A few megabytes of source; Ray itself begins to warn at 256.
     assert sum(path.stat().st_size for path in uploaded.rglob("*") if path.is_file()) < 20e6
+
+
+def test_a_job_does_not_write_into_the_folder_that_is_deleted_with_it(head: PrivateHead, space: Path) -> None:
+    done = submit(head, head.env, "jobs/sweep.py", "--space", str(space), "--out", "results")
+    assert done.returncode != 0
+    assert "error: --out: 'results' is relative to the folder of a Ray job" in done.stdout
 
 
 def test_a_bad_space_fails_the_job_with_its_one_line(head: PrivateHead, tmp_path: Path) -> None:

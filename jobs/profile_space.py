@@ -1,4 +1,4 @@
-"""Entry point of `ray job submit -- python jobs/profile.py --space S --out TABLE.json`: `mtneuro-ray profile`."""
+"""Entry point of `ray job submit -- python jobs/profile_space.py --space S --out TABLE.json`: `mtneuro-ray profile`."""
 
 import sys
 
