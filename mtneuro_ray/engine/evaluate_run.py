@@ -57,7 +57,7 @@ def target_of(
         SourceError: a volume of the task can't be opened.
     """
     where = f"run {record.run_id}"
-    run = RunSettings.load(record.settings, f"{where}: settings")
+    run = record.load_settings()
     if eval_crops is not None:
         if run.task.declaration.labels != "image":
             raise InputError(
@@ -107,7 +107,7 @@ def evaluate_run(
         check_gpu("--gpu")
     if not any(cube.split == split for cube in target.task.cubes):
         raise InputError(f"--split: {target.task.name} has no {split} split; accepted: one that it has")
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    run = record.load_settings()
     threads = threads or record.placement.get("threads", 1)
     context = WorkerContext(device=torch.device("cuda" if gpu else "cpu"), threads=threads)
     model = load_model(run, checkpoint_folder(out, run), context.device)

@@ -46,7 +46,7 @@ def write_views(record: RunRecord, out: Folder, store: CutoutStore) -> None:
     Raises:
         InputError: the method mines no views, or weights or voxels are missing.
     """
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    run = record.load_settings()
     if not run.network.method_declaration.mines_views:
         raise InputError(f"run {record.run_id}: {run.network.method.name} mines no views; accepted: a run of MYOW")
     torch.set_num_threads(record.placement.get("threads", 1))

@@ -95,7 +95,7 @@ def predict_run(
     if gpu:
         check_gpu("--gpu")
     device = torch.device("cuda" if gpu else "cpu")
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    run = record.load_settings()
     threads = threads or record.placement.get("threads", 1)
     model = load_model(run, checkpoint_folder(out, run), device)
     arrays = stored_split(store, run, split)

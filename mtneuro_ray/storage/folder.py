@@ -52,6 +52,8 @@ class Folder:
         return (Folder, (self.root,))
 
     def _path(self, name: str) -> str:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise InputError(f"{self.root}: {name!r} leads out of the folder; accepted: a name in it")
         return posixpath.join(self._root, name)
 
     @property

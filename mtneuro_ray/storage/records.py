@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.errors import InputError, printable
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.run_file import Status, parse_run_file
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["done", "stopped", "error"]
 _FOLDER = "runs"
 _READERS = 16
-_SUMMARY = {"model", "task", "role", "learning_rate", "batch_size", "seed", "epochs"}
-# Settings with a default may be younger than a run file.
-_SETTINGS = {name for name, setting in RunSettings.model_fields.items() if setting.is_required()}
+# Files that are left out for one reason, of which each is named.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,8 @@ class RunRecord:
 
     Attributes:
         run_id: Hash of `settings`.
-        status: A "stopped" candidate was ended early by the scheduler of its search. "error" runs are shown, and
-        tried again
-            by the next submit.
+        status: A "stopped" candidate was ended early by the scheduler of its search. "error" runs are shown, and tried
+            again by the next submit.
         summary: The settings that tables show.
         settings: All settings, from which the run can be repeated.
         metrics: Split -> metrics.
@@ -66,6 +67,18 @@ class RunRecord:
         """The record of a run that ended in an error."""
         return cls(run.run_id, "error", run.summary(), run.model_dump(mode="json"), error=error, **details)
 
+    def load_settings(self) -> RunSettings:
+        """The settings of the run.
+
+        Raises:
+            InputError: they are not accepted, or are not those that the run is named by.
+        """
+        where = f"run {self.run_id}: settings"
+        run = RunSettings.load(self.settings, where)
+        if run.run_id != self.run_id:
+            raise InputError(f"{where}: give run {run.run_id}; accepted: the settings that the run was trained with")
+        return run
+
     def metric(self, name: str) -> float | None:
         """A number such as `val/dataset/iou_mean`, or None where the run has none."""
         split, _, key = name.partition("/")
@@ -81,33 +94,27 @@ class RunFolder:
         self._folder = out / _FOLDER
 
     def write(self, record: RunRecord) -> None:
-        """Write a run's file, whole or not at all. A finished run is never replaced.
+        """Write a run's file, whole or not at all. A finished run is never replaced, whoever else writes.
 
         A machine that has lost its head goes on for a while, and may end a run that the next sweep has already ended.
         """
-        if self.is_done(record.run_id):
-            return
-        text = json.dumps(asdict(record), indent=1, allow_nan=True)
-        self._folder.write(f"{record.run_id}.json", text.encode())
+        name, content = _name(record.run_id), json.dumps(asdict(record), indent=1, allow_nan=True).encode()
+        while True:
+            try:
+                found, version = self._folder.read_with_version(name)
+            except FileNotFoundError:
+                written = self._folder.create(name, content)
+            else:
+                with suppress(ValueError):
+                    if parse_run_file(found, record.run_id)["status"] == "done":
+                        return
+                written = self._folder.replace_if(name, content, version)
+            if written:
+                return
 
     def read(self, run_id: str) -> RunRecord | None:
-        """The record of a run, or None where there is none that can be read."""
-        name = f"{run_id}.json"
-        try:
-            record = RunRecord(**json.loads(self._folder.read(name)))
-            if not _is_complete(record) or record.run_id != run_id:
-                raise ValueError("keys are missing, or it is a copy of another run's")
-            return record
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, RecursionError):
-            logger.warning("%s/%s: is not a run file of this version and is left out", self._folder, name)
-            return None
-
-    def is_done(self, run_id: str) -> bool:
-        """Whether the run has finished."""
-        record = self.read(run_id)
-        return record is not None and record.status == "done"
+        """The record of a run, or None where there is none, or its file is left out with a warning."""
+        return next(iter(self.read_all([run_id])), None)
 
     def ids(self) -> list[str]:
         """Ids of the runs that have a file, in order."""
@@ -118,21 +125,41 @@ class RunFolder:
         return self.read_all(self.ids())
 
     def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
-        """The records of runs, in their order, without those that can't be read."""
-        # A file of a bucket takes three round trips.
-        with ThreadPoolExecutor(1 if self._folder.is_local else _READERS) as readers:
-            return [record for record in readers.map(self.read, run_ids) if record is not None]
+        """The records of runs, in their order; files that are none are left out with warnings that name them."""
+        if self._folder.is_local:
+            found = list(map(self._read, run_ids))
+        else:
+            # An answer of a bucket takes its time.
+            with ThreadPoolExecutor(_READERS) as readers:
+                found = list(readers.map(self._read, run_ids))
+        left_out: dict[str, list[str]] = {}
+        for one in found:
+            if isinstance(one, _LeftOut):
+                left_out.setdefault(one.reason, []).append(one.name)
+        for reason, names in left_out.items():
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            logger.warning("%s", printable(f"{self._folder}/{', '.join(names[:_NAMED])}{more}: left out: {reason}"))
+        return [one for one in found if isinstance(one, RunRecord)]
+
+    def _read(self, run_id: str) -> RunRecord | _LeftOut | None:
+        name = _name(run_id)
+        try:
+            return RunRecord(**parse_run_file(self._folder.read(name), run_id))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            return _LeftOut(name, str(error))
+        except OSError as error:
+            return _LeftOut(name, error.strerror or str(error))
 
 
-def _is_complete(record: RunRecord) -> bool:
-    """Whether a record holds what tables are made of."""
-    mappings = (record.summary, record.settings, record.metrics, record.timings)
-    return (
-        record.status in get_args(Status)
-        and all(isinstance(mapping, dict) for mapping in mappings)
-        and record.summary.keys() >= _SUMMARY
-        and record.settings.keys() >= _SETTINGS
-    )
+class _LeftOut(NamedTuple):
+    name: str
+    reason: str
+
+
+def _name(run_id: str) -> str:
+    return f"{run_id}.json"
 
 
 def outcome(record: RunRecord | None, metric: str) -> str:
@@ -147,8 +174,8 @@ def outcome(record: RunRecord | None, metric: str) -> str:
     if record.status == "error":
         return f"error: {record.error}"
     if record.status == "stopped":
-        last = record.history[-1]
-        return f"{metric} {last[metric]:.4f}, stopped after epoch {last['epoch']}"
+        last = record.history[-1] if record.history else {}
+        return f"{metric} {last.get(metric, math.nan):.4f}, stopped after epoch {last.get('epoch', 0)}"
     value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
     return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
 

@@ -119,16 +119,16 @@ def test_a_run_that_failed_and_is_done_now_counts_as_done(sweep: Sweep, capsys: 
 
 def test_a_file_that_does_not_change_is_read_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(sweep)
-    read, asked = RunFolder.read, []
+    read, asked = Folder.read, []
 
-    def counted(runs: RunFolder, run_id: str) -> RunRecord | None:
-        asked.append(run_id)
-        return read(runs, run_id)
+    def counted(folder: Folder, name: str) -> bytes:
+        asked.append(name)
+        return read(folder, name)
 
-    monkeypatch.setattr(RunFolder, "read", counted)
+    monkeypatch.setattr(Folder, "read", counted)
     sweep.steps = [sweep.sign, sweep.sign, sweep.gone]
     assert watch(sweep) == 0
-    assert asked == [RUNS[0].run_id]
+    assert [name for name in asked if name.startswith(RUNS[0].run_id)] == [f"{RUNS[0].run_id}.json"]
 
 
 def test_a_driver_that_was_killed_is_told_of_and_waited_for(

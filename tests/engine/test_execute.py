@@ -76,7 +76,7 @@ def test_a_failed_run_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(ZeroDivisionError):
             train_here(RUN, data_of("segmentation"), out)
     assert train_here(RUN, data_of("segmentation"), out).status == "done"
-    assert RunFolder(out).is_done(RUN.run_id)
+    assert [record.status for record in RunFolder(out).all()] == ["done"]
 
 
 def test_only_the_leader_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

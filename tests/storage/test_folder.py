@@ -277,6 +277,20 @@ def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", ".."])
+def test_a_name_does_not_lead_out_of_the_folder(root: str, name: str) -> None:
+    folder = Folder(root) / "a"
+    for use in (
+        folder.read,
+        folder.exists,
+        folder.delete_tree,
+        lambda name: folder.write(name, b""),
+        folder.__truediv__,
+    ):
+        with pytest.raises(InputError, match="leads out of the folder; accepted: a name in it"):
+            use(name)
+
+
 def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Folder("~/out").local_path == tmp_path / "out"

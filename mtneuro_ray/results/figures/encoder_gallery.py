@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.mosaic import assemble
 from mtneuro_ray.results.benchmark import family_of, part_of
@@ -77,7 +76,7 @@ def stored_stacks(record: RunRecord, load: SplitLoader) -> list[Stack]:
     Raises:
         StoreError: voxels are missing.
     """
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    run = record.load_settings()
     splits = dict.fromkeys(cube.split for cube in run.task.cubes)
     mosaics = [mosaic for split in splits for mosaic in assemble(run.task, split, load(run, split).images)]
     return [stack for stack in stacks_of(mosaics) if len(stack.z) > 1]

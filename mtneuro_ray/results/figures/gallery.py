@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data import predictions
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.figures.confusion import draw_confusion
@@ -73,7 +72,7 @@ def stored_scenes(records: Sequence[RunRecord], out: Folder, load: SplitLoader) 
         InputError: predictions are damaged.
     """
     runs = [
-        (RunSettings.load(record.settings, f"run {record.run_id}: settings"), predictions.read(place))
+        (record.load_settings(), predictions.read(place))
         for record in records
         if predictions.exist(place := predictions.place_of(out, record.run_id))
     ]
