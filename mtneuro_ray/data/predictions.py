@@ -25,7 +25,7 @@ import tensorstore as ts
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.storage.folder import Folder
 
 FOLDER = "predictions"
@@ -124,7 +124,9 @@ def read(place: str | os.PathLike[str] | Folder) -> Predictions:
         return Predictions(**names, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no predictions; accepted: what `mtneuro-ray predict` has written") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except MTNeuroError:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
         raise InputError(
             f"{folder}: is no whole set of predictions of this version ({type(error).__name__}: {error}); accepted: "
             "what `mtneuro-ray predict` has written"

@@ -88,7 +88,7 @@ class CutoutStore:
             raise StoreError(f"{folder}: no shard {roi}") from None
         try:
             return _decode(content, identity, roi)
-        except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        except Exception as error:  # Parquet that is damaged makes its reader raise nearly anything
             raise StoreError(f"{folder}: shard {roi} is damaged ({type(error).__name__})") from None
 
     def drop_damaged(self, identity: str, needed: Iterable[Roi]) -> list[Roi]:

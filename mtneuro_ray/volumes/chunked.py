@@ -61,8 +61,8 @@ class ChunkedSource(VolumeSource):
     def __init__(self, address: Address) -> None:
         self.uri = address.uri
         store, self._address, metadata = _find(address)
-        # A chunk that is not stored is an error first where the files cannot be listed, so that it is said once.
-        self._fill = not address.remote
+        # A chunk that is not stored is an error at first, so that it can be said.
+        self._fill = False
         self._axes = _axes(store, address, metadata)
         self._view = view = _as_zyx(store, self._axes, address)
         self.shape, self.dtype = _described(store, view, self.uri)
@@ -113,6 +113,8 @@ class ChunkedSource(VolumeSource):
                     f"{next(grid.files(self._domain)).relative_to(grid.folder)}"
                 )
             if stored < grid.num_chunks:
+                self._fill = True
+                self.__dict__.pop("_view", None)
                 logger.warning(
                     "%s: %d of %d chunks are not stored and read as the fill value",
                     self.uri,
@@ -170,12 +172,12 @@ def _find(address: Address) -> tuple[Any, Address, ArrayMetadata]:
     """The open array, where it is, and what metadata say of it; of a group, the first level."""
     if not address.remote and not Path(address.place).is_dir():
         raise InputError(f"{address.uri}: no such folder")
-    store = _open(address, fill=not address.remote)
+    store = _open(address, fill=False)
     if store is not None:
         return store, address, _metadata_of_array(address) if address.scheme == "zarr" else ArrayMetadata()
     if address.scheme == "zarr":
         metadata = multiscale(read_attributes(address), address.uri) or ArrayMetadata(level="0")
-        store = _open(address.at(metadata.level), fill=not address.remote)
+        store = _open(address.at(metadata.level), fill=False)
         if store is not None:
             return store, address.at(metadata.level), metadata
     raise InputError(f"{address.uri}: no {address.scheme} array there")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes import VOLUMES
 from mtneuro_ray.volumes.schemes import VolumeDeclaration
@@ -57,10 +57,10 @@ class VolumeSource(ABC):
             raise InputError(
                 f"{self.uri}: box {roi} leaves the volume; accepted: z 0-{depth}, y 0-{height}, x 0-{width}"
             )
-        voxels = self._read(roi)
+        voxels = self._read_checked(roi)
         if not self._unchanged(roi):
             self._adopt_copy()
-            voxels = self._read(roi)
+            voxels = self._read_checked(roi)
         if voxels.shape != roi.shape or voxels.dtype != self.dtype:
             raise SourceError(
                 f"{self.uri}: box {roi} came back as {voxels.dtype} {voxels.shape}, not {self.dtype} {roi.shape}"
@@ -70,6 +70,15 @@ class VolumeSource(ABC):
     @abstractmethod
     def _read(self, roi: Roi) -> Voxels:
         """Read a box that is known to lie within the volume."""
+
+    def _read_checked(self, roi: Roi) -> Voxels:
+        try:
+            return self._read(roi)
+        except MTNeuroError:
+            raise
+        except Exception as error:  # a decoder of foreign bytes may raise anything
+            problem = f"{type(error).__name__}: {error}"
+            raise SourceError(f"{self.uri}: box {roi} cannot be read: {problem}") from None
 
     def _unchanged(self, roi: Roi) -> bool:
         """Whether the files that a box was just read from are those that `identity` was taken of."""
@@ -118,5 +127,11 @@ def open_volume(uri: str, base: Path | None = None) -> VolumeSource:
         InputError: the URI is malformed or names nothing.
         SourceError: the volume exists but could not be opened.
     """
-    source: VolumeSource = declaration_of(uri).resolve()(uri, base or Path())
+    declaration = declaration_of(uri)
+    try:
+        source: VolumeSource = declaration.resolve()(uri, base or Path())
+    except MTNeuroError:
+        raise
+    except Exception as error:  # a parser of foreign metadata may raise anything
+        raise SourceError(f"{uri}: cannot be opened: {type(error).__name__}: {error}") from None
     return source

@@ -203,6 +203,23 @@ def test_a_sharded_precomputed_volume_is_watched_as_a_whole(tmp_path: Path) -> N
     assert open_volume(source.uri).identity != before
 
 
+def test_missing_chunks_within_a_shard_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    codec = {"chunk_shape": [3, 4, 4], "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]}
+    metadata = {
+        "shape": SHAPE,
+        "data_type": "uint16",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [9, 20, 32]}},
+        "codecs": [{"name": "sharding_indexed", "configuration": codec}],
+    }
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{tmp_path}/"}, "metadata": metadata}
+    ts.open(spec, create=True).result()[:, :4] = TRUTH[:, :4]
+    source = open_volume(f"zarr://{tmp_path}")
+    assert source.identity
+    assert "not stored" not in caplog.text
+    np.testing.assert_array_equal(source.read(WHOLE)[:, :4], TRUTH[:, :4])
+    assert caplog.text.count("chunks are not stored and read as the fill value") == 1
+
+
 def test_huge_sets_are_identified_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mtneuro_ray.volumes.digest.MOST_DIGESTED_BYTES", 1000)
     uri = write("zarr", tmp_path / "a")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mtneuro_ray import registry
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes import VOLUMES
 from mtneuro_ray.volumes.conformance import VolumeConformance
@@ -84,8 +84,22 @@ def test_an_unknown_scheme_names_the_known_ones(uri: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_whatever_a_plugin_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_volume("tests.volumes.test_source:RAMP://2")
+
+    def fail(*_: object) -> None:
+        raise SystemError("deep\ninside")
+
+    monkeypatch.setattr(source, "_read", fail)
+    with pytest.raises(SourceError, match=r"^memory:ramp 2: box z0-1\S+ cannot be read: SystemError: deep inside$"):
+        source.read(Roi((0, 1), (0, 1), (0, 1)))
+    monkeypatch.setattr("tests.volumes.test_source.open_ramp", fail)
+    with pytest.raises(SourceError, match=r"RAMP://2: cannot be opened: SystemError: deep inside$"):
+        open_volume("tests.volumes.test_source:RAMP://2")
+
+
 def test_a_source_that_returns_another_shape_is_an_error() -> None:
     source = pickle.loads(pickle.dumps(open_volume("tests.volumes.test_source:RAMP://2")))
     source._voxels = source._voxels[:, :, :1]
-    with pytest.raises(Exception, match=r"came back as uint16 \(2, 2, 1\), not uint16 \(2, 2, 2\)"):
+    with pytest.raises(SourceError, match=r"came back as uint16 \(2, 2, 1\), not uint16 \(2, 2, 2\)"):
         source.read(Roi((0, 2), (0, 2), (0, 2)))
