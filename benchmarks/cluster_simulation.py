@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import simpy
 
+from mtneuro_ray.retry import LONGEST_PAUSE_S
 from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
-from mtneuro_ray.volumes.retry import LONGEST_PAUSE_S
 
 _NEVER_S = 1e12
 _TICK_S = 1e-3

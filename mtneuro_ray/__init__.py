@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtneuro_ray.api import SweepJob as Sweep
     from mtneuro_ray.api import TaskData, load_task, train
     from mtneuro_ray.results.query import Results
     from mtneuro_ray.volumes.source import open_volume
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _API = {
+    "Sweep": "mtneuro_ray.api:SweepJob",
     "TaskData": "mtneuro_ray.api:TaskData",
     "load_task": "mtneuro_ray.api:load_task",
     "train": "mtneuro_ray.api:train",
     "Results": "mtneuro_ray.results.query:Results",
     "open_volume": "mtneuro_ray.volumes.source:open_volume",
 }
-__all__ = ["Results", "TaskData", "__version__", "load_task", "open_volume", "train"]
+__all__ = ["Results", "Sweep", "TaskData", "__version__", "load_task", "open_volume", "train"]
 
 
 def __getattr__(name: str) -> Any:

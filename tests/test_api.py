@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import mtneuro_ray
 from mtneuro_ray import api
@@ -23,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
-@pytest.mark.parametrize("function", ["load_task", "train"])
+@pytest.mark.parametrize("function", ["Sweep", "load_task", "train"])
 def test_an_example_of_a_docstring_prints_what_it_says(function: str, store: Path, tmp_path: Path) -> None:
     documented = getattr(mtneuro_ray, function)
     names = {"mtneuro_ray": mtneuro_ray, "store": store, "out": tmp_path}
@@ -97,3 +98,17 @@ def test_exported_files_hold_the_splits(tmp_path: Path, kind: Format) -> None:
         np.testing.assert_array_equal(found["images"], arrays.images)
         np.testing.assert_array_equal(found["masks"], np.asarray(arrays.masks))
         np.testing.assert_array_equal(found["labels"], arrays.labels)
+
+
+def test_the_model_of_a_run_is_a_plain_module_that_predicts_as_the_run_did(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path)
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out")
+    model = mtneuro_ray.Results(tmp_path / "out").model(record.run_id)
+    dataset = mtneuro_ray.load_task(str(tiny.task), store=tmp_path / "out/store").dataset("test")
+    images, masks = (torch.stack(part) for part in zip(*(dataset[index] for index in range(len(dataset))), strict=True))
+    with torch.no_grad():
+        predicted = model(images).argmax(1)
+    confusion = np.bincount((masks * 3 + predicted).flatten().numpy(), minlength=9).reshape(3, 3)
+    assert confusion.tolist() == record.metrics["test"]["confusion"]
+    with pytest.raises(InputError, match="run_id: none: no such run"):
+        mtneuro_ray.Results(tmp_path / "out").model("none")

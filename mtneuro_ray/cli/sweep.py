@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
+from mtneuro_ray.api import SweepJob
 from mtneuro_ray.cli import plan as planning
 from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Overrides, Packing, Preset, Space, Store, Volume
-from mtneuro_ray.config.loading import load_sweep
-from mtneuro_ray.results import Results
 from mtneuro_ray.results.query import best_columns
 from mtneuro_ray.results.render import rows_as_table, show
 
@@ -29,26 +28,31 @@ def run(
     num_cpus: NumCpus = None,
 ) -> int:
     """Run what is missing of a sweep and print its tables."""
-    settings, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
-    planning.check_entries(entries)
-    resources = planning.packed(settings.run, packing)
+    out_of(out)
+    job = SweepJob(
+        space,
+        volume=volume,
+        preset=preset,
+        overrides=overrides,
+        packing=packing,
+        out=out,
+        store=store_of(store, out).folder,
+        address=address,
+        num_cpus=num_cpus,
+    )
+    planning.check_entries(job.entries)
     if dry_run:
-        print(planning.as_text(planning.plan_space(settings, entries)))
+        print(planning.as_text(planning.plan_space(job.settings, job.entries)))
         return 0
-
-    from mtneuro_ray.cluster.sweep import Where, sweep
-
-    folder = out_of(out)
-    problems = sweep(entries, resources, Where(store_of(store, out), folder, address, num_cpus))
-    results = Results(folder)
+    results = job.run()
     best = [
         row
-        for experiment, pair in entries
+        for experiment, pair in job.entries
         for row in results.best(pair.network.table_name, pair.task.name, metric=experiment.metric, mode=experiment.mode)
     ]
     selected = [rows_as_table("Best candidates", best, best_columns(best))] if best else []
     show([*selected, *results.table()])
-    print(f"\nrun files: {folder / 'runs'}")
-    for problem in problems:
+    print(f"\nrun files: {job.out / 'runs'}")
+    for problem in job.problems:
         print(f"failed: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if job.problems else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mtneuro_ray.capacity.costs import CostTable, read_table
 from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
-from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.data.prepare import check_encoders
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.progress import say
@@ -50,7 +50,7 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
         MTNeuroError: another sweep has taken over the output folder, or the cluster can't be joined.
     """
     table = None if resources.packing is None else read_table(resources.packing)
-    experiments = Experiment.of_entries(entries, _identities)
+    experiments = Experiment.of_entries(entries, identities_of)
     stops = resources.scheduler == "asha"
     records = [record for record in RunFolder(where.out).all() if is_result(record, stops=stops)]
     pipeline = Sweep(experiments, records, lambda run: has_weights(where.out, run))
@@ -59,10 +59,6 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
         check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
         _run(pipeline, resources, table, where)
     return pipeline.problems()
-
-
-def _identities(pair: Pair) -> list[str]:
-    return [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
 
 
 def _progress(pipeline: Sweep) -> str:

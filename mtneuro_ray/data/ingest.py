@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.data.store import CutoutStore, as_stored
@@ -98,6 +99,11 @@ def check_alignment(volumes: Volumes, where: str) -> None:
                 f"{where}: annotation_chan: {annotation.uri} has {what} {list(theirs_um)} um (z, y, x), the image "
                 f"{list(own_um)}; accepted: the same"
             )
+
+
+def identities_of(pair: Pair) -> list[str]:
+    """Identities of the volumes that the task of a pair reads, image first."""
+    return [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
 
 
 def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:

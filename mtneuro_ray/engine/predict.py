@@ -18,8 +18,9 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.placement import autocast, placed
-from mtneuro_ray.storage.checkpoints import MODEL, TRAINED
+from mtneuro_ray.storage.checkpoints import MODEL, TRAINED, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Judged, build_task
 
 _MORE_MEMORY = "a device with more memory"
@@ -63,6 +64,17 @@ def load_model(
             f"{where}: are not the weights of {run.model} ({type(error).__name__}); accepted: those of run {run.run_id}"
         ) from None
     return module.eval()
+
+
+def model_of(out: Folder, record: RunRecord) -> nn.Module:
+    """The model of a finished run, on the CPU in evaluation mode; of a readout, that of its encoder run.
+
+    Raises:
+        InputError: its weights are missing, damaged or of other settings.
+    """
+    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    trained = run.encoder_run or run
+    return load_model(trained, checkpoint_folder(out, trained), torch.device("cpu"))
 
 
 @torch.no_grad()

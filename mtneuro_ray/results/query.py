@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import imported
 from mtneuro_ray.results import breakdowns, candidates, distance, index, paper_tables, scores
 from mtneuro_ray.results.frame import Run, runs_of, tidy
 from mtneuro_ray.results.tables import Table
@@ -72,6 +73,17 @@ class Results:
         found = {record.run_id: record for record in RunFolder(self.out).read_all(missing)}
         every = [run.record or found.get(run.run_id) for run in self._all]
         return [record for record in every if record is not None]
+
+    def model(self, run_id: str) -> Any:
+        """The trained model of a finished run: a plain `torch.nn.Module` on the CPU, in evaluation mode.
+
+        Raises:
+            InputError: there is no such run, or its weights are missing, damaged or of other settings.
+        """
+        record = next((record for record in self.records if record.run_id == run_id), None)
+        if record is None:
+            raise InputError(f"run_id: {run_id}: no such run in {self.out}; accepted: one of `results runs`")
+        return imported("mtneuro_ray.engine.predict:model_of")(self.out, record)
 
     def best(
         self, model: str | None = None, task: str | None = None, *, metric: str | None = None, mode: Mode | None = None
