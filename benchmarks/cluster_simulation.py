@@ -112,7 +112,7 @@ class Costs:
         boss_bytes_s: That BossDB sends, to all together.
         boss_latency_s: Until an answer begins.
         boss_refuses: Whether BossDB refuses a request (HTTP 429) that it would answer after more than a second, in
-            place of letting it wait. It is tried again after pauses as those of `data.retry`.
+            place of letting it wait. It is tried again after pauses as those of `mtneuro_ray.retry`.
         store_s_per_byte: Of a CPU, to unpack and store what was read.
     """
 

@@ -10,7 +10,7 @@ from itertools import count
 
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import PlannedRun
-from mtneuro_ray.sweep.sweep import Stage, Sweep
+from mtneuro_ray.sweep.sweep import STAGES, Stage, Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def play(
         free[place] += load.share
         for each in sweep.end(pretended(planned, load.seconds)):
             wait(each)
-    played.wall_s = now
-    return played
+    order = [stage for stage in STAGES if stage in played.runs]
+    return Played(now, {stage: played.runs[stage] for stage in order}, {stage: played.run_s[stage] for stage in order})
 
 
 def pretended(planned: PlannedRun, seconds: float) -> RunRecord:
