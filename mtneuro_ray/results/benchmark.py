@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from mtneuro_ray.errors import InputError
@@ -102,8 +102,13 @@ def mixup_of(run: Run) -> float | None:
 
 def trains_by_steps(run: Run) -> bool:
     """Whether the run's method has epochs, which PCA and NMF have not."""
+    return _trains(run.network["method.name"])
+
+
+@cache
+def _trains(method: str) -> bool:
     try:
-        return "gradients" in registry("methods").find(run.network["method.name"]).needs
+        return "gradients" in registry("methods").find(method).needs
     except InputError:
         return True
 
@@ -210,13 +215,13 @@ def part_of(run: Run) -> Part:
         return Part(run.data, (), ())
     epochs = run.summary["epochs"]
     told = (f"{epochs} epochs",) if trains_by_steps(run) and epochs != family.epochs else ()
-    return Part(run.data, told, _images(run.task_json, json.dumps(run.encoder_task)))
+    return Part(run.data, told, _images(run.task_json, run.origin_json))
 
 
 @lru_cache(maxsize=1 << 12)
-def _images(task_json: str, encoder_json: str) -> tuple[str, ...]:
+def _images(task_json: str, origin_json: str) -> tuple[str, ...]:
     """Where the images leave the paper's; of a readout also where those of its encoder do, if they do elsewhere."""
-    changes, encoder = changed_images(json.loads(task_json)), json.loads(encoder_json)
+    changes, encoder = changed_images(json.loads(task_json)), json.loads(origin_json)["encoder_task"]
     trained_on = changes if encoder is None else changed_images(encoder)
     return tuple(
         changes if trained_on == changes else [*changes, f"encoders of {', '.join(trained_on) or 'all images'}"]
@@ -229,7 +234,7 @@ def parts_of(runs: Iterable[Run], tasks: Collection[str]) -> list[tuple[Part, li
     Those of methods without epochs stand beside the networks of every number of epochs.
     """
     parts: dict[Part, list[Run]] = {}
-    chosen = [run for run in runs if run.task["name"] in tasks and family_of(run) is not None]
+    chosen = [run for run in runs if run.summary["task"] in tasks and family_of(run) is not None]
     for run in sorted(chosen, key=trains_by_steps, reverse=True):
         part = part_of(run)
         homes = [other for other in parts if (other.data, other.images) == (part.data, part.images)]

@@ -61,7 +61,8 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
         InputError: no candidate has the metric.
     """
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
-    known = sorted({name for run in candidates if run.status == "done" for name in run.scalars()})
+    done = {run.keys_json: run for run in candidates if run.status == "done"}
+    known = sorted({name for run in done.values() for name in run.scalars()})
     if metric is not None and known and metric not in known:
         raise InputError(f"--metric: no candidate has {metric!r}; accepted: {', '.join(known)}")
     repeated, labels = {run.method for run in runs if run.summary["role"] == "final"}, data_labels(runs)

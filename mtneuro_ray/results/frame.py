@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,7 +82,7 @@ class Run:
             "weights": settings.get("weights"),
             "encoder_task": None if encoder_run is None else _filled_task(encoder_run["task"]),
         }
-        cells = dict(_cells(record, [str(name) for name in task["classes"]]))
+        cells = _cells(record, [str(name) for name in task["classes"]])
         return cls(
             record.run_id,
             record.status,
@@ -215,33 +215,45 @@ def _column(values: Sequence[Any]) -> pa.Array:
     return pa.array(values)
 
 
-def _cells(record: RunRecord, classes: Sequence[str]) -> Iterator[tuple[Key, float]]:
+# Split, metric, class and region -> value: plain tuples, which equal keys, as there are hundreds in each of many runs.
+_Cells = dict[tuple[str, str, str, str], float]
+
+
+def _cells(record: RunRecord, classes: Sequence[str]) -> _Cells:
     """Every number of a run file's metrics and class counts."""
+    found: _Cells = {}
     for split, values in record.metrics.items():
         for metric, value in values.items():
             if metric == "regions":
                 for region, own in value.items():
                     for name, part in own.items():
-                        yield from _numbers(Key(split, name, "", region), part, classes)
+                        _add(found, split, name, region, part, classes)
             else:
-                yield from _numbers(Key(split, metric), value, classes)
+                _add(found, split, metric, "", value, classes)
     for split, regions in record.class_counts.items():
         for region, counts in regions.items():
-            yield from _numbers(Key(split, VOXELS, "", region), counts, classes)
+            _add(found, split, VOXELS, region, counts, classes)
+    return found
 
 
-def _numbers(key: Key, value: Any, classes: Sequence[str]) -> Iterator[tuple[Key, float]]:
-    """The numbers of one metric: itself, one per class, one per true and predicted class, or any of these by region."""
+def _add(found: _Cells, split: str, metric: str, region: str, value: Any, classes: Sequence[str]) -> None:
+    """Add a metric: a number, one per class, one per true and predicted class, or any of these by region."""
     if isinstance(value, (int, float)):
-        yield key, float(value)
-    elif isinstance(value, Mapping):
-        for region, part in value.items():
-            yield from _numbers(key._replace(region=str(region)), part, classes)
-    elif isinstance(value, (list, tuple)):
-        names = classes if len(value) == len(classes) else [str(number) for number in range(len(value))]
-        for name, part in zip(names, value, strict=True):
-            inner = key._replace(metric=f"{key.metric}/{name}") if key.class_ else key._replace(class_=name)
-            yield from _numbers(inner, part, classes)
+        found[split, metric, "", region] = float(value)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _add(found, split, metric, str(name), part, classes)
+    elif isinstance(value, list):
+        for name, part in zip(_names(value, classes), value, strict=True):
+            if isinstance(part, (int, float)):
+                found[split, metric, name, region] = float(part)
+            elif isinstance(part, list):
+                for other, number in zip(_names(part, classes), part, strict=True):
+                    found[split, f"{metric}/{other}", name, region] = float(number)
+
+
+def _names(values: Sequence[Any], classes: Sequence[str]) -> Sequence[str]:
+    return classes if len(values) == len(classes) else [str(number) for number in range(len(values))]
 
 
 @lru_cache(maxsize=1 << 15)

@@ -35,12 +35,13 @@ def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str,
         runs: Of any methods.
         without: Paths that are left out, beside the name and the seed.
     """
-    networks = list({id(run.network): run.network for run in runs}.values())
+    networks = [run.network for run in runs]
     found: dict[str, list[Any]] = {}
-    for path in sorted({path for network in networks for path in network} - _NOT_COMPARED - set(without)):
-        values = {json.dumps(network.get(path)): network.get(path) for network in networks}
-        if len(values) > 1:
-            found[path] = sorted(values.values(), key=_by_size)
+    for path in sorted(set().union(*networks) - _NOT_COMPARED - set(without)):
+        values = [network.get(path) for network in networks]
+        if values.count(values[0]) != len(values):
+            distinct = {json.dumps(value): value for value in values}
+            found[path] = sorted(distinct.values(), key=_by_size)
     first = [path for path in _FIRST if path in found]
     return {path: found[path] for path in (*first, *(path for path in found if path not in first))}
 
@@ -87,7 +88,7 @@ class Seeds:
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self._known: dict[tuple[Any, ...], dict[str, set[int]]] = {}
-        for run in runs:
+        for run in (run for run in runs if run.summary["role"] == "final"):
             self._known.setdefault(_experiment(run), {}).setdefault(run.method, set()).add(run.summary["seed"])
 
     def asked(self, seeds: Sequence[Run]) -> int:
@@ -103,7 +104,7 @@ class Seeds:
 
 
 def _experiment(run: Run) -> tuple[Any, ...]:
-    return (*(run.summary[key] for key in ("model", "task", "role", "epochs")), run.origin_json)
+    return (*(run.summary[key] for key in ("model", "task", "epochs")), run.origin_json)
 
 
 def data_kind(run: Run) -> str:
@@ -115,7 +116,7 @@ def data_labels(runs: Iterable[Run]) -> dict[tuple[str, ...], str]:
     """Identities of volumes -> their name in titles: their kind, and a digest where one task has several of a kind."""
     states: dict[tuple[str, str], set[tuple[str, ...]]] = {}
     kinds: dict[tuple[str, ...], str] = {}
-    for run in runs:
+    for run in {(run.summary["task"], run.origin_json): run for run in runs}.values():
         kinds[run.data] = data_kind(run)
         states.setdefault((run.summary["task"], kinds[run.data]), set()).add(run.data)
     several = {data for own in states.values() if len(own) > 1 for data in own}

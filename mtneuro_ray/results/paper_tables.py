@@ -67,9 +67,9 @@ def compared(runs: Sequence[Run]) -> list[Compared]:
 
 
 def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
-    labels, every = data_labels(runs), Seeds(runs)
+    labels, every, finals = data_labels(runs), Seeds(runs), finished(runs)
     for layout in shown:
-        for part, own in parts_of(finished(runs), layout.tasks):
+        for part, own in parts_of(finals, layout.tasks):
             if any(run.task["name"] in layout.own for run in own):
                 names = MethodNames(own, (MIXUP, "optimizer.learning_rate", "data.batch_size"))
                 lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.is_ordered)

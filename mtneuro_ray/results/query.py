@@ -153,7 +153,8 @@ class Results:
             connection.register("frame", self.frame())
             connection.register("runs", pa.Table.from_pylist(self.runs()))
             try:
-                return connection.execute(query).to_arrow_table()
+                answer = connection.sql(query)
+                return pa.table({}) if answer is None else answer.to_arrow_table()
             except duckdb.Error as error:
                 line = str(error).splitlines()[0]
                 raise InputError(f"sql: {line}; accepted: a query of the tables frame and runs") from None

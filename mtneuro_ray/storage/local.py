@@ -98,10 +98,14 @@ class LocalFiles:
     def stamps(self, path: str) -> dict[str, str]:
         """Name of each file in a folder -> its size and time of change; empty where it changed just now."""
         youngest, found = time.time_ns() - _COARSE_NS, {}
-        for name in self.list(path):
-            with suppress(FileNotFoundError):
-                status = os.stat(os.path.join(path, name))
-                found[name] = f"{status.st_size} {status.st_mtime_ns}" if status.st_mtime_ns < youngest else ""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith(_HIDDEN) and entry.is_file():
+                    # It may be gone by now.
+                    with suppress(FileNotFoundError):
+                        status = entry.stat()
+                        stamp = f"{status.st_size} {status.st_mtime_ns}"
+                        found[entry.name] = stamp if status.st_mtime_ns < youngest else ""
         return found
 
 

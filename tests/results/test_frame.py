@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.frame import Key, Run, tidy
 from mtneuro_ray.storage.records import RunRecord
@@ -74,3 +75,6 @@ def test_duckdb_answers_queries_of_the_frame_and_the_runs() -> None:
     query = "select avg(value) as mean from frame where split = 'test' and metric = 'accuracy' and class = ''"
     assert results.sql(query).to_pylist() == [{"mean": pytest.approx(0.6)}]
     assert results.sql("select count(*) as n from runs where status = 'done'").to_pylist() == [{"n": 2}]
+    with pytest.raises(InputError) as caught:
+        results.sql("select nothing from frames")
+    assert str(caught.value).startswith("sql: Catalog Error: Table with name frames does not exist")

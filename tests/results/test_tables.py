@@ -174,6 +174,22 @@ def test_latex_is_escaped() -> None:
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
 
 
+@pytest.mark.parametrize("start", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1"])
+def test_a_name_that_a_spreadsheet_would_compute_is_text(start: str) -> None:
+    table = Table("t", ["x", "y"], [[start, "-0.5 +- 0.1"], ["-", "-1.5e-05"]])
+    rows = list(csv.reader(io.StringIO(FORMATS["csv"]([table]))))
+    assert rows[1][1] in (f"'{start}", "?=1")
+    assert rows[1][2:] + rows[2][1:] == ["-0.5 +- 0.1", "-", "-1.5e-05"]
+
+
+@pytest.mark.parametrize("name", ["md", "csv", "latex"])
+def test_no_control_character_of_a_name_reaches_the_output(name: str) -> None:
+    table = Table("a\x1b[31m\ntitle", ["x\r"], [["b\n\\input{/etc/passwd}\x07"]], notes=("c\u2028d",))
+    text = FORMATS[name]([table])
+    assert text.replace("\n", "").isprintable()
+    assert not any(line.startswith(("title", "\\input")) for line in text.splitlines())
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_table_is_no_failure(name: str) -> None:
     assert FORMATS[name]([]) in ("", "[]")

@@ -139,6 +139,22 @@ def test_on_a_page_a_figure_is_shapes_and_a_photo_pixels() -> None:
         assert picture.size == (180, 90)
 
 
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_name_between_dollars_is_no_formula_and_numbers_keep_their_exponents(kind: str) -> None:
+    figure = Figure(figsize=(2, 2))
+    axes = figure.subplots()
+    axes.plot([1, 2], [0.001, 1000], label="$\\frac{$")
+    axes.set(title="$\\bad{$ \x1b[31m", yscale="log", xlabel="a_$b")
+    axes.set_xticks([1, 2], ["$\\x$", "y"])
+    axes.legend()
+    text = Picture("x", "x", figure).encode(kind)
+    assert text
+    if kind == "svg":
+        # As matplotlib notes the text of each drawing.
+        assert b"<!-- $\\bad{$ ?[31m -->" in text
+        assert b"<!-- $\\mathdefault{10^{" in text
+
+
 def test_names_are_file_names_and_no_two_the_same() -> None:
     names = ["a/b", "a b", "c", "c"]
     found = [picture.name for picture in distinct(Picture(name, "", Figure()) for name in names)]
