@@ -101,14 +101,18 @@ def train_on_workers(
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
+    before = RunFolder(out).read(run.run_id)
+    # Ray Train goes on from the state of an earlier try, and fails for ever where its file is damaged. A run goes on
+    # from its own checkpoint instead.
+    (out / "ray").delete_tree(run.run_id)
     try:
         trainer.fit()
     except Exception as error:
-        return _failure(run, out, error)
+        return _failure(run, out, error, before)
     finally:
         if queue is not None:
             queue.put(None)
-    return RunFolder(out).read(run.run_id) or _failure(run, out, RuntimeError("no worker wrote a result"))
+    return RunFolder(out).read(run.run_id) or _failure(run, out, RuntimeError("no worker wrote a result"), before)
 
 
 def _relay(queue: Queue, report: Report) -> None:
@@ -116,11 +120,11 @@ def _relay(queue: Queue, report: Report) -> None:
         report(entry)
 
 
-def _failure(run: RunSettings, out: Folder, error: Exception) -> RunRecord:
-    """The record of a run whose workers were lost, written unless a worker has told more."""
+def _failure(run: RunSettings, out: Folder, error: Exception, before: RunRecord | None) -> RunRecord:
+    """The record of a run whose workers were lost, written unless a worker has told more than there was `before`."""
     runs = RunFolder(out)
     record = runs.read(run.run_id)
-    if record is None:
+    if record is None or record == before:
         record = RunRecord.failed(run, in_one_line(error))
         runs.write(record)
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.library import LibrarySettings
 from mtneuro_ray.models.nets.library import build, check_encoder_name, library_network
+from mtneuro_ray.retry import TransientError, persist
 
 State = dict[str, Tensor]
 
@@ -20,6 +22,7 @@ _SUFFIXES = (".safetensors", ".pt", ".pth")
 _HUB_FILES = ("config.json", "model.safetensors")
 # Of a first question to the hub. Its client goes on trying for minutes where nobody answers.
 _HUB_ANSWERS_S = 5.0
+_ATTEMPTS = 4
 
 
 def _settings(network: NetworkSettings) -> LibrarySettings:
@@ -124,7 +127,7 @@ def _repository(network: NetworkSettings) -> tuple[str, str | None]:
 
 def _download(network: NetworkSettings) -> None:
     """Bring published weights into the hub's cache, where the library looks for them."""
-    from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
 
     repository, revision = _repository(network)
     if all(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in _HUB_FILES):
@@ -132,7 +135,7 @@ def _download(network: NetworkSettings) -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_ANSWERS_S)
         for name in _HUB_FILES:
-            hf_hub_download(repository, name, revision=revision)
+            persist(partial(_download_file, repository, name, revision), f"{repository}/{name}", _ATTEMPTS)
     except Exception as error:  # The hub's client builds on a different HTTP library in each major version.
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise InputError(
@@ -141,6 +144,23 @@ def _download(network: NetworkSettings) -> None:
             "random ones, or "
             f"encoder_weights=file:PATH of that repository's {_HUB_FILES[-1]}"
         ) from None
+
+
+def _download_file(repository: str, name: str, revision: str | None) -> None:
+    """Bring one file into the hub's cache.
+
+    Raises:
+        TransientError: the hub is overloaded, or failed on its side.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        hf_hub_download(repository, name, revision=revision)
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None and (status == 429 or status >= 500):
+            raise TransientError(f"status {status}") from error
+        raise
 
 
 def _load_file(encoder: nn.Module, path: str) -> None:

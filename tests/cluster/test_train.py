@@ -64,6 +64,20 @@ def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None,
         assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
 
 
+def test_damaged_files_of_ray_train_and_an_old_error_do_not_stay(cluster: None, tmp_path: Path) -> None:
+    _, run, splits = _ready(tmp_path)
+    out = Folder(tmp_path / "out")
+    state = "checkpoint_manager_snapshot.json"
+    (out / "ray" / run.run_id).write(state, b"{damaged")
+    RunFolder(out).write(RunRecord.failed(run, "an old error"))
+    unread: SplitRefs = {split: reference for split, reference in splits.items() if split != "train"}
+    failed = train_on_workers(run, unread, out, ResourceSettings())
+    assert failed.status == "error"
+    assert failed.error != "an old error"
+    (out / "ray" / run.run_id).write(state, b"{damaged")
+    assert train_on_workers(run, splits, out, ResourceSettings()).status == "done"
+
+
 def _images(record: RunRecord) -> int:
     return sum(sum(row) for row in record.metrics["test"]["confusion"])
 

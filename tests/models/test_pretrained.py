@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,6 +156,27 @@ def test_offline_mode_of_the_hub_is_respected(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "offline" in refuse(monkeypatch, "http://127.0.0.1:1")
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize(("status", "asked"), [(503, 2), (429, 2), (404, 1)])
+def test_a_hub_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch, status: int, asked: int) -> None:
+    calls = []
+
+    class AnswerError(Exception):
+        response = SimpleNamespace(status_code=status)
+
+    def fail_once(repository: str, name: str, revision: str | None) -> str:
+        calls.append(name)
+        if len(calls) == 1:
+            raise AnswerError(f"answer {status}")
+        raise FileNotFoundError("second answer")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail_once)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *_, **__: None))
+    told = refuse(monkeypatch, "http://127.0.0.1:1")
+    assert len(calls) == asked
+    assert ("second answer" if asked == 2 else f"answer {status}") in told
 
 
 def write(path: Path, state: State) -> Path:
