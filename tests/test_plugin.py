@@ -64,7 +64,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Command:
         ("methods", "simclr", "temperature"),
         ("metrics", "surface_distance", "surface distance"),
         ("tasks", "morphometry", "val/volume_error_mean"),
-        ("volumes", "balls", "balls://image|labels"),
+        ("volumes", "balls", "balls://image"),
     ],
 )
 def test_list_prints_what_the_plugin_adds(installed: Command, kind: str, name: str, key: str) -> None:

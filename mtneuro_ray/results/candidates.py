@@ -17,15 +17,10 @@ from mtneuro_ray.results.methods import by_method, data_labels, differences, fin
 from mtneuro_ray.results.paper_tables import lines_of
 from mtneuro_ray.results.published import DATA
 from mtneuro_ray.results.tables import MISSING, Table, Value, count, number
-from mtneuro_ray.results.tasks import selection_metric
+from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 from mtneuro_ray.sweep.selection import Scored, select
 
 _BLOCK = ("lr", "batch", "value", "candidates", "paper lr", "paper batch")
-
-
-def mode_of(metric: str) -> Mode:
-    """Whether larger or smaller values of a metric are better, by its name."""
-    return "min" if metric.endswith("loss") else "max"
 
 
 def searched(runs: Sequence[Run]) -> dict[str, str]:
@@ -50,7 +45,7 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     Args:
         runs: Candidates and final runs. Of equal candidates the one with final runs is the best.
         metric: Such as `val/dataset/iou_mean`; the task's own by default.
-        mode: Whether larger or smaller is better; by default by the metric's name.
+        mode: Whether larger or smaller is better; by default as the metric's declaration says.
 
     Returns:
         One entry each: model, task, learning_rate, batch_size, the other searched hyperparameters, metric, value, std
@@ -73,7 +68,7 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     entries = []
     for own in groups.values():
         name = metric or selection_metric(own[0])
-        entry = None if name is None else _best(own, name, mode or mode_of(name), repeated)
+        entry = None if name is None else _best(own, name, mode or mode_of_run(own[0], name), repeated)
         if entry is not None:
             label = labels[own[0].data]
             entries.append({**entry, **({"data": label} if label.count(" ") > 1 else {})})

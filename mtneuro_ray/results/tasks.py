@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from mtneuro_ray.config.modes import Mode, mode_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
@@ -54,6 +55,18 @@ def selection_metric(run: Run) -> str | None:
     declared = _declared(kind_of(run))
     known = run.scalars() if declared is None else declared.selection
     return next((name for name in known if name.startswith("val/")), None)
+
+
+def mode_of_run(run: Run, metric: str) -> Mode:
+    """Whether larger or smaller values of a metric are better: as declared, or by its name where nothing is known."""
+    declared = _declared(kind_of(run))
+    try:
+        if declared is not None:
+            return mode_of(metric, declared, run.network.get("evaluation.metrics") or ())
+    except InputError:
+        # A metric of a plugin that is not installed here.
+        pass
+    return "min" if metric.endswith("loss") else "max"
 
 
 def shown_metric(run: Run) -> str | None:
