@@ -19,8 +19,8 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup
 	$(BIN)/mtneuro-ray sweep --space smoke --out $(OUT)
-	$(BIN)/mtneuro-ray train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke \
-	    --set optimizer=Adam --set learning_rate=0.001 --set batch_size=8 --set input_norm=image --out $(OUT)
+	$(BIN)/mtneuro-ray train --task task1_demo --network SUP_ResNet-18_2D --volume phantom \
+	    --set optimizer=Adam --set learning_rate=0.0003 --set lr_schedule=cosine --set batch_size=4 --set epochs=16 --out $(OUT)
 	@echo; echo "== Everything so far: mtneuro-ray results table --out $(OUT)"; echo
 	$(BIN)/mtneuro-ray results table --out $(OUT)
 	@echo; echo "== Best hyperparameters: mtneuro-ray results best --out $(OUT)"; echo

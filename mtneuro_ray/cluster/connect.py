@@ -20,6 +20,7 @@ import ray
 import ray.data
 
 from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import working
 
 _TOKEN_ACCEPTED = (
     "accepted: RAY_AUTH_MODE=token with the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH "
@@ -57,12 +58,14 @@ def connected(
     if address == "local":
         _check_gpu(needs or {})
         _ensure_token()
-        _init(address, num_cpus=num_cpus, include_dashboard=False, _temp_dir=private_folder())
+        with working("starting Ray on this machine"):
+            _init(address, num_cpus=num_cpus, include_dashboard=False, _temp_dir=private_folder())
         _check_room(needs or {})
     else:
         if address != "auto":
             _check_reachable(address)
-        _init(address)
+        with working(f"joining the Ray cluster {address}"):
+            _init(address)
     try:
         yield
     finally:

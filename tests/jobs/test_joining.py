@@ -27,6 +27,11 @@ except MTNeuroError as error:
 """
 
 
+def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Lines on stderr but for those that say what takes long."""
+    return [line for line in done.stderr.splitlines() if not line.startswith(("starting Ray", "joining the Ray"))]
+
+
 def tell(env: dict[str, str], home: Path, address: str = "") -> subprocess.CompletedProcess[str]:
     """Connect, and print the port of the cluster that it became. The home holds no token of whoever runs this."""
     command = [sys.executable, "-c", TELL, address]
@@ -45,7 +50,7 @@ def test_a_running_cluster_is_joined(head: PrivateHead, tmp_path: Path, by: str)
     else:
         done = tell(head.env | {"RAY_ADDRESS": head.address}, tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, port(head.address)), done.stderr
-    assert done.stderr == ""
+    assert complaints(done) == []
 
 
 def test_the_token_may_be_in_a_file(head: PrivateHead, tmp_path: Path) -> None:
@@ -103,7 +108,7 @@ def test_a_local_cluster_joins_nobody_and_leaves_the_home_alone(head: PrivateHea
     done = tell(env, tmp_path, "local")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() != port(head.address)
-    assert done.stderr == ""
+    assert complaints(done) == []
     assert os.listdir(tmp_path) == []
 
 
@@ -123,7 +128,7 @@ def test_more_workers_than_this_machine_has_room_for_are_refused(tmp_path: Path)
         [*command, *scale], env=environment(None), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert refused.returncode == 2
-    assert refused.stderr == (
+    assert complaints(refused) == [
         "error: Ray on this machine: 2 CPU are needed, it has 1; accepted: fewer or smaller workers, or --address of a "
-        "larger cluster\n"
-    )
+        "larger cluster"
+    ]

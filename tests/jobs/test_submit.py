@@ -69,7 +69,7 @@ def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: P
 
     second = submit(head, head.env, *command)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "runs that are done: final 1/1" in second.stdout
+    assert "runs that are done: repeat 1/1" in second.stdout
     assert run_files(out) == after_first
 
 
