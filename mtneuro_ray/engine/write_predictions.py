@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,8 +128,13 @@ def _compared(record: RunRecord, split: Split, metrics: Metrics, changes: list[s
     common = metrics.keys() & expected.keys()
     if not common:
         return f"the run's file has no metrics of the {split} split to compare with", True
-    if all(metrics[key] == expected[key] for key in common):
+    # As text, in which NaN equals itself.
+    other = sorted(key for key in common if json.dumps(metrics[key]) != json.dumps(expected[key]))
+    if not other:
         return f"equal to the {split} metrics in the run's file", True
+    if "confusion" not in common:
+        why = f" ({'; '.join(changes)})" if changes else ""
+        return f"not the {split} metrics in the run's file: {', '.join(other)} differ{why}", bool(changes)
     then, now = np.array(expected["confusion"]), np.array(metrics["confusion"])
     verdict = f"not the {split} metrics in the run's file"
     if then.shape != now.shape or then.sum() != now.sum():

@@ -15,7 +15,7 @@ from mtneuro_ray.tasks.base import TaskDeclaration
 # Splits of readouts, which are fitted twice.
 _SPLITS = {"all": "R2 (all)", "test": "R2 (held out)"}
 # Metrics that tables show elsewhere or not at all.
-_HIDDEN = {"loss", "images", VOXELS, "recall", "precision", "f1", "r2_mean"}
+_HIDDEN = {"loss", "images", "truth", VOXELS, "recall", "precision", "f1", "r2_mean"}
 
 
 @dataclass(frozen=True, slots=True)
