@@ -125,7 +125,7 @@ def run(
     if what == "sql":
         if argument is None:
             raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
-        rows = results.where(model, task).sql(argument).to_pylist()
+        rows = results.where(model, task).sql(argument).to_dict("records")
         title, columns = "Answer", list(rows[0]) if rows else []
     elif what == "best":
         rows = results.best(model, task, metric=metric, mode=mode)

@@ -11,18 +11,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mtneuro_ray.config.base import Settings, flattened
-from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.registry import registry
+from mtneuro_ray.results.defaults import filled_network, filled_task
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pandas as pd
 
 VOXELS = "voxels"
 """Metric: voxels of a class in the truth of a region and split."""
@@ -75,12 +71,12 @@ class Run:
     def of(cls, record: RunRecord) -> Run:
         """A run file as a part of the frame."""
         settings = record.settings
-        task, network = _filled_task(settings["task"]), _filled_network(settings["network"])
+        task, network = filled_task(settings["task"]), filled_network(settings["network"])
         encoder_run = settings.get("encoder_run")
         origin = {
             "data": list(settings["data"]),
             "weights": settings.get("weights"),
-            "encoder_task": None if encoder_run is None else _filled_task(encoder_run["task"]),
+            "encoder_task": None if encoder_run is None else filled_task(encoder_run["task"]),
         }
         cells = _cells(record, [str(name) for name in task["classes"]])
         return cls(
@@ -171,48 +167,34 @@ def _order(run: Run) -> tuple[Any, ...]:
     return (*named, *(summary[key] for key in ("learning_rate", "batch_size", "epochs", "seed")), run.run_id)
 
 
-def tidy(runs: Sequence[Run]) -> pa.Table:
+def tidy(runs: Sequence[Run]) -> pd.DataFrame:
     """The frame unfolded.
 
     Returns:
-        Columns run_id, experiment ("model/task"), model, task, role, seed, status, split, region, class, metric and
-        value, and one column per key of a network. A run without metrics has no row.
+        Columns run_id, experiment ("model/task"), model, task, role, seed, status, split, metric, class, region and
+        value, and one column per key of a network; lists as JSON. A run without metrics has no row.
     """
-    import numpy as np
-    import pyarrow as pa
+    import pandas as pd
 
-    owners = np.repeat(np.arange(len(runs)), [len(run.values) for run in runs])
-    columns: dict[str, Any] = {
-        "run_id": [run.run_id for run in runs],
-        "experiment": [f"{run.summary['model']}/{run.summary['task']}" for run in runs],
-        **{name: [run.summary[name] for run in runs] for name in ("model", "task", "role", "seed")},
-        "status": [run.status for run in runs],
-    }
-    settings = {path: [run.network.get(path) for run in runs] for path in _paths(runs)}
-    found = {name: pa.array(values).take(pa.array(owners)) for name, values in columns.items()} if runs else {}
-    keys = [key for run in runs for key in run.keys]
-    for place, name in enumerate(("split", "metric", "class", "region")):
-        found[name] = pa.array([key[place] for key in keys], pa.string()).dictionary_encode()
-    values = [np.asarray(run.values, float) for run in runs]
-    found["value"] = pa.array(np.concatenate(values) if values else np.empty(0))
-    found |= {path: _column(each).take(pa.array(owners)) for path, each in settings.items() if path not in found}
-    return pa.table(found)
+    about = pd.DataFrame([_about(run) for run in runs], columns=_RUN_COLUMNS)
+    settings = pd.DataFrame([{path: _scalar(value) for path, value in run.network.items()} for run in runs])
+    owners = [place for place, run in enumerate(runs) for _ in run.values]
+    keys = pd.DataFrame([key for run in runs for key in run.keys], columns=["split", "metric", "class", "region"])
+    keys["value"] = [float(value) for run in runs for value in run.values]
+    parts = [about.iloc[owners], keys, settings.drop(columns=["name", "seed"], errors="ignore").iloc[owners]]
+    return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
 
-def _paths(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(path for run in runs for path in run.network))
+_RUN_COLUMNS = ["run_id", "experiment", "model", "task", "role", "seed", "status"]
 
 
-def _column(values: Sequence[Any]) -> pa.Array:
-    """Values of one type as they are, others as JSON."""
-    import pyarrow as pa
+def _about(run: Run) -> list[Any]:
+    names = [run.summary[name] for name in ("model", "task", "role", "seed")]
+    return [run.run_id, f"{names[0]}/{names[1]}", *names, run.status]
 
-    types = {type(value) for value in values if value is not None}
-    if types == {int, float}:
-        values = [None if value is None else float(value) for value in values]
-    elif len(types) > 1 or types & {list, dict}:
-        values = [json.dumps(value) for value in values]
-    return pa.array(values)
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
 # Split, metric, class and region -> value: plain tuples, which equal keys, as there are hundreds in each of many runs.
@@ -249,7 +231,8 @@ def _add(found: _Cells, split: str, metric: str, region: str, value: Any, classe
                 found[split, metric, name, region] = float(part)
             elif isinstance(part, list):
                 for other, number in zip(_names(part, classes), part, strict=True):
-                    found[split, f"{metric}/{other}", name, region] = float(number)
+                    if isinstance(number, (int, float)):
+                        found[split, f"{metric}/{other}", name, region] = float(number)
 
 
 def _names(values: Sequence[Any], classes: Sequence[str]) -> Sequence[str]:
@@ -274,42 +257,3 @@ def _method_hash(model: str, task: Mapping[str, Any], network: Mapping[str, Any]
     task = {**task, "image_chan": None, "annotation_chan": None}
     text = json.dumps([model, network, task, origin["data"], origin["weights"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _filled_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task with the defaults of keys that were added after its file was written."""
-    return {**_defaults(TaskSettings), **task}
-
-
-def _filled_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """A flattened network with the defaults of keys that were added after its file was written."""
-    filled = dict(network)
-    for owner, field in NetworkSettings.model_fields.items():
-        table = network.get(owner, {})
-        settings = field.annotation
-        if owner in ("model", "method"):
-            settings = _settings_of(f"{owner}s", table["name"])
-        if isinstance(settings, type) and issubclass(settings, Settings):
-            filled[owner] = {**_defaults(settings), **table}
-    return flattened(filled)
-
-
-@cache
-def _settings_of(kind: str, name: str) -> type[Any] | None:
-    """Type of the settings of a model or method; None for a plugin that is not installed here."""
-    try:
-        found: type[Any] | None = registry(kind).find(name).settings
-        return found
-    except InputError:
-        return None
-
-
-@cache
-def _defaults(settings: type[Settings]) -> Mapping[str, Any]:
-    found = {
-        name: field.get_default(call_default_factory=True)
-        for name, field in settings.model_fields.items()
-        if not field.is_required()
-    }
-    plain = {name: value for name, value in found.items() if not isinstance(value, Settings)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from mtneuro_ray.config.space import Mode
+from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import imported
 from mtneuro_ray.results import breakdowns, candidates, distance, index, paper_tables, scores
@@ -19,7 +19,6 @@ from mtneuro_ray.storage.records import RunFolder, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 # Keys that every entry of `Results.best` has.
 BEST_COLUMNS: tuple[str, ...] = ("model", "task", "learning_rate", "batch_size", "metric", "value", "run_id")
@@ -130,7 +129,7 @@ class Results:
         columns = {key: candidates.searched(own) for key, own in experiments.items()}
         return [_entry(run, columns[run.summary["task"], run.summary["model"]]) for run in runs]
 
-    def frame(self) -> pa.Table:
+    def frame(self) -> pd.DataFrame:
         """One row per run, split, region, class and metric, with the settings of the run; see `frame.tidy`."""
         return tidy(self._all)
 
@@ -140,21 +139,21 @@ class Results:
 
         return pd.DataFrame(self.runs())
 
-    def sql(self, query: str) -> pa.Table:
-        """The answer of DuckDB to a query of the tables `frame` and `runs`.
+    def sql(self, query: str) -> pd.DataFrame:
+        """DuckDB's answer to a query of the tables `frame` and `runs`.
 
         Raises:
             InputError: the query is wrong.
         """
         import duckdb
-        import pyarrow as pa
+        import pandas as pd
 
         with duckdb.connect() as connection:
             connection.register("frame", self.frame())
-            connection.register("runs", pa.Table.from_pylist(self.runs()))
+            connection.register("runs", self.to_pandas())
             try:
                 answer = connection.sql(query)
-                return pa.table({}) if answer is None else answer.to_arrow_table()
+                return pd.DataFrame() if answer is None else answer.df()
             except duckdb.Error as error:
                 line = str(error).splitlines()[0]
                 raise InputError(f"sql: {line}; accepted: a query of the tables frame and runs") from None

@@ -30,15 +30,15 @@ def html_page(results: Results, title: str, pictures: Iterable[Picture] = (), no
         pictures: Shown below the tables.
         notes: What a reader has to know of the pictures, a paragraph each.
     """
-    statuses = [record.status for record in results.records]
-    best = results.best()
-    failed = [run for run in results.runs() if run["status"] == "error"]
+    runs, best = results.runs(), results.best()
+    statuses = [run["status"] for run in runs]
+    failed = [run for run in runs if run["status"] == "error"]
     stopped = f", {statuses.count('stopped')} stopped early" if "stopped" in statuses else ""
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p class='note'>{statuses.count('done')} runs done{stopped}, {len(failed)} failed. Means over seeds, with "
-        "the sample standard deviation; cells are selected on validation, seeds are evaluated on the test split.</p>",
-        _html_table(rows_as_table("Best candidates", best, best_columns(best))),
+        "the sample standard deviation; candidates are selected on validation, final runs evaluated on test.</p>",
+        *([_html_table(rows_as_table("Best candidates", best, best_columns(best)))] if best else []),
         *(_html_table(table) for table in (*results.table(), *results.regions(), *results.proportions())),
         *(f"<h2>{html.escape(picture.title)}</h2>\n{picture.as_html()}" for picture in pictures),
         *(f"<p class='note'>{html.escape(note)}</p>" for note in notes),

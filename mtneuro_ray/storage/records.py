@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -192,13 +192,3 @@ def outcome(record: RunRecord | None, metric: str) -> str:
         return f"{metric} {last.get(metric, math.nan):.4f}, stopped after epoch {last.get('epoch', 0)}"
     value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
     return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
-
-
-def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The plain numbers among the metrics of all splits, named `split/metric`."""
-    return {
-        f"{split}/{name}": value
-        for split, values in metrics.items()
-        for name, value in values.items()
-        if isinstance(value, float)
-    }

@@ -60,7 +60,7 @@ def test_the_tidy_frame_has_a_row_per_value_and_the_settings_of_its_run() -> Non
     records = [with_regions(segmentation_record(seed=1)), classification_record(0.8, 2)]
     failed = RunRecord("x", "error", records[0].summary, records[0].settings, error="diverged")
     results = Results.of([*records, failed])
-    frame = results.frame().to_pandas()
+    frame = results.frame()
     assert len(frame) == sum(len(Run.of(record).values) for record in records)
     assert list(frame.columns[:7]) == ["run_id", "experiment", "model", "task", "role", "seed", "status"]
     row = frame[(frame["metric"] == "dataset/iou") & (frame["class"] == "vessels") & (frame["region"] == "STR")].iloc[0]
@@ -73,8 +73,8 @@ def test_the_tidy_frame_has_a_row_per_value_and_the_settings_of_its_run() -> Non
 def test_duckdb_answers_queries_of_the_frame_and_the_runs() -> None:
     results = Results.of([encoder_record(value, seed=seed) for seed, value in enumerate((0.5, 0.7))])
     query = "select avg(value) as mean from frame where split = 'test' and metric = 'accuracy' and class = ''"
-    assert results.sql(query).to_pylist() == [{"mean": pytest.approx(0.6)}]
-    assert results.sql("select count(*) as n from runs where status = 'done'").to_pylist() == [{"n": 2}]
+    assert results.sql(query).to_dict("records") == [{"mean": pytest.approx(0.6)}]
+    assert results.sql("select count(*) as n from runs where status = 'done'").to_dict("records") == [{"n": 2}]
     with pytest.raises(InputError) as caught:
         results.sql("select nothing from frames")
     assert str(caught.value).startswith("sql: Catalog Error: Table with name frames does not exist")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mtneuro_ray.errors import InputError, printable
 from mtneuro_ray.results import Results
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome, scalars
+from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome
 from tests.results.records import segmentation_record
 from tests.settings import run_settings
 
@@ -269,8 +269,3 @@ def test_a_metric_is_found_by_split_and_name() -> None:
     assert DONE.metric("test/image/f1_mean") == pytest.approx(0.34)
     for name in ("val/accuracy", "train/loss", "test/confusion", "test/dataset/iou", "", "val"):
         assert DONE.metric(name) is None
-
-
-def test_scalars_are_the_plain_numbers_of_all_splits() -> None:
-    metrics = {"val": {"a": 1.0, "b": [1.0]}, "test": {"a": 2.0, "confusion": [[1]]}}
-    assert scalars(metrics) == {"val/a": 1.0, "test/a": 2.0}

@@ -21,7 +21,7 @@ Points = npt.NDArray[np.float32]
 
 _SEED = 0
 _REGIONS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Percentiles at the ends of a colour scale, so that a few large cells do not flatten it.
+# Percentiles at the ends of a color scale, so that a few large cells do not flatten it.
 _ENDS = (1, 99)
 
 
@@ -85,13 +85,16 @@ def _stored(folder: Folder, run_id: str, count: int) -> Points | None:
     """Points that were kept; None where there are none, or not one for each embedding."""
     try:
         points: Points = np.load(io.BytesIO(folder.read(_name_of(run_id))))
-    except (FileNotFoundError, ValueError, EOFError):
+    except FileNotFoundError:
+        return None
+    # What a damaged file makes of NumPy's parser is not one type of error: the points are found anew.
+    except Exception:
         return None
     return points if points.shape == (count, 2) else None
 
 
 def draw_embeddings(projections: Sequence[Projection], title: str) -> Figure:
-    """A row per encoder: its embeddings coloured by region, then by each attribute.
+    """A row per encoder: its embeddings colored by region, then by each attribute.
 
     Args:
         projections: Of one method's encoders.
@@ -101,11 +104,11 @@ def draw_embeddings(projections: Sequence[Projection], title: str) -> Figure:
     figure = Figure(figsize=(2.75 * columns, 2.75 * len(projections) + 0.7), layout="constrained")
     axes = figure.subplots(len(projections), columns, squeeze=False)
     regions = list(dict.fromkeys(name for own in projections for name in own.embeddings.regions.tolist()))
-    colours = {name: _REGIONS[number % len(_REGIONS)] for number, name in enumerate(regions)}
+    colors = {name: _REGIONS[number % len(_REGIONS)] for number, name in enumerate(regions)}
     for row, own in zip(axes, projections, strict=True):
         about = own.embeddings.about
         row[0].set_ylabel(f"encoder of {about.encoder_task}\nseed {about.seed}", fontsize=9)
-        _scatter(row[0], own.points, [colours[name] for name in own.embeddings.regions.tolist()])
+        _scatter(row[0], own.points, [colors[name] for name in own.embeddings.regions.tolist()])
         for axis, values in zip(row[1:], own.embeddings.targets.T, strict=True):
             low, high = np.percentile(values, _ENDS)
             dots = _scatter(axis, own.points, values, cmap="viridis", vmin=low, vmax=high)
@@ -113,13 +116,13 @@ def draw_embeddings(projections: Sequence[Projection], title: str) -> Figure:
     axes[0, 0].set_title("brain area", fontsize=10)
     for axis, name in zip(axes[0, 1:], ATTRIBUTES, strict=True):
         axis.set_title(f"{HEADINGS[name]}, {UNITS[name]}".removesuffix(", "), fontsize=10)
-    handles = [Line2D([], [], ls="", marker="o", color=colour, label=name) for name, colour in colours.items()]
+    handles = [Line2D([], [], ls="", marker="o", color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=handles, ncols=len(handles), frameon=False, loc="outside lower left")
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def _scatter(axis: Any, points: Points, colours: Any, **scale: Any) -> Any:
+def _scatter(axis: Any, points: Points, colors: Any, **scale: Any) -> Any:
     axis.set(xticks=[], yticks=[])
     size = 400 / max(np.sqrt(len(points)), 20) / 4
-    return axis.scatter(*points.T, c=colours, s=size, lw=0, alpha=0.8, **scale)
+    return axis.scatter(*points.T, c=colors, s=size, lw=0, alpha=0.8, **scale)

@@ -32,8 +32,8 @@ def draw_views(examples: Views, title: str) -> Figure:
             axis.set(xticks=[], yticks=[])
         _draw_image(row[0], examples, number)
         own, pool = row[1 : columns - shown], row[columns - shown :]
-        for axis, view, colour in zip(own, examples.views[number], _VIEWS, strict=True):
-            _draw_crop(axis, view, colour)
+        for axis, view, color in zip(own, examples.views[number], _VIEWS, strict=True):
+            _draw_crop(axis, view, color)
         for rank, axis in enumerate(pool):
             _draw_crop(axis, examples.pool[number, rank], None if rank else _MINED)
             axis.set_xlabel(
@@ -52,12 +52,12 @@ def _draw_image(axis: Any, examples: Views, number: int) -> None:
     axis.imshow(examples.images[number], cmap="gray", vmin=0, vmax=255)
     axis.set_ylabel(str(examples.regions[number]), fontsize=11)
     height, width = examples.views.shape[-2:]
-    for (y, x), colour in zip(examples.corners[number], _VIEWS, strict=True):
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=1.6))
+    for (y, x), color in zip(examples.corners[number], _VIEWS, strict=True):
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=color, lw=1.6))
 
 
-def _draw_crop(axis: Any, crop: np.ndarray[Any, np.dtype[np.uint8]], colour: str | None) -> None:
-    """A crop, in a frame of a colour where it has one."""
+def _draw_crop(axis: Any, crop: np.ndarray[Any, np.dtype[np.uint8]], color: str | None) -> None:
+    """A crop, in a frame of a color where it has one."""
     axis.imshow(crop, cmap="gray", vmin=0, vmax=255)
     for spine in axis.spines.values():
-        spine.set(visible=colour is not None, edgecolor=colour, linewidth=2.5)
+        spine.set(visible=color is not None, edgecolor=color, linewidth=2.5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mtneuro_ray.results.figures.colours import add_legend, painted
+from mtneuro_ray.results.figures.colors import add_legend, painted
 from mtneuro_ray.results.figures.scenes import Layer, Scene
 
 _PANEL_INCHES = 2.7

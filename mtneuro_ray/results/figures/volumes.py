@@ -12,7 +12,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.results.figures.colours import add_legend, colours_of
+from mtneuro_ray.results.figures.colors import add_legend, colors_of
 from mtneuro_ray.results.figures.scenes import Layer, Scene
 
 # Triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
@@ -73,7 +73,7 @@ def surfaces(values: Bytes, value: int, step: int) -> tuple[Floats, npt.NDArray[
     return corners.astype(np.float64) - step, triangles.astype(np.int64)
 
 
-def coloured_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats, Floats]:
+def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats, Floats]:
     """Surfaces of all classes but the background.
 
     Args:
@@ -82,15 +82,15 @@ def coloured_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Float
         values: (Z, Y, X) classes, of its truth or its prediction.
 
     Returns:
-        Triangles (T, 3 corners, x y z) from the middle of the lowest pixel, in the scene's unit, and colours (T, 4).
+        Triangles (T, 3 corners, x y z) from the middle of the lowest pixel, in the scene's unit, and colors (T, 4).
     """
     # What fills the box would hide all that lies in it; truth and prediction are to look alike.
     shares = [
         max(np.mean(layer.truth == value), np.mean(layer.predicted == value)) for value in range(len(layer.classes))
     ]
-    colours = [
-        (*colour, _GLASS if share > _CROWDED else 1.0)
-        for share, colour in zip(shares[1:], colours_of(layer.classes).values(), strict=True)
+    colors = [
+        (*color, _GLASS if share > _CROWDED else 1.0)
+        for share, color in zip(shares[1:], colors_of(layer.classes).values(), strict=True)
     ]
     step = 1
     while True:
@@ -101,16 +101,14 @@ def coloured_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Float
         # Their number falls with the square of the step.
         step = max(step + 1, round(step * (count / _TRIANGLES) ** 0.5))
     corners = np.concatenate([points[triangles] for points, triangles in found]) * np.array(scene.pixel)
-    return corners[..., ::-1], np.repeat(colours, [len(triangles) for _, triangles in found], axis=0)
+    return corners[..., ::-1], np.repeat(colors, [len(triangles) for _, triangles in found], axis=0)
 
 
 def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None:
-    triangles, colours = coloured_triangles(scene, layer, values)
+    triangles, colors = colored_triangles(scene, layer, values)
     if len(triangles):
         # Pixels within a vector graphic: as shapes, so many triangles would make it tens of megabytes.
-        surface = Poly3DCollection(
-            triangles, facecolors=_shaded(triangles, colours), edgecolors="none", rasterized=True
-        )
+        surface = Poly3DCollection(triangles, facecolors=_shaded(triangles, colors), edgecolors="none", rasterized=True)
         axis.add_collection3d(surface)
     depth, height, width = np.array(values.shape) * np.array(scene.pixel)
     # The first slice is on top, with y towards the reader: the box as one sees it behind its slices, not mirrored.
@@ -129,9 +127,9 @@ def _height(scene: Scene) -> float:
     return float(min(1.0, depth / max(height, width)))
 
 
-def _shaded(triangles: Floats, colours: Floats) -> Floats:
-    """The colours (T, 4) in a light that falls from one side, so that shapes stand out."""
+def _shaded(triangles: Floats, colors: Floats) -> Floats:
+    """The colors (T, 4) in a light that falls from one side, so that shapes stand out."""
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     lit = np.abs(normals / np.where(lengths == 0, 1, lengths) @ (_LIGHT / np.linalg.norm(_LIGHT)))
-    return np.column_stack([colours[:, :3] * (0.45 + 0.55 * lit[:, None]), colours[:, 3]])
+    return np.column_stack([colors[:, :3] * (0.45 + 0.55 * lit[:, None]), colors[:, 3]])

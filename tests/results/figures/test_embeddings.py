@@ -64,7 +64,7 @@ def projection(task: str) -> Projection:
     return Projection(own, own.vectors[:, :2])
 
 
-def test_a_row_per_encoder_coloured_by_region_and_by_each_attribute() -> None:
+def test_a_row_per_encoder_colored_by_region_and_by_each_attribute() -> None:
     figure = draw_embeddings([projection("task3"), projection("task3_c3")], "title")
     panels = [axis for axis in figure.axes if axis.collections and not str(axis.get_label()).startswith("<colorbar")]
     rows = np.array(panels).reshape(2, 6)
@@ -76,14 +76,14 @@ def test_a_row_per_encoder_coloured_by_region_and_by_each_attribute() -> None:
         np.testing.assert_allclose(axis.collections[0].get_offsets(), own.vectors[:, :2])
     for number, axis in enumerate(rows[0, 1:]):
         np.testing.assert_allclose(axis.collections[0].get_array(), own.targets[:, number])
-    colours = rows[0, 0].collections[0].get_facecolors()[:, :3]
-    assert len(np.unique(colours, axis=0)) == 2
+    colors = rows[0, 0].collections[0].get_facecolors()[:, :3]
+    assert len(np.unique(colors, axis=0)) == 2
     [legend] = figure.legends
     handles = {
         text.get_text(): to_rgba(h.get_color()) for text, h in zip(legend.texts, legend.get_lines(), strict=True)
     }
-    np.testing.assert_allclose(colours[0], handles["CTX"][:3])
-    np.testing.assert_allclose(colours[-1], handles["STR"][:3])
+    np.testing.assert_allclose(colors[0], handles["CTX"][:3])
+    np.testing.assert_allclose(colors[-1], handles["STR"][:3])
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_encoders_of_one_network_data_and_scale_are_rows_of_one_picture() -> Non
     assert [picture.name for picture in pictures] == ["embeddings_PCA", "embeddings_SSL_BYOL_ResNet-18_2D"]
     assert pictures[0].title == "PCA, phantom data: UMAP of the embeddings of corners"
     assert "_2D, phantom data, 2 epochs, 64 px, at most 64 slices" in pictures[1].title
-    # Regions, five attributes, and the colour bars of these.
+    # Regions, five attributes, and the color bars of these.
     assert [len(picture.figure.axes) for picture in pictures] == [22, 11]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.results.figures.colours import colours_of, painted
+from mtneuro_ray.results.figures.colors import colors_of, painted
 from mtneuro_ray.results.figures.slices import _round_length, draw_slices
 from tests.results.figures.scenery import FOUR, THREE, layer, scene
 
@@ -17,9 +17,9 @@ def pixels(axis: Any) -> Any:
     return np.asarray(image.get_array())
 
 
-def test_the_papers_colours_and_others_for_other_classes() -> None:
-    assert colours_of(FOUR) == {"vessels": (1, 0, 0), "cells": (1, 1, 0), "axons": (0, 1, 1)}
-    many = colours_of(["nothing", *(f"class {number}" for number in range(9)), "cells"])
+def test_the_papers_colors_and_others_for_other_classes() -> None:
+    assert colors_of(FOUR) == {"vessels": (1, 0, 0), "cells": (1, 1, 0), "axons": (0, 1, 1)}
+    many = colors_of(["nothing", *(f"class {number}" for number in range(9)), "cells"])
     assert (len(many), many["cells"]) == (10, (1, 1, 0))
     assert len(set(list(many.values())[:6])) == 6
 

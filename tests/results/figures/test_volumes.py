@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.results.figures import volumes
-from mtneuro_ray.results.figures.volumes import coloured_triangles, draw_volume, has_depth, longest_run, surfaces
+from mtneuro_ray.results.figures.volumes import colored_triangles, draw_volume, has_depth, longest_run, surfaces
 from tests.results.figures.scenery import THREE, layer, scene, truth
 
 
@@ -74,12 +74,12 @@ def test_truth_and_prediction_of_each_setting_in_physical_proportions() -> None:
     aspect = first._box_aspect
     assert aspect[0] / aspect[2] == pytest.approx(8)
 
-    def colours(panel: Any) -> set[tuple[bool, ...]]:
+    def colors(panel: Any) -> set[tuple[bool, ...]]:
         [surface] = panel.collections
         return {tuple(bool(part > 0.1) for part in face[:3]) for face in surface.get_facecolor()}
 
     red, yellow, cyan = (True, False, False), (True, True, False), (False, True, True)
-    assert [colours(panel) for panel in panels] == [{red, yellow, cyan}, {red, cyan}, {red, yellow}, {red, yellow}]
+    assert [colors(panel) for panel in panels] == [{red, yellow, cyan}, {red, cyan}, {red, yellow}, {red, yellow}]
 
 
 def test_the_surface_lies_where_the_voxels_are() -> None:
@@ -87,13 +87,13 @@ def test_the_surface_lies_where_the_voxels_are() -> None:
     values[:, :, 7:] = 0
     values[values != 2] = 0
     values[:, 4:] = 0
-    triangles, colours = coloured_triangles(scene(), layer(), values)
+    triangles, colors = colored_triangles(scene(), layer(), values)
     assert triangles.shape[1:] == (3, 3)
     corners = triangles.reshape(-1, 3)
     # The middle of voxel 0 is the origin: x 2 to 6, y 2 and 3, z 2 to 4.
     np.testing.assert_allclose(corners.min(axis=0), (1.5 * 2.34, 1.5 * 2.34, 1.5 * 1.17))
     np.testing.assert_allclose(corners.max(axis=0), (6.5 * 2.34, 3.5 * 2.34, 4.5 * 1.17))
-    assert np.unique(colours, axis=0).tolist() == [[1, 1, 0, 1]]
+    assert np.unique(colors, axis=0).tolist() == [[1, 1, 0, 1]]
 
 
 def test_what_fills_the_box_is_glass_in_truth_and_prediction() -> None:

@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 Colours = dict[str, tuple[float, float, float]]
 
 _PAPER = {"axons": "cyan", "vessels": "red", "cells": "yellow"}
-# Of Okabe and Ito, which the colour-blind can tell apart.
+# Of Okabe and Ito, which the color-blind can tell apart.
 _OTHERS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#d55e00", "#0072b2")
 
 
-def colours_of(classes: Sequence[str]) -> Colours:
+def colors_of(classes: Sequence[str]) -> Colours:
     """Class -> red, green and blue of 0 to 1. The first class is the background, which has none."""
     others = iter(_OTHERS * (1 + len(classes) // len(_OTHERS)))
     return {name: to_rgb(_PAPER.get(name) or next(others)) for name in classes[1:]}
@@ -27,19 +27,19 @@ def colours_of(classes: Sequence[str]) -> Colours:
 def painted(
     image: npt.NDArray[np.uint8], values: npt.NDArray[np.uint8], classes: Sequence[str], strength: float = 0.6
 ) -> npt.NDArray[np.float64]:
-    """Grey values (Y, X) under the colours of their classes (Y, X): red, green and blue (Y, X, 3) of 0 to 1."""
+    """Grey values (Y, X) under the colors of their classes (Y, X): red, green and blue (Y, X, 3) of 0 to 1."""
     picture = np.repeat(image[..., None] / 255, 3, axis=2)
     for value, name in enumerate(classes):
         if value:
             here = values == value
-            picture[here] = (1 - strength) * picture[here] + strength * np.array(colours_of(classes)[name])
+            picture[here] = (1 - strength) * picture[here] + strength * np.array(colors_of(classes)[name])
     return picture
 
 
 def add_legend(figure: Figure, classes: Iterable[Sequence[str]], **place: Any) -> None:
     """One legend for the classes of all panels."""
-    colours: Colours = {}
+    colors: Colours = {}
     for names in classes:
-        colours.update(colours_of(names))
-    handles = [Patch(facecolor=colour, edgecolor="#555", label=name) for name, colour in colours.items()]
+        colors.update(colors_of(names))
+    handles = [Patch(facecolor=color, edgecolor="#555", label=name) for name, color in colors.items()]
     figure.legend(handles=handles, ncols=len(handles), frameon=False, **place)
