@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.cluster_simulation import Cluster, Costs, Outcome, Reading, Release, Trial, Work, simulate
 from mtneuro_ray.capacity.play import Load, play, pretended
 from mtneuro_ray.cluster.ray_data import rows_per_block
-from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel
 from mtneuro_ray.data.sampling import channel_boxes, missing, samples

@@ -25,7 +25,7 @@ import ray
 
 from mtneuro_ray.cluster.connect import connected
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.sampling import CUTOUT_SHAPE
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.roi import Roi

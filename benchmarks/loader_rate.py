@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import take_turns
-from mtneuro_ray.config.loading import load_pair
+from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.resident import Batch, ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays

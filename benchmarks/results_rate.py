@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mtneuro_ray.config.loading import load_pair
+from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.storage.records import RunRecord
 

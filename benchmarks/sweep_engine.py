@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

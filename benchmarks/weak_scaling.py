@@ -37,7 +37,7 @@ from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
 from mtneuro_ray.cluster.connect import connected
 from mtneuro_ray.cluster.ray_data import fetch_all
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError

@@ -14,18 +14,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtneuro_ray.api import SweepJob as Sweep
-    from mtneuro_ray.api import TaskData, load_task, train
+    from mtneuro_ray.api.sweep_job import SweepJob as Sweep
+    from mtneuro_ray.api.task_data import TaskData, load_task
+    from mtneuro_ray.api.training import train
     from mtneuro_ray.results.query import Results
     from mtneuro_ray.volumes.source import open_volume
 
 __version__ = "0.2.0"
 
 _API = {
-    "Sweep": "mtneuro_ray.api:SweepJob",
-    "TaskData": "mtneuro_ray.api:TaskData",
-    "load_task": "mtneuro_ray.api:load_task",
-    "train": "mtneuro_ray.api:train",
+    "Sweep": "mtneuro_ray.api.sweep_job:SweepJob",
+    "TaskData": "mtneuro_ray.api.task_data:TaskData",
+    "load_task": "mtneuro_ray.api.task_data:load_task",
+    "train": "mtneuro_ray.api.training:train",
     "Results": "mtneuro_ray.results.query:Results",
     "open_volume": "mtneuro_ray.volumes.source:open_volume",
 }

@@ -7,8 +7,8 @@ from typing import Any
 
 from mtneuro_ray.capacity.costs import Cost
 from mtneuro_ray.cli.profile import runs_of
-from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.sweeps import load_sweep
 
 
 def cost(**changes: Any) -> Cost:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mtneuro_ray
-from mtneuro_ray import api
+from mtneuro_ray.api import task_data as api
 from mtneuro_ray.data.export import Format, export_splits
 from mtneuro_ray.errors import InputError
 from tests.tiny import write_tiny

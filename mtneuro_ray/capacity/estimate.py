@@ -9,8 +9,8 @@ from math import prod
 
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, workloads
 from mtneuro_ray.capacity.play import Load, Played, play
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError

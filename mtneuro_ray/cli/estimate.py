@@ -9,8 +9,9 @@ from typing import Any
 from mtneuro_ray.capacity.costs import MARGIN, read_table
 from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines
 from mtneuro_ray.capacity.play import Load, play
-from mtneuro_ray.config.loading import Pair
-from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
+from mtneuro_ray.config.pairs import Pair
+from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.sweep.experiment import Experiment
 from mtneuro_ray.sweep.sweep import Sweep

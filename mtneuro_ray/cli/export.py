@@ -22,7 +22,7 @@ def run(
     store: Store = None,
 ) -> int:
     """Write a task's splits as NumPy files into OUT/data/TASK."""
-    from mtneuro_ray.api import load_task
+    from mtneuro_ray.api.task_data import load_task
     from mtneuro_ray.data.export import export_splits
 
     if "://" in out:

@@ -23,10 +23,13 @@ from mtneuro_ray.cli.options import (
     Volume,
     path_of,
 )
-from mtneuro_ray.config.loading import Pair, load_pair, load_sweep, load_task
+from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SweepSpace
+from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe

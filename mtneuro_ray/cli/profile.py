@@ -10,9 +10,10 @@ import typer
 from mtneuro_ray.capacity import costs
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload
 from mtneuro_ray.cli.options import Overrides, Preset, Space, Table, Volume
-from mtneuro_ray.config.loading import Pair, load_sweep
+from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.errors import InputError, MTNeuroError
 
 _ABOUT = "Measured by `mtneuro-ray profile` on random data; docs/packing.md says what the keys mean."

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mtneuro_ray.api import SweepJob
+from mtneuro_ray.api.sweep_job import SweepJob
 from mtneuro_ray.cli import plan as planning
 from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Overrides, Packing, Preset, Space, Store, Volume

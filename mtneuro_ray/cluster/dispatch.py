@@ -10,7 +10,7 @@ from mtneuro_ray.cluster.job import Job
 from mtneuro_ray.cluster.packing import Ask, Packing
 from mtneuro_ray.cluster.ray_metrics import tell_run
 from mtneuro_ray.cluster.shared import Shared
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder

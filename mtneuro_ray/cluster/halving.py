@@ -11,7 +11,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from mtneuro_ray.cluster.actors import Ordered
 from mtneuro_ray.cluster.job import EPOCH, VALUE, Job
-from mtneuro_ray.config.space import AshaSettings
+from mtneuro_ray.config.resources import AshaSettings
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 

@@ -8,7 +8,7 @@ from typing import Any
 from mtneuro_ray.cluster.encoders import EncoderRef
 from mtneuro_ray.cluster.packing import Ask
 from mtneuro_ray.cluster.ray_data import SplitRefs
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.sweep.experiment import PlannedRun
 

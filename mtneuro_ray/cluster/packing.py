@@ -10,8 +10,8 @@ import ray
 
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, share_of
 from mtneuro_ray.capacity.estimate import seconds_of, work_of
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.progress import say
 from mtneuro_ray.sweep.experiment import PlannedRun
 

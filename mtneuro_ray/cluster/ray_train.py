@@ -15,8 +15,8 @@ from ray.util.queue import Queue
 from mtneuro_ray.cluster.encoders import EncoderRef, get_encoder
 from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits
 from mtneuro_ray.cluster.ray_metrics import TrainingMetrics
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ResourceSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.errors import in_one_line

@@ -21,7 +21,7 @@ from mtneuro_ray.cluster.actors import Ordered
 from mtneuro_ray.cluster.dispatch import LOST, Dispatch
 from mtneuro_ray.cluster.halving import Halving
 from mtneuro_ray.cluster.job import ENTRY, EPOCH, VALUE, Job
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.sweep.sweep import Sweep

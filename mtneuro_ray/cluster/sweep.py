@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mtneuro_ray.capacity.costs import CostTable, read_table
-from mtneuro_ray.config.loading import Pair
-from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings
+from mtneuro_ray.config.pairs import Pair
+from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.data.prepare import check_encoders
 from mtneuro_ray.data.store import CutoutStore

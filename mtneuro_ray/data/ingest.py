@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from mtneuro_ray.config.loading import Pair
+from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
 from mtneuro_ray.data.store import CutoutStore, as_stored

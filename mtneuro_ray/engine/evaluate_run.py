@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mtneuro_ray.config.loading import check_pair
+from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext

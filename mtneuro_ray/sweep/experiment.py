@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mtneuro_ray.config.loading import Pair
+from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.config.space import Candidate, ExperimentSpace, Mode
 from mtneuro_ray.storage.records import RunRecord

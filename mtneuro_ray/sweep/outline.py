@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtneuro_ray.config.loading import Pair
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import MTNeuroError

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mtneuro_ray.capacity.costs import CostTable, Workload
 from mtneuro_ray.capacity.estimate import Estimator, Machines, seconds_of
 from mtneuro_ray.capacity.play import Load, play
-from mtneuro_ray.config.loading import load_sweep
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun

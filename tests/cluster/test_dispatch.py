@@ -12,7 +12,7 @@ from mtneuro_ray.cluster.actors import Ordered, _Kept
 from mtneuro_ray.cluster.dispatch import LOST, Dispatch
 from mtneuro_ray.cluster.job import Job
 from mtneuro_ray.cluster.packing import Ask, Packing
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import SourceError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

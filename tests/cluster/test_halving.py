@@ -7,7 +7,7 @@ import pytest
 
 from mtneuro_ray.cluster.halving import Halving
 from mtneuro_ray.cluster.job import EPOCH, VALUE
-from mtneuro_ray.config.space import AshaSettings
+from mtneuro_ray.config.resources import AshaSettings
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 from tests.sweep.test_experiment import candidates_of, experiment_of, stopped

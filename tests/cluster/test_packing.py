@@ -12,9 +12,9 @@ import pytest
 from mtneuro_ray.capacity.costs import CostTable, Workload, write_table
 from mtneuro_ray.cluster.packing import Packing
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits

@@ -19,8 +19,8 @@ from mtneuro_ray.cluster.dispatch import Dispatch
 from mtneuro_ray.cluster.packing import Packing
 from mtneuro_ray.cluster.ray_tune import run_all
 from mtneuro_ray.cluster.shared import Shared
-from mtneuro_ray.config.loading import load_sweep
-from mtneuro_ray.config.space import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import Results

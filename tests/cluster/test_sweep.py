@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import Results

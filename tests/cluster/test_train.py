@@ -10,9 +10,10 @@ from mtneuro_ray.cluster.encoders import get_encoder, share_encoder
 from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.cluster.ray_train import train_on_workers
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_pair
+from mtneuro_ray.config.pairs import load_pair
+from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.space import ExperimentSpace, ResourceSettings, SearchSettings
+from mtneuro_ray.config.space import ExperimentSpace, SearchSettings
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.prepare import fetch_encoder
 from mtneuro_ray.data.samples import load_splits

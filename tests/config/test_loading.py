@@ -3,14 +3,9 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.config.base import read_json, read_toml
-from mtneuro_ray.config.loading import (
-    find,
-    load_network,
-    load_pair,
-    load_sweep,
-    load_task,
-    packaged_names,
-)
+from mtneuro_ray.config.loading import find, load_network, load_task, packaged_names
+from mtneuro_ray.config.pairs import load_pair
+from mtneuro_ray.config.sweeps import load_sweep
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json
 

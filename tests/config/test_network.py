@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.loading import apply_overrides, check_pair, load_network, packaged_names
+from mtneuro_ray.config.loading import apply_overrides, load_network, packaged_names
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.pairs import check_pair
 from tests.config.checks import refused
 from tests.settings import network_settings, network_values, task_settings, write_json
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.loading import load_pair, load_task
+from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.preset import PRESETS, Preset
 from mtneuro_ray.config.space import SweepSpace
 from mtneuro_ray.config.task import TaskSettings

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.config.loading import load_sweep, packaged_names
+from mtneuro_ray.config.loading import packaged_names
 from mtneuro_ray.config.space import load_space
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.models import MODELS
 from tests.config.checks import refused
 from tests.settings import network_values, task_values, write_json

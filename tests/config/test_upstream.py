@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtneuro_ray.config.flat import PATHS
-from mtneuro_ray.config.loading import check_pair, load_network, load_task, packaged_names
+from mtneuro_ray.config.loading import load_network, load_task, packaged_names
+from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.config.upstream import normalise_network
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.config.loading import check_pair
+from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate

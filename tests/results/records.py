@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mtneuro_ray.config.loading import load_pair, load_task
+from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.storage.records import RunRecord
 from tests.settings import run_settings

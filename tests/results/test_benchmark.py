@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.loading import load_pair, load_task
+from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.results.benchmark import FAMILIES, MethodNames, family_of, paper_method, part_of, parts_of
 from mtneuro_ray.results.frame import Run, runs_of

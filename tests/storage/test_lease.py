@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from mtneuro_ray.cluster.sweep import Where, sweep
-from mtneuro_ray.config.loading import load_sweep
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.storage.folder import Folder

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mtneuro_ray.config.axes import resolved
-from mtneuro_ray.config.loading import Pair
+from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import Candidate, SweepSpace
 from mtneuro_ray.storage.records import RunRecord

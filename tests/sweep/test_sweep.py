@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.loading import load_sweep
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun

@@ -1,0 +1,1 @@
+"""The public Python API: what the commands do, for scripts and notebooks. `mtneuro_ray` re-exports it."""

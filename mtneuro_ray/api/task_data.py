@@ -1,0 +1,106 @@
+"""A task with its data, as arrays and as torch Datasets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtneuro_ray.config import loading
+from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from mtneuro_ray.data.dataset import SplitDataset
+
+Address = str | os.PathLike[str] | Folder
+
+
+def folder_of(address: Address) -> Folder:
+    """The folder of a path, an address or a folder."""
+    return address if isinstance(address, Folder) else Folder(address)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task with the store that its voxels lie in.
+
+    Attributes:
+        settings: The task.
+        file: Where it was read; relative paths in it start there.
+        store: Cutouts; voxels that it lacks are read from the task's volumes once.
+    """
+
+    settings: TaskSettings
+    file: Path
+    store: CutoutStore
+
+    def arrays(self, split: Split) -> SplitArrays:
+        """One split as numpy arrays: images (N, Z, Y, X) uint8, masks, labels, regions.
+
+        Raises:
+            InputError: the task has no such split, or the data do not fit its settings.
+            SourceError: a volume can't be read.
+        """
+        splits = list(dict.fromkeys(cube.split for cube in self.settings.cubes))
+        if split not in splits:
+            raise InputError(f"{self.settings.name}: split: is {split!r}; accepted: {', '.join(splits)}")
+        image, annotation = self._identities
+        return load_split(self.store, image, annotation, self.settings, split)
+
+    def dataset(self, split: Split) -> SplitDataset:
+        """One split as a torch Dataset of (image, target) pairs.
+
+        Raises:
+            InputError: the task has no such split, or the data do not fit its settings.
+            SourceError: a volume can't be read.
+        """
+        from mtneuro_ray.data.dataset import SplitDataset
+
+        return SplitDataset(self.arrays(split))
+
+    def splits(self) -> dict[Split, SplitArrays]:
+        """Every split as numpy arrays."""
+        image, annotation = self._identities
+        return load_splits(self.store, image, annotation, self.settings)
+
+    @cached_property
+    def _identities(self) -> tuple[str, str | None]:
+        """Identities of the image and of the annotation, once the store holds what the task reads of them."""
+        from mtneuro_ray.engine.local import fetch_all
+
+        volumes = ingest(self.store, self.settings, self.file, fetch_all)
+        return volumes.image.identity, volumes.annotation.identity if volumes.annotation else None
+
+
+def load_task(
+    name: str, *, volume: str | None = None, preset: str | None = None, store: Address = "out/store"
+) -> TaskData:
+    """A task by name or path, with its data.
+
+    Args:
+        name: Packaged name (`mtneuro-ray list tasks`) or path of a JSON.
+        volume: Read the task's channels from here instead: "phantom", or a base URI of a copy of the volume.
+        preset: Scale: "smoke" (small crops of the phantom) or "paper".
+        store: Folder of cutouts, here or in a bucket.
+
+    Returns:
+        Its settings and splits; nothing is read before a split is asked for.
+
+    Raises:
+        InputError: one line that names the file and the key.
+
+    Example:
+        >>> task = mtneuro_ray.load_task("task2_2D_4class", preset="smoke", store=store)
+        >>> image, mask = task.dataset("val")[0]
+        >>> image.shape, mask.shape, task.settings.classes
+        (torch.Size([1, 128, 128]), torch.Size([128, 128]), ('bg', 'vessels', 'cells', 'axons'))
+    """
+    settings, file = loading.load_task(name, volume, preset)
+    return TaskData(settings, file, CutoutStore(folder_of(store)))
