@@ -112,102 +112,110 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
         InputError: another driver is at work there.
         MTNeuroError: another driver has taken over.
     """
-    mine = DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid())
-    while not _put(out, mine, _await_silence(out, beat_s, silence_s)):
-        pass
-    stop, lost = threading.Event(), threading.Event()
+    lease = _Lease(out, DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid()))
+    lease.take(beat_s, silence_s)
+    ended = threading.Event()
     try:
         with interruptible(_SIGNAL) as interrupt:
-            heart = threading.Thread(target=_beat, args=(out, mine, beat_s, stop, lost, interrupt), daemon=True)
+            heart = threading.Thread(target=lease.keep, args=(beat_s, ended, interrupt), daemon=True)
             heart.start()
             try:
                 yield
             finally:
                 # Before the signal means again what it meant before: the end of the process.
-                stop.set()
+                ended.set()
                 heart.join()
     except KeyboardInterrupt:
         if not interrupt.came:
             raise
     finally:
-        if not lost.is_set():
-            _withdraw(out, mine)
-    if lost.is_set():
-        raise _taken_over(out)
+        if not lease.is_lost:
+            lease.withdraw()
+    if lease.is_lost:
+        raise lease.loss()
 
 
-def _put(out: Folder, sign: DriverSign, found: _Found | None) -> bool:
-    """Write a sign in the place of the one found; whether nobody was faster."""
-    if found is None:
-        return out.create(_NAME, sign.content())
-    return out.replace_if(_NAME, sign.content(), found.version)
+class _Lease:
+    """The sign of one driver in one folder.
 
-
-def _await_silence(out: Folder, beat_s: float, silence_s: float) -> _Found | None:
-    """What is left in the folder once nobody else is at work.
-
-    Raises:
-        InputError: somebody is.
+    Attributes:
+        is_lost: Whether another driver's sign was found in its place.
     """
-    first = found = _look(out)
-    if first is None or first.sign.is_gone:
-        return first
-    say(
-        f"{out}: {first.sign} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see whether it "
-        "lives"
-    )
-    deadline = time.monotonic() + silence_s
-    while time.monotonic() < deadline:
-        time.sleep(min(beat_s / 2, 1.0))
-        found = _look(out)
-        if found is None or found.sign.is_gone:
-            break
-        if found.version != first.version:
-            raise InputError(
-                f"{out}: {found.sign} runs a sweep here; accepted: another --out (with the same --store, nothing is "
-                "read twice), or this one once that has ended"
-            )
-    return found
 
+    def __init__(self, out: Folder, sign: DriverSign) -> None:
+        self.is_lost = False
+        self._out = out
+        self._sign = sign
 
-def _beat(
-    out: Folder,
-    mine: DriverSign,
-    beat_s: float,
-    stop: threading.Event,
-    lost: threading.Event,
-    interrupt: Interrupt,
-) -> None:
-    beat = 0
-    while not stop.wait(beat_s):
-        beat += 1
+    def take(self, beat_s: float, silence_s: float) -> None:
+        """Write the sign, once nobody else is at work.
+
+        Raises:
+            InputError: somebody is.
+        """
+        while not self._put(self._await_silence(beat_s, silence_s)):
+            pass
+
+    def keep(self, beat_s: float, ended: threading.Event, interrupt: Interrupt) -> None:
+        """Move the sign until the body has ended; interrupt the body where the lease is lost."""
+        while not ended.wait(beat_s):
+            self._sign = replace(self._sign, beat=self._sign.beat + 1)
+            try:
+                found = _look(self._out)
+                if found is not None and found.sign.driver != self._sign.driver:
+                    self.is_lost = True
+                    interrupt.send()
+                    return
+                # Whoever was faster is found at the next beat.
+                self._put(found)
+            except OSError:
+                # A full disk or a bucket out of reach is no reason to end: the runs will say so, if it lasts.
+                continue
+
+    def withdraw(self) -> None:
+        """Take the sign away, if it is there and the folder can be reached; what the body raised matters more."""
         try:
-            found = _look(out)
-            if found is not None and found.sign.driver != mine.driver:
-                lost.set()
-                interrupt.send()
-                return
-            # Whoever was faster is found at the next beat.
-            _put(out, replace(mine, beat=beat), found)
-        except OSError:
-            # A full disk or a bucket out of reach is no reason to end: the runs will say so, if it lasts.
-            continue
+            found = driver_of(self._out)
+            if found is not None and found.driver == self._sign.driver:
+                self._out.delete(_NAME)
+        except OSError as error:
+            logger.warning(
+                "%s/%s: can't be removed (%s); the next sweep finds that it does not move", self._out, _NAME, error
+            )
 
+    def loss(self) -> MTNeuroError:
+        """The error that the lease is lost."""
+        driver = None
+        with suppress(OSError):
+            driver = driver_of(self._out)
+        return MTNeuroError(
+            f"{self._out}: {driver or 'another process'} has taken over this sweep; accepted: one driver to an --out"
+        )
 
-def _withdraw(out: Folder, mine: DriverSign) -> None:
-    """Take the sign away, if it is ours and the folder can be reached; what the body raised matters more."""
-    try:
-        found = driver_of(out)
-        if found is not None and found.driver == mine.driver:
-            out.delete(_NAME)
-    except OSError as error:
-        logger.warning("%s/%s: can't be removed (%s); the next sweep finds that it does not move", out, _NAME, error)
+    def _put(self, found: _Found | None) -> bool:
+        """Write the sign in the place of the one found; whether nobody was faster."""
+        if found is None:
+            return self._out.create(_NAME, self._sign.content())
+        return self._out.replace_if(_NAME, self._sign.content(), found.version)
 
-
-def _taken_over(out: Folder) -> MTNeuroError:
-    driver = None
-    with suppress(OSError):
-        driver = driver_of(out)
-    return MTNeuroError(
-        f"{out}: {driver or 'another process'} has taken over this sweep; accepted: one driver to an --out"
-    )
+    def _await_silence(self, beat_s: float, silence_s: float) -> _Found | None:
+        """What is left in the folder once nobody else is at work."""
+        first = found = _look(self._out)
+        if first is None or first.sign.is_gone:
+            return first
+        say(
+            f"{self._out}: {first.sign} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see "
+            "whether it lives"
+        )
+        deadline = time.monotonic() + silence_s
+        while time.monotonic() < deadline:
+            time.sleep(min(beat_s / 2, 1.0))
+            found = _look(self._out)
+            if found is None or found.sign.is_gone:
+                break
+            if found.version != first.version:
+                raise InputError(
+                    f"{self._out}: {found.sign} runs a sweep here; accepted: another --out (with the same --store, "
+                    "nothing is read twice), or this one once that has ended"
+                )
+        return found

@@ -27,7 +27,7 @@ _Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", ma
 _Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Number = float | None
 # A number, one per class, or one per pair of classes.
-_Plain = _Number | list[_Number | list[_Number]]
+_Plain = _Number | list[_Number | list[float]]
 # Any of these, or any of these per region.
 _Metric = _Plain | dict[_Text, _Plain]
 
