@@ -111,19 +111,20 @@ def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytes
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     found = json.loads(told[0])["estimate"]
-    # As in tests/test_estimate.py: candidates of 23, 17, 23 and 17 s, seeds of 27 s, 5 s for each stage's processes.
-    assert [(row["stage"], row["runs"]) for row in found["stages"]] == [("candidates", 4), ("seeds", 2)]
-    assert found["wall_s"] == [pytest.approx(5 + 40 + 5 + 27)] * 2
+    # As in tests/test_estimate.py: candidates of 23, 17, 23 and 17 s, repetitions of 27 s; the processes start once, in 5 s.
+    assert [(row["stage"], row["runs"]) for row in found["stages"]] == [("search", 4), ("repeat", 2)]
+    assert found["wall_s"] == [pytest.approx(5 + 40 + 27)] * 2
     assert found["cpu_hours"] == pytest.approx((80 + 54) / 3600)
-    assert found["money"] == [pytest.approx(3.6 * 77 / 3600)] * 2
+    assert found["money"] == [pytest.approx(3.6 * 72 / 3600)] * 2
     assert (found["missing"], found["too_large"], found["ingest_s"]) == ([], [], None)
 
     assert main(_plan(tiny, *arguments, "--ingest-rate", "1")) == 0
     text = capsys.readouterr().out
     assert (
-        "estimate on 1 machine:\n  candidates            4 runs  45 s\n  seeds                 2 runs  32 s\n" in text
+        "estimate on 1 machine:\n  search                4 runs  80 s one by one\n  repeat                2 runs  54 s one by one\n"
+        in text
     )
-    assert "  wall time                     77 s\n" in text
+    assert "  wall time                     72 s\n" in text
     assert "reading from the source is not in it" not in text
 
 
@@ -136,10 +137,10 @@ def test_packed_gpus_give_a_span_of_hours_and_money(tmp_path: Path, capsys: pyte
     found = json.loads(capsys.readouterr().out)["estimate"]
     assert found["gpus"] == 4
     # Four candidates, four GPUs; three would fit on each.
-    assert found["wall_s"] == [pytest.approx(5 + 23 + 5 + 27)] * 2
+    assert found["wall_s"] == [pytest.approx(5 + 23 + 27)] * 2
     assert main(_plan(tiny, "--nodes", "1", "--gpus-per-node", "1", *arguments[4:], "--format", "json")) == 0
     found = json.loads(capsys.readouterr().out)["estimate"]
-    assert found["wall_s"] == [pytest.approx(5 + 17 + 17 + 5 + 27), pytest.approx(5 + 80 + 5 + 54)]
+    assert found["wall_s"] == [pytest.approx(5 + 17 + 17 + 27), pytest.approx(5 + 80 + 54)]
     assert found["money"] == [pytest.approx(seconds / 100) for seconds in found["wall_s"]]
     assert any("1.25 times the memory" in text for text in found["assumptions"])
 
@@ -148,7 +149,7 @@ def test_without_a_table_the_command_that_makes_one_is_told(tmp_path: Path, caps
     tiny = write_tiny(tmp_path)
     assert main(_plan(tiny, "--nodes", "1", "--cpus-per-node", "2")) == 0
     text = capsys.readouterr().out
-    assert "estimate on 1 machine: not known\n  candidates            4 runs\n  seeds                 2 runs\n" in text
+    assert "estimate on 1 machine: not known\n  search                4 runs\n  repeat                2 runs\n" in text
     assert f"  to measure: mtneuro-ray profile --space {tiny.space} --out costs.json\n" in text
 
 
@@ -193,7 +194,7 @@ def test_packing_is_for_trials_of_one_worker(tmp_path: Path, capsys: pytest.Capt
     tiny.space.write_text(tiny.space.read_text() + "\n[run]\nworkers_per_trial = 2\nmax_concurrent = 1\n")
     command = ["sweep", "--space", str(tiny.space), "--out", str(tmp_path / "out"), "--packing", "t.json"]
     assert main(command) == 2
-    assert "--packing: run.packing: is for trials of one worker, workers_per_trial is 2" in capsys.readouterr().err
+    assert "packing: run.packing: is for trials of one worker, workers_per_trial is 2" in capsys.readouterr().err
 
 
 def test_a_table_that_is_not_there_is_told_before_anything_is_read(
