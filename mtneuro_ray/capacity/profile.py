@@ -13,7 +13,7 @@ import torch
 
 from mtneuro_ray.capacity.costs import Cost, Workload
 from mtneuro_ray.engine.execute import device_name
-from mtneuro_ray.engine.memory import machine_bytes
+from mtneuro_ray.engine.oom import machine_bytes
 from mtneuro_ray.errors import MTNeuroError
 
 _STEPS = 5

@@ -18,7 +18,7 @@ import torch
 import mtneuro_ray.cluster.ray_tune  # noqa: F401 - what a trial's process holds
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.memory import is_out_of_memory, machine_bytes
+from mtneuro_ray.engine.oom import is_oom, machine_bytes
 from mtneuro_ray.engine.profile import measure, random_splits
 from mtneuro_ray.models.build import build_model
 
@@ -51,7 +51,7 @@ def _measured(asked: dict[str, Any]) -> dict[str, Any]:
         context = WorkerContext(device=device, threads=asked["threads"])
         found |= measure(run, data, context, steps=asked["steps"], seconds=asked["seconds"])
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_oom(error):
             raise
         return {**found, "fits": False}
     on_device = sum(

@@ -18,8 +18,8 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from mtneuro_ray.cluster.actors import Ordered
+from mtneuro_ray.cluster.asha import AshaPerExperiment
 from mtneuro_ray.cluster.dispatch import LOST, Dispatch
-from mtneuro_ray.cluster.halving import Halving
 from mtneuro_ray.cluster.job import ENTRY, EPOCH, VALUE, Job
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import in_one_line
@@ -156,4 +156,4 @@ def _scheduler(sweep: Sweep, dispatch: Dispatch, resources: ResourceSettings) ->
         for planned in sweep.known
         if planned.run.role == "candidate" and planned.run_id in sweep.records
     ]
-    return Halving(resources.asha, job_of, priority, sweep.experiments, earlier)
+    return AshaPerExperiment(resources.asha, job_of, priority, sweep.experiments, earlier)

@@ -16,6 +16,8 @@ from mtneuro_ray.errors import InputError
 # Printable, short enough for a file name with a suffix, and no part of a path.
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029/\\]*$", max_length=120)]
 """A name that a person gives: it stands in tables, file names and logs."""
+Label = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", max_length=2000)]
+"""Text that a person gives, without control characters: it stands in tables and logs."""
 Positive = Annotated[int, Field(ge=1, le=2**31)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
 NonNegative = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.base import Count, Name, Positive, Settings
+from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi
@@ -28,7 +28,7 @@ MOST_IMAGES = 10_000_000
 class Cube(Settings):
     """One box of the volume that belongs to one region and one split; ranges half-open."""
 
-    region: str
+    region: Label
     split: Split
     z: tuple[Count, Count]
     y: tuple[Count, Count]
@@ -49,11 +49,11 @@ class TaskSettings(Settings):
     """Name in tables, trial names and files; a sweep's tasks have different ones."""
     task: Name
     """Kind of task: classification, segmentation, readout, or one of a plugin."""
-    image_chan: str
+    image_chan: Label
     """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy."""
-    annotation_chan: str | None = None
+    annotation_chan: Label | None = None
     """Address of the labels' volume; not needed where the cubes' own labels are all there is."""
-    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MAX_CLASSES)]
+    classes: Annotated[tuple[Label, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     """Names of the classes, in the order of their indices."""
     tile_size: tuple[Positive, Positive]
     """Height and width of an image, in voxels of the volume."""

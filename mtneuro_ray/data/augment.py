@@ -98,14 +98,14 @@ def augment_images(image: Tensor, ops: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Mixup:
-    """How a batch is mixed: image i becomes `share` of itself and `1 - share` of its partner, and so does its label.
+    """How a batch is mixed: image i becomes `lambda_` of itself and `1 - lambda_` of its partner; so does its label.
 
     Attributes:
-        share: In [0, 1].
+        lambda_: In [0, 1].
         partners: (B,) position of each image's partner within the batch.
     """
 
-    share: float
+    lambda_: float
     partners: Indices
 
 
@@ -117,7 +117,7 @@ def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: floa
         step: Optimizer steps before this one.
         count: Images of the batch.
         probability: That the batch is mixed at all (MTNeuro paper, Appendix 3.2.4).
-        alpha: The share is drawn from Beta(alpha, alpha).
+        alpha: `lambda_` is drawn from Beta(alpha, alpha).
 
     Returns:
         None where the batch is left as it is.

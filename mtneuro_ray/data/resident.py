@@ -28,14 +28,14 @@ class Batch:
         masks: (B, Z, Y, X) uint8 classes, or None.
         labels: (B,) int64 classes of whole images.
         partner: Images that these are mixed with, one each, or None.
-        share: Share of these images in the mixture.
+        lambda_: Share of these images in the mixture.
     """
 
     images: Tensor
     masks: Tensor | None
     labels: Tensor
     partner: Batch | None = None
-    share: float = 1.0
+    lambda_: float = 1.0
 
     def __len__(self) -> int:
         return len(self.images)

@@ -18,7 +18,7 @@ from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.engine.memory import memory_watched
+from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.engine.predict import load_model
 from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError, in_one_line
 from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
@@ -107,7 +107,7 @@ def _read_out(
     weights = checkpoint_folder(out, encoder_run)
     model = load_model(encoder_run, weights, context.device, drops_damaged=context.is_leader)
     task: ReadingTask = run.task.declaration.resolve()(run)
-    with memory_watched("while reading features", "a device with more memory"):
+    with oom_guard("while reading features", "a device with more memory"):
         reading = task.read(model, data, context)
     if context.is_leader:
         reading.write(out)

@@ -19,7 +19,7 @@ from mtneuro_ray.engine.checkpoint import History, load_trained, save_trained
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
 from mtneuro_ray.engine.fit import Fit, Validation
 from mtneuro_ray.engine.linear_probe import train_probe
-from mtneuro_ray.engine.memory import memory_watched
+from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
@@ -119,7 +119,7 @@ def train(
     """
     started = time.perf_counter()
     batch_size = run.network.training.batch_size
-    with memory_watched(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
+    with oom_guard(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
         worker = set_up(run, data, context)
         fitted = _trained_before(worker)
         if fitted is None:

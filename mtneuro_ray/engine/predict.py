@@ -13,7 +13,7 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.engine.checkpoint import read_trained
 from mtneuro_ray.engine.evaluation import evaluate
-from mtneuro_ray.engine.memory import memory_watched
+from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model
@@ -101,7 +101,7 @@ def predict(
     torch.use_deterministic_algorithms(device.type == "cpu")
     task, split = build_task(run), ResidentSplit(arrays, device)
     predicted = []
-    with memory_watched("while predicting", _MORE_MEMORY):
+    with oom_guard("while predicting", _MORE_MEMORY):
         for rank in range(workers):
             start, stop = WorkerContext(rank, workers).share_of(len(split))
             for part in split.parts(start, stop):
@@ -131,7 +131,7 @@ def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: Work
     """
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(context.device.type == "cpu")
-    with memory_watched("while evaluating", _MORE_MEMORY):
+    with oom_guard("while evaluating", _MORE_MEMORY):
         metrics = evaluate(build_task(run), model, ResidentSplit(arrays, context.device), context)
     del metrics["loss"]
     return metrics

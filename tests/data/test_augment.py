@@ -116,17 +116,17 @@ def test_batches_are_mixed_with_their_probability_and_by_seed_and_step_alone() -
         again = draw_mixup(7, step, 6, 0.3, 1.0)
         assert (found is None) == (again is None)
         if found is not None and again is not None:
-            assert (found.share, found.partners.tolist()) == (again.share, again.partners.tolist())
+            assert (found.lambda_, found.partners.tolist()) == (again.lambda_, again.partners.tolist())
     assert all(draw_mixup(7, step, 6, 0.0, 1.0) is None for step in steps[:50])
     assert all(draw_mixup(7, step, 6, 1.0, 1.0) is not None for step in steps[:50])
-    shares = {mixup.share for seed in range(9) if (mixup := draw_mixup(seed, 0, 6, 1.0, 1.0)) is not None}
+    shares = {mixup.lambda_ for seed in range(9) if (mixup := draw_mixup(seed, 0, 6, 1.0, 1.0)) is not None}
     assert len(shares) == 9
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
 def test_shares_are_beta_distributed_and_partners_a_permutation(alpha: float) -> None:
     drawn = [mixup for step in range(1500) if (mixup := draw_mixup(1, step, 5, 1.0, alpha)) is not None]
-    assert kstest([mixup.share for mixup in drawn], beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert kstest([mixup.lambda_ for mixup in drawn], beta(alpha, alpha).cdf).pvalue > 1e-3
     assert {tuple(sorted(mixup.partners.tolist())) for mixup in drawn} == {(0, 1, 2, 3, 4)}
 
 
@@ -142,7 +142,7 @@ def test_a_more_probable_mixup_mixes_the_same_steps_in_the_same_way_and_more() -
         rarely, often = draw_mixup(3, step, 6, 0.2, 0.5), draw_mixup(3, step, 6, 0.7, 0.5)
         if rarely is not None:
             assert often is not None
-            assert (rarely.share, rarely.partners.tolist()) == (often.share, often.partners.tolist())
+            assert (rarely.lambda_, rarely.partners.tolist()) == (often.lambda_, often.partners.tolist())
 
 
 def test_mixup_draws_from_another_stream_than_the_order_of_an_epoch() -> None:
@@ -151,4 +151,4 @@ def test_mixup_draws_from_another_stream_than_the_order_of_an_epoch() -> None:
         order.random()
         mixup = draw_mixup(2, key, 6, 1.0, 0.5)
         assert mixup is not None
-        assert mixup.share != order.beta(0.5, 0.5)
+        assert mixup.lambda_ != order.beta(0.5, 0.5)

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mtneuro_ray.methods.byol import ByolSettings
 from mtneuro_ray.methods.training.base import Setup
-from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, widened
+from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, upcast
 from mtneuro_ray.models.placement import autocast
 
 
@@ -122,5 +122,5 @@ def target_momentum(base: float, step: int, steps: int) -> float:
 
 def prediction_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     """2 - 2 cos of each image, the sum over its views (Grill et al. 2020, equation 2): 2 (V, B, D) -> (B,)."""
-    cosines = F.cosine_similarity(widened(predictions), widened(targets), dim=-1)
+    cosines = F.cosine_similarity(upcast(predictions), upcast(targets), dim=-1)
     return (2 - 2 * cosines).sum(0)

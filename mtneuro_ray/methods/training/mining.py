@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtneuro_ray.methods.training.self_supervised import widened
+from mtneuro_ray.methods.training.self_supervised import upcast
 from mtneuro_ray.rng import Indices
 
 
@@ -44,7 +44,7 @@ def choose_neighbours(
     """
     # Autocast would round the cosines, and with them the order of near ones.
     with torch.autocast(queries.device.type, enabled=False):
-        cosines = F.normalize(widened(queries), dim=1) @ F.normalize(widened(pool), dim=1).T
+        cosines = F.normalize(upcast(queries), dim=1) @ F.normalize(upcast(pool), dim=1).T
     own = query_samples.unsqueeze(1) == pool_samples
     nearest = cosines.masked_fill(own, -torch.inf).topk(min(neighbours, len(pool) - 1), dim=1).indices
     chosen = (choices * nearest.shape[1]).long().unsqueeze(1)

@@ -14,7 +14,7 @@ from mtneuro_ray.methods.myowmerged import MyowMergedSettings
 from mtneuro_ray.methods.training.base import Setup
 from mtneuro_ray.methods.training.byol import Byol, TargetNetwork
 from mtneuro_ray.methods.training.mining import choose_neighbours, draw_pool
-from mtneuro_ray.methods.training.self_supervised import ViewBatch, widened
+from mtneuro_ray.methods.training.self_supervised import ViewBatch, upcast
 from mtneuro_ray.methods.training.views import NUMBERS
 from mtneuro_ray.models.placement import autocast
 from mtneuro_ray.rng import Indices, Purpose, generator
@@ -66,7 +66,7 @@ class MyowMerged(Byol):
         start, stop = context.share_of(len(indices))
         return _Pool(
             samples=self.on_device(samples),
-            features=self.joined(widened(features), first, len(samples)),
+            features=self.joined(upcast(features), first, len(samples)),
             choices=self.on_device(choices[:, start:stop].ravel()),
         )
 

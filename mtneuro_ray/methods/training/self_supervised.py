@@ -126,7 +126,7 @@ class SelfSupervised(SteppedMethod):
         sums = self.losses(outputs, targets, batch)
         self.descend(sums["loss"], len(indices))
         self.end_step(batch, self.epochs * steps_per_epoch)
-        images = self.by_view(widened(features.detach())).transpose(0, 1)
+        images = self.by_view(upcast(features.detach())).transpose(0, 1)
         std = feature_std(self.joined(images, start, len(indices)).flatten(0, 1))
         return {**{name: value.detach() for name, value in sums.items()}, "feature_std": std * (stop - start)}
 
@@ -186,7 +186,7 @@ class EncoderWithHead(nn.Module):
         return features, self.head(features)
 
 
-def widened(tensor: Tensor) -> Tensor:
+def upcast(tensor: Tensor) -> Tensor:
     """The tensor in at least float32: cosines need more digits than autocast leaves."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
@@ -196,7 +196,7 @@ def feature_std(features: Tensor) -> Tensor:
 
     About 1 / sqrt(D) where directions are spread evenly, 0 where the encoder has collapsed to one.
     """
-    return F.normalize(widened(features), dim=-1).std(0, correction=0).mean()
+    return F.normalize(upcast(features), dim=-1).std(0, correction=0).mean()
 
 
 def _padded(rows: Tensor, start: int, total: int) -> Tensor:

@@ -41,7 +41,7 @@ class Supervised(SteppedMethod):
         if mixup is not None:
             # The partner may be another worker's image; every worker holds the whole split.
             partner = self._batch(indices[mixup.partners[start:stop]], epoch)
-            batch = replace(batch, partner=partner, share=mixup.share)
+            batch = replace(batch, partner=partner, lambda_=mixup.lambda_)
         set_dropout_key(self.module, DropoutKey(self.seed, step, start, len(indices)))
         # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how
         # many workers divide a batch; a run that is resumed draws the same ones.

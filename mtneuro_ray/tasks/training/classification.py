@@ -24,10 +24,10 @@ class ClassificationTask(Task):
         if batch.partner is None:
             return self._loss(model(inputs), batch.labels)
         # A copy: the partner's inputs are written to the same memory.
-        mixed = inputs.mul(batch.share).add_(self.inputs(batch.partner.images), alpha=1 - batch.share)
+        mixed = inputs.mul(batch.lambda_).add_(self.inputs(batch.partner.images), alpha=1 - batch.lambda_)
         logits = model(mixed)
         own, other = self._loss(logits, batch.labels), self._loss(logits, batch.partner.labels)
-        return own * batch.share + other * (1 - batch.share)
+        return own * batch.lambda_ + other * (1 - batch.lambda_)
 
     def crops(self, images: Tensor) -> list[Tensor]:
         """The whole of images (B, Z, Y, X), or crops (B, Z, Y / 2, X / 2), as `eval_crops` says."""

@@ -58,7 +58,7 @@ def unit(hashes: Hashes) -> Floats:
 def white_bytes(key: int, box: Box) -> npt.NDArray[np.int8]:
     """White noise, int8 uniform over all values, of the box's shape z, y, x.
 
-    One hash serves four neighbours along x, so the box is widened to multiples of four and cropped.
+    One hash serves four neighbours along x, so the box is upcast to multiples of four and cropped.
     """
     z, y, (x0, x1) = (box[0], box[1], box[2])
     words = np.arange(x0 // 4, -(-x1 // 4))

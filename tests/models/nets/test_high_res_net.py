@@ -28,7 +28,7 @@ def reference(model: nn.Module, image: Tensor) -> Tensor:
             x = layers.conv(F.relu(layers.norm(x)), padding=dilation, dilation=dilation)
         return x
 
-    def widened(x: Tensor) -> Tensor:
+    def upcast(x: Tensor) -> Tensor:
         half = torch.zeros_like(x[:, : x.shape[1] // 2])
         return torch.cat([half, x, half], 1)
 
@@ -38,10 +38,10 @@ def reference(model: nn.Module, image: Tensor) -> Tensor:
     r2 = block(r1 + s, 1)
     r3 = block(r2 + r1, 1)
     d1 = block(r3 + r2, 2)
-    d2 = block(d1 + widened(r3), 2)
+    d2 = block(d1 + upcast(r3), 2)
     d3 = block(d2 + d1, 2)
     e1 = block(d3 + d2, 4)
-    e2 = block(e1 + widened(d3), 4)
+    e2 = block(e1 + upcast(d3), 4)
     e3 = block(e2 + e1, 4)
     logits = layers.conv(F.relu(layers.norm(layers.conv(e3 + e2))))
     assert layers.are_used_up()

@@ -45,12 +45,12 @@ def confusions_of(judged: Judged) -> Counts:
     return image_confusions(judged.prediction, judged.truth, CLASSES)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_mixture_is_learned_as_the_soft_target_of_both_labels(share: float) -> None:
+@pytest.mark.parametrize("lambda_", [0.0, 0.3, 1.0])
+def test_a_mixture_is_learned_as_the_soft_target_of_both_labels(lambda_: float) -> None:
     own, other, model = batch_of(0), batch_of(1), Linear()
-    losses = task_of().losses(model, replace(own, partner=other, share=share))
-    inputs = share * own.images.float() / 255 + (1 - share) * other.images.float() / 255
-    soft = share * F.one_hot(own.labels, CLASSES) + (1 - share) * F.one_hot(other.labels, CLASSES)
+    losses = task_of().losses(model, replace(own, partner=other, lambda_=lambda_))
+    inputs = lambda_ * own.images.float() / 255 + (1 - lambda_) * other.images.float() / 255
+    soft = lambda_ * F.one_hot(own.labels, CLASSES) + (1 - lambda_) * F.one_hot(other.labels, CLASSES)
     torch.testing.assert_close(losses, -(soft * model(inputs).log_softmax(1)).sum(1))
 
 
@@ -58,7 +58,7 @@ def test_without_a_partner_the_label_is_all() -> None:
     own, model = batch_of(0), Linear()
     expected = F.cross_entropy(model(own.images.float() / 255), own.labels, reduction="none")
     torch.testing.assert_close(task_of().losses(model, own), expected)
-    torch.testing.assert_close(task_of().losses(model, replace(own, partner=batch_of(1), share=1.0)), expected)
+    torch.testing.assert_close(task_of().losses(model, replace(own, partner=batch_of(1), lambda_=1.0)), expected)
 
 
 def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_probability() -> None:

@@ -16,7 +16,7 @@ from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 
 
-class Halving(Ordered):
+class AshaPerExperiment(Ordered):
     """Ray's ASHA within each experiment: candidates of different tasks or networks are never compared.
 
     Args:

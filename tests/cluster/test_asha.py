@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.cluster.halving import Halving
+from mtneuro_ray.cluster.asha import AshaPerExperiment
 from mtneuro_ray.cluster.job import EPOCH, VALUE
 from mtneuro_ray.config.resources import AshaSettings
 from mtneuro_ray.storage.records import RunRecord
@@ -18,17 +18,17 @@ CONTROLLER: Any = SimpleNamespace(_actor_cache=None)
 
 def halving_of(
     asha: AshaSettings, experiments: list[Experiment], earlier: Sequence[tuple[PlannedRun, RunRecord]] = ()
-) -> Halving:
-    return Halving(asha, lambda trial: trial.config["job"], lambda trial: 0.0, experiments, earlier)
+) -> AshaPerExperiment:
+    return AshaPerExperiment(asha, lambda trial: trial.config["job"], lambda trial: 0.0, experiments, earlier)
 
 
-def goes_on(halving: Halving, planned: PlannedRun, *values: float, can_stop: bool = True) -> list[bool]:
+def goes_on(halving: AshaPerExperiment, planned: PlannedRun, *values: float, can_stop: bool = True) -> list[bool]:
     """Whether a new trial of a run may go on after each epoch."""
     job = SimpleNamespace(planned=planned, can_stop=can_stop)
     trial: Any = SimpleNamespace(trial_id=object(), config={"job": job})
     halving.on_trial_add(CONTROLLER, trial)
     results = [{EPOCH: epoch, VALUE: value} for epoch, value in enumerate(values, start=1)]
-    decisions = [halving.on_trial_result(CONTROLLER, trial, result) == Halving.CONTINUE for result in results]
+    decisions = [halving.on_trial_result(CONTROLLER, trial, result) == AshaPerExperiment.CONTINUE for result in results]
     halving.on_trial_complete(CONTROLLER, trial, results[-1])
     return decisions
 

@@ -19,7 +19,7 @@ def machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_oom(error: BaseException) -> bool:
     """Whether an error says that there is no memory left, of a GPU or of the machine."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemoryError):
         return True
@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_watched(where: str, accepted: str) -> Iterator[None]:
+def oom_guard(where: str, accepted: str) -> Iterator[None]:
     """Turn out-of-memory errors into `OutOfMemoryError`.
 
     Args:
@@ -40,7 +40,7 @@ def memory_watched(where: str, accepted: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_oom(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OutOfMemoryError(f"out of memory {where}: {reason}; accepted: {accepted}") from None
