@@ -8,6 +8,7 @@ file. The package's own declarations are listed in one table per room, others co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from mtneuro_ray.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class Registry(Generic[D]):
         self._declaration = declaration
         self._table = dict(table)
         self._found: dict[str, D] = {}
+        self._broken: set[str] = set()
 
     @property
     def group(self) -> str:
@@ -94,6 +98,18 @@ class Registry(Generic[D]):
             self._found[name] = self._load(name, where or self.kind)
         return self._found[name]
 
+    def all(self) -> dict[str, D]:
+        """Name -> declaration of each of `names`. A plugin that can't be used is told once and left out."""
+        found: dict[str, D] = {}
+        for name in self.names():
+            try:
+                found[name] = self.find(name)
+            except InputError as error:
+                if name not in self._broken:
+                    logger.warning("%s", error)
+                self._broken.add(name)
+        return found
+
     def _plugins(self) -> dict[str, str]:
         return _entry_points(self.group)
 
@@ -108,7 +124,7 @@ class Registry(Generic[D]):
             )
         try:
             found = imported(address)
-        except Exception as error:  # A plugin's module may raise anything.
+        except (Exception, SystemExit) as error:  # A plugin's module may raise anything.
             raise InputError(
                 f"{where}: {name!r} ({address}) can't be imported ({type(error).__name__}: {error}); accepted: an "
                 "installed package"
@@ -137,6 +153,7 @@ KINDS = tuple(_ROOMS)
 """Kinds of things that can be added, as commands name them."""
 
 
+@cache
 def registry(kind: str) -> Registry[Any]:
     """The registry of a kind; its room is imported when it is asked for."""
     found: Registry[Any] = imported(_ROOMS[kind])

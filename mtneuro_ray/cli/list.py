@@ -72,7 +72,7 @@ def _all(kind: str) -> list[_Listing]:
     if kind == "spaces":
         return [_Listing("spaces", [_space_row(name) for name in packaged_names(kind)])]
     found: Registry[Any] = registry(kind)
-    rows = [{"name": name, "summary": found.find(name).summary} for name in found.names()]
+    rows = [{"name": name, "summary": declaration.summary} for name, declaration in found.all().items()]
     if kind != "tasks":
         return [_Listing(kind, rows)]
     return [

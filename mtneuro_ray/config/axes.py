@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from random import Random
 from typing import Annotated, Any, get_args, get_origin
 
@@ -15,6 +16,8 @@ from mtneuro_ray.errors import InputError
 Scalar = bool | int | float | str
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
+# Combinations of axes that are enumerated beforehand.
+_MOST_CANDIDATES = 100_000
 # Enough for any batch size; every value of such a range is checked beforehand, in every combination.
 _MOST_WHOLE_NUMBERS = 256
 
@@ -59,38 +62,48 @@ def _types(annotation: Any) -> set[type]:
     return own.union(*(_types(argument) for argument in get_args(annotation)))
 
 
-def _types_of(network: NetworkSettings, path: str) -> set[type]:
-    """The types that a key of a network takes."""
-    owner, _, key = path.rpartition(".")
-    settings = type(getattr(network, owner) if owner else network)
-    return _types(settings.model_fields[key].annotation)
-
-
 def searchable(network: NetworkSettings) -> list[str]:
     """Paths of the keys that an axis can have. Seeds, lists and the names that other keys hang on cannot be axes."""
     fixed = ("name", "seed", "classes", "model.name", "model.in_channels", "model.dim", "method.name")
-    return [path for path in network.paths() if path not in fixed and tuple not in _types_of(network, path)]
+    fields = network.keys.fields.items()
+    return [path for path, annotation in fields if path not in fixed and not _types(annotation) & {tuple, dict, list}]
 
 
 def resolved(network: NetworkSettings, axes: dict[str, Any], where: str) -> dict[str, tuple[Scalar, ...] | Range]:
     """The axes of a search on a network: keys in their shortest unique form, ranges of whole numbers marked as such.
 
     Raises:
-        InputError: the network has no such key, or the key can't take such values.
+        InputError: the network has no such key, the key can't take such values, or there are too many combinations.
     """
+    accepted = searchable(network)
     found: dict[str, tuple[Scalar, ...] | Range] = {}
     for key, axis in axes.items():
         here = f"{where}: search.axes.{key}"
         path = network.path_of(key, here)
-        accepted = searchable(network)
         if path not in accepted:
             shown = ", ".join(sorted(network.short(other) for other in accepted))
             raise InputError(f"{here}: can't be searched; accepted: {shown}")
         short = network.short(path)
         if short in found:
             raise InputError(f"{here}: stands twice, by its path and by its last part; accepted: once")
-        found[short] = _checked_range(_types_of(network, path), axis, here) if isinstance(axis, Range) else axis
+        types = _types(network.keys.fields[path])
+        found[short] = _checked_range(types, axis, here) if isinstance(axis, Range) else axis
+    check_number(found, where)
     return found
+
+
+def check_number(axes: Mapping[str, tuple[Scalar, ...] | Range], where: str) -> None:
+    """Check that the combinations of axes can be enumerated; each of them is checked before anything runs.
+
+    Raises:
+        InputError: there are too many.
+    """
+    points = math.prod(len(checked_values(axis)) for axis in axes.values())
+    if points > _MOST_CANDIDATES:
+        raise InputError(
+            f"{where}: search.axes: have {points} combinations; accepted: at most {_MOST_CANDIDATES}, by fewer values "
+            "or larger steps"
+        )
 
 
 def check_axis(axis: tuple[Scalar, ...] | Range, where: str) -> None:

@@ -13,6 +13,7 @@ from mtneuro_ray.registry import registry
 logger = logging.getLogger(__name__)
 
 _TYPED = {"model": "models", "method": "methods"}
+_NAMED = ("model", "method", "loss", "optimizer")
 _OWNERS = ("model", "method", "loss", "optimizer", "data", "evaluation", "compute")
 _TOP = ("name", "classes", "seed", *_OWNERS)
 # Flat key -> path.
@@ -54,12 +55,14 @@ def nested(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     Keys of other models or methods than the file's own had no effect, and are left out with a warning.
 
     Raises:
-        InputError: a key is unknown, or the table `ssl` asks for another method than there is.
+        InputError: a key is unknown or stands twice, or the table `ssl` asks for another method than there is.
     """
     found: dict[str, Any] = {key: values[key] for key in ("name", "classes", "seed") if key in values}
-    for owner in ("model", "method", "loss", "optimizer"):
+    for owner in _OWNERS:
         if owner in values:
             table = values[owner]
+            if not isinstance(table, Mapping | str) or (isinstance(table, str) and owner not in _NAMED):
+                raise InputError(f"{where}: {owner}: is {shortened(table)}; accepted: a table")
             found[owner] = dict(table) if isinstance(table, Mapping) else {"name": table}
     found.setdefault("method", {"name": "supervised"})
     foreign: list[str] = []
@@ -69,28 +72,36 @@ def nested(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             if owner in _TYPED and _is_foreign(last, owner, found.get(owner, {}), where):
                 foreign.append(key)
             else:
-                found.setdefault(owner, {})[last] = value
-        elif key == "ssl" and isinstance(value, Mapping):
-            own, unused = _method_keys(value, found["method"], where)
-            found["method"] |= own
-            foreign += unused
+                _add(found.setdefault(owner, {}), last, value, f"{where}: {key}: stands twice, as {PATHS[key]} too")
+        elif key == "ssl":
+            foreign += _add_method_keys(value, found["method"], where)
         elif key not in _TOP:
             raise InputError(f"{where}: {key}: unknown key; accepted: {', '.join(sorted({*PATHS, *_TOP, 'ssl'}))}")
-        elif key in ("data", "evaluation", "compute"):
-            found.setdefault(key, {}).update(value)
     if foreign:
         logger.warning("%s: ignored, not used by its model and method: %s", where, ", ".join(foreign))
     return found
 
 
-def _method_keys(ssl: Mapping[str, Any], method: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """Keys of the table `ssl` that the method has, and those that belong to other methods."""
-    for key, accepted in CONSTANTS.items():
-        if key in ssl and ssl[key] != accepted:
-            raise InputError(f"{where}: ssl.{key}: is {shortened(ssl[key])}; accepted: {accepted!r}")
-    foreign = [key for key in ssl if key not in CONSTANTS and _is_foreign(key, "method", method, where)]
-    own = {key: value for key, value in ssl.items() if key not in CONSTANTS and key not in foreign}
-    return own, [f"ssl.{key}" for key in foreign]
+def _add(table: dict[str, Any], key: str, value: Any, mistake: str) -> None:
+    if key in table:
+        raise InputError(f"{mistake}; accepted: once")
+    table[key] = value
+
+
+def _add_method_keys(ssl: Any, method: dict[str, Any], where: str) -> list[str]:
+    """Add the keys of the table `ssl` that the method has; give back those that belong to other methods."""
+    if not isinstance(ssl, Mapping):
+        raise InputError(f"{where}: ssl: is {shortened(ssl)}; accepted: a table")
+    foreign = []
+    for key, value in ssl.items():
+        if key in CONSTANTS:
+            if value != CONSTANTS[key]:
+                raise InputError(f"{where}: ssl.{key}: is {shortened(value)}; accepted: {CONSTANTS[key]!r}")
+        elif _is_foreign(key, "method", method, where):
+            foreign.append(f"ssl.{key}")
+        else:
+            _add(method, key, value, f"{where}: ssl.{key}: stands twice, as method.{key} too")
+    return foreign
 
 
 def _is_foreign(key: str, owner: str, table: Mapping[str, Any], where: str) -> bool:
@@ -101,4 +112,4 @@ def _is_foreign(key: str, owner: str, table: Mapping[str, Any], where: str) -> b
     known = registry(_TYPED[owner])
     if key in known.find(name, f"{where}: {owner}.name").settings.model_fields:
         return False
-    return any(key in known.find(other).settings.model_fields for other in known.names())
+    return any(key in other.settings.model_fields for other in known.all().values())

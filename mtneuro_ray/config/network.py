@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, model_validator
 
-from mtneuro_ray.config.base import Name, Seed, Settings, flattened
+from mtneuro_ray.config.base import Name, Seed, Settings
 from mtneuro_ray.config.flat import is_flat, nested
+from mtneuro_ray.config.keys import Keys, placed, value_at
 from mtneuro_ray.config.owners import (
     ComputeSettings,
     DataSettings,
@@ -101,78 +103,73 @@ class NetworkSettings(Settings):
         """Path of the file that holds the encoder's initial weights, where the settings name one."""
         return getattr(self.model, "encoder_file", None)
 
+    @property
+    def keys(self) -> Keys:
+        """Its keys, with those of its own model and method."""
+        return _keys(type(self.model), type(self.method), f"{self.model.name} with {self.method.name}")
+
     def paths(self) -> dict[str, Any]:
         """Every key by its path, such as `optimizer.learning_rate`, with its value."""
-        return flattened(self.model_dump(mode="json"))
+        values = self.model_dump(mode="json")
+        return {path: value_at(values, path) for path in self.keys.fields}
 
     def path_of(self, key: str, where: str) -> str:
-        """The path of a key that is named by its path, or by its last part where that is unique.
-
-        Raises:
-            InputError: there is no such key, or there are several.
-        """
-        paths = self.paths()
-        if key in paths:
-            return key
-        found = [path for path in paths if path.rpartition(".")[2] == key]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(f"{where}: {key}: names several keys; accepted: {', '.join(found)}")
-        if key in NAMED:
-            return f"{key}.name"
-        from difflib import get_close_matches
-
-        short = [self.short(path) for path in paths]
-        near = get_close_matches(key, short, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"{where}: {key}: unknown key of {self.model.name} with {self.method.name}{hint}; accepted: "
-            f"{', '.join(sorted(short))}"
-        )
+        """See `Keys.path_of`."""
+        return self.keys.path_of(key, where)
 
     def short(self, path: str) -> str:
-        """The last part of a path where no other key ends in it, else the whole path."""
-        last = path.rpartition(".")[2]
-        return last if sum(other.rpartition(".")[2] == last for other in self.paths()) == 1 else path
+        """See `Keys.short`."""
+        return self.keys.short(path)
 
     def replace(self, where: str, /, **changes: Any) -> Self:
         """A checked copy with some keys changed, each named by its path or, where that is unique, its last part.
 
-        A key of the new model or method may stand beside the change of its name.
+        A key of the new model or method may stand beside the change of its name; values of the old one stay where both
+        have the same keys.
+
+        Raises:
+            InputError: a key is unknown or stands twice, or a value is not accepted.
         """
-        values = self.model_dump(mode="json")
-        names = {key: value for key, value in changes.items() if key in NAMED or key.removesuffix(".name") in NAMED}
-        network = self
-        if names:
-            for key, value in names.items():
-                owner = key.removesuffix(".name")
-                if owner in TYPED and value != values[owner]["name"]:
-                    values[owner] = {"name": value}
-                else:
-                    values[owner]["name"] = value
-            network = self.load(values, where)
+        types: dict[str, type[Settings]] = {owner: type(getattr(self, owner)) for owner in TYPED}
+        names = [self.model.name, self.method.name]
+        for index, (owner, kind) in enumerate(TYPED.items()):
+            name = changes.get(owner, changes.get(f"{owner}.name"))
+            if isinstance(name, str) and name != names[index]:
+                types[owner] = registry(kind).find(name, f"{where}: {owner}.name").settings
+                names[index] = name
+        keys = _keys(types["model"], types["method"], " with ".join(names))
         tables: dict[str, dict[str, Any]] = {}
         top: dict[str, Any] = {}
+        seen: dict[str, str] = {}
         for key, value in changes.items():
-            if key not in names:
-                owner, dot, last = network.path_of(key, where).rpartition(".")
-                if dot:
-                    tables.setdefault(owner, {})[last] = value
-                else:
-                    top[last] = value
+            path = keys.path_of(key, where)
+            if path in seen:
+                raise InputError(f"{where}: {key}: stands twice, as {seen[path]} too; accepted: once")
+            seen[path] = key
+            owner, _, rest = path.partition(".")
+            if rest:
+                if owner not in tables:
+                    tables[owner] = self._kept(owner, types)
+                placed(tables[owner], rest, value)
+            else:
+                top[path] = value
         # Only the tables that change are read again: a search asks for thousands of copies.
-        changed: dict[str, Any] = {}
-        for owner, keys in tables.items():
-            own: Settings = getattr(network, owner)
-            changed[owner] = own.load({**own.model_dump(mode="json"), **keys}, where, f"{owner}.")
+        changed: dict[str, Any] = {
+            owner: types.get(owner, type(getattr(self, owner))).load(table, where, f"{owner}.")
+            for owner, table in tables.items()
+        }
         if top:
-            scalars = {"name": network.name, "classes": network.classes, "seed": network.seed, **top}
+            scalars = {"name": self.name, "classes": self.classes, "seed": self.seed, **top}
             checked = _Top.load(scalars, where)
             changed |= {key: getattr(checked, key) for key in top}
-        copy = network.model_copy(update=changed)
+        copy = self.model_copy(update=changed)
         copy.check(where)
         return copy
+
+    def _kept(self, owner: str, types: Mapping[str, type[Settings]]) -> dict[str, Any]:
+        """Values of a table that changes: all of them, or none where its model or method has other keys."""
+        own: Settings = getattr(self, owner)
+        return own.model_dump(mode="json") if types.get(owner, type(own)) is type(own) else {}
 
     def check(self, where: str) -> None:
         """Check what concerns several owners at once."""
@@ -206,7 +203,7 @@ class NetworkSettings(Settings):
             raise InputError(f"{where}: model.dim: {name} does not come in {self.model.dim}; accepted: {accepted}")
         lacking = [need for need in self.method_declaration.needs if need not in declaration.gives]
         if lacking:
-            models = [other for other in registry("models").names() if self._fits(other)]
+            models = [name for name, other in registry("models").all().items() if self._fits(other)]
             raise InputError(
                 f"{where}: method.name: {self.method.name!r} is not for {name}, which has no {', '.join(lacking)}; "
                 f"accepted: a model that has, such as {', '.join(models)}"
@@ -221,8 +218,8 @@ class NetworkSettings(Settings):
                 f"{where}: data.input_norm: 'image' gives negative numbers, which {name} can't take; accepted: 'unit'"
             )
 
-    def _fits(self, model: str) -> bool:
-        return set(self.method_declaration.needs) <= set(registry("models").find(model).gives)
+    def _fits(self, model: Any) -> bool:
+        return set(self.method_declaration.needs) <= set(model.gives)
 
     def _check_loss(self, where: str) -> None:
         parts = [registry("losses").find(part, f"{where}: loss.name") for part in self.loss.name.split("+")]
@@ -241,3 +238,8 @@ class _Top(Settings):
     name: Name
     classes: Annotated[int, Field(ge=2, le=255)]
     seed: Seed
+
+
+@lru_cache(maxsize=64)
+def _keys(model: type[Settings], method: type[Settings], title: str) -> Keys:
+    return Keys(NetworkSettings, {"model": model, "method": method}, NAMED, title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,13 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
         if "features" not in model.gives:
             raise InputError(
                 f"{where}: model.name: {network.model.name} has no features for a {kind.name} task to read; accepted: "
-                f"{_models('features' in other.gives and other.name for other in _declared())}"
+                f"{_models(lambda other: 'features' in other.gives)}"
             )
         return
     if kind.labels not in model.predicts:
         raise InputError(
             f"{where}: model.name: {network.model.name} does not serve a {kind.name} task; accepted: "
-            f"{_models(kind.labels in other.predicts and other.name for other in _declared())}"
+            f"{_models(lambda other: kind.labels in other.predicts)}"
         )
     for name in network.evaluation.metrics:
         if kind.labels not in registry("metrics").find(name).labels:
@@ -63,13 +63,8 @@ def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None
     _check_sizes(task, network, where)
 
 
-def _declared() -> list[Any]:
-    models = registry("models")
-    return [models.find(name) for name in models.names()]
-
-
-def _models(names: Iterable[str | bool]) -> str:
-    return ", ".join(str(name) for name in names if name)
+def _models(fits: Callable[[Any], bool]) -> str:
+    return ", ".join(name for name, model in registry("models").all().items() if fits(model))
 
 
 def _check_sizes(task: TaskSettings, network: NetworkSettings, where: str) -> None:

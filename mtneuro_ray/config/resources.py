@@ -17,8 +17,7 @@ class AshaSettings(Settings):
     """Epochs that every candidate is trained for."""
     reduction_factor: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] = 4.0
     """A candidate is stopped after `grace_epochs` times a power of this, where it is not among the best 1 in so many
-    that
-    have come as far."""
+    that have come as far."""
 
 
 class ResourceSettings(Settings):
@@ -40,13 +39,10 @@ class ResourceSettings(Settings):
     checkpoint_interval_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 30.0
     """Least seconds between two checkpoints of a run, and so what a lost machine costs, at most, beside an epoch."""
     scheduler: Literal["none", "asha"] = "none"
-    """asha: Ray's asynchronous successive halving stops the candidates of an experiment that fall behind its others
-    on the
-    validation metric; seeds are never stopped. Which candidates are stopped depends on which come first, so it may
-    differ
-    from one sweep to the next, and with it what tpe proposes. A candidate that is trained to its end has the same
-    numbers
-    as without, and a stopped one is never selected; a sweep with "none" trains it to its end."""
+    """asha: Ray's asynchronous successive halving stops the candidates of an experiment that fall behind its others on
+    the validation metric; seeds are never stopped. Which candidates are stopped depends on which come first, so it may
+    differ from one sweep to the next, and with it what tpe proposes. A candidate that is trained to its end has the
+    same numbers as without, and a stopped one is never selected; a sweep with "none" trains it to its end."""
     asha: AshaSettings = AshaSettings()
 
     @property

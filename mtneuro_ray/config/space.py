@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, checked_values, draw
+from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, check_number, checked_values, draw
 from mtneuro_ray.config.base import Name, Positive, Seed, Settings, flattened, read_toml, shortened
 from mtneuro_ray.config.modes import Mode as Mode
 from mtneuro_ray.config.resources import ResourceSettings
@@ -19,8 +18,6 @@ from mtneuro_ray.errors import InputError
 
 Candidate = dict[str, Scalar]
 Few = Annotated[int, Field(ge=1, le=100_000)]
-# Candidates of one search that are enumerated beforehand.
-_MOST_CANDIDATES = 100_000
 
 
 class SearchSettings(Settings):
@@ -34,15 +31,14 @@ class SearchSettings(Settings):
     more, or where this is left out; a candidate that is drawn or proposed twice counts twice and is trained once."""
     round: Positive | None = None
     """Candidates that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its
-    candidates
-    depend on nothing but results, whatever runs at once, fails or is killed. Larger rounds use more of a cluster,
-    smaller ones more of what is known."""
+    candidates depend on nothing but results, whatever runs at once, fails or is killed. Larger rounds use more of a
+    cluster, smaller ones more of what is known."""
     seed: Seed = 0
     """Of the sampler, and of the training of every candidate."""
     over_seeds: bool = False
     """Whether each candidate is trained with every seed of the experiment and judged by the mean, as the paper judges
-    mixup's
-    probabilities (Appendix 3.2.4). The runs at the selected candidate are then evaluated, and not trained again."""
+    mixup's probabilities (Appendix 3.2.4). The runs at the selected candidate are then evaluated, and not trained
+    again."""
     axes: dict[str, Axis] = Field(default_factory=dict)
     """Key of the network -> a list of values, or for random and tpe a range: `{ low = 1e-4, high = 0.1, log = true }`,
     for whole numbers `{ low = 8, high = 64, step = 8 }`."""
@@ -92,9 +88,7 @@ class SearchSettings(Settings):
                     f"{where}: search.axes.{key}: is a range, which has no grid; accepted: a list of values, or "
                     "sampler 'random' or 'tpe'"
                 )
-        points = math.prod(len(axis) for axis in self.axes.values() if not isinstance(axis, Range))
-        if points > _MOST_CANDIDATES:
-            raise InputError(f"{where}: search.axes: have {points} combinations; accepted: at most {_MOST_CANDIDATES}")
+        check_number(self.axes, where)
         if self.sampler == "grid" and self.trials is not None:
             raise InputError(f"{where}: search.trials: has no meaning for a grid; accepted: leave it out")
         if self.sampler == "tpe" and self.over_seeds:
@@ -215,10 +209,16 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
 def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any]:
     """The keys of both; changes to the network add up, other keys are those of `stronger` where it has them."""
     combined = {**weaker, **stronger}
-    changes = [experiment["set"] for experiment in (weaker, stronger) if "set" in experiment]
-    if len(changes) == 2 and all(isinstance(change, dict) for change in changes):
-        combined["set"] = {**changes[0], **changes[1]}
+    below, above = weaker.get("set"), stronger.get("set")
+    if isinstance(below, dict) and isinstance(above, dict):
+        kept = {key: value for key, value in below.items() if not any(_is_same(key, other) for other in above)}
+        combined["set"] = {**kept, **above}
     return combined
+
+
+def _is_same(key: str, other: str) -> bool:
+    """Whether two names may be those of one key: equal, or one the last part of the other, which is a path."""
+    return key == other or key.rpartition(".")[2] == other or key == other.rpartition(".")[2]
 
 
 def _located(experiment: dict[str, Any], folder: Path) -> dict[str, Any]:

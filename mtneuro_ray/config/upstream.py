@@ -149,8 +149,8 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
     kind = native.pop("task_type", "supervised")
     if kind not in ("supervised", "SSL"):
         raise InputError(f"{where}: task_type: is {shortened(kind)}; accepted: 'supervised', 'SSL'")
-    methods = registry("methods")
-    known = {key for name in methods.names() for key in methods.find(name).settings.model_fields} - {"name", *PATHS}
+    methods = registry("methods").all().values()
+    known = {key for method in methods for key in method.settings.model_fields} - {"name", *PATHS}
     ssl = {key: native.pop(key) for key in [*native] if key in known | CONSTANTS.keys() - {"optimizer"}}
     ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
     if kind == "SSL":
@@ -165,6 +165,5 @@ def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, 
 
 
 def _is_pretrained(values: Mapping[str, Any]) -> bool:
-    models = registry("models")
-    name = values.get("model")
-    return isinstance(name, str) and name in models.names() and models.find(name).is_pretrained
+    models, name = registry("models"), values.get("model")
+    return isinstance(name, str) and name in models.names() and bool(models.find(name).is_pretrained)

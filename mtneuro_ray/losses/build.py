@@ -28,7 +28,7 @@ def build_loss(name: str = "cross_entropy", class_weights: Sequence[float] | Non
     """
     parts = [LOSSES.find(part, "loss.name") for part in name.split("+")]
     if class_weights is not None and not any(part.takes_weights for part in parts):
-        accepted = ", ".join(own for own in LOSSES.names() if LOSSES.find(own).takes_weights)
+        accepted = ", ".join(own for own, loss in LOSSES.all().items() if loss.takes_weights)
         raise InputError(f"loss.class_weights: the loss {name!r} takes none; accepted with: {accepted}")
     weights = None if class_weights is None else torch.tensor(class_weights)
 

@@ -111,7 +111,8 @@ def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytes
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     found = json.loads(told[0])["estimate"]
-    # As in tests/test_estimate.py: candidates of 23, 17, 23 and 17 s, repetitions of 27 s; the processes start once, in 5 s.
+    # As in tests/capacity/test_estimate.py: candidates of 23, 17, 23 and 17 s, repetitions of 27 s; the processes start
+    # once, in 5 s.
     assert [(row["stage"], row["runs"]) for row in found["stages"]] == [("search", 4), ("repeat", 2)]
     assert found["wall_s"] == [pytest.approx(5 + 40 + 27)] * 2
     assert found["cpu_hours"] == pytest.approx((80 + 54) / 3600)
@@ -121,8 +122,9 @@ def test_an_estimate_by_hand_is_the_same_each_time(tmp_path: Path, capsys: pytes
     assert main(_plan(tiny, *arguments, "--ingest-rate", "1")) == 0
     text = capsys.readouterr().out
     assert (
-        "estimate on 1 machine:\n  search                4 runs  80 s one by one\n  repeat                2 runs  54 s one by one\n"
-        in text
+        "estimate on 1 machine:\n"
+        "  search                4 runs  80 s one by one\n"
+        "  repeat                2 runs  54 s one by one\n" in text
     )
     assert "  wall time                     72 s\n" in text
     assert "reading from the source is not in it" not in text

@@ -141,6 +141,11 @@ def test_more_combinations_than_can_be_enumerated_are_refused() -> None:
     axes = {key: list(range(1, 101)) for key in ("batch_size", "epochs", "start_filters")}
     with refused("search.axes: have 1000000 combinations", "at most 100000"):
         load(axes, "grid", None)
+    # Every value of a range of whole numbers is checked, so it counts as a list.
+    ranges = {key: {"low": 1, "high": 200} for key in axes}
+    with refused("search.axes: have 8000000 combinations", "larger steps"):
+        load(ranges)
+    assert len(load({**ranges, "epochs": [1], "batch_size": [1]}).checked_candidates) == 200
 
 
 FLOATS = st.floats(min_value=1e-12, max_value=1e12)
@@ -174,7 +179,7 @@ def test_drawn_whole_numbers_are_steps_from_the_lower_end(
 
 
 @given(fewer=st.integers(1, 20), more=st.integers(0, 20), seed=SEEDS)
-def test_more_trials_keep_the_cells_that_fewer_draw(fewer: int, more: int, seed: int) -> None:
+def test_more_trials_keep_the_candidates_that_fewer_draw(fewer: int, more: int, seed: int) -> None:
     axes = {"learning_rate": RATE, "batch_size": BATCH, "optimizer": ["SGD", "Adam"]}
     first, longer = (load(axes, trials=trials, seed=seed).candidates for trials in (fewer, fewer + more))
     assert longer[: len(first)] == first
@@ -191,7 +196,7 @@ def test_a_logarithmic_range_is_even_over_the_decades() -> None:
     assert sum(float(rate) < 0.01 for rate in linear) / len(linear) == pytest.approx(0.1, abs=0.05)
 
 
-def test_seeds_draw_different_cells() -> None:
+def test_seeds_draw_different_candidates() -> None:
     first, second = (load({"learning_rate": RATE}, seed=seed).candidates for seed in (0, 1))
     assert not {candidate["learning_rate"] for candidate in first} & {
         candidate["learning_rate"] for candidate in second
@@ -208,7 +213,7 @@ def test_checked_are_the_ends_of_ranges_with_every_other_value(sampler: str) -> 
     ] * 16
 
 
-def test_checked_are_the_trained_cells_where_these_are_known() -> None:
+def test_checked_are_the_trained_candidates_where_these_are_known() -> None:
     axes = {"learning_rate": [0.1, 0.01, 0.001], "batch_size": [2, 4]}
     grid = load(axes, "grid", None)
     assert grid.checked_candidates == grid.candidates

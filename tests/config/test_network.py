@@ -2,12 +2,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mtneuro_ray.config.flat import PATHS
+from mtneuro_ray.config.keys import placed
 from mtneuro_ray.config.loading import apply_overrides, load_network, packaged_names
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.pairs import check_pair
 from tests.config.checks import refused
 from tests.settings import network_settings, network_values, task_settings, write_json
+
+REQUIRED = {"optimizer": {"learning_rate": 1.0, "epochs": 2}, "data": {"batch_size": 1}}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,16 @@ from tests.settings import network_settings, network_values, task_settings, writ
         ({"average_decay": 0.9}, ["evaluation.average_decay: has no effect with keep 'last'"]),
         ({"train_crops": "random"}, ["data.train_crops: is for classifiers"]),
         ({"method": "byol"}, ["method.name: 'byol' is not for UNet, which has no features", "ResNet-18"]),
+        ({"optimizer": {"learning_rate": 0.1}}, ["learning_rate: stands twice, as optimizer.learning_rate too"]),
+        (
+            {"model": "ResNet-18", "method": {"name": "byol", "epochs": 3}, "ssl": {"epochs": 4}},
+            ["ssl.epochs: stands twice, as method.epochs too; accepted: once"],
+        ),
+        ({"ssl": {"name": "byol"}}, ["ssl.name: stands twice, as method.name too"]),
+        ({"ssl": 5}, ["ssl: is 5; accepted: a table"]),
+        ({"ssl": {"miner": "mlp"}}, ["ssl.miner: is 'mlp'; accepted: 'knn'"]),
+        ({"data": 5}, ["data: is 5; accepted: a table"]),
+        ({"evaluation": "best"}, ["evaluation: is 'best'; accepted: a table"]),
         ({"evaluation": {"metrics": ["iou"]}}, ["evaluation.metrics: 'iou' is unknown"]),
         (
             {"model": "NMF", "method": "decomposition", "input_norm": "image"},
@@ -165,8 +181,9 @@ def test_overrides_are_json_or_text_and_a_key_stands_once() -> None:
     changed = apply_overrides(network_settings(model="ResNet-18"), overrides).paths()
     assert (changed["optimizer.learning_rate"], changed["optimizer.name"]) == (1e-4, "SGD")
     assert (changed["data.augmentations"], changed["model.latent_dim"], changed["optimizer.epochs"]) == (True, 256, 3)
-    with refused("--set: epochs: stands twice"):
-        apply_overrides(network_settings(), ["epochs=3", "epochs=4"])
+    for first, second in (("epochs", "epochs"), ("epochs", "optimizer.epochs"), ("model.name", "model")):
+        with refused(f"--set: {second}: stands twice", "accepted: once"):
+            apply_overrides(network_settings(), [f"{first}=3", f"{second}=4"])
 
 
 def test_a_last_part_that_several_keys_end_in_lists_them() -> None:
@@ -181,6 +198,12 @@ def test_another_model_or_method_may_come_with_keys_of_its_own() -> None:
     assert changed.paths()["model.encoder_name"] == "resnet18"
     changed = apply_overrides(network_settings(model="ResNet-18"), ["method.name=myow", "knn_nneighs=3"])
     assert changed.paths()["method.knn_nneighs"] == 3
+    # PAN can't be trained on single images: the changes are judged together.
+    changed = apply_overrides(network_settings(batch_size=1), ["batch_size=2", "model=PAN"])
+    assert (changed.model.name, changed.data.batch_size) == ("PAN", 2)
+    # Both have an encoder.
+    changed = apply_overrides(network_settings(model="FPN", encoder_name="resnet18"), ["model=MAnet"])
+    assert (changed.model.name, changed.paths()["model.encoder_name"]) == ("MAnet", "resnet18")
 
 
 def test_a_flat_and_a_nested_file_are_the_same_network(tmp_path: Path) -> None:
@@ -199,11 +222,48 @@ def test_a_flat_and_a_nested_file_are_the_same_network(tmp_path: Path) -> None:
     assert NetworkSettings.load(first.model_dump(mode="json"), "again") == first
 
 
-@pytest.mark.parametrize("name", packaged_names("networks"))
-def test_a_packaged_network_survives_being_written(name: str) -> None:
-    network, _ = load_network(name)
-    assert NetworkSettings.load(network.model_dump(mode="json"), "again") == network
-    assert NetworkSettings.load(network.changed(), "again") == network
+RATES = st.floats(1e-6, 1.0)
+FLAT = st.fixed_dictionaries(
+    {"learning_rate": RATES, "epochs": st.integers(2, 99), "batch_size": st.integers(1, 99)},
+    optional={
+        "seed": st.integers(0, 2**32 - 1),
+        "optimizer": st.sampled_from(["SGD", "Adam"]),
+        "opt_momentum": st.floats(0.0, 0.9),
+        "weight_decay": RATES,
+        "warmup_epochs": st.integers(0, 1),
+        "lr_schedule": st.sampled_from(["constant", "cosine"]),
+        "loss": st.sampled_from(["cross_entropy", "cross_entropy+dice"]),
+        "class_weights": st.sampled_from(["none", "balanced"]),
+        "start_filters": st.sampled_from([4, 8]),
+        "n_blocks": st.integers(2, 4),
+        "augmentations": st.booleans(),
+        "keep": st.sampled_from(["last", "best"]),
+        "precision": st.sampled_from(["auto", "fp32"]),
+    },
+)
+
+
+@given(values=FLAT)
+def test_flat_keys_stand_where_their_paths_say(values: dict[str, Any]) -> None:
+    flat = {"name": "n", "model": "UNet", "classes": 3, **values}
+    tables: dict[str, Any] = {"model": {"name": "UNet"}}
+    for key, value in values.items():
+        placed(tables, PATHS.get(key, f"{key}.name" if key in ("optimizer", "loss") else key), value)
+    nested = NetworkSettings.load({"name": "n", "classes": 3, **tables}, "nested")
+    assert NetworkSettings.load(flat, "flat") == nested
+    # The same by changes of a network: by flat key where that is the last part, else by path.
+    base = NetworkSettings.load({"name": "n", "classes": 3, "model": "UNet", **REQUIRED}, "base")
+    changes = {"momentum" if key == "opt_momentum" else key: value for key, value in values.items()}
+    assert base.replace("changes", **changes) == nested
+
+
+def test_a_network_survives_being_written() -> None:
+    for name in packaged_names("networks"):
+        network, _ = load_network(name)
+        assert network.name == name
+        assert NetworkSettings.load(network.model_dump(mode="json"), "again") == network
+        assert NetworkSettings.load(network.changed(), "again") == network
+        assert network.replace("again", **network.paths()) == network
 
 
 def test_keys_of_other_models_in_a_flat_file_have_no_effect_and_are_told(
