@@ -65,6 +65,7 @@ def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None,
         assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_damaged_files_of_ray_train_and_an_old_error_do_not_stay(cluster: None, tmp_path: Path) -> None:
     _, run, splits = _ready(tmp_path)
     out = Folder(tmp_path / "out")

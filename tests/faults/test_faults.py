@@ -19,6 +19,7 @@ def run(*options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_that_loses_its_driver_and_a_worker_ends_in_the_same_table() -> None:
     told = run("--schedules=1", "--kinds=worker,driver", "--first-seed=1")
     assert "seed 1: ok" in told

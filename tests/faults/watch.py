@@ -83,7 +83,9 @@ class Watcher:
             if not path.exists():
                 self._violation(f"{path.name}: a finished run is gone")
         for name in self._listed(self._out):
-            self._read_new(self._out / name, "json")
+            # The log of the Optuna study is lines that are appended, and can be rebuilt.
+            if name.endswith(".json"):
+                self._read_new(self._out / name, "json")
         for each in _names(self._out / "checkpoints"):
             for name in self._listed(self._out / "checkpoints" / each):
                 self._read_new(self._out / "checkpoints" / each / name, "json" if name.endswith(".json") else name)
