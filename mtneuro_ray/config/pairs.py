@@ -77,6 +77,11 @@ def _check_sizes(task: TaskSettings, network: NetworkSettings, where: str) -> No
     sizes = {"tile_size": [side // task.downsample for side in task.tile_size]}
     if dim == 3:
         sizes["volume_z"] = [task.volume_z]
+    if network.data.batch_size == 1 and all(n <= rule.norm_stride for lengths in sizes.values() for n in lengths):
+        raise InputError(
+            f"{where}: data.batch_size: one image of task {task.name} leaves the batch norms of {network.model.name} "
+            "one value a channel; accepted: 2 or more, or larger images"
+        )
     for key, lengths in sizes.items():
         for length in lengths:
             if not rule.accepts(length):

@@ -20,11 +20,14 @@ class SizeRule:
         divisor: Product of the strides along the axis.
         offset: Added to the multiple; not zero only for unpadded convolutions.
         smallest: The least accepted length, in pixels.
+        norm_stride: Stride of the coarsest features that a batch norm normalises; 0 where each image leaves it several
+            values. One value a channel, of a batch of one image, can't be normalised.
     """
 
     divisor: int = 1
     offset: int = 0
     smallest: int = 1
+    norm_stride: int = 0
 
     def accepts(self, size: int) -> bool:
         """Whether an axis of `size` pixels passes through the network."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mtneuro_ray.config.owners import ModelSettings
-from mtneuro_ray.models.base import ModelDeclaration
+from mtneuro_ray.models.base import ModelDeclaration, SizeRule
 
 
 class HighResNetSettings(ModelSettings):
@@ -22,4 +22,5 @@ HIGH_RES_NET = ModelDeclaration(
     settings=HighResNetSettings,
     predicts=("voxel",),
     dims=(3,),
+    sizes=SizeRule(norm_stride=1),
 )

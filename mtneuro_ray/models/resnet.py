@@ -6,7 +6,7 @@ from typing import Literal
 
 from mtneuro_ray.config.base import Fraction, Positive
 from mtneuro_ray.config.owners import ModelSettings
-from mtneuro_ray.models.base import ModelDeclaration
+from mtneuro_ray.models.base import ModelDeclaration, SizeRule
 
 
 class ResNet18Settings(ModelSettings):
@@ -26,5 +26,6 @@ RESNET18 = ModelDeclaration(
     build="mtneuro_ray.models.nets.resnet:build",
     settings=ResNet18Settings,
     predicts=("image",),
+    sizes=SizeRule(norm_stride=8),
     gives=("gradients", "features"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -53,7 +54,8 @@ def unet_size_rule(n_blocks: int = 4, conv_mode: str = "same") -> SizeRule:
 
 
 def _sizes(settings: UNetSettings) -> SizeRule:
-    return unet_size_rule(settings.n_blocks, settings.conv_mode)
+    rule = unet_size_rule(settings.n_blocks, settings.conv_mode)
+    return replace(rule, norm_stride=rule.divisor) if settings.normalization == "batch" else rule
 
 
 UNET = ModelDeclaration(

@@ -22,5 +22,5 @@ VNET_LIGHT = ModelDeclaration(
     settings=VNetLightSettings,
     predicts=("voxel",),
     dims=(3,),
-    sizes=SizeRule(8, 0, 8),
+    sizes=SizeRule(8, 0, 8, norm_stride=8),
 )

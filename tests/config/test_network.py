@@ -135,6 +135,14 @@ def test_the_name_is_the_file_s_unless_given_and_tables_drop_its_number_of_class
             {"model": "VNetLight", "dim": 3},
             ["model.name: VNetLight can't take the volume_z of task small, an axis of 2; accepted", "8, 16, 24"],
         ),
+        (
+            {"tile_size": [8, 8]},
+            {"n_blocks": 4, "batch_size": 1},
+            [
+                "data.batch_size: one image of task small leaves the batch norms of UNet one value a channel",
+                "2 or more",
+            ],
+        ),
         ({}, {"model": "PAN"}, ["model.name: PAN can't take the tile_size", "128, 144, 160"]),
     ],
     ids=lambda value: value[0][:30] if isinstance(value, list) else "",
@@ -149,6 +157,8 @@ def test_a_network_that_does_not_fit_the_task_is_refused(
 def test_networks_that_fit_pass() -> None:
     check_pair(task_settings(), network_settings(), "n")
     check_pair(task_settings(volume_z=2), network_settings(dim=3), "n")
+    for changes in ({"batch_size": 2}, {"batch_size": 1, "normalization": "none"}, {"batch_size": 1, "n_blocks": 3}):
+        check_pair(task_settings(tile_size=[8, 8]), network_settings(**{"n_blocks": 4, **changes}), "n")
     check_pair(task_settings("classification"), network_settings(model="ResNet-18"), "n")
 
 
