@@ -23,21 +23,16 @@ def test_initial_weights_follow_from_the_seed_alone(name: str) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("name", [name for name, known in MODELS.all().items() if "gradients" in known.gives])
-def test_the_smallest_batch_and_image_of_a_rule_can_be_trained_on(name: str) -> None:
+@pytest.mark.parametrize("name", ["ResNet-18", "UNet", "VNetLight", "HighResNet"])
+def test_a_batch_norm_has_one_value_up_to_the_stride_that_is_declared(name: str) -> None:
     known = MODELS.find(name)
-    encoder = {"encoder_name": "resnet18", "encoder_weights": None} if known.is_pretrained else {}
-    network = network_settings(model=name, dim=known.dims[-1], batch_size=known.smallest_batch, **encoder)
+    network = network_settings(model=name, dim=known.dims[-1])
     rule = known.size_rule(network.model)
     model = build_model(network)
     set_dropout_key(model, DropoutKey(seed=0, step=0, start=0, total=2))
-    side = rule.smallest
-    if rule.norm_stride:
-        with pytest.raises(ValueError, match="more than 1 value per channel"):
-            model(torch.rand(1, 1, *[rule.norm_stride] * network.model.dim))
-        side = 2 * rule.norm_stride
-    image = torch.rand(known.smallest_batch, 1, *[side] * network.model.dim)
-    assert model(image).isfinite().all()
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        model(torch.rand(1, 1, *[rule.norm_stride] * network.model.dim))
+    assert model(torch.rand(1, 1, *[2 * rule.norm_stride] * network.model.dim)).isfinite().all()
 
 
 def test_a_builder_gets_the_settings_of_its_model() -> None:
