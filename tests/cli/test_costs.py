@@ -51,6 +51,7 @@ def _probe(tiny: Tiny, out: Path, memory: int | None = None) -> subprocess.Compl
     )
 
 
+@pytest.mark.slow
 def test_a_probe_measures_each_workload_in_its_own_process_and_one_that_does_not_fit_spoils_no_other(
     tmp_path: Path,
 ) -> None:

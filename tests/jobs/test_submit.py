@@ -56,6 +56,7 @@ def run_files(out: Path) -> dict[str, tuple[float, str]]:
     return {path.name: (path.stat().st_mtime, path.read_text()) for path in (out / "runs").glob("*.json")}
 
 
+@pytest.mark.slow
 def test_a_submitted_sweep_runs_once(head: PrivateHead, space: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ("jobs/sweep.py", "--space", str(space), "--out", str(out))
