@@ -118,8 +118,9 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     truth, states = _centre(masks, predicted.shape), task.start()
     # Image by image: the counts of a whole split at once would need many times its memory.
     for own, true in zip(predicted, truth, strict=True):
-        images = (torch.from_numpy(own[None]).long(), torch.from_numpy(true[None]).long())
-        states = task.update(states, Judged(torch.zeros(1), *images))
+        # A single slice is judged as in training, in 2D: a metric of shapes would take it for a volume.
+        images = [torch.from_numpy(each if len(each) == 1 else each[None]).long() for each in (own, true)]
+        states = task.update(states, Judged(torch.zeros(1), images[0], images[1]))
     return task.compute(states)
 
 
