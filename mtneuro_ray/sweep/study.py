@@ -6,6 +6,7 @@ deleted; the next sweep writes it again.
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 
 if TYPE_CHECKING:
     import optuna
+
+logger = logging.getLogger(__name__)
 
 NAME = "optuna.log"
 _RUN_ID = "run_id"
@@ -101,8 +104,9 @@ class StudyLog:
 
         try:
             self._studies = studies()
-        except Exception:
-            # A file of something else.
+        except Exception as error:
+            # The study is derived from the run files and made anew.
+            logger.warning("%s: can't be read (%s); the study is written again", self._path, type(error).__name__)
             self._path.unlink(missing_ok=True)
             self._studies = studies()
 
