@@ -34,9 +34,8 @@ from mtneuro_ray.engine.profile import endless_steps, now
 from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
 from mtneuro_ray.methods.training.byol import TargetNetwork
 from mtneuro_ray.methods.training.myow import MyowMerged
-from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.models.placement import placed
 from mtneuro_ray.tasks.training.classification import ClassificationTask
 
 _TASKS = {4: "task1_x4", 2: "task1", 1: "task1_x1"}

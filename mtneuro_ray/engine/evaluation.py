@@ -12,7 +12,7 @@ from torch import nn
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
-from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.models.build import autocast
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.tasks.training.base import Task
 

@@ -10,11 +10,11 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.checkpoint import History, Progress
 from mtneuro_ray.engine.fit import Fit
-from mtneuro_ray.losses.build import build_loss, class_weights
+from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.methods.training.base import Setup, Steps
 from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.models.placement import autocast
 from mtneuro_ray.rng import Indices
 
 # A feature that deviates by less than this, or than this part of the one that deviates most or of its own mean, is the

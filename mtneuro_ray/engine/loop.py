@@ -22,8 +22,7 @@ from mtneuro_ray.engine.linear_probe import train_probe
 from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.models.build import build_model
-from mtneuro_ray.models.placement import placed
+from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.storage.checkpoints import is_trained
 from mtneuro_ray.tasks.training.base import Task, build_task

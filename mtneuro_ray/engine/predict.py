@@ -16,8 +16,7 @@ from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.models.build import build_model
-from mtneuro_ray.models.placement import autocast, placed
+from mtneuro_ray.models.build import autocast, build_model, placed
 from mtneuro_ray.storage.checkpoints import MODEL, TRAINED, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord

@@ -1,14 +1,28 @@
-"""Losses, each with its declaration."""
+"""Losses, each with its declaration; `functions` holds what they compute."""
 
 from mtneuro_ray.losses.base import LossDeclaration
 from mtneuro_ray.registry import Registry
 
+CROSS_ENTROPY = LossDeclaration(
+    name="cross_entropy",
+    summary="Cross-entropy, the mean over voxels (paper, section 4)",
+    build="mtneuro_ray.losses.functions:cross_entropy",
+    takes_weights=True,
+)
+DICE = LossDeclaration(
+    name="dice",
+    summary="1 - Dice, the mean over classes (Milletari et al. 2016)",
+    build="mtneuro_ray.losses.functions:dice",
+)
+FOCAL = LossDeclaration(
+    name="focal", summary="Focal loss with gamma 2 (Lin et al. 2017)", build="mtneuro_ray.losses.functions:focal"
+)
 LOSSES = Registry(
     "losses",
     LossDeclaration,
     {
-        "cross_entropy": "mtneuro_ray.losses.cross_entropy:CROSS_ENTROPY",
-        "dice": "mtneuro_ray.losses.dice:DICE",
-        "focal": "mtneuro_ray.losses.focal:FOCAL",
+        "cross_entropy": "mtneuro_ray.losses:CROSS_ENTROPY",
+        "dice": "mtneuro_ray.losses:DICE",
+        "focal": "mtneuro_ray.losses:FOCAL",
     },
 )

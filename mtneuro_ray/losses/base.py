@@ -1,4 +1,4 @@
-"""What is known of a loss without importing torch."""
+"""Declaration of a loss, which imports no torch."""
 
 from __future__ import annotations
 

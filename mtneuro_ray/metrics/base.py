@@ -1,4 +1,9 @@
-"""The contract of a metric: a state that is updated batch by batch, merged over workers, and computed at the end."""
+"""Contract of a metric: a state that is updated batch by batch, merged over workers, and computed at the end.
+
+Confusions are counted by hand (`image_confusions`): the shards of any number of workers have to merge to the metrics
+of the whole, to the bit. That takes an integer matrix per image, of the pixels that a mask keeps, counted on the device
+of the predictions; scikit-learn has one for whole arrays on the host, segmentation_models_pytorch none.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +25,7 @@ if TYPE_CHECKING:
 Metrics: TypeAlias = "dict[str, float | list[float] | list[int] | list[list[int]] | dict[str, Metrics]]"
 """Metric name -> value, value per class, confusion matrix, or each region's metrics; can be written as JSON."""
 
-LabelKind: TypeAlias = str
-"""Targets of a task: "image" (a class per image), "voxel" (a class per voxel) or "corner" (numbers per corner)."""
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +33,11 @@ class MetricDeclaration(Declaration):
     """One metric. `build` is called with the task's settings and returns a `Metric`.
 
     Attributes:
-        labels: Kinds of label that it measures.
+        labels: Kinds of label that it measures; see `tasks.base.TaskDeclaration`.
         better: Whether larger or smaller values are better.
     """
 
-    labels: tuple[LabelKind, ...] = ("image", "voxel")
+    labels: tuple[str, ...] = ("image", "voxel")
     better: Literal["max", "min"] = "max"
 
 
@@ -41,17 +45,17 @@ class Metric(ABC):
     """One metric of a split.
 
     A state can be pickled, belongs to its holder, and merges without loss and in any order: integer counts that are
-    added, or values of single images that are concatenated and summed by `math.fsum`. Then the shards of any number of
-    workers give the metric of the whole, to the bit.
+    added, or values of single images that are concatenated (the default: a list) and summed by `math.fsum`. Then the
+    shards of any number of workers give the metric of the whole, to the bit.
     """
 
     def __init__(self, task: TaskSettings) -> None:
         self.task = task
         self.classes = len(task.classes)
 
-    @abstractmethod
     def init(self) -> Any:
         """The state of no image."""
+        return []
 
     @abstractmethod
     def update(self, state: Any, prediction: Tensor, truth: Tensor, mask: Tensor | None) -> Any:
@@ -64,9 +68,9 @@ class Metric(ABC):
             mask: (B, ...) true where a voxel counts; None where all do.
         """
 
-    @abstractmethod
     def merge(self, first: Any, second: Any) -> Any:
         """The state of the images of both."""
+        return first + second
 
     @abstractmethod
     def compute(self, state: Any) -> Metrics:
@@ -95,10 +99,6 @@ class PerImageMetric(Metric):
             mask: The same shape, true where a voxel counts.
         """
 
-    def init(self) -> list[Sequence[float]]:
-        """No row."""
-        return []
-
     def update(
         self, state: list[Sequence[float]], prediction: Tensor, truth: Tensor, mask: Tensor | None
     ) -> list[Sequence[float]]:
@@ -107,10 +107,6 @@ class PerImageMetric(Metric):
         masks = np.ones(arrays[1].shape, np.bool_) if mask is None else mask.cpu().numpy()
         state.extend(self.measure(*image) for image in zip(*arrays, masks, strict=True))
         return state
-
-    def merge(self, first: list[Sequence[float]], second: list[Sequence[float]]) -> list[Sequence[float]]:
-        """The rows of both."""
-        return first + second
 
     def compute(self, state: list[Sequence[float]]) -> Metrics:
         """The mean of each column over the images that have one."""
@@ -123,32 +119,17 @@ class PerImageMetric(Metric):
 class ConfusionMetric(Metric):
     """A metric of the confusions of images: counts (classes, classes) of each, rows the truth."""
 
-    def init(self) -> list[npt.NDArray[np.int64]]:
-        """No image."""
-        return []
-
-    def update(
-        self, state: list[npt.NDArray[np.int64]], prediction: Tensor, truth: Tensor, mask: Tensor | None
-    ) -> list[npt.NDArray[np.int64]]:
+    def update(self, state: list[Counts], prediction: Tensor, truth: Tensor, mask: Tensor | None) -> list[Counts]:
         """The confusions of a batch more."""
-        from mtneuro_ray.metrics.confusion import image_confusions
-
         state.append(image_confusions(prediction, truth, self.classes, mask))
         return state
 
-    def merge(
-        self, first: list[npt.NDArray[np.int64]], second: list[npt.NDArray[np.int64]]
-    ) -> list[npt.NDArray[np.int64]]:
-        """The images of both."""
-        return first + second
-
-    def compute(self, state: list[npt.NDArray[np.int64]]) -> Metrics:
+    def compute(self, state: list[Counts]) -> Metrics:
         """The metrics of all images."""
-        empty = np.zeros((0, self.classes, self.classes), np.int64)
-        return self.of(np.concatenate([empty, *state]))
+        return self.of(np.concatenate([np.zeros((0, self.classes, self.classes), np.int64), *state]))
 
     @abstractmethod
-    def of(self, confusions: npt.NDArray[np.int64]) -> Metrics:
+    def of(self, confusions: Counts) -> Metrics:
         """The metrics of images (N, classes, classes)."""
 
 
@@ -158,7 +139,7 @@ def mean(values: Iterable[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-def ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64], where_empty: float) -> npt.NDArray[np.float64]:
+def ratio(part: Counts, whole: Counts, where_empty: float) -> npt.NDArray[np.float64]:
     """Part / whole, and `where_empty` where the whole is 0."""
     empty = np.full(part.shape, where_empty, dtype=np.float64)
     return np.divide(part, whole, out=empty, where=whole > 0)
@@ -167,3 +148,34 @@ def ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64], where_empty
 def _mean_of_numbers(values: Iterable[float]) -> float:
     numbers = [float(value) for value in values if not math.isnan(value)]
     return mean(numbers) if numbers else math.nan
+
+
+def image_confusions(prediction: Tensor, truth: Tensor, num_classes: int, mask: Tensor | None = None) -> Counts:
+    """Pixels of each image by true class (rows) and predicted class (columns): (N, num_classes, num_classes).
+
+    `prediction` (N, ...), `truth` and `mask` have one shape and lie on one device; None for `mask` counts every pixel.
+
+    Raises:
+        ValueError: the shapes differ or a class that counts lies outside [0, num_classes).
+    """
+    import torch  # not needed to check a configuration
+
+    if prediction.shape != truth.shape:
+        raise ValueError(f"predictions {tuple(prediction.shape)} and truth {tuple(truth.shape)} differ in shape")
+    images, cells = len(prediction), num_classes**2
+    if prediction.numel() == 0:
+        return np.zeros((images, num_classes, num_classes), dtype=np.int64)
+    image = torch.arange(images, dtype=torch.int32, device=prediction.device).unsqueeze(1)
+    predicted, true = prediction.reshape(images, -1), truth.reshape(images, -1)
+    if mask is not None:
+        kept = mask.reshape(images, -1)
+        image, predicted, true = image.expand(predicted.shape)[kept], predicted[kept], true[kept]
+    for name, classes in (("predicted", predicted), ("true", true)):
+        if classes.numel():
+            low, high = (int(bound) for bound in torch.aminmax(classes))
+            if low < 0 or high >= num_classes:
+                raise ValueError(f"{name} classes reach from {low} to {high}; accepted: 0 to {num_classes - 1}")
+    joint = true.int() * num_classes + predicted.int() + image * cells
+    histogram = torch.bincount(joint.flatten(), minlength=images * cells)
+    counts: Counts = histogram.cpu().numpy().reshape(images, num_classes, num_classes)
+    return counts

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from mtneuro_ray.metrics.base import ConfusionMetric, MetricDeclaration, Metrics, mean, ratio
+from mtneuro_ray.metrics.base import ConfusionMetric, Counts, MetricDeclaration, Metrics, mean, ratio
 
 
 class ClassificationMetric(ConfusionMetric):
     """Metrics of all samples together."""
 
-    def of(self, confusions: npt.NDArray[np.int64]) -> Metrics:
-        """See `classification_metrics`."""
-        return classification_metrics(confusions.sum(0))
+    def of(self, confusions: Counts) -> Metrics:
+        """Metrics of a classifier from the confusions of images (N, classes, classes), rows the truth.
 
+        Returns:
+            "accuracy"; "balanced_accuracy", the mean recall of the classes that occur in the truth; "recall",
+            "precision" and "f1" per class, 0 where the denominator is 0; "f1_mean" over the classes that occur in
+            truth or prediction (macro F1); "confusion"; "truth", samples of each class.
 
-def classification_metrics(confusion: npt.NDArray[np.int64]) -> Metrics:
-    """Metrics of a classifier from its confusion matrix (classes, classes), rows the truth.
-
-    Returns:
-        "accuracy"; "balanced_accuracy", the mean recall of the classes that occur in the truth; "recall",
-        "precision" and "f1" per class, 0 where the denominator is 0; "f1_mean" over the classes that occur in
-        truth or prediction (macro F1); "confusion"; "truth", samples of each class.
-
-    Raises:
-        ValueError: there is no sample.
-    """
-    total = int(confusion.sum())
-    if total == 0:
-        raise ValueError("no sample to measure; accepted: a confusion matrix of one or more samples")
-    tp, truth, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    recall = ratio(tp, truth, 0)
-    f1 = ratio(2 * tp, truth + predicted, 0)
-    return {
-        "accuracy": int(tp.sum()) / total,
-        "balanced_accuracy": mean(recall[truth > 0]),
-        "recall": recall.tolist(),
-        "precision": ratio(tp, predicted, 0).tolist(),
-        "f1": f1.tolist(),
-        "f1_mean": mean(f1[truth + predicted > 0]),
-        "confusion": confusion.tolist(),
-        "truth": truth.tolist(),
-    }
+        Raises:
+            ValueError: there is no sample.
+        """
+        confusion = confusions.sum(0)
+        total = int(confusion.sum())
+        if total == 0:
+            raise ValueError("no sample to measure; accepted: a confusion matrix of one or more samples")
+        tp, truth, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+        recall = ratio(tp, truth, 0)
+        f1 = ratio(2 * tp, truth + predicted, 0)
+        return {
+            "accuracy": int(tp.sum()) / total,
+            "balanced_accuracy": mean(recall[truth > 0]),
+            "recall": recall.tolist(),
+            "precision": ratio(tp, predicted, 0).tolist(),
+            "f1": f1.tolist(),
+            "f1_mean": mean(f1[truth + predicted > 0]),
+            "confusion": confusion.tolist(),
+            "truth": truth.tolist(),
+        }
 
 
 CLASSIFICATION = MetricDeclaration(

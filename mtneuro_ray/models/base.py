@@ -1,4 +1,4 @@
-"""What is known of a model without building it: what it serves, what it gives, which images pass through it."""
+"""Declaration of a model, which imports no torch: what it predicts, what it gives, which images it accepts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,28 @@ from mtneuro_ray.registry import Declaration
 Capability = Literal["gradients", "features", "fit"]
 
 
+class Settings2D(ModelSettings):
+    """Keys of models for slices."""
+
+    dim: Literal[2] = 2
+    """Spatial axes."""
+
+
+class Settings3D(ModelSettings):
+    """Keys of models for volumes."""
+
+    dim: Literal[3] = 3
+    """Spatial axes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SizeRule:
-    """The lengths that a network accepts along each spatial axis: multiples of `divisor`, plus `offset`.
+    """Lengths in pixels that a network accepts along each spatial axis: multiples of `divisor`, plus `offset`.
 
     Attributes:
         divisor: Product of the strides along the axis.
         offset: Added to the multiple; not zero only for unpadded convolutions.
-        smallest: The least accepted length, in pixels.
+        smallest: The least accepted length.
         norm_stride: Stride of the coarsest features that a batch norm normalises; 0 where each image leaves it several
             values. One value a channel, of a batch of one image, can't be normalised.
     """

@@ -1,9 +1,10 @@
-"""From a network's settings to its model."""
+"""From a network's settings to its model, the device that it lies on and the arithmetic that it computes in."""
 
 from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import nn
 
 from mtneuro_ray.config.network import NetworkSettings
@@ -16,3 +17,16 @@ def build_model(network: NetworkSettings) -> nn.Module:
         InputError: the library that provides the model refuses the settings.
     """
     return cast(nn.Module, network.declaration.resolve()(network.model, network.classes))
+
+
+def placed(module: nn.Module, network: NetworkSettings, device: torch.device) -> nn.Module:
+    """The model on its device, in the memory format in which its convolutions are fastest."""
+    module = module.to(device)
+    return module.to(memory_format=torch.channels_last) if network.model.dim == 2 else module
+
+
+def autocast(network: NetworkSettings, device: torch.device) -> torch.autocast:
+    """Arithmetic of a forward pass: bf16 where the network says so, or says "auto" and there is a GPU."""
+    precision = network.compute.precision
+    reduced = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)

@@ -1,7 +1,8 @@
 """Dropout whose masks do not depend on how a global batch is divided among workers.
 
-Each layer draws the mask of the whole global batch from a generator of its own and uses the rows that this
-worker holds. The draw happens on the CPU, so it is the same on every device.
+It is written by hand because torch.nn.Dropout draws from one stream, so its masks depend on the division and on the
+device. Here each layer draws the mask of the whole global batch on the CPU, from a generator of its own, and uses the
+rows that this worker holds.
 """
 
 from __future__ import annotations
@@ -16,23 +17,15 @@ from mtneuro_ray.rng import layer_seed
 
 @dataclass(frozen=True, slots=True)
 class DropoutKey:
-    """Which masks the next forward pass uses.
+    """Masks of one forward pass: those of a run's seed and optimizer step, from row `start` of `total` samples.
 
-    Attributes:
-        seed: seed of the run.
-        step: number of the optimizer step.
-        start: index within the global batch of the first sample that this worker holds.
-        total: samples in the global batch.
+    `start` is the place in the global batch of the first sample that this worker holds.
     """
 
     seed: int
     step: int
     start: int
     total: int
-
-    def generator(self, index: int) -> torch.Generator:
-        """The generator of the layer with this index, at this step; the same on every worker."""
-        return torch.Generator().manual_seed(layer_seed(self.seed, self.step, index))
 
 
 class GlobalDropout(nn.Module):
@@ -60,10 +53,6 @@ class GlobalDropout(nn.Module):
         dropped: Tensor = features * self._scaled_mask(features)
         return dropped
 
-    def extra_repr(self) -> str:
-        """The probability, for `repr`."""
-        return f"p={self.p}"
-
     def _mask_shape(self, features: Tensor) -> tuple[int, ...]:
         return tuple(features.shape[1:])
 
@@ -75,7 +64,8 @@ class GlobalDropout(nn.Module):
             raise RuntimeError("dropout in training needs set_dropout_key(model, key) before each step")
         if key.start + rows > key.total:
             raise RuntimeError(f"rows {key.start} to {key.start + rows} lie outside a batch of {key.total}")
-        draws = torch.rand(key.total, *self._mask_shape(features), generator=key.generator(self.index))
+        generator = torch.Generator().manual_seed(layer_seed(key.seed, key.step, self.index))
+        draws = torch.rand(key.total, *self._mask_shape(features), generator=generator)
         kept = draws[key.start : key.start + rows] >= self.p
         return kept.to(features.device, features.dtype) / (1 - self.p)
 

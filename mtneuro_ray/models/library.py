@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from mtneuro_ray.config.owners import ModelSettings
-from mtneuro_ray.models.base import ModelDeclaration, SizeRule
+from mtneuro_ray.models.base import ModelDeclaration, Settings2D, SizeRule
 
 
-class LibrarySettings(ModelSettings):
+class LibrarySettings(Settings2D):
     """Keys of the library's networks."""
 
-    dim: Literal[2] = 2
-    """Spatial axes."""
     encoder_name: str = "efficientnet-b7"
     """Encoder: any of segmentation_models_pytorch, or `tu-` and a name of timm (paper, Appendix 4.2.2)."""
     encoder_weights: str | None = "imagenet"

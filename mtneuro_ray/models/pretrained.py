@@ -1,4 +1,4 @@
-"""Weights that encoders start from: what the library publishes, or a file of one's own."""
+"""Initial weights of encoders: published by segmentation_models_pytorch or timm, or from a file of the user."""
 
 from __future__ import annotations
 
@@ -20,13 +20,9 @@ State = dict[str, Tensor]
 
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 _HUB_FILES = ("config.json", "model.safetensors")
-# Of a first question to the hub. Its client goes on trying for minutes where nobody answers.
+# Seconds for a first question to the hub. Its client goes on trying for minutes where nobody answers.
 _HUB_ANSWERS_S = 5.0
 _ATTEMPTS = 4
-
-
-def _settings(network: NetworkSettings) -> LibrarySettings:
-    return cast(LibrarySettings, network.model)
 
 
 def check_encoder(network: NetworkSettings, where: str) -> None:
@@ -39,37 +35,43 @@ def check_encoder(network: NetworkSettings, where: str) -> None:
     Raises:
         InputError: one line that names the key and what the library has instead.
     """
+    settings = cast(LibrarySettings, network.model)
     try:
-        check_encoder_name(_settings(network).encoder_name)
-        _check_weights(network)
+        check_encoder_name(settings.encoder_name)
+        _check_weights(settings)
         with torch.random.fork_rng(devices=[]):
-            build(_settings(network), network.classes)
+            build(settings, network.classes)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
 
-def _check_weights(network: NetworkSettings) -> None:
-    weights, file = _settings(network).encoder_weights, network.encoder_file
+def _check_weights(settings: LibrarySettings) -> None:
+    weights, file = settings.encoder_weights, settings.encoder_file
     if file is not None:
         if not file.endswith(_SUFFIXES) or not Path(file).is_file():
             wrong = "no such file" if file.endswith(_SUFFIXES) else "is of an unknown kind"
             raise InputError(f"encoder_weights: {file}: {wrong}; accepted: a file {', '.join(_SUFFIXES)}")
-    elif weights is not None and weights not in (names := _published_weights(_settings(network).encoder_name)):
+    elif weights is not None and weights not in (names := _published(settings.encoder_name)):
         accepted = ", ".join([*names, "null for random ones", "file:PATH"])
         raise InputError(
-            f"encoder_weights: the library has no {weights!r} for {_settings(network).encoder_name}; accepted: "
-            f"{accepted}"
+            f"encoder_weights: the library has no {weights!r} for {settings.encoder_name}; accepted: {accepted}"
         )
 
 
-def _published_weights(encoder_name: str) -> list[str]:
-    """Names of the weights that there are for an encoder. Those of timm are chosen by a tag in its own name."""
+def _published(encoder_name: str) -> dict[str, tuple[str, str | None]]:
+    """Weights that there are for an encoder: name -> repository on the hub, and its revision if one is pinned."""
     import timm
     from segmentation_models_pytorch.encoders import encoders
 
-    if encoder_name.startswith("tu-"):
-        return ["imagenet"] if timm.models.is_model_pretrained(encoder_name.removeprefix("tu-")) else []
-    return list(encoders[encoder_name]["pretrained_settings"])
+    if not encoder_name.startswith("tu-"):
+        known = encoders[encoder_name]["pretrained_settings"]
+        return {name: (each["repo_id"], each["revision"]) for name, each in known.items()}
+    # The weights of timm are chosen by a tag in the encoder's own name.
+    name = encoder_name.removeprefix("tu-")
+    if not timm.models.is_model_pretrained(name):
+        return {}
+    found = timm.models.get_pretrained_cfg(name)
+    return {"imagenet": (str(found and found.hf_hub_id), None)}
 
 
 def fetch_encoder_weights(network: NetworkSettings) -> State | None:
@@ -79,26 +81,21 @@ def fetch_encoder_weights(network: NetworkSettings) -> State | None:
     unless they lie there. Those of 3 channels are summed over them where the image has one.
 
     Raises:
-        InputError: they can't be downloaded, or the file is not one of this encoder.
+        InputError: they cannot be downloaded, or the file is not one of this encoder.
     """
     if not network.starts_pretrained:
         return None
+    settings = cast(LibrarySettings, network.model)
     weights: str | bool | None = None
-    if network.encoder_file is None:
-        _download(network)
+    if settings.encoder_file is None:
+        _download(settings)
         # timm's weights have no name here: any that is no string means them.
-        weights = True if _settings(network).encoder_name.startswith("tu-") else _settings(network).encoder_weights
+        weights = True if settings.encoder_name.startswith("tu-") else settings.encoder_weights
     with torch.random.fork_rng(devices=[]):
-        model = library_network(
-            network.model.name,
-            _settings(network).encoder_name,
-            network.model.in_channels,
-            network.classes,
-            weights=weights,
-        )
+        model = library_network(settings, network.classes, weights)
     encoder = model.get_submodule("encoder")
-    if network.encoder_file is not None:
-        _load_file(encoder, network.encoder_file)
+    if settings.encoder_file is not None:
+        _load_file(encoder, settings.encoder_file)
     state: State = encoder.state_dict()
     return state
 
@@ -113,23 +110,11 @@ def load_encoder_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     model.get_submodule("encoder").load_state_dict(dict(state))
 
 
-def _repository(network: NetworkSettings) -> tuple[str, str | None]:
-    """Repository on the hub, and the revision if one is pinned."""
-    import timm
-    from segmentation_models_pytorch.encoders import encoders
-
-    if _settings(network).encoder_name.startswith("tu-"):
-        published = timm.models.get_pretrained_cfg(_settings(network).encoder_name.removeprefix("tu-"))
-        return str(published and published.hf_hub_id), None
-    settings = encoders[_settings(network).encoder_name]["pretrained_settings"][_settings(network).encoder_weights]
-    return settings["repo_id"], settings["revision"]
-
-
-def _download(network: NetworkSettings) -> None:
+def _download(settings: LibrarySettings) -> None:
     """Bring published weights into the hub's cache, where the library looks for them."""
     from huggingface_hub import constants, get_session, try_to_load_from_cache
 
-    repository, revision = _repository(network)
+    repository, revision = _published(settings.encoder_name)[str(settings.encoder_weights)]
     if all(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in _HUB_FILES):
         return
     try:
@@ -139,9 +124,8 @@ def _download(network: NetworkSettings) -> None:
     except Exception as error:  # The hub's client builds on a different HTTP library in each major version.
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise InputError(
-            f"encoder_weights: {_settings(network).encoder_weights} weights of {_settings(network).encoder_name} "
-            f"can't be downloaded ({repository} at {constants.ENDPOINT}: {reason}); accepted: encoder_weights=null for "
-            "random ones, or "
+            f"encoder_weights: {settings.encoder_weights} weights of {settings.encoder_name} can't be downloaded "
+            f"({repository} at {constants.ENDPOINT}: {reason}); accepted: encoder_weights=null for random ones, or "
             f"encoder_weights=file:PATH of that repository's {_HUB_FILES[-1]}"
         ) from None
 
@@ -184,7 +168,7 @@ def _read(path: str) -> State:
 
     try:
         state = load_file(path) if path.endswith(".safetensors") else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # Of any kind, where the file is no such file.
+    except Exception as error:  # Parsers of foreign bytes raise anything.
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
             f"encoder_weights: {path}: can't be read ({reason}); accepted: a file {', '.join(_SUFFIXES)}"

@@ -1,7 +1,7 @@
-"""Batch norm over the batches of all workers together, on any backend of torch.distributed.
+"""Batch norm over the batches of all workers together, on CPUs.
 
-torch.nn.SyncBatchNorm does this on GPUs only; training with several CPU workers has to equal training with
-one as well.
+It is written by hand because torch.nn.SyncBatchNorm refuses tensors on a CPU, and training with several CPU workers has
+to equal training with one. GPUs get SyncBatchNorm.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from torch.nn import functional as F
 def synchronise_norms(module: nn.Module) -> nn.Module:
     """`module` with each batch norm replaced by one whose training statistics span all ranks.
 
-    Parameters, buffers and the keys of the state dict stay those of nn.BatchNorm. A module on a CUDA device
-    gets torch.nn.SyncBatchNorm. Convert before DistributedDataParallel wraps the module. The running
-    statistics agree between ranks without its `broadcast_buffers`.
+    Parameters, buffers and the keys of the state dict stay those of nn.BatchNorm. Convert before
+    DistributedDataParallel wraps the module: running statistics agree between ranks without its `broadcast_buffers`.
     """
     if any(parameter.is_cuda for parameter in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
@@ -34,8 +33,8 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm (Ioffe and Szegedy 2015) of (N, C, ...) over the samples of all ranks.
 
-    In evaluation, without a process group and with one rank this is nn.BatchNorm, bit for bit. In training
-    with more ranks, every rank has to run forward and backward, be its own batch empty (N = 0) or not.
+    In evaluation, without a process group and with one rank this is nn.BatchNorm, bit for bit. In training with more
+    ranks, every rank has to run forward and backward, even with an empty batch (N = 0).
     """
 
     @classmethod
@@ -84,10 +83,10 @@ def _reduced_axes(features: Tensor) -> list[int]:
 
 @torch.no_grad()
 def _global_moments(features: Tensor) -> tuple[int, Tensor, Tensor]:
-    """Values per channel over all ranks, their mean (C,) and biased variance (C,), the same on every rank.
+    """Number of values per channel over all ranks, their mean (C,) and biased variance (C,), the same on every rank.
 
-    Ranks exchange (count, mean, squared deviations) rather than sums of squares, which cancel in float32
-    where the mean is large (Chan et al. 1983, the pairwise update).
+    Ranks exchange (count, mean, squared deviations) rather than sums of squares, which cancel in float32 where the mean
+    is large (Chan et al. 1983, the pairwise update).
     """
     axes, channels = _reduced_axes(features), features.shape[1]
     local = torch.zeros(1 + 2 * channels, dtype=torch.float64, device=features.device)

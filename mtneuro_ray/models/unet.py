@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -37,33 +36,29 @@ class UNetSettings(ModelSettings):
             )
 
 
-def unet_size_rule(n_blocks: int = 4, conv_mode: str = "same") -> SizeRule:
-    """Which image sizes a U-Net accepts.
+def unet_sizes(settings: UNetSettings) -> SizeRule:
+    """Image sizes that a U-Net accepts.
 
     In "valid" mode each block takes 4 pixels off an axis before the next pooling halves it; every pooling must meet an
     even size (Ronneberger et al. 2015, section 2), and at least one pixel must come out at the end.
     """
-    divisor = 2 ** (n_blocks - 1)
-    if conv_mode == "same":
-        return SizeRule(divisor, offset=0, smallest=divisor)
+    divisor = 2 ** (settings.n_blocks - 1)
+    norm_stride = divisor if settings.normalization == "batch" else 0
+    if settings.conv_mode == "same":
+        return SizeRule(divisor, 0, divisor, norm_stride)
     # Each step up makes 2n - 4 of n: walk from an output of one pixel or more to the lowest level.
     lowest = 1
-    for _ in range(n_blocks - 1):
+    for _ in range(settings.n_blocks - 1):
         lowest = (lowest + 5) // 2
-    return SizeRule(divisor, offset=-4, smallest=divisor * (lowest + 8) - 4)
-
-
-def _sizes(settings: UNetSettings) -> SizeRule:
-    rule = unet_size_rule(settings.n_blocks, settings.conv_mode)
-    return replace(rule, norm_stride=rule.divisor) if settings.normalization == "batch" else rule
+    return SizeRule(divisor, -4, divisor * (lowest + 8) - 4, norm_stride)
 
 
 UNET = ModelDeclaration(
     name="UNet",
     summary="U-Net (Ronneberger et al. 2015), 2D or 3D",
-    build="mtneuro_ray.models.nets.unet:build",
+    build="mtneuro_ray.models.nets.unet:UNet",
     settings=UNetSettings,
     predicts=("voxel",),
     dims=(2, 3),
-    sizes=_sizes,
+    sizes=unet_sizes,
 )

@@ -11,8 +11,8 @@ from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.models.dropout import GlobalDropout
+from mtneuro_ray.models.encoders import ResNet18Settings
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.settings import run_settings
 
 Data = dict[Split, SplitArrays]

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from mtneuro_ray.metrics.classification import classification_metrics
-from mtneuro_ray.metrics.confusion import image_confusions
+from mtneuro_ray.metrics.base import image_confusions
+from mtneuro_ray.metrics.classification import ClassificationMetric
 from tests.metrics.data import random_pair
+from tests.settings import task_settings
+
+METRIC = ClassificationMetric(task_settings())
 
 
 def test_values_equal_those_of_scikit_learn() -> None:
     pred, target = random_pair((50,), 4)
-    metrics = classification_metrics(image_confusions(pred, target, 4).sum(0))
+    metrics: Any = METRIC.of(image_confusions(pred, target, 4))
     assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(target, pred))
     assert metrics["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, pred))
     assert metrics["f1_mean"] == pytest.approx(sk.f1_score(target, pred, average="macro"))
@@ -21,7 +26,7 @@ def test_values_equal_those_of_scikit_learn() -> None:
 
 
 def test_balanced_accuracy_leaves_out_classes_without_truth() -> None:
-    metrics = classification_metrics(np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]))
+    metrics: Any = METRIC.of(np.array([[[3, 1, 0], [0, 0, 0], [2, 0, 2]]]))
     assert metrics["balanced_accuracy"] == pytest.approx((3 / 4 + 2 / 4) / 2)
     assert metrics["recall"] == [0.75, 0.0, 0.5]
     assert metrics["precision"] == [0.6, 0.0, 1.0]
@@ -30,4 +35,4 @@ def test_balanced_accuracy_leaves_out_classes_without_truth() -> None:
 
 def test_nothing_to_measure_is_an_error() -> None:
     with pytest.raises(ValueError, match="no sample"):
-        classification_metrics(np.zeros((4, 4), dtype=np.int64))
+        METRIC.of(np.zeros((2, 4, 4), dtype=np.int64))

@@ -7,9 +7,12 @@ import torch
 from sklearn import metrics as sk
 from torch import Tensor
 
-from mtneuro_ray.metrics.confusion import image_confusions
-from mtneuro_ray.metrics.segmentation import segmentation_metrics
+from mtneuro_ray.metrics.base import image_confusions
+from mtneuro_ray.metrics.segmentation import SegmentationMetric
 from tests.metrics.data import random_pair
+from tests.settings import task_settings
+
+METRIC = SegmentationMetric(task_settings())
 
 
 def smp_scores(name: str, pred: Tensor, target: Tensor, reduction: str | None) -> Tensor:
@@ -22,7 +25,7 @@ def test_both_reductions_equal_those_of_smp_and_scikit_learn() -> None:
     pred, target = random_pair((5, 16, 16), 4)
     target[0][target[0] == 3] = 0
     pred[0][pred[0] == 3] = 0
-    metrics = segmentation_metrics(image_confusions(pred, target, 4))
+    metrics = METRIC.of(image_confusions(pred, target, 4))
     p, t = pred.flatten().numpy(), target.flatten().numpy()
     for name, function, reference in (("iou", "iou_score", sk.jaccard_score), ("f1", "f1_score", sk.f1_score)):
         per_image = smp_scores(function, pred, target, None)
@@ -37,7 +40,7 @@ def test_both_reductions_equal_those_of_smp_and_scikit_learn() -> None:
 def test_a_class_absent_from_an_image_scores_one_there_and_the_truth_tells_that_it_is_nowhere() -> None:
     target = torch.tensor([[[0, 0]], [[0, 1]]])
     pred = torch.tensor([[[0, 0]], [[0, 0]]])
-    metrics = segmentation_metrics(image_confusions(pred, target, 3))
+    metrics = METRIC.of(image_confusions(pred, target, 3))
     assert metrics["image/iou"] == [0.75, 0.5, 1.0]
     assert metrics["dataset/iou"] == [0.75, 0.0, 1.0]
     assert metrics["dataset/iou_mean"] == pytest.approx(1.75 / 3)
@@ -46,4 +49,4 @@ def test_a_class_absent_from_an_image_scores_one_there_and_the_truth_tells_that_
 
 def test_nothing_to_measure_is_an_error() -> None:
     with pytest.raises(ValueError, match="no image"):
-        segmentation_metrics(np.zeros((0, 4, 4), dtype=np.int64))
+        METRIC.of(np.zeros((0, 4, 4), dtype=np.int64))

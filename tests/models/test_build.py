@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mtneuro_ray.models import MODELS
-from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.build import autocast, build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from tests.settings import network_settings
 
@@ -38,3 +38,22 @@ def test_a_batch_norm_has_one_value_up_to_the_stride_that_is_declared(name: str)
 def test_a_builder_gets_the_settings_of_its_model() -> None:
     small, large = (build_model(network_settings(start_filters=filters)) for filters in (4, 8))
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in large.parameters())
+
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("auto", "cpu", torch.float32),
+        ("bf16", "cpu", torch.bfloat16),
+        ("fp32", "cpu", torch.float32),
+        pytest.param("auto", "cuda", torch.bfloat16, marks=[pytest.mark.gpu, NO_GPU]),
+        pytest.param("fp32", "cuda", torch.float32, marks=[pytest.mark.gpu, NO_GPU]),
+    ],
+)
+def test_the_arithmetic_of_a_precision(precision: str, device: str, expected: torch.dtype) -> None:
+    with autocast(network_settings(precision=precision), torch.device(device)):
+        square = torch.ones(2, 2, device=device)
+        assert (square @ square).dtype == expected

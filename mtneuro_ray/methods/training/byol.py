@@ -14,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mtneuro_ray.methods.byol import ByolSettings
 from mtneuro_ray.methods.training.base import Setup
 from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, upcast
-from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.models.build import autocast
 
 
 class Branch(nn.Module):

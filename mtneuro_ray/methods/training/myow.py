@@ -16,7 +16,7 @@ from mtneuro_ray.methods.training.byol import Byol, TargetNetwork
 from mtneuro_ray.methods.training.mining import choose_neighbours, draw_pool
 from mtneuro_ray.methods.training.self_supervised import ViewBatch, upcast
 from mtneuro_ray.methods.training.views import NUMBERS
-from mtneuro_ray.models.placement import autocast
+from mtneuro_ray.models.build import autocast
 from mtneuro_ray.rng import Indices, Purpose, generator
 
 

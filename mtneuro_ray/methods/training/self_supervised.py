@@ -22,7 +22,7 @@ from mtneuro_ray.methods.self_supervised import SelfSupervisedSettings
 from mtneuro_ray.methods.training.base import Setup, SteppedMethod
 from mtneuro_ray.methods.training.optimizer import learning_rate
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, shade_views
-from mtneuro_ray.models.placement import autocast, placed
+from mtneuro_ray.models.build import autocast, placed
 from mtneuro_ray.rng import Indices, Purpose, generator
 
 # The base learning rate is that of a batch of so many images (Grill et al. 2020).

@@ -13,8 +13,8 @@ from mtneuro_ray.data.resident import Batch
 from mtneuro_ray.methods.supervised import SupervisedSettings
 from mtneuro_ray.methods.training.base import Setup, SteppedMethod
 from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
-from mtneuro_ray.models.placement import autocast
 from mtneuro_ray.rng import Indices, layer_seed
 
 

@@ -1,6 +1,6 @@
 """PCA and NMF of images as encoders (Tasks 1 and 3): scikit-learn fits them, a module holds them.
 
-scikit-learn takes a second to import, which most trials need not.
+scikit-learn is imported where it is used: that takes a second, which most trials need not spend.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.models.decomposition import DecompositionSettings
+from mtneuro_ray.models.encoders import DecompositionSettings
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 
 Floats = npt.NDArray[np.float32]
@@ -25,9 +25,7 @@ _ITERATIONS = 200
 
 
 class Decomposition(nn.Module):
-    """Weights of an image's components: (B, 1, Y, X) -> (B, components), in the order in which they were fitted.
-
-    Where fewer than `components` could be fitted, the last features are 0.
+    """Weights of the components of images: (B, 1, Y, X) -> (B, components); where fewer were fitted, the last are 0.
 
     Attributes:
         mean: (Y * X,) subtracted first; zeros for NMF.
@@ -39,18 +37,12 @@ class Decomposition(nn.Module):
 
     def __init__(self, kind: Literal["PCA", "NMF"], components: int) -> None:
         super().__init__()
-        self.kind = kind
-        self.components = components
+        self.kind, self.components = kind, components
         self.register_buffer("mean", torch.zeros(0))
         self.register_buffer("basis", torch.zeros(0, 0))
 
     def fit(self, images: Floats, seed: int) -> None:
-        """Fit the components.
-
-        Args:
-            images: (N, Y * X), not negative for NMF.
-            seed: Of scikit-learn's randomised solvers.
-        """
+        """Fit the components to images (N, Y * X), not negative for NMF; `seed` is for randomised solvers."""
         from sklearn.decomposition import NMF, PCA
         from sklearn.exceptions import ConvergenceWarning
 
@@ -59,9 +51,8 @@ class Decomposition(nn.Module):
             fitted = PCA(count, random_state=seed).fit(images)
             mean, basis = fitted.mean_, fitted.components_
         else:
-            with warnings.catch_warnings():
-                # It stops at the bound of iterations; nearer to the optimum the features hardly change.
-                warnings.simplefilter("ignore", ConvergenceWarning)
+            # It stops at the bound of iterations; nearer to the optimum the features hardly change.
+            with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
                 basis = NMF(count, init="nndsvda", max_iter=_ITERATIONS, random_state=seed).fit(images).components_
             mean = np.zeros(images.shape[1])
         device = self.mean.device
@@ -77,7 +68,7 @@ class Decomposition(nn.Module):
         flat = images.flatten(1).float()
         if flat.shape[1] != self.basis.shape[1]:
             raise TrainingError(f"{self.kind}: was fitted to {self.basis.shape[1]} pixels, not to {flat.shape[1]}")
-        # In bf16, which a GPU would use, features would have three digits, and PCA's small ones none.
+        # In bf16, the default on a GPU, features would have three digits, and PCA's small ones none.
         with torch.autocast(flat.device.type, enabled=False):
             weights = (flat - self.mean) @ self.basis.T if self.kind == "PCA" else self._solve(flat)
         return nn.functional.pad(weights, (0, self.components - weights.shape[1]))
@@ -88,8 +79,7 @@ class Decomposition(nn.Module):
         from sklearn.exceptions import ConvergenceWarning
 
         basis = self.basis.cpu().numpy()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             weights, _, _ = non_negative_factorization(
                 images.cpu().numpy(),
                 H=basis,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtneuro_ray.models.base import Settings3D
 from mtneuro_ray.models.dropout import GlobalChannelDropout
-from mtneuro_ray.models.high_res_net import HighResNetSettings
 
 # Channels of the blocks and dilation of their convolutions (Li et al. 2017, figure 1).
 _STAGES = ((16, 1), (32, 2), (64, 4))
@@ -16,19 +16,13 @@ class HighResNet(nn.Module):
     """HighResNet (Li et al. 2017), as MedicalZooPytorch lays it out: dilated convolutions instead of pooling.
 
     (B, C, Z, Y, X) -> logits (B, classes, Z, Y, X), for any sizes. At 1 channel and 4 classes it has 809,876
-    parameters. The masks of its dropout come from `set_dropout_key`.
-
-    Each block reads the sum of the outputs of the two blocks before it; where these differ in channels, zeros are
-    added to both sides of the narrower one.
-
-    Args:
-        in_channels: channels of the image.
-        classes: classes of the logits.
+    parameters. The masks of its dropout come from `set_dropout_key`. Each block reads the sum of the outputs of the two
+    blocks before it; where these differ in channels, zeros are added to both sides of the narrower one.
     """
 
-    def __init__(self, in_channels: int = 1, classes: int = 4) -> None:
+    def __init__(self, settings: Settings3D, classes: int) -> None:
         super().__init__()
-        self.stem = nn.Conv3d(in_channels, 16, kernel_size=3, padding=1)
+        self.stem = nn.Conv3d(settings.in_channels, 16, kernel_size=3, padding=1)
         self.stem_norm = _norm_relu(16)
         self.blocks = nn.ModuleList()
         channels_in = 16
@@ -43,7 +37,7 @@ class HighResNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Image to logits, shapes as in the class."""
         features = self.stem(image)
-        # What the first block reads lacks the norm; what is added to its output has it.
+        # The input of the first block lacks the norm; the tensor that is added to its output has it.
         earlier, latest = self.stem_norm(features), self.blocks[0](features)
         for block in self.blocks[1:]:
             earlier, latest = latest, block(latest + _padded(earlier, latest.shape[1]))
@@ -68,8 +62,3 @@ def _padded(features: Tensor, channels: int) -> Tensor:
     """(B, c, ...) with zero channels, half on each side, up to `channels`."""
     side = (channels - features.shape[1]) // 2
     return F.pad(features, (0, 0, 0, 0, 0, 0, side, side)) if side else features
-
-
-def build(settings: HighResNetSettings, classes: int) -> HighResNet:
-    """The network of its settings."""
-    return HighResNet(settings.in_channels, classes)

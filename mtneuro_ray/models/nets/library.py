@@ -1,4 +1,4 @@
-"""The segmentation networks of segmentation_models_pytorch (Task 2). The library takes seconds to import."""
+"""Networks of segmentation_models_pytorch (Task 2); the library is imported when used, which takes seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DROPOUT: dict[type[nn.Module], type[GlobalDropout]] = {
     nn.Dropout: GlobalDropout,
     nn.Dropout2d: GlobalChannelDropout,
 }
-# What the library and timm raise where they refuse an encoder. Their messages are passed on.
+# Errors by which the library and timm refuse an encoder. Their messages are passed on.
 _REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
@@ -30,35 +30,27 @@ def build(settings: LibrarySettings, classes: int) -> nn.Module:
     Raises:
         InputError: the library has no such encoder, or refuses it for this network.
     """
-    name, encoder_name, in_channels = settings.name, settings.encoder_name, settings.in_channels
-    check_encoder_name(encoder_name)
+    check_encoder_name(settings.encoder_name)
     try:
-        network = library_network(name, encoder_name, in_channels, classes)
-        smallest = MODELS.find(name).size_rule(settings).smallest
-        _freeze_unused(network, torch.zeros(1, in_channels, smallest, smallest), classes)
+        network = library_network(settings, classes)
+        smallest = MODELS.find(settings.name).size_rule(settings).smallest
+        _freeze_unused(network, torch.zeros(1, settings.in_channels, smallest, smallest), classes)
     except _REFUSALS as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"encoder_name: {name} can't have {encoder_name}: {reason}; accepted: another one") from None
+        raise InputError(
+            f"encoder_name: {settings.name} can't have {settings.encoder_name}: {reason}; accepted: another one"
+        ) from None
     _replace_dropout(network)
     return network
 
 
-def library_network(
-    model: str, encoder_name: str, in_channels: int, classes: int, weights: str | bool | None = None
-) -> nn.Module:
-    """The network as the library builds it; see `build`.
-
-    Args:
-        model: name of the class in the library.
-        encoder_name: name of the encoder in the library.
-        in_channels: channels of the image.
-        classes: classes of the logits.
-        weights: of the encoder, which the library downloads unless they are cached; random ones by default.
-    """
+def library_network(settings: LibrarySettings, classes: int, weights: str | bool | None = None) -> nn.Module:
+    """The network as the library builds it, with these weights of its encoder, which it downloads unless cached."""
     import segmentation_models_pytorch as smp
 
-    build = getattr(smp, model)
-    network = build(encoder_name=encoder_name, encoder_weights=weights, in_channels=in_channels, classes=classes)
+    network = getattr(smp, settings.name)(
+        encoder_name=settings.encoder_name, encoder_weights=weights, in_channels=settings.in_channels, classes=classes
+    )
     return cast(nn.Module, network)
 
 

@@ -6,17 +6,16 @@ import torchvision
 from torch import Tensor, nn
 
 from mtneuro_ray.models.dropout import GlobalDropout
-from mtneuro_ray.models.resnet import ResNet18Settings
+from mtneuro_ray.models.encoders import ResNet18Settings
 
-RESNET18_FEATURES = 512
-"""Length of the feature vector that `resnet18_encoder` gives."""
+_FEATURES = 512
 
 
 def resnet18_encoder(in_channels: int = 1) -> nn.Module:
     """ResNet-18 (He et al. 2016) without its classifier: (B, C, Y, X) -> (B, 512).
 
-    As in the MTNeuro paper (section 4.1, Task 1) the stem is a 3x3 convolution of stride 1 without bias, and
-    there is no max-pool, so that tiles of 32 or 64 pixels keep their resolution.
+    As in the MTNeuro paper (section 4.1) the stem is a 3x3 convolution of stride 1 without bias, and there is no
+    max-pool, so that tiles of 32 or 64 pixels keep their resolution.
     """
     encoder: nn.Module = torchvision.models.resnet18(weights=None)
     stem = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
@@ -31,10 +30,10 @@ class EncoderClassifier(nn.Module):
     """An encoder, an optional linear projection, dropout and a linear layer: (B, C, Y, X) -> (B, classes).
 
     Attributes:
-        encoder: gives the (B, F) features that the read-out of Tasks 1 and 3 uses.
+        encoder: (B, C, Y, X) -> (B, F) features.
         projection: F -> latent_dim, or the identity.
-        dropout: its masks come from `set_dropout_key`.
-        head: the last linear layer, which gives logits.
+        dropout: Its masks come from `set_dropout_key`.
+        head: The last linear layer, which gives logits.
     """
 
     def __init__(self, encoder: nn.Module, features: int, classes: int, dropout: float, latent_dim: int | None) -> None:
@@ -45,7 +44,7 @@ class EncoderClassifier(nn.Module):
         self.head = nn.Linear(latent_dim or features, classes)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer reads, without dropout: (B, C, Y, X) -> (B, latent_dim or F)."""
+        """Input of the last layer, without dropout: (B, C, Y, X) -> (B, latent_dim or F)."""
         projected: Tensor = self.projection(self.encoder(image))
         return projected
 
@@ -58,4 +57,4 @@ class EncoderClassifier(nn.Module):
 def build(settings: ResNet18Settings, classes: int) -> EncoderClassifier:
     """The supervised network of Task 1 (MTNeuro paper, section 4.1)."""
     encoder = resnet18_encoder(settings.in_channels)
-    return EncoderClassifier(encoder, RESNET18_FEATURES, classes, settings.dropout, settings.latent_dim)
+    return EncoderClassifier(encoder, _FEATURES, classes, settings.dropout, settings.latent_dim)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.models.base import SizeRule
+from mtneuro_ray.models.base import Settings3D
 from mtneuro_ray.models.dropout import GlobalChannelDropout
-from mtneuro_ray.models.vnet_light import VNetLightSettings
+from mtneuro_ray.models.volumetric import VNET_SIZES
 
 _STEM_CHANNELS = 16
 
@@ -63,25 +62,11 @@ class VNetLight(nn.Module):
 
     (B, C, Z, Y, X) -> logits (B, classes, Z, Y, X). At 1 channel and 4 classes it has 12,246,288 parameters.
     The masks of its dropout come from `set_dropout_key`.
-
-    Args:
-        in_channels: channels of the image; a divisor of 16, because the image is added to the first 16 features.
-        classes: classes of the logits.
-
-    Attributes:
-        size_rule: the sizes that `forward` accepts along each spatial axis.
-
-    Raises:
-        InputError: `in_channels` does not divide 16.
     """
 
-    def __init__(self, in_channels: int = 1, classes: int = 4) -> None:
+    def __init__(self, settings: Settings3D, classes: int) -> None:
         super().__init__()
-        if _STEM_CHANNELS % in_channels:
-            raise InputError(f"in_channels: {in_channels} channels; accepted: a divisor of {_STEM_CHANNELS}")
-        # Blocks and padding, which only the U-Net heeds.
-        self.size_rule = SizeRule(8, 0, 8)
-        self.stem = nn.Sequential(_conv5(in_channels, _STEM_CHANNELS), nn.BatchNorm3d(_STEM_CHANNELS))
+        self.stem = nn.Sequential(_conv5(settings.in_channels, _STEM_CHANNELS), nn.BatchNorm3d(_STEM_CHANNELS))
         self.stem_activation = nn.ELU()
         self.down = nn.ModuleList([_Down(16, count=1), _Down(32, count=2), _Down(64, count=3, dropout=0.5)])
         self.up = nn.ModuleList([_Up(128, 64, count=2, dropout=0.5), _Up(128, 32, count=1), _Up(64, 16, count=1)])
@@ -93,7 +78,7 @@ class VNetLight(nn.Module):
         Raises:
             ValueError: a spatial axis has a size that the strides do not divide.
         """
-        self.size_rule.check("VNetLight", image.shape[2:])
+        VNET_SIZES.check("VNetLight", image.shape[2:])
         repeats = _STEM_CHANNELS // image.shape[1]
         features = self.stem_activation(self.stem(image) + image.repeat(1, repeats, 1, 1, 1))
         skips: list[Tensor] = []
@@ -112,8 +97,3 @@ def _conv5(channels_in: int, channels: int) -> nn.Conv3d:
 
 def _conv_norm_elu(channels_in: int, channels: int) -> nn.Sequential:
     return nn.Sequential(_conv5(channels_in, channels), nn.BatchNorm3d(channels), nn.ELU())
-
-
-def build(settings: VNetLightSettings, classes: int) -> VNetLight:
-    """The network of its settings."""
-    return VNetLight(settings.in_channels, classes)

@@ -20,7 +20,7 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import Batch
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.losses.build import build_loss, class_weights
+from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.metrics import METRICS
 from mtneuro_ray.metrics.base import Metric, Metrics
 from mtneuro_ray.rng import Indices

@@ -22,8 +22,8 @@ from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics.base import Metrics
+from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
-from mtneuro_ray.models.placement import autocast
 from mtneuro_ray.roi import corners
 from mtneuro_ray.tasks.training.base import Reading, ReadingTask, build_task
 

@@ -14,7 +14,7 @@ from sklearn.decomposition import NMF, PCA
 from torch import Tensor
 
 from mtneuro_ray.errors import TrainingError
-from mtneuro_ray.models.decomposition import DecompositionSettings
+from mtneuro_ray.models.encoders import DecompositionSettings
 from mtneuro_ray.models.nets.decomposition import Decomposition, build
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 

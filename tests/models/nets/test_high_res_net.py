@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtneuro_ray.models.base import Settings3D
 from mtneuro_ray.models.dropout import DropoutKey, GlobalDropout, set_dropout_key
-from mtneuro_ray.models.high_res_net import HIGH_RES_NET, HighResNetSettings
 from mtneuro_ray.models.nets.high_res_net import HighResNet
+from mtneuro_ray.models.volumetric import HIGH_RES_NET
 from tests.models.training import (
     Layers,
     loss_after_training,
@@ -17,6 +18,10 @@ from tests.models.training import (
     shuffle_norms,
     without_dropout,
 )
+
+
+def network(classes: int = 4) -> HighResNet:
+    return HighResNet(Settings3D(name="HighResNet"), classes)
 
 
 def reference(model: nn.Module, image: Tensor) -> Tensor:
@@ -50,7 +55,7 @@ def reference(model: nn.Module, image: Tensor) -> Tensor:
 
 def test_equals_the_layers_written_out() -> None:
     torch.manual_seed(0)
-    model = shuffle_norms(HighResNet(classes=3)).eval()
+    model = shuffle_norms(network(classes=3)).eval()
     image = torch.randn(2, 1, 8, 9, 10)
     logits = model(image)
     assert logits.shape == (2, 3, 8, 9, 10)
@@ -59,11 +64,11 @@ def test_equals_the_layers_written_out() -> None:
 
 
 def test_parameter_count() -> None:
-    assert parameter_count(HighResNet()) == 809_876
+    assert parameter_count(network()) == 809_876
 
 
 def test_dropout_lies_before_the_last_unit() -> None:
-    model = HighResNet()
+    model = network()
     (layer,) = (layer for layer in model.modules() if isinstance(layer, GlobalDropout))
     assert layer.p == 0.5
     seen: list[torch.Size] = []
@@ -75,19 +80,19 @@ def test_dropout_lies_before_the_last_unit() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 2), (8, 5, 7), (3, 8, 1)])
 def test_accepts_any_size(shape: tuple[int, ...]) -> None:
-    rule = HIGH_RES_NET.size_rule(HighResNetSettings(name="HighResNet"))
+    rule = HIGH_RES_NET.size_rule(Settings3D(name="HighResNet"))
     assert all(rule.accepts(size) for size in shape)
-    model = HighResNet()
+    model = network()
     set_dropout_key(model, DropoutKey(seed=0, step=0, start=0, total=1))
     assert model(torch.randn(1, 1, *shape)).shape == (1, 4, *shape)
 
 
 def test_gradient_reaches_every_parameter() -> None:
     torch.manual_seed(0)
-    assert parameters_without_gradient(HighResNet(), torch.randn(1, 1, 8, 9, 10)) == []
+    assert parameters_without_gradient(network(), torch.randn(1, 1, 8, 9, 10)) == []
 
 
 def test_learns_one_batch_by_heart() -> None:
     torch.manual_seed(0)
     image, target = quarters((1, 2, 8, 8))
-    assert loss_after_training(without_dropout(HighResNet()), image, target, steps=30, lr=0.01) < 0.05
+    assert loss_after_training(without_dropout(network()), image, target, steps=30, lr=0.01) < 0.05

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -28,12 +27,16 @@ NAMES: tuple[str, ...] = ("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")
 TINY = "tu-test_resnet"
 
 
-def segmentation_model(model: str, encoder_name: str, in_channels: Literal[1] = 1, classes: int = 4) -> nn.Module:
-    return build(LibrarySettings(name=model, encoder_name=encoder_name, in_channels=in_channels), classes)
+def settings_of(model: str, encoder_name: str = "efficientnet-b7") -> LibrarySettings:
+    return LibrarySettings(name=model, encoder_name=encoder_name)
+
+
+def segmentation_model(model: str, encoder_name: str, classes: int = 4) -> nn.Module:
+    return build(settings_of(model, encoder_name), classes)
 
 
 def smallest(model: str) -> tuple[int, int, int, int]:
-    side = MODELS.find(model).size_rule(LibrarySettings(name=model)).smallest
+    side = MODELS.find(model).size_rule(settings_of(model)).smallest
     return MODELS.find(model).smallest_batch, 1, side, side
 
 
@@ -51,15 +54,15 @@ def deterministic() -> Iterator[None]:
 )
 def test_parameter_count_with_the_encoder_of_the_paper(model: str, expected: int) -> None:
     with torch.device("meta"):
-        assert parameter_count(library_network(model, "efficientnet-b7", in_channels=1, classes=4)) == expected
+        assert parameter_count(library_network(settings_of(model), 4)) == expected
 
 
 @pytest.mark.parametrize("model", NAMES)
 def test_is_the_network_of_the_library(model: str) -> None:
     networks, states = [], []
-    for made in (segmentation_model, library_network):
+    for made in (build, library_network):
         torch.manual_seed(0)
-        networks.append(made(model, "resnet18", 1, 3).eval())
+        networks.append(made(settings_of(model, "resnet18"), 3).eval())
         states.append(torch.get_rng_state())
     ours, library = networks
     assert torch.equal(*states)
@@ -76,7 +79,7 @@ def test_is_the_network_of_the_library(model: str) -> None:
 # The sizes of efficientnet-b0, of the family that the paper uses; other encoders may take smaller ones.
 @pytest.mark.parametrize("model", NAMES)
 def test_accepts_exactly_the_sizes_of_its_rule(model: str) -> None:
-    rule = MODELS.find(model).size_rule(LibrarySettings(name=model))
+    rule = MODELS.find(model).size_rule(settings_of(model))
     network = segmentation_model(model, "efficientnet-b0")
     set_dropout_key(network, DropoutKey(seed=0, step=0, start=0, total=2))
     step, first = rule.divisor, rule.smallest

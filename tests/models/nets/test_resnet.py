@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
+from mtneuro_ray.models.encoders import ResNet18Settings
 from mtneuro_ray.models.nets.resnet import EncoderClassifier, build, resnet18_encoder
-from mtneuro_ray.models.resnet import ResNet18Settings
 from tests.models.training import loss_after_training, parameter_count, parameters_without_gradient
 
 

@@ -16,12 +16,12 @@ from mtneuro_ray.data.mosaic import EMPTY, Mosaic, assemble
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.metrics.confusion import image_confusions
-from mtneuro_ray.metrics.segmentation import segmentation_metrics
+from mtneuro_ray.metrics.base import image_confusions
+from mtneuro_ray.metrics.segmentation import SegmentationMetric
 from mtneuro_ray.results.figures.scenes import of_regions, scenes_of
 from tests.engine.data import arrays as split_arrays
 from tests.results.figures.scenery import THREE, layer, scene
-from tests.settings import cube, run_settings
+from tests.settings import cube, run_settings, task_settings
 
 planes = arrays.arrays(np.uint8, (1, 4, 5), elements=st.integers(0, 3))
 
@@ -30,7 +30,7 @@ planes = arrays.arrays(np.uint8, (1, 4, 5), elements=st.integers(0, 3))
 def test_the_iou_of_a_slice_is_that_of_the_metrics(true: Any, own: Any) -> None:
     confusions = image_confusions(torch.from_numpy(own), torch.from_numpy(true), 4)
     shown = layer(truth=true, predicted=own)
-    assert shown.mean_iou(0) == pytest.approx(segmentation_metrics(confusions)["image/iou_mean"])
+    assert shown.mean_iou(0) == pytest.approx(SegmentationMetric(task_settings()).of(confusions)["image/iou_mean"])
 
 
 def test_pixels_that_were_not_predicted_do_not_count() -> None:

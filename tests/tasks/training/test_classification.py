@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.data.resident import Batch
-from mtneuro_ray.metrics.confusion import Counts, image_confusions
+from mtneuro_ray.metrics.base import Counts, image_confusions
 from mtneuro_ray.roi import corners, overlapping_crops
 from mtneuro_ray.tasks.training.base import Judged, Task, build_task
 from tests.engine.data import run_of

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses import LOSSES
-from mtneuro_ray.losses.build import build_loss, class_weights
+from mtneuro_ray.losses.functions import build_loss, class_weights
 
 NAMES = [*LOSSES.names(), "cross_entropy+dice"]
 

@@ -1,4 +1,4 @@
-"""From the name of a loss to a function, and from class counts to class weights."""
+"""Losses per sample, their sum by name, and class weights from class counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses import LOSSES
@@ -31,14 +32,11 @@ def build_loss(name: str = "cross_entropy", class_weights: Sequence[float] | Non
         accepted = ", ".join(own for own, loss in LOSSES.all().items() if loss.takes_weights)
         raise InputError(f"loss.class_weights: the loss {name!r} takes none; accepted with: {accepted}")
     weights = None if class_weights is None else torch.tensor(class_weights)
+    options = [{"class_weights": weights} if part.takes_weights else {} for part in parts]
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for part in parts:
-            options = {"class_weights": weights} if part.takes_weights else {}
-            own: Tensor = part.resolve()(logits, target, **options)
-            total = own if total is None else total + own
-        assert total is not None
+        first, *others = (part.resolve()(logits, target, **own) for part, own in zip(parts, options, strict=True))
+        total: Tensor = sum(others, first)
         return total
 
     return loss
@@ -58,8 +56,34 @@ def class_weights(kind: str, counts: Sequence[int]) -> list[float] | None:
     return [scale / count if count else 0.0 for count in counts]
 
 
-def one_by_one(batch_loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Tensor:
-    """A loss of whole batches, applied to each sample alone: (B,)."""
+def cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each sample, the mean over its pixels: (B, classes, ...), (B, ...) -> (B,).
+
+    With `class_weights` (classes,) each pixel counts times the weight of its true class. The sum is divided by
+    the number of pixels, not by the sum of their weights as torch does: that would cancel the weight of a sample
+    with a single class, and of every sample in classification.
+    """
+    weights = None if class_weights is None else class_weights.to(logits)
+    values = F.cross_entropy(logits, target, weight=weights, reduction="none")
+    return values.flatten(1).mean(1) if values.dim() > 1 else values
+
+
+def dice(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - Dice of each sample, the mean over classes; a class that is absent from its truth counts 0."""
+    from segmentation_models_pytorch.losses import DiceLoss  # slow to import: it brings its encoders along
+
+    return _one_by_one(DiceLoss(mode="multiclass"), logits, target)
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Focal loss with gamma 2 of each sample: one-versus-rest, mean over classes."""
+    from segmentation_models_pytorch.losses import FocalLoss
+
+    return _one_by_one(FocalLoss(mode="multiclass", gamma=2.0), logits, target)
+
+
+def _one_by_one(batch_loss: Loss, logits: Tensor, target: Tensor) -> Tensor:
+    """A loss of the library, which pools the pixels of a batch, applied to each sample as a batch of its own: (B,)."""
     if len(logits) == 0:
         return logits.flatten(1).sum(1)
     return torch.stack([batch_loss(one[None], true[None]).squeeze() for one, true in zip(logits, target, strict=True)])
