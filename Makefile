@@ -31,11 +31,13 @@ demo: setup
 	@echo; echo "run files: $(OUT)/runs    weights: $(OUT)/checkpoints    cutouts: $(OUT)/store"
 	@echo "picture: $(OUT)/figures/slices_UNet_2D.png    report: $(OUT)/report.html"
 
+FAST := -n 2 --dist loadgroup -m "not slow and not gpu and not network"
+
 test: setup
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest $(FAST)
 
 coverage: setup
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network" --cov=mtneuro_ray --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest $(FAST) --cov=mtneuro_ray --cov-report=term-missing:skip-covered
 
 test-all: setup
 	$(BIN)/python -m pytest

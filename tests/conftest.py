@@ -20,6 +20,19 @@ settings.register_profile("mtneuro", deadline=None)
 settings.load_profile("mtneuro")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist which tests stay in one process: those that share a cluster, a pool of workers, or a file."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            group = "ray"
+        elif "workers" in getattr(item, "fixturenames", ()):
+            group = "workers"
+        else:
+            group = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def running_s3() -> Iterator[S3Server]:
     # Slow to import, and most tests have no bucket.
