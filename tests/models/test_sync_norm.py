@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from mtneuro_ray.models.sync_norm import GlobalBatchNorm, synchronise_norms
+from tests.workers import Workers
 
 SPLITS = ((3, 2), (5, 0), (0, 5))
 NORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any]]] = {
@@ -74,10 +73,6 @@ def train_network(network: nn.Module, rows: slice, world: int) -> None:
 
 
 def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
     results: dict[object, Result] = {}
     for split in SPLITS:
         rows = slice(0, split[0]) if rank == 0 else slice(split[0], 5)
@@ -87,13 +82,12 @@ def worker(rank: int, folder: str) -> None:
         train_network(DistributedDataParallel(network), rows, world=2)
         results["ddp", split] = network.state_dict()
     torch.save(results, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[object, Result]]:
+def ranks(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> list[dict[object, Result]]:
     folder = tmp_path_factory.mktemp("ranks")
-    spawn(worker, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
+    workers.run(worker, str(folder))
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
