@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+from mtneuro_ray.config.base import flattened
+from mtneuro_ray.config.loading import load_network, load_task
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.results import published
-from mtneuro_ray.results.departures import changed_images, packaged_network, packaged_task
-from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.frame import Run, grouped
 from mtneuro_ray.results.methods import as_option, differences
 from mtneuro_ray.results.tables import Value
 
 MIXUP = "method.mixup_probability"
 _RATE, _BATCH, _CROPS = "optimizer.learning_rate", "data.batch_size", "evaluation.eval_crops"
-# What tells one architecture and one way to learn from another.
+# Settings that tell one architecture and one way to learn from another.
 _KINDS = ("model.name", "model.dim", "method.name")
-# Columns of a summary -> last parts of the paths that may hold the same.
+# Last parts of paths that may repeat a column of the summary -> that column.
 _TRAINING = {
     "learning_rate": "learning_rate",
     "base_learning_rate": "learning_rate",
@@ -29,12 +29,11 @@ _TRAINING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What the paper did alike in some of its tasks.
+class Family(NamedTuple):
+    """Settings that the paper shares among some of its tasks.
 
     Attributes:
-        epochs: Of every training.
+        epochs: Epochs of every training.
         searched: Paths of the settings that the paper searched, which are no departure from it.
         settings: Path -> value, where the paper's is not the packaged network's.
         ignored: Paths of settings without effect.
@@ -42,18 +41,29 @@ class Family:
 
     epochs: int
     searched: Collection[str]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
     ignored: Collection[str] = ()
 
 
-_MICROSTRUCTURE = Family(20, (_RATE, _BATCH))
-_REGIONS = Family(100, (MIXUP,), {_CROPS: "corners"})
-_ATTRIBUTES = Family(100, (MIXUP,), {}, (_CROPS,))
 FAMILIES = {
-    **{f"task2_{dim}D_{classes}class": _MICROSTRUCTURE for dim in (2, 3) for classes in (3, 4)},
-    **dict.fromkeys(("task1", "task1_c2", "task1_c3", "task1_x4", "task1_x1"), _REGIONS),
-    **dict.fromkeys(("task3", "task3_c3"), _ATTRIBUTES),
+    **{f"task2_{dim}D_{classes}class": Family(20, (_RATE, _BATCH)) for dim in (2, 3) for classes in (3, 4)},
+    **dict.fromkeys(
+        ("task1", "task1_c2", "task1_c3", "task1_x4", "task1_x1"), Family(100, (MIXUP,), {_CROPS: "corners"})
+    ),
+    **dict.fromkeys(("task3", "task3_c3"), Family(100, (MIXUP,), ignored=(_CROPS,))),
 }
+
+
+@cache
+def _packaged_task(name: str) -> Mapping[str, Any]:
+    return load_task(name)[0].model_dump(mode="json")
+
+
+@cache
+def _packaged_network(name: str) -> Mapping[str, Any]:
+    """Settings of a network of the package, by path, with its name in tables as `name`."""
+    network = load_network(name)[0]
+    return {**flattened(network.model_dump(mode="json")), "name": network.table_name}
 
 
 def family_of(run: Run) -> Family | None:
@@ -67,36 +77,40 @@ def _family(task_json: str) -> Family | None:
     family = FAMILIES.get(task["name"])
     if family is None:
         return None
-    packaged = packaged_task(task["name"])
+    packaged = _packaged_task(task["name"])
     return family if all(task[key] == packaged[key] for key in ("task", "classes", "encoder_task")) else None
 
 
 def paper_method(run: Run) -> str | None:
-    """The paper's name of a run's method; None where the paper has none for its task."""
-    return None if family_of(run) is None else _paper_method(str(run.task["name"]), run.network_json)
-
-
-@lru_cache(maxsize=1 << 14)
-def _paper_method(task: str, network_json: str) -> str | None:
-    network = json.loads(network_json)
-    named = {method: packaged_network(name) for method, name in published.networks(task).items()}
-    alike = {
-        method: packaged
-        for method, packaged in named.items()
-        if all(network.get(path) == packaged.get(path) for path in _KINDS)
-    }
-    # Methods of one kind are told apart by what one of them uses and another does not, such as mixup.
-    paths = {
-        path for packaged in alike.values() for path in packaged if len({str(p.get(path)) for p in alike.values()}) > 1
-    } - {"name"}
-    for method, packaged in alike.items():
-        if all(bool(network.get(path)) == bool(packaged.get(path)) for path in paths):
+    """The paper's name of a run's method; None if the paper has none for its task."""
+    if family_of(run) is None:
+        return None
+    network = run.network
+    methods = _methods_of_kind(str(run.task["name"]), _kind_of(network))
+    for method, told in methods.items():
+        if all(bool(network.get(path)) == is_set for path, is_set in told.items()):
             return method
     return None
 
 
+def _kind_of(network: Mapping[str, Any]) -> str:
+    return str([network.get(path) for path in _KINDS])
+
+
+@cache
+def _methods_of_kind(task: str, kind: str) -> Mapping[str, Mapping[str, bool]]:
+    """The paper's methods of one architecture and way to learn -> whether each uses what tells them apart, as mixup."""
+    alike = {
+        method: packaged
+        for method, name in published.networks(task).items()
+        if _kind_of(packaged := _packaged_network(name)) == kind
+    }
+    paths = {path for own in alike.values() for path in own if len({str(p.get(path)) for p in alike.values()}) > 1}
+    return {method: {path: bool(own.get(path)) for path in paths - {"name"}} for method, own in alike.items()}
+
+
 def mixup_of(run: Run) -> float | None:
-    """The probability of mixup, of a run that has any."""
+    """The probability of mixup; None for a run without it."""
     return run.network.get(MIXUP) or None
 
 
@@ -114,16 +128,14 @@ def _trains(method: str) -> bool:
 
 
 def changes_of(run: Run) -> str:
-    """Departures of a run from the paper's method, but for what the paper searched and what the scale tells."""
+    """Departures of a run from the paper's method, except what the paper searched and what the scale tells."""
     family, method = family_of(run), paper_method(run)
     if family is None or method is None:
         return ""
     network, task = run.network, str(run.task["name"])
-    packaged = {**packaged_network(published.networks(task)[method]), **family.settings}
-    epochs = (
-        {"method.epochs"} if "method.epochs" in network else {"optimizer.epochs"} if trains_by_steps(run) else set()
-    )
-    shown = {"name", "seed", "classes", *family.searched, *family.ignored, *epochs}
+    packaged = {**_packaged_network(published.networks(task)[method]), **family.settings}
+    epochs = "method.epochs" if "method.epochs" in network else "optimizer.epochs" if trains_by_steps(run) else None
+    shown = {"name", "seed", "classes", epochs, *family.searched, *family.ignored}
     changes = [] if run.summary["model"] == packaged["name"] else [f"named {run.summary['model']}"]
     changes += [
         as_option(path, network) for path in network if path not in shown and network[path] != packaged.get(path)
@@ -132,7 +144,7 @@ def changes_of(run: Run) -> str:
 
 
 class MethodNames:
-    """Names of the methods of one table: the paper's where it has them, else the networks' own.
+    """Names of the methods of one table: the paper's if it has them, else the networks' own.
 
     Networks of one name that are set in different ways are numbered, and explained in notes.
 
@@ -142,10 +154,7 @@ class MethodNames:
     """
 
     def __init__(self, runs: Iterable[Run], shown: Collection[str] = ()) -> None:
-        own: dict[str, list[Run]] = {}
-        for run in runs:
-            if paper_method(run) is None:
-                own.setdefault(run.summary["model"], []).append(run)
+        own = grouped((run for run in runs if paper_method(run) is None), lambda run: str(run.summary["model"]))
         self._paths = {model: differences(same, (*shown, *_in_columns(same))) for model, same in own.items()}
         self._numbers: dict[str, int] = {}
 
@@ -162,7 +171,7 @@ class MethodNames:
 
     @property
     def notes(self) -> list[str]:
-        """What the numbers stand for."""
+        """Explanations of the numbers."""
         return [f"[{number}] {changes}" for changes, number in self._numbers.items()]
 
 
@@ -177,7 +186,7 @@ def _in_columns(runs: Sequence[Run]) -> list[str]:
 
 
 def place_of(run: Run) -> tuple[int, str, str]:
-    """Sorts runs of the benchmark as the paper does; methods that it has not come last, all others stay."""
+    """Sort key: runs of the benchmark in the paper's order, methods that it lacks last; other runs keep their order."""
     if family_of(run) is None:
         return 0, "", ""
     methods, method = list(published.networks(str(run.task["name"]))), paper_method(run)
@@ -187,32 +196,28 @@ def place_of(run: Run) -> tuple[int, str, str]:
 
 
 class Part(NamedTuple):
-    """What the runs of one of the paper's tables have in common.
+    """Data and scale of the runs of one table.
 
     Attributes:
         data: Identities of the volumes.
-        epochs: The epochs, where they are others than the paper's.
-        images: Where the images leave the paper's.
+        epochs: "N epochs", if they are not the paper's.
+        images: Departures of the images from the paper's.
     """
 
     data: tuple[str, ...]
-    epochs: tuple[str, ...]
-    images: tuple[str, ...]
+    epochs: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
     def source(self, labels: Mapping[tuple[str, ...], str]) -> str:
-        """Of which data, so that nobody takes it for the mouse brain, and at which scale.
-
-        Args:
-            labels: Identities -> name of the data.
-        """
+        """Data and scale as titles have them; `labels` gives the name of each state of the data."""
         return ", ".join((labels[self.data], *self.epochs, *self.images))
 
 
 def part_of(run: Run) -> Part:
-    """The part that a run belongs to; of a task that is not the benchmark's only its data."""
+    """The part that a run belongs to; only its data if its task is not the benchmark's."""
     family = family_of(run)
     if family is None:
-        return Part(run.data, (), ())
+        return Part(run.data)
     epochs = run.summary["epochs"]
     told = (f"{epochs} epochs",) if trains_by_steps(run) and epochs != family.epochs else ()
     return Part(run.data, told, _images(run.task_json, run.origin_json))
@@ -220,7 +225,7 @@ def part_of(run: Run) -> Part:
 
 @lru_cache(maxsize=1 << 12)
 def _images(task_json: str, origin_json: str) -> tuple[str, ...]:
-    """Where the images leave the paper's; of a readout also where those of its encoder do, if they do elsewhere."""
+    """Departures of the images from the paper's; for a readout also those of its encoder, if they differ."""
     changes, encoder = changed_images(json.loads(task_json)), json.loads(origin_json)["encoder_task"]
     trained_on = changes if encoder is None else changed_images(encoder)
     return tuple(
@@ -228,10 +233,38 @@ def _images(task_json: str, origin_json: str) -> tuple[str, ...]:
     )
 
 
+def changed_images(task: Mapping[str, Any]) -> list[str]:
+    """Departures of a task's images and boxes from the packaged task of its name, in words."""
+    packaged, changes = _packaged_task(task["name"]), []
+    if task["tile_size"] != packaged["tile_size"]:
+        changes.append(f"{' x '.join(map(str, dict.fromkeys(task['tile_size'])))} px")
+    if task["max_slices"] is not None:
+        images = "slices" if task["volume_z"] == 1 else "sub-volumes"
+        changes.append(f"at most {task['max_slices']} {images} a cube and split")
+    changes.extend(
+        f"{key} {task[key]}" for key in ("tile_stride", "volume_z", "downsample") if task[key] != packaged[key]
+    )
+    if _boxes(task) not in (_boxes(packaged), _boxes(packaged, task["tile_size"])):
+        changes.append("other cubes")
+    return changes
+
+
+def _boxes(task: Mapping[str, Any], tile: Sequence[int] | None = None) -> set[tuple[Any, ...]]:
+    """Region, split and ranges of each cube, cut in y and x to a tile at its centre, as presets do."""
+    found = set()
+    for cube in task["cubes"]:
+        ranges = [cube["y"], cube["x"]]
+        if tile is not None:
+            starts = [start + (stop - start - side) // 2 for (start, stop), side in zip(ranges, tile, strict=True)]
+            ranges = [[start, start + side] for start, side in zip(starts, tile, strict=True)]
+        found.add((cube["region"], cube["split"], *map(tuple, (cube["z"], *ranges))))
+    return found
+
+
 def parts_of(runs: Iterable[Run], tasks: Collection[str]) -> list[tuple[Part, list[Run]]]:
     """The runs of some of the benchmark's tasks, by data and scale.
 
-    Those of methods without epochs stand beside the networks of every number of epochs.
+    Runs of methods without epochs stand beside the networks of every number of epochs.
     """
     parts: dict[Part, list[Run]] = {}
     chosen = [run for run in runs if run.summary["task"] in tasks and family_of(run) is not None]

@@ -11,12 +11,12 @@ from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, Part, part_of, parts_of
-from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.frame import Run, grouped
 from mtneuro_ray.results.layouts import PARTS
 from mtneuro_ray.results.methods import by_method, data_labels, differences, finished, short, text_of
 from mtneuro_ray.results.paper_tables import lines_of
 from mtneuro_ray.results.published import DATA
-from mtneuro_ray.results.tables import MISSING, Table, Value, count, number
+from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, number
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 from mtneuro_ray.sweep.selection import Scored, select
 
@@ -26,7 +26,7 @@ _BLOCK = ("lr", "batch", "value", "candidates", "paper lr", "paper batch")
 def searched(runs: Sequence[Run]) -> dict[str, str]:
     """Path of each hyperparameter in which the candidates of one experiment differ -> its column.
 
-    Rate, batch size and epochs that a summary has are left out.
+    Paths that repeat the rate, batch size or epochs of the summary are left out.
     """
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
     columns = {}
@@ -43,8 +43,8 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     """The best candidate of each model, task, scale and state of the data.
 
     Args:
-        runs: Candidates and final runs. Of equal candidates the one with final runs is the best.
-        metric: Such as `val/dataset/iou_mean`; the task's own by default.
+        runs: Candidates and final runs. Among equal candidates the one with final runs is the best.
+        metric: Name such as `val/dataset/iou_mean`; the task's own by default.
         mode: Whether larger or smaller is better; by default as the metric's declaration says.
 
     Returns:
@@ -61,12 +61,8 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     if metric is not None and known and metric not in known:
         raise InputError(f"--metric: no candidate has {metric!r}; accepted: {', '.join(known)}")
     repeated, labels = {run.method for run in runs if run.summary["role"] == "final"}, data_labels(runs)
-    groups: dict[tuple[Any, ...], list[Run]] = {}
-    for run in candidates:
-        key = (run.summary["task"], run.summary["model"], run.summary["epochs"], part_of(run))
-        groups.setdefault(key, []).append(run)
     entries = []
-    for own in groups.values():
+    for own in grouped(candidates, _search_of).values():
         name = metric or selection_metric(own[0])
         entry = None if name is None else _best(own, name, mode or mode_of_run(own[0], name), repeated)
         if entry is not None:
@@ -75,8 +71,12 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     return entries
 
 
+def _search_of(run: Run) -> tuple[Any, ...]:
+    return (run.summary["task"], run.summary["model"], run.summary["epochs"], part_of(run))
+
+
 def _best(runs: Sequence[Run], metric: str, mode: Mode, repeated: set[str]) -> dict[str, Any] | None:
-    """The entry of one search; None where no candidate has a value for each of its seeds."""
+    """The entry of one search; None if no candidate has a value for each of its seeds."""
     columns = searched(runs)
     methods = sorted(by_method(runs), key=lambda seeds: seeds[0].method not in repeated)
     scored = [_scored(seeds, metric, columns) for seeds in methods]
@@ -130,10 +130,10 @@ def _hyperparameters(
     candidates = finished(runs, "candidate")
     rivals = Counter((run.summary["task"], run.summary["model"]) for run in candidates)
     names = MethodNames(candidates, ("optimizer.learning_rate", "data.batch_size"))
-    rows: list[list[Value | str]] = []
+    rows: list[Cells] = []
     for line in lines_of(tasks, [[run] for run in candidates if run.run_id in entries], names):
         for together in zip_longest(*line.variants.values()):
-            row: list[Value | str] = [line.name]
+            row = [line.name]
             for task, own in zip(tasks, together, strict=True):
                 row += [MISSING] * 4 if own is None else _selected(entries[own[0].run_id], rivals)
                 paper = [published.score(task, line.method, key) for key in ("learning_rate", "batch_size")]

@@ -1,4 +1,4 @@
-"""Which runs are seeds of one method, in what methods differ, and how many of their seeds have come to an end."""
+"""Seeds of one method, the settings in which methods differ, and names of data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.frame import Run, grouped
 
 # The axes of the paper's searches come first.
 _FIRST = ("optimizer.learning_rate", "data.batch_size")
@@ -22,17 +22,14 @@ def finished(runs: Iterable[Run], role: str = "final") -> list[Run]:
 
 def by_method(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs of each method: its seeds."""
-    methods: dict[str, list[Run]] = {}
-    for run in runs:
-        methods.setdefault(run.method, []).append(run)
-    return list(methods.values())
+    return list(grouped(runs, lambda run: run.method).values())
 
 
 def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str, list[Any]]:
-    """Path of a network's key -> the values that it has among some runs, sorted, where it has several.
+    """Path of a network's key -> its sorted values, for keys with several values among some runs.
 
     Args:
-        runs: Of any methods.
+        runs: Runs of any methods.
         without: Paths that are left out, beside the name and the seed.
     """
     networks = [run.network for run in runs]
@@ -43,7 +40,7 @@ def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str,
             distinct = {json.dumps(value): value for value in values}
             found[path] = sorted(distinct.values(), key=_by_size)
     first = [path for path in _FIRST if path in found]
-    return {path: found[path] for path in (*first, *(path for path in found if path not in first))}
+    return {path: found[path] for path in dict.fromkeys((*first, *found))}
 
 
 def _by_size(value: Any) -> tuple[bool, float, str]:
@@ -52,7 +49,7 @@ def _by_size(value: Any) -> tuple[bool, float, str]:
 
 
 def short(path: str, network: Mapping[str, Any]) -> str:
-    """The name of a key as `--set` takes it: the last part of its path where no other key ends in it, else the path."""
+    """The name of a key as `--set` takes it: the last part of its path if no other key ends in it, else the path."""
     owner, _, last = path.rpartition(".")
     if owner and last == "name":
         return owner
@@ -60,7 +57,7 @@ def short(path: str, network: Mapping[str, Any]) -> str:
 
 
 def as_option(path: str, network: Mapping[str, Any]) -> str:
-    """A key and its value as `--set` takes them; of a file only its name."""
+    """A key and its value as `--set` takes them; a file by its name alone."""
     value, key = network.get(path), short(path, network)
     if isinstance(value, str):
         return f"{key}={f'file:{PurePath(value).name}' if value.startswith('file:') else value}"
@@ -73,12 +70,12 @@ def label_of(run: Run, paths: Collection[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A setting's value as people read it."""
+    """A setting's value as text."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Seeds:
-    """How many seeds each method should have.
+    """Number of seeds that each method should have.
 
     That is its own seeds, the failed ones too, or those of another method of its experiment that has all of them.
 
@@ -91,15 +88,11 @@ class Seeds:
         for run in (run for run in runs if run.summary["role"] == "final"):
             self._known.setdefault(_experiment(run), {}).setdefault(run.method, set()).add(run.summary["seed"])
 
-    def asked(self, seeds: Sequence[Run]) -> int:
-        """How many seeds the method of some finished runs should have."""
+    def told(self, seeds: Sequence[Run]) -> str:
+        """The number of finished seeds of a method, "2 of 5" if some are missing."""
         own = {run.summary["seed"] for run in seeds}
         known = self._known.get(_experiment(seeds[0]), {}).values()
-        return max((len(other) for other in known if other >= own), default=len(own))
-
-    def told(self, seeds: Sequence[Run]) -> str:
-        """How many there are, and of how many where some are missing."""
-        asked = self.asked(seeds)
+        asked = max((len(other) for other in known if other >= own), default=len(own))
         return str(len(seeds)) if asked == len(seeds) else f"{len(seeds)} of {asked}"
 
 
@@ -107,22 +100,16 @@ def _experiment(run: Run) -> tuple[Any, ...]:
     return (*(run.summary[key] for key in ("model", "task", "epochs")), run.origin_json)
 
 
-def data_kind(run: Run) -> str:
-    """The kind of data that a run was trained on, such as `phantom`."""
-    return run.data[0].partition(":")[0]
-
-
 def data_labels(runs: Iterable[Run]) -> dict[tuple[str, ...], str]:
-    """Identities of volumes -> their name in titles: their kind, and a digest where one task has several of a kind."""
+    """Identities of volumes -> "KIND data" as titles have it, and a digest if one task has several states of a kind."""
     states: dict[tuple[str, str], set[tuple[str, ...]]] = {}
     kinds: dict[tuple[str, ...], str] = {}
     for run in {(run.summary["task"], run.origin_json): run for run in runs}.values():
-        kinds[run.data] = data_kind(run)
+        kinds[run.data] = run.data[0].partition(":")[0]
         states.setdefault((run.summary["task"], kinds[run.data]), set()).add(run.data)
     several = {data for own in states.values() if len(own) > 1 for data in own}
-    return {data: f"{kind} data" + (f" {digest(data)}" if data in several else "") for data, kind in kinds.items()}
+    return {data: f"{kind} data" + (f" {_digest(data)}" if data in several else "") for data, kind in kinds.items()}
 
 
-def digest(data: tuple[str, ...]) -> str:
-    """A short text that tells one state of the data from another."""
+def _digest(data: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:6]

@@ -6,45 +6,46 @@ a part of what is looked up: a metric, a class, a split.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import NamedTuple
 
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MIXUP, MethodNames, Part, mixup_of, paper_method, parts_of, place_of
-from mtneuro_ray.results.cautions import cautions, order_notes
+from mtneuro_ray.results.cautions import cautions, order_notes, phantom_note
 from mtneuro_ray.results.frame import Key, Run
-from mtneuro_ray.results.layouts import Column, Layout, Row, layouts
+from mtneuro_ray.results.layouts import PARTS, REDUCTIONS, Column, Layout, Row, layouts
 from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
 from mtneuro_ray.results.published import DATA
-from mtneuro_ray.results.tables import MISSING, Table, Value, mean_and_deviation, mean_of, number
+from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, mean_and_deviation, mean_of, number
+
+_SETTINGS_NOTE = (
+    "Changed settings, as --set takes them. Of frozen encoders method.* are the encoder's training, all others the "
+    "linear layer's."
+)
 
 
-@dataclass(slots=True)
-class Line:
-    """A method as the paper's tables place it.
-
-    Attributes:
-        name: As it is shown.
-        method: The paper's name; None where it has none.
-        variants: Task -> the groups of runs that are shown one under the other.
-    """
+class Line(NamedTuple):
+    """A method by its shown name and the paper's, and per task the groups of runs that stand one under the other."""
 
     name: Value
     method: str | None
-    variants: dict[str, list[list[Run]]] = field(default_factory=dict)
+    variants: dict[str, list[list[Run]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One of the paper's tables with what it is made of.
+class Point(NamedTuple):
+    """Mean and deviation over seeds of the method of a line in a panel; kind is the heading of its row or "paper"."""
 
-    Attributes:
-        layout: Its rows and columns.
-        lines: Its methods.
-        names: What numbered names stand for.
-        table: As it is printed.
-    """
+    panel: str
+    line: int
+    kind: str
+    mean: float
+    std: float | None
+
+
+class Compared(NamedTuple):
+    """One of the paper's tables, with its layout, its methods and their notes."""
 
     layout: Layout
     lines: list[Line]
@@ -56,14 +57,14 @@ def tables(runs: Sequence[Run]) -> list[Table]:
     """The paper's tables, one for each data and scale.
 
     Args:
-        runs: Of any tasks; failed ones too, which tell how many seeds there should be.
+        runs: Runs of any tasks; failed ones too, which tell how many seeds there should be.
     """
     return [found.table for found in _found(runs, layouts())]
 
 
 def compared(runs: Sequence[Run]) -> list[Compared]:
     """The paper's tables that compare the order of methods with ours."""
-    return list(_found(runs, [layout for layout in layouts() if layout.is_ordered]))
+    return list(_found(runs, [layout for layout in layouts() if layout.compares_methods]))
 
 
 def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
@@ -72,25 +73,32 @@ def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
         for part, own in parts_of(finals, layout.tasks):
             if any(run.task["name"] in layout.own for run in own):
                 names = MethodNames(own, (MIXUP, "optimizer.learning_rate", "data.batch_size"))
-                lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.is_ordered)
+                lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.compares_methods)
                 yield Compared(layout, lines, names, _table(layout, part, lines, names, part.source(labels), every))
 
 
 def _table(layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, every: Seeds) -> Table:
-    has_rows = any(row.heading for block in layout.blocks for row in block)
-    columns = [layout.heading(task, column) for task in layout.tasks for column in layout.columns[task]]
     named = [
         (_called(layout, line, task, runs), runs)
         for line in lines
         for task, groups in line.variants.items()
         for runs in groups
     ]
-    order = order_notes(*_orders(layout, lines), part.data) if layout.is_ordered else []
-    changed = [layout.settings_note] if names.notes and layout.settings_note else []
+    order, changed = [], []
+    if layout.compares_methods:
+        order = order_notes(*_orders(layout, lines), part.data)
+        changed = [_SETTINGS_NOTE] if names.notes else []
     notes = [f"Data: {part.data[0]}", _seeds(named, every), *_unlike(lines), *order, *changed, *names.notes]
     return Table(
         f"{layout.title}: {source} ({layout.place} paper: {DATA})",
-        ["Method", *(["Metric"] if has_rows else []), *columns],
+        [
+            *(["Method", "Metric"] if layout.blocks[0][0].heading else ["Method"]),
+            *(
+                f"{layout.tasks[task]} {column.heading}".strip()
+                for task in layout.tasks
+                for column in layout.columns[task]
+            ),
+        ],
         [row for line in lines for row in _rows(layout, line)],
         tuple(layout.tasks.values()) if layout.is_grouped else (),
         (*layout.notes, *notes, *cautions(named)),
@@ -103,7 +111,7 @@ def lines_of(
     """The lines of a table, in the order of the paper.
 
     Args:
-        tasks: Of the table.
+        tasks: Tasks of the table.
         groups: Runs that are shown as one: the seeds of a method, or a candidate.
         names: Receives what the notes have to explain.
         lists_absent: Whether methods without a run are among them.
@@ -121,21 +129,21 @@ def lines_of(
     return sorted(found, key=lambda line: places.get(line.method or "", len(places)))
 
 
-def _rows(layout: Layout, line: Line) -> Iterator[list[Value | str]]:
+def _rows(layout: Layout, line: Line) -> Iterator[Cells]:
+    together: list[tuple[list[Run] | None, ...]] = list(zip_longest(*line.variants.values()))
+    if not together and layout.place == "columns":
+        together = [(None,) * len(line.variants)]
     for block in layout.blocks:
-        ours = [row for row in block if not row.is_published]
-        together = list(zip_longest(*line.variants.values()))
-        if not together and layout.place == "columns":
-            together = [(None,) * len(line.variants)]
         for variants in together:
-            for row in ours:
-                yield _row(layout, line, row, dict(zip(line.variants, variants, strict=True)))
+            for row in block:
+                if not row.is_published:
+                    yield _row(layout, line, row, dict(zip(line.variants, variants, strict=True)))
         for row in block:
             if row.is_published and line.method is not None:
                 yield _row(layout, line, row, {})
 
 
-def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None]) -> list[Value | str]:
+def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None]) -> Cells:
     name = Value(line.method, line.method) if row.is_published and line.method else line.name
     known = [runs for runs in variants.values() if runs]
     if len(layout.tasks) == 1 and known:
@@ -158,10 +166,21 @@ def _cell(layout: Layout, line: Line, row: Row, column: Column, task: str, runs:
         summary = runs[0].summary
         return _candidate(summary["learning_rate"], summary["batch_size"], [run.summary["seed"] for run in runs])
     class_ = "" if column.class_ is None else runs[0].classes[column.class_]
-    score = score_of(runs, Key(row.split, metric, class_), column.show)
-    if column is layout.columns[task][0] and len(layout.tasks) > 1 and score is not MISSING:
+    values = _values(runs, Key(row.split, metric, class_))
+    if not values:
+        return MISSING
+    if column.show == "mean":
+        return mean_of(values)
+    score = mean_and_deviation(values)
+    score = Value(score.text, {**score.value, "seeds": [run.summary["seed"] for run in runs]})
+    if column is layout.columns[task][0] and len(layout.tasks) > 1:
         return _with_probability(score, score.value, runs)
     return score
+
+
+def _values(runs: Sequence[Run], key: Key) -> list[float]:
+    """One value per seed that has it; an attribute that is the same everywhere has no R2."""
+    return [value for run in runs if (value := run.value(key)) is not None]
 
 
 def _published(task: str, method: str | None, metric: str, column: Column) -> Value:
@@ -179,19 +198,8 @@ def _candidate(learning_rate: float, batch_size: int, seeds: Sequence[int] | Non
     return Value(f"{learning_rate:g}/{batch_size}", value)
 
 
-def score_of(runs: Sequence[Run], key: Key, show: str) -> Value:
-    """Mean over the seeds that have a value; an attribute that is the same everywhere has no R2."""
-    values = [value for run in runs if (value := run.value(key)) is not None]
-    if not values:
-        return MISSING
-    if show == "mean":
-        return mean_of(values)
-    score = mean_and_deviation(values)
-    return Value(score.text, {**score.value, "seeds": [run.summary["seed"] for run in runs]})
-
-
 def _with_probability(cell: Value, value: Mapping[str, object], runs: Sequence[Run]) -> Value:
-    """A cell that also tells the probability of mixup, of runs that have any; in JSON beside `value`."""
+    """A cell with the probability of mixup behind it, for runs that have one; in JSON beside `value`."""
     probability = mixup_of(runs[0])
     if probability is None:
         return cell
@@ -206,7 +214,7 @@ def _called(layout: Layout, line: Line, task: str, runs: Sequence[Run]) -> str:
 
 
 def _seeds(named: Sequence[tuple[str, Sequence[Run]]], every: Seeds) -> str:
-    """Over how many seeds the means are taken, and over how many they should be."""
+    """Note on the number of seeds of each mean, and how many there should be."""
     found = {name: every.told(runs) for name, runs in named}
     if len(set(found.values())) == 1:
         return f"Seeds: {next(iter(found.values()))} each."
@@ -214,7 +222,7 @@ def _seeds(named: Sequence[tuple[str, Sequence[Run]]], every: Seeds) -> str:
 
 
 def _unlike(lines: Sequence[Line]) -> Iterator[str]:
-    """The one setting of the paper's that its packaged networks do not have."""
+    """Notes on weight decay, the one setting in which the packaged networks differ from the paper's."""
     decays: dict[float, set[float]] = {}
     names: dict[str, None] = {}
     for line in lines:
@@ -231,26 +239,64 @@ def _unlike(lines: Sequence[Line]) -> Iterator[str]:
             yield f"{', '.join(names)}: weight decay {values}; the paper's have {paper_decay:g}."
 
 
+def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:
+    """Our values and the paper's, panel by panel; of several variants of a method the first with a value."""
+    points = []
+    for panel, task, column in layout.panels:
+        for number_of, line in enumerate(lines):
+            for row in layout.blocks[0]:
+                key = Key(row.split, row.metric + column.metric)
+                found = [values for seeds in line.variants[task] if (values := _values(seeds, key))]
+                if found and not row.is_published:
+                    spread = mean_and_deviation(found[0]).value
+                    points.append(Point(panel, number_of, row.heading or "ours", spread["mean"], spread["std"]))
+            paper = published.score(task, line.method, column.metric)
+            if paper is not None:
+                points.append(Point(panel, number_of, "paper", paper.mean, paper.std))
+    return points
+
+
 def _orders(layout: Layout, lines: Sequence[Line]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Column -> method -> our mean, and the paper's value."""
-    ours: dict[str, dict[str, float]] = {}
-    theirs: dict[str, dict[str, float]] = {}
-    row = layout.blocks[0][0]
-    for task in layout.tasks:
-        columns = layout.columns[task] if len(layout.tasks) == 1 else layout.columns[task][:1]
-        for column in columns:
-            heading = layout.tasks[task] or column.heading
-            metric = row.metric + column.metric
-            theirs[heading] = {
-                method: score.mean
-                for method in published.networks(task)
-                if (score := published.score(task, method, metric)) is not None
-            }
-            ours[heading] = {}
-            for line in lines:
-                for runs in line.variants[task]:
-                    own = score_of(runs, Key(row.split, metric), "spread")
-                    if line.method is not None and own is not MISSING:
-                        # As in the paper if any runs are, else the first that are not.
-                        ours[heading].setdefault(line.method, own.value["mean"])
+    """Panel -> method -> our mean in the first row, and the paper's value."""
+    ours: dict[str, dict[str, float]] = {panel.heading: {} for panel in layout.panels}
+    theirs: dict[str, dict[str, float]] = {panel.heading: {} for panel in layout.panels}
+    for point in points_of(layout, lines):
+        method = lines[point.line].method
+        if method is not None and point.kind in ("paper", layout.blocks[0][0].heading or "ours"):
+            # A method with the paper's settings comes before one with others.
+            (theirs if point.kind == "paper" else ours)[point.panel].setdefault(method, point.mean)
     return ours, theirs
+
+
+def distance_tables(runs: Sequence[Run]) -> list[Table]:
+    """Mean absolute difference of our IoU from the paper's, per reduction (PROTOCOL, Task 2): one table, or none."""
+    labels = data_labels(runs)
+    rows: list[Cells] = []
+    notes = ["Over the values of single classes that both have; averages follow from them."]
+    for title, tasks in PARTS.items():
+        for part, own in parts_of(finished(runs), tasks):
+            distances = [_distances(own, reduction) for reduction in REDUCTIONS]
+            if distances[0]:
+                dataset, image = map(statistics.fmean, distances)
+                closer = "equal" if abs(dataset - image) < 1e-9 else REDUCTIONS[dataset > image]
+                cells = [count(len(distances[0])), number(dataset), number(image)]
+                rows.append([title, part.source(labels), DATA, *cells, closer])
+                notes += phantom_note(part.data)
+    if not rows:
+        return []
+    columns = ["Part", "Ours", "Paper", "Values", *(f"IoU ({reduction})" for reduction in REDUCTIONS), "Closer"]
+    title = "Table 2, mean absolute difference of our IoU from the paper's"
+    return [Table(title, columns, rows, notes=tuple(dict.fromkeys(notes)))]
+
+
+def _distances(runs: Sequence[Run], reduction: str) -> list[float]:
+    """|ours - paper| of each class of each method that the paper has."""
+    distances: list[float] = []
+    for seeds in by_method(runs):
+        task, method, classes = str(seeds[0].task["name"]), paper_method(seeds[0]), seeds[0].classes
+        for name, heading in zip(classes, published.classes(task), strict=False):
+            theirs = published.score(task, method, "iou", heading)
+            ours = _values(seeds, Key("test", f"{reduction}/iou", name))
+            if theirs is not None and ours:
+                distances.append(abs(statistics.fmean(ours) - theirs.mean))
+    return distances

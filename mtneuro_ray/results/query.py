@@ -1,4 +1,4 @@
-"""Questions to an output folder: which candidate is best, what the tables say, all runs as a data frame."""
+"""Queries of an output folder: best candidates, tables, all runs as a data frame."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import imported
-from mtneuro_ray.results import breakdowns, candidates, distance, index, paper_tables, scores
-from mtneuro_ray.results.frame import Run, runs_of, tidy
+from mtneuro_ray.results import candidates, index, paper_tables, scores
+from mtneuro_ray.results.frame import Run, grouped, runs_of, tidy
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tasks import shown_metric
 from mtneuro_ray.storage.folder import Folder
@@ -101,21 +101,21 @@ class Results:
         return [
             *scores.score_tables(runs),
             *paper_tables.tables(runs),
-            *distance.distance_tables(runs),
+            *paper_tables.distance_tables(runs),
             *candidates.hyperparameter_tables(runs),
         ]
 
     def proportions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Class proportions of the data of final runs, per region and split, the paper's beside those of its Task 2."""
-        return breakdowns.proportion_tables(self.where(model, task)._all)
+        return scores.proportion_tables(self.where(model, task)._all)
 
     def regions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Scores of each region of the test split."""
-        return breakdowns.region_tables(self.where(model, task)._all)
+        return scores.region_tables(self.where(model, task)._all)
 
     def confusion(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Confusion matrices of the test split, summed over the seeds, as counts and as % of the truth."""
-        return breakdowns.confusion_tables(self.where(model, task)._all)
+        return scores.confusion_tables(self.where(model, task)._all)
 
     def runs(self, model: str | None = None, task: str | None = None) -> list[dict[str, Any]]:
         """One flat entry per run: status, settings of the summary and of the search, score, error and every number.
@@ -123,11 +123,8 @@ class Results:
         The score is the value of the metric that the run is judged by, which "metric" names.
         """
         runs = self.where(model, task)._all
-        experiments: dict[tuple[str, str], list[Run]] = {}
-        for run in runs:
-            experiments.setdefault((run.summary["task"], run.summary["model"]), []).append(run)
-        columns = {key: candidates.searched(own) for key, own in experiments.items()}
-        return [_entry(run, columns[run.summary["task"], run.summary["model"]]) for run in runs]
+        columns = {key: candidates.searched(own) for key, own in grouped(runs, _experiment).items()}
+        return [_entry(run, columns[_experiment(run)]) for run in runs]
 
     def frame(self) -> pd.DataFrame:
         """One row per run, split, region, class and metric, with the settings of the run; see `frame.tidy`."""
@@ -157,6 +154,10 @@ class Results:
             except duckdb.Error as error:
                 line = str(error).splitlines()[0]
                 raise InputError(f"sql: {line}; accepted: a query of the tables frame and runs") from None
+
+
+def _experiment(run: Run) -> tuple[str, str]:
+    return (run.summary["task"], run.summary["model"])
 
 
 def _entry(run: Run, columns: Mapping[str, str]) -> dict[str, Any]:

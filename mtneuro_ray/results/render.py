@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV, JSON or LaTeX, each of which escapes what it would take for code in a name."""
+"""Tables as Markdown, CSV, JSON or LaTeX; each escapes what it would take for code in a name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tabulate
-
 from mtneuro_ray.results.tables import Table, as_objects
 
-# Headings are as wide as they are.
-tabulate.MIN_PADDING = 0
-# A spreadsheet takes a cell that begins so for a formula, but where it is a number or a dash.
+# A spreadsheet takes a cell that begins like this for a formula, unless it is a number or a dash.
 _FORMULA = re.compile(r"[=+\-@\t\r](?!$)(?![\d.]+(e[+-]?\d+)?( \+- .*)?$)", re.IGNORECASE)
 
 
@@ -32,18 +28,29 @@ def _grid(rows: Sequence[Sequence[str]], escape: Callable[[str], str] = str) -> 
 
 def markdown(tables: Sequence[Table]) -> str:
     """Aligned Markdown, readable in a terminal as it is."""
-    return "\n\n".join(map(_markdown, tables))
+    return "\n\n".join(
+        "\n".join([f"### {_plain(table.title)}", "", *_markdown_rows(table), *_markdown_notes(table)])
+        for table in tables
+    )
 
 
-def _markdown(table: Table) -> str:
-    head, *rows = _grid((*table.heads, *table.rows), lambda cell: cell.replace("|", r"\|"))
-    body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="github", disable_numparse=True)
-    notes = ["", *(f"- {_plain(note)}" for note in table.notes)] if table.notes else []
-    return "\n".join([f"### {_plain(table.title)}", "", body, *notes])
+def _markdown_rows(table: Table) -> list[str]:
+    columns = [
+        [_plain(cell).strip().replace("|", r"\|") for cell in column]
+        for column in zip(*table.heads, *table.rows, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    padded = [[cell.ljust(width) for cell in column] for column, width in zip(columns, widths, strict=True)]
+    head, *rows = [f"| {' | '.join(row)} |" for row in zip(*padded, strict=True)]
+    return [head, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *rows]
+
+
+def _markdown_notes(table: Table) -> list[str]:
+    return ["", *(f"- {_plain(note)}" for note in table.notes)] if table.notes else []
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """CSV; a column tells the table, and a blank line parts what has other columns: the tables, and their notes."""
+    """CSV: a column names the table, and a blank line parts what has other columns: the tables, and their notes."""
     parts = []
     for table in tables:
         parts.append(_csv(["table", *table.columns], [[table.title, *row] for row in table.rows]))
@@ -66,14 +73,17 @@ def as_json(tables: Sequence[Table]) -> str:
 
 def latex(tables: Sequence[Table]) -> str:
     """A tabular environment per table, for booktabs."""
-    return "\n\n".join(map(_latex, tables))
+    import tabulate
 
-
-def _latex(table: Table) -> str:
-    head, *rows = _grid([table.columns, *table.rows])
-    body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="latex_booktabs", disable_numparse=True)
-    about = [f"% {_plain(line)}" for line in (table.title, *table.notes)]
-    return "\n".join([*about, re.sub(r" +", " ", body).replace("+-", r"$\pm$")])
+    # Headings are as wide as their text.
+    tabulate.MIN_PADDING = 0
+    parts = []
+    for table in tables:
+        head, *rows = _grid([table.columns, *table.rows])
+        body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="latex_booktabs", disable_numparse=True)
+        about = [f"% {_plain(line)}" for line in (table.title, *table.notes)]
+        parts.append("\n".join([*about, re.sub(r" +", " ", body).replace("+-", r"$\pm$")]))
+    return "\n\n".join(parts)
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
@@ -87,15 +97,10 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 def show(tables: Sequence[Table], kind: str = "md") -> None:
     """Print tables; `md` with lines on a terminal that is wide enough, as Markdown elsewhere."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    if kind == "md" and tables and all(len(line) <= width for table in tables for line in _lines(table)):
+    if kind == "md" and width and tables and all(len(_markdown_rows(table)[0]) <= width for table in tables):
         _draw(tables)
     else:
         print(FORMATS[kind](tables))
-
-
-def _lines(table: Table) -> list[str]:
-    """The lines of a table without title and notes, which may wrap."""
-    return [line for line in _markdown(table).splitlines() if line.startswith("|")]
 
 
 def _draw(tables: Sequence[Table]) -> None:

@@ -1,32 +1,29 @@
-"""Tables of final runs outside the paper's tables: the metrics of each task, per class where it has classes."""
+"""Tables of final runs outside the paper's tables: scores, scores by region, confusion matrices, class proportions."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from mtneuro_ray.config.task import SPLITS
+from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, Part, family_of, part_of, place_of
-from mtneuro_ray.results.cautions import cautions
-from mtneuro_ray.results.frame import Key, Run
+from mtneuro_ray.results.cautions import cautions, confusion_of
+from mtneuro_ray.results.frame import VOXELS, Key, Run, grouped
 from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
-from mtneuro_ray.results.tables import MISSING, Table, Value, count, mean_and_deviation, mean_of
-from mtneuro_ray.results.tasks import TaskTable, kind_of, more_metrics, table_of
+from mtneuro_ray.results.published import DATA, TOTAL
+from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, mean_and_deviation, mean_of, number
+from mtneuro_ray.results.tasks import TaskTable, kind_of, table_of, unit_of
 
-METHOD_COLUMNS = ("Method", "lr", "Batch", "Epochs", "Seeds")
+_ABSENT = "A class that neither truth nor prediction has scores 1: in a region (dataset), or in an image (image)."
+_MATRIX = "Rows: truth. Columns: prediction. Sums over the seeds."
+# Region -> voxels of each class.
+_Counts = Mapping[str, Sequence[int]]
 
 
-class Group(NamedTuple):
-    """What the runs of one table have in common. Tasks of one name may differ in kind or classes, and so in columns.
-
-    Attributes:
-        task: Name.
-        source: Data and scale, as titles have them.
-        part: Data and scale.
-        kind: Kind of task.
-        classes: Names of its classes.
-    """
+class _Group(NamedTuple):
+    """Common properties of the runs of one table. Tasks of one name may differ in kind or classes, so in columns."""
 
     task: str
     source: str
@@ -34,98 +31,73 @@ class Group(NamedTuple):
     kind: str
     classes: tuple[str, ...]
 
-    def title(self, layout: TaskTable) -> str:
-        """Task, split where there is one, data and scale."""
-        split = f"{next(iter(layout.splits))} split" if len(layout.splits) == 1 else ""
-        return ", ".join(filter(None, (self.task, split, self.source)))
+
+def _groups(runs: Sequence[Run]) -> list[tuple[_Group, list[Run]]]:
+    """The finished final runs, by task, data and scale."""
+    labels = data_labels(runs)
+
+    def group_of(run: Run) -> _Group:
+        part = part_of(run)
+        return _Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
+
+    return sorted(grouped(sorted(finished(runs), key=place_of), group_of).items())
 
 
-class Methods:
-    """The methods of one table with their first columns.
+class _Scored:
+    """The runs of one table of scores, and the columns that all such tables share.
 
     Args:
-        runs: Finished runs of one group.
-        every: How many seeds there should be.
+        group: Common properties of the runs.
+        layout: Layout of the scores.
+        runs: Finished runs.
+        every: Number of seeds that each method should have.
     """
 
-    def __init__(self, runs: Sequence[Run], every: Seeds) -> None:
-        self.names = MethodNames(runs)
-        self.seeds = by_method(runs)
+    def __init__(self, group: _Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> None:
+        self.classes, self.layout, self.runs = group.classes, layout, runs
+        split = f"{next(iter(layout.splits))} split" if len(layout.splits) == 1 else ""
+        self.title = ", ".join(filter(None, (group.task, split, group.source)))
         self._every = every
 
-    def cells(self, seeds: Sequence[Run]) -> list[Value]:
-        """What `METHOD_COLUMNS` say of a method."""
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows_of: Callable[[Sequence[Run]], Iterator[Cells]],
+        notes: Sequence[str] = (),
+        groups: tuple[str, ...] = (),
+    ) -> Table:
+        """A table of the rows of each method, behind its name, hyperparameters and number of seeds."""
+        names, methods = MethodNames(self.runs), by_method(self.runs)
+        rows = [[*self._lead(names, seeds), *row] for seeds in methods for row in rows_of(seeds)]
+        named = [(names.name(seeds[0]).text, seeds) for seeds in methods]
+        columns = ["Method", "lr", "Batch", "Epochs", "Seeds", *columns]
+        return Table(title, columns, rows, groups, (*notes, *names.notes, *cautions(named)))
+
+    def _lead(self, names: MethodNames, seeds: Sequence[Run]) -> list[Value]:
         summary = seeds[0].summary
         rate = Value(f"{summary['learning_rate']:g}", summary["learning_rate"])
         numbers = map(count, (summary["batch_size"], summary["epochs"]))
-        return [self.names.name(seeds[0]), rate, *numbers, Value(self._every.told(seeds), len(seeds))]
+        return [names.name(seeds[0]), rate, *numbers, Value(self._every.told(seeds), len(seeds))]
 
-    def notes(self) -> tuple[str, ...]:
-        """What the names stand for, and what is to be said of the runs."""
-        named = [(self.names.name(seeds[0]).text, seeds) for seeds in self.seeds]
-        return (*self.names.notes, *cautions(named))
+    @property
+    def columns(self) -> list[str]:
+        """Headings of the cells of `rows`."""
+        if self.layout.per_class:
+            return ["Metric", *self.classes, "Avg."]
+        return [*(["Metric"] if len(self.layout.splits) > 1 else []), *self.layout.metrics.values()]
 
-
-def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
-    """The finished final runs, by task, data and scale."""
-    labels, groups = data_labels(runs), dict[Group, list[Run]]()
-    for run in sorted(finished(runs), key=place_of):
-        part = part_of(run)
-        key = Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
-        groups.setdefault(key, []).append(run)
-    return sorted(groups.items())
-
-
-def score_tables(runs: Sequence[Run]) -> list[Table]:
-    """A table per task, data and scale; of the benchmark's own tasks only metrics that the paper's tables lack."""
-    tables, every = [], Seeds(runs)
-    for group, own in groups_of(runs):
-        layout = table_of(own)
-        if family_of(own[0]) is not None:
-            layout = replace(layout, metrics=more_metrics(own))
-        if layout.metrics:
-            tables.append(_table(group, layout, own, every))
-    return tables
-
-
-def _table(group: Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> Table:
-    methods = Methods(runs, every)
-    rows = [
-        [*methods.cells(seeds), *row] for seeds in methods.seeds for row in score_rows(layout, group.classes, seeds)
-    ]
-    return Table(
-        group.title(layout), [*METHOD_COLUMNS, *score_columns(layout, group.classes)], rows, notes=methods.notes()
-    )
-
-
-def score_columns(layout: TaskTable, classes: Sequence[str]) -> list[str]:
-    """Headings of what `score_rows` gives."""
-    if layout.per_class:
-        return ["Metric", *classes, "Avg."]
-    return [*(["Metric"] if len(layout.splits) > 1 else []), *layout.metrics.values()]
-
-
-def score_rows(
-    layout: TaskTable, classes: Sequence[str], seeds: Sequence[Run], region: str = ""
-) -> Iterator[list[Value | str]]:
-    """Rows of a method's scores: means of the classes over seeds, and mean with deviation of what is of all.
-
-    Args:
-        layout: Metrics and splits.
-        classes: Names of the task's classes.
-        seeds: Finished runs.
-        region: Only this one; the whole split by default.
-    """
-    for split, row in layout.splits.items():
-        if layout.per_class:
-            for metric, heading in layout.metrics.items():
-                keys = [Key(split, metric, name, region) for name in classes]
-                found = [_values(seeds, key) for key in keys]
-                each = [mean_of(values) if values else MISSING for values in found]
-                yield [" ".join(filter(None, (heading, row))), *each, _average(seeds, Key(split, metric, "", region))]
-        else:
-            cells = [_average(seeds, Key(split, metric, "", region)) for metric in layout.metrics]
-            yield [*([row] if len(layout.splits) > 1 else []), *cells]
+    def rows(self, seeds: Sequence[Run], region: str = "") -> Iterator[Cells]:
+        """Scores of a method, by default of whole splits: means per class, and mean with deviation over all."""
+        for split, row in self.layout.splits.items():
+            keys = {Key(split, metric, "", region): heading for metric, heading in self.layout.metrics.items()}
+            if not self.layout.per_class:
+                yield [*([row] if len(self.layout.splits) > 1 else []), *(_average(seeds, key) for key in keys)]
+                continue
+            for key, heading in keys.items():
+                found = [_values(seeds, key._replace(class_=name)) for name in self.classes]
+                means = [mean_of(values) if values else MISSING for values in found]
+                yield [" ".join(filter(None, (heading, row))), *means, _average(seeds, key)]
 
 
 def _values(seeds: Sequence[Run], key: Key) -> list[float]:
@@ -133,14 +105,131 @@ def _values(seeds: Sequence[Run], key: Key) -> list[float]:
 
 
 def _average(seeds: Sequence[Run], key: Key) -> Value:
-    """Mean with deviation of a metric of all classes: the metric itself, its mean, or the mean over its classes."""
+    """Mean with deviation of the metric itself, else of METRIC_mean, else of the mean over its classes."""
     for metric in (key.metric, f"{key.metric}_mean"):
         values = _values(seeds, key._replace(metric=metric))
         if values:
             return mean_and_deviation(values)
-    means = [
-        statistics.fmean(known)
-        for run in seeds
-        if (known := [value for name in run.classes if (value := run.value(key._replace(class_=name))) is not None])
-    ]
+    classes = [[key._replace(class_=name) for name in run.classes] for run in seeds]
+    known = [[v for own in keys for v in _values([run], own)] for run, keys in zip(seeds, classes, strict=True)]
+    means = [statistics.fmean(values) for values in known if values]
     return mean_and_deviation(means) if means else MISSING
+
+
+def score_tables(runs: Sequence[Run]) -> list[Table]:
+    """A table per task, data and scale; for the benchmark's own tasks only metrics that the paper's tables lack."""
+    tables, every = [], Seeds(runs)
+    for group, own in _groups(runs):
+        layout = table_of(own, only_more=family_of(own[0]) is not None)
+        if layout.metrics:
+            scored = _Scored(group, layout, own, every)
+            tables.append(scored.table(scored.title, scored.columns, scored.rows))
+    return tables
+
+
+def _measured(
+    runs: Sequence[Run], is_measured: Callable[[Run, TaskTable], object]
+) -> Iterator[tuple[_Scored, list[str]]]:
+    """Each table with its measured runs, and a note on the number of other runs."""
+    every = Seeds(runs)
+    for group, own in _groups(runs):
+        layout = table_of(own)
+        measured = [run for run in own if is_measured(run, layout)]
+        if measured:
+            left = len(own) - len(measured)
+            notes = [f"Left out: {left} runs whose files have no such values."] if left else []
+            yield _Scored(group, layout, measured, every), notes
+
+
+def region_tables(runs: Sequence[Run]) -> list[Table]:
+    """The scores of each region by itself, a table per task whose regions are measured."""
+    return [_region_table(scored, left_out) for scored, left_out in _measured(runs, _regions)]
+
+
+def _regions(run: Run, layout: TaskTable) -> list[str]:
+    """Regions of the test split for which the run has a metric that tables show."""
+    return list(dict.fromkeys(key.region for key in run.keys if key.region and key.metric in layout.metrics))
+
+
+def _region_table(scored: _Scored, left_out: list[str]) -> Table:
+    def rows_of(seeds: Sequence[Run]) -> Iterator[Cells]:
+        for region in _regions(seeds[0], scored.layout):
+            images = seeds[0].value(Key("test", "images", "", region))
+            for row in scored.rows(seeds, region):
+                yield [region, MISSING if images is None else count(int(images)), *row]
+
+    columns = ["Region", "Images", *scored.columns]
+    return scored.table(f"By region: {scored.title}", columns, rows_of, (_ABSENT, *left_out))
+
+
+def confusion_tables(runs: Sequence[Run]) -> list[Table]:
+    """Confusion matrices of the test split, summed over the seeds of each method, a table per task that has them."""
+    measured = _measured(runs, lambda run, layout: confusion_of(run))
+    return [_confusion_table(scored, left_out) for scored, left_out in measured]
+
+
+def _confusion_table(scored: _Scored, left_out: list[str]) -> Table:
+    def rows_of(seeds: Sequence[Run]) -> Iterator[Cells]:
+        matrices = [matrix for run in seeds if (matrix := confusion_of(run))]
+        for truth, rows in zip(scored.classes, zip(*matrices, strict=True), strict=True):
+            counts = _sum(rows)
+            yield [truth, *map(count, counts), *_shares(counts, 1)]
+
+    groups = (unit_of(scored.runs[0]), "% of the row")
+    columns = ["Truth", *(f"{unit} {name}" for unit in groups for name in scored.classes)]
+    return scored.table(f"Confusion matrices: {scored.title}", columns, rows_of, (_MATRIX, *left_out), groups)
+
+
+def proportion_tables(runs: Sequence[Run]) -> list[Table]:
+    """Class proportions of the data of final runs, a table per task and data whose voxels were counted.
+
+    Those of the benchmark's own tasks have the paper's beside them (Appendix 4.2.3).
+    """
+    tables: list[Table] = []
+    for group, own in _groups(runs):
+        # Seeds and methods of one task count the same voxels.
+        distinct = {(str(counts), run.data): (run, counts) for run in own if (counts := _counts(run))}
+        tables += [_proportion_table(group, run, counts) for run, counts in distinct.values()]
+    return tables
+
+
+def _counts(run: Run) -> dict[str, dict[str, list[int]]]:
+    """Split -> region -> voxels of each class."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for key, place in run.keys.items():
+        if key.metric == VOXELS:
+            found.setdefault(key.split, {}).setdefault(key.region, []).append(int(run.values[place]))
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _proportion_table(group: _Group, run: Run, counts: Mapping[str, _Counts]) -> Table:
+    regions = list(dict.fromkeys(region for own in counts.values() for region in own))
+    together = {region: _sum([own[region] for own in counts.values() if region in own]) for region in regions}
+    paper = published.proportions(regions, len(group.classes)) if family_of(run) else {}
+    rows: list[Cells] = []
+    for region in (*regions, TOTAL):
+        for split, own in {**counts, "all": together}.items():
+            if region in own or region == TOTAL:
+                voxels = _sum(list(own.values())) if region == TOTAL else own[region]
+                rows.append([region, split, *_shares(voxels, 2), count(sum(voxels))])
+        if region in paper:
+            rows.append([region, "paper", *(number(value, 2) for value in paper[region]), MISSING])
+    notes = [f"Data: {run.data[-1]}"]
+    if paper:
+        notes.append(f"Rows paper: {DATA}, Appendix 4.2.3, whole cubes.")
+    if paper and len(regions) < published.region_count():
+        notes.append(f"The paper's total is of four regions; here it is the mean of its rows of {', '.join(regions)}.")
+    if paper and len(group.classes) == 3:
+        notes.append(f"The paper's {group.classes[0]} is its background and axons added up.")
+    title = f"Class proportions, % of voxels: {group.task}, {group.source}"
+    return Table(title, ["Region", "Split", *group.classes, "Voxels"], rows, notes=tuple(notes))
+
+
+def _sum(counts: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(values) for values in zip(*counts, strict=True)]
+
+
+def _shares(counts: Sequence[int], digits: int) -> list[Value]:
+    """% of each count."""
+    total = sum(counts)
+    return [number(100 * value / total, digits) if total else MISSING for value in counts]

@@ -1,45 +1,38 @@
-"""What a table is: text for people, and the same as numbers for programs."""
+"""Tables: text for people, and the same as numbers for programs."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A cell that people and programs read differently.
-
-    Attributes:
-        text: As it is printed.
-        value: As it stands in JSON.
-    """
+class Value(NamedTuple):
+    """A cell with its printed text and its value in JSON."""
 
     text: str
     value: Any
 
 
+Cells = Sequence[Value | str]
 # A cell without a value. Every row of a table has every column.
 MISSING = Value("-", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """One table.
 
     Attributes:
-        title: What is shown, and of which data.
+        title: Subject and data.
         columns: Headings, no two of them the same.
         cells: One list per row.
         groups: First words of headings that stand side by side under this common heading.
-        notes: What a reader has to know of the table, a line each.
+        notes: Explanations for the reader, a line each.
     """
 
     title: str
     columns: list[str]
-    cells: Sequence[Sequence[Value | str]]
+    cells: Sequence[Cells]
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -50,7 +43,7 @@ class Table:
 
     @property
     def heads(self) -> list[list[str]]:
-        """The columns as one row of headings, or as two where there are groups."""
+        """The columns as one row of headings, or as two if there are groups."""
         if not self.groups:
             return [self.columns]
         first, second = [], []
@@ -92,7 +85,7 @@ def mean_of(values: Sequence[float], digits: int = 3) -> Value:
 
 
 def mean_and_deviation(values: Sequence[float]) -> Value:
-    """`mean +- std` with the sample standard deviation (ddof 1); of one value, the value, and no deviation in JSON."""
+    """`mean +- std` with the sample standard deviation (ddof 1); for one value, the value, and no deviation in JSON."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Value(f"{mean:.3f}", {"mean": mean, "std": None})

@@ -1,10 +1,10 @@
-"""How tables show each kind of task: what its declaration says, and any metric that its runs have beyond that."""
+"""How tables show each kind of task: as its declaration says, and any further metric that its runs have."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from mtneuro_ray.config.modes import Mode, mode_of
 from mtneuro_ray.errors import InputError
@@ -12,32 +12,27 @@ from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.tasks.base import TaskDeclaration
 
-# Splits of readouts, which are fitted twice.
-_SPLITS = {"all": "R2 (all)", "test": "R2 (held out)"}
-# Metrics that tables show elsewhere or not at all.
-_HIDDEN = {"loss", "images", "truth", VOXELS, "recall", "precision", "f1", "r2_mean"}
+# Metrics of every kind that tables show elsewhere or not at all.
+_HIDDEN = {"loss", "images", "truth", VOXELS}
 
 
-@dataclass(frozen=True, slots=True)
-class TaskTable:
-    """What is shown of one kind of task.
+class TaskTable(NamedTuple):
+    """Layout of the tables of one kind of task.
 
     Attributes:
         metrics: Metric -> heading, in order.
         per_class: Whether metrics are rows with a column per class, and not columns.
-        splits: Split -> heading of its row.
-        unit: What a confusion matrix counts.
+        splits: Split -> heading of its rows.
     """
 
     metrics: Mapping[str, str]
     per_class: bool
     splits: Mapping[str, str]
-    unit: str
 
 
 @cache
-def _declared(kind: str) -> TaskDeclaration | None:
-    """The declaration of a kind of task; None of a plugin that is not installed here."""
+def declared(kind: str) -> TaskDeclaration | None:
+    """The declaration of a kind of task; None for a plugin that is not installed here."""
     try:
         found: TaskDeclaration = registry("tasks").find(kind)
         return found
@@ -51,18 +46,18 @@ def kind_of(run: Run) -> str:
 
 
 def selection_metric(run: Run) -> str | None:
-    """The validation metric that selects among candidates of a run's task; None where none can."""
-    declared = _declared(kind_of(run))
-    known = run.scalars() if declared is None else declared.selection
+    """The validation metric that selects among candidates of a run's task; None if none can."""
+    own = declared(kind_of(run))
+    known = run.scalars() if own is None else own.selection
     return next((name for name in known if name.startswith("val/")), None)
 
 
 def mode_of_run(run: Run, metric: str) -> Mode:
-    """Whether larger or smaller values of a metric are better: as declared, or by its name where nothing is known."""
-    declared = _declared(kind_of(run))
+    """Whether larger or smaller values of a metric are better: as declared, or by its name if nothing is known."""
+    own = declared(kind_of(run))
     try:
-        if declared is not None:
-            return mode_of(metric, declared, run.network.get("evaluation.metrics") or ())
+        if own is not None:
+            return mode_of(metric, own, run.network.get("evaluation.metrics") or ())
     except InputError:
         # A metric of a plugin that is not installed here.
         pass
@@ -71,34 +66,35 @@ def mode_of_run(run: Run, metric: str) -> Mode:
 
 def shown_metric(run: Run) -> str | None:
     """The metric that a run is judged by in lists."""
-    declared = _declared(kind_of(run))
-    return selection_metric(run) if declared is None else declared.shown
+    own = declared(kind_of(run))
+    return selection_metric(run) if own is None else own.shown
 
 
-def table_of(runs: Collection[Run]) -> TaskTable:
-    """How tables show some runs of one kind of task: its own metrics first, then what else they have."""
-    declared = _declared(kind_of(next(iter(runs))))
-    headings = () if declared is None else declared.headings
+def unit_of(run: Run) -> str:
+    """What a confusion matrix of a run counts."""
+    own = declared(kind_of(run))
+    return "voxels" if own is not None and own.labels == "voxel" else "samples"
+
+
+def table_of(runs: Collection[Run], *, only_more: bool = False) -> TaskTable:
+    """Layout of a table of some runs of one kind of task.
+
+    Args:
+        runs: Final runs.
+        only_more: Whether metrics that the task declares are left out, because another table shows them.
+    """
+    own = declared(kind_of(next(iter(runs))))
+    headings = () if own is None else own.headings
     metrics = {heading.metric: heading.title for heading in headings}
+    splits = {"test": ""} if own is None else own.splits
     per_class = any(heading.per_class for heading in headings)
     if not headings:
         per_class = any(key.class_ and not key.metric.startswith(CONFUSION) for run in runs for key in run.keys)
-    splits = _SPLITS if declared is not None and declared.reads_encoder else {"test": ""}
-    unit = "voxels" if declared is not None and declared.labels == "voxel" else "samples"
-    return TaskTable({**metrics, **more_metrics(runs)}, per_class, splits, unit)
-
-
-def more_metrics(runs: Collection[Run]) -> dict[str, str]:
-    """Metrics of final runs that their task does not declare -> heading."""
-    found: dict[str, str] = {}
+    hidden = _HIDDEN | set(() if own is None else own.untabled)
+    more: dict[str, str] = {}
     for run in {run.keys_json: run for run in runs}.values():
-        declared = _declared(kind_of(run))
-        own = {heading.metric for heading in declared.headings} if declared is not None else set()
-        there = {key.metric for key in run.keys if key.split in _SPLITS and not key.region}
-        means = {f"{name}_mean" for name in (*own, *there)}
-        found |= {
-            metric: metric
-            for metric in dict.fromkeys(key.metric for key in run.keys)
-            if metric in there - own - means - _HIDDEN and not metric.startswith(f"{CONFUSION}/")
-        }
-    return found
+        there = dict.fromkeys(key.metric for key in run.keys if key.split in splits and not key.region)
+        means = {f"{name}_mean" for name in (*metrics, *there)}
+        more |= {name: name for name in there if name not in hidden | means and not name.startswith(f"{CONFUSION}/")}
+    more = {name: heading for name, heading in more.items() if name not in metrics}
+    return TaskTable(more if only_more else {**metrics, **more}, per_class, splits)

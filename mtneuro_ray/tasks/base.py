@@ -48,7 +48,9 @@ class TaskDeclaration(Declaration):
         labels: Targets: a class per "image", a class per "voxel", or attributes per "corner" of an image
             (`data.attributes`).
         metrics: Names of the task's own metrics.
-        headings: Metrics that tables show, in their order.
+        headings: Metrics that tables show, in their order; after them come metrics that a network adds.
+        splits: Split whose metrics tables show -> heading of its rows; empty for a single one.
+        untabled: Further metrics of the task, which no table shows.
         selection: Validation metrics that can select a candidate, the default first; empty where none can.
         shown: Metric that a run is judged by while it runs.
         required_splits: Splits without which there is no such task.
@@ -64,6 +66,8 @@ class TaskDeclaration(Declaration):
     shown: str
     metrics: tuple[str, ...] = ()
     headings: tuple[Heading, ...] = ()
+    splits: Mapping[str, str] = field(default_factory=lambda: {"test": ""})
+    untabled: tuple[str, ...] = ()
     measures_regions: bool = False
     required_splits: tuple[str, ...] = ("train", "test")
     needs_annotation: bool = True

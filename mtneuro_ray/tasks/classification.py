@@ -15,6 +15,7 @@ CLASSIFICATION = TaskDeclaration(
         Heading("balanced_accuracy", "Balanced accuracy"),
         Heading("f1_mean", "F1"),
     ),
+    untabled=("recall", "precision", "f1"),
     selection=("val/accuracy", "val/balanced_accuracy", "val/f1_mean", "val/loss"),
     shown="val/accuracy",
     needs_annotation=False,

@@ -10,10 +10,22 @@ import pytest
 from mtneuro_ray import registry
 from mtneuro_ray.results import Results
 from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.tasks.base import Heading, TaskDeclaration
 from tests.results.records import THREE, benchmark_record, encoder_record, segmentation_record
 
 EXAMPLE = "examples.plugin.mtneuro_example"
 KIND = f"{EXAMPLE}.task:MORPHOMETRY"
+TWICE = TaskDeclaration(
+    name="twice",
+    summary="Scored on two splits",
+    build="none:none",
+    labels="image",
+    selection=(),
+    shown="all/fit",
+    headings=(Heading("fit", "Fit"),),
+    splits={"all": "Fitted", "test": "Held out"},
+    untabled=("aside",),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +68,14 @@ def test_a_kind_of_task_has_a_table_of_its_own_metrics_and_its_own_best() -> Non
     [best] = results.best()
     assert (best["metric"], best["value"], best["learning_rate"]) == ("val/volume_error_mean", 0.3, 0.2)
     assert results.runs()[0]["metric"] == "val/volume_error_mean"
+
+
+def test_a_kind_says_which_splits_and_metrics_its_tables_show() -> None:
+    metrics = {split: {"fit": fit, "aside": 0.1, "recall": 0.3} for split, fit in (("all", 0.9), ("test", 0.5))}
+    [table] = Results.of([of_kind(segmentation_record(), f"{__name__}:TWICE", metrics)]).table()
+    assert table.title == "small, phantom data"
+    assert table.columns[5:] == ["Metric", "Fit", "recall"]
+    assert [row[5:] for row in table.rows] == [["Fitted", "0.900", "0.300"], ["Held out", "0.500", "0.300"]]
 
 
 def test_a_kind_that_is_not_installed_shows_what_its_runs_have() -> None:

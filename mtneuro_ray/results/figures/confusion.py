@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.frame import Run
-from mtneuro_ray.results.tasks import table_of
+from mtneuro_ray.results.tasks import unit_of
 
 
 def draw_confusion(seeds: Sequence[Run], title: str) -> Figure:
@@ -30,7 +30,7 @@ def draw_confusion(seeds: Sequence[Run], title: str) -> Figure:
         color = "white" if share > 0.5 else "black"
         axis.text(column, row, f"{100 * share:.1f} %", ha="center", va="center", color=color)
     crops = seeds[0].network.get("evaluation.eval_crops") == "corners"
-    unit = {"samples": "corners of images" if crops else "images"}.get(table_of(seeds).unit, "voxels")
+    unit = {"samples": "corners of images" if crops else "images"}.get(unit_of(seeds[0]), "voxels")
     axis.set_xticks(range(len(classes)), classes)
     axis.set_yticks(range(len(classes)), [f"{name}\n{n:,}" for name, n in zip(classes, counts.sum(1), strict=True)])
     axis.set(xlabel="predicted", ylabel=f"truth, and its {unit}")

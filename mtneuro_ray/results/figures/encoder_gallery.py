@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.mosaic import assemble
-from mtneuro_ray.results.benchmark import family_of, part_of
-from mtneuro_ray.results.departures import changed_images
+from mtneuro_ray.results.benchmark import changed_images, family_of, part_of
 from mtneuro_ray.results.figures.comparison import draw_comparison
 from mtneuro_ray.results.figures.correlation import Stack, draw_correlations, stacks_of
 from mtneuro_ray.results.figures.embeddings import Projection, draw_embeddings
