@@ -127,7 +127,7 @@ def _setup(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready
     torch.manual_seed(0)
     task = (_ReadyTask if ready else ClassificationTask)(run)
     module = placed(build_model(run.network), run.network, device).train()
-    return Setup(run, task, module, ResidentSplit(arrays, device), WorkerContext(device=device))
+    return Setup(task, module, {"train": ResidentSplit(arrays, device)}, WorkerContext(device=device))
 
 
 def _method(run: RunSettings, arrays: SplitArrays, device: torch.device, *, ready: bool = False) -> SteppedMethod:

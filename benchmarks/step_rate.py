@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mtneuro_ray.config.loading import load_network
 from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.methods.training.optimizer import build_optimizer
+from mtneuro_ray.methods.training.base import build_optimizer
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 

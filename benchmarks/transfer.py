@@ -36,8 +36,8 @@ from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.evaluation import evaluate
-from mtneuro_ray.engine.local import fetch_all, train_here
-from mtneuro_ray.engine.predict import load_model
+from mtneuro_ray.engine.execute import train_here
+from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.training.base import build_task
@@ -67,7 +67,7 @@ def phantom_twin(task: TaskSettings) -> TaskSettings:
 
 def side_of(task: TaskSettings, task_file: Path, store: CutoutStore) -> Side:
     """A task with the identities of its volumes and its splits."""
-    volumes = ingest(store, task, task_file, fetch_all)
+    volumes = ingest(store, task, task_file)
     annotation = None if volumes.annotation is None else volumes.annotation.identity
     identities = tuple(channel.identity for channel in volumes.channels)
     return task, identities, load_splits(store, volumes.image.identity, annotation, task)

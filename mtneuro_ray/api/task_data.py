@@ -73,9 +73,7 @@ class TaskData:
     @cached_property
     def _identities(self) -> tuple[str, str | None]:
         """Identities of the image and of the annotation, once the store holds what the task reads of them."""
-        from mtneuro_ray.engine.local import fetch_all
-
-        volumes = ingest(self.store, self.settings, self.file, fetch_all)
+        volumes = ingest(self.store, self.settings, self.file)
         return volumes.image.identity, volumes.annotation.identity if volumes.annotation else None
 
 

@@ -118,7 +118,7 @@ def train_pair(pair: Pair, place: Place, report: Report = _ignore) -> RunRecord:
     if record is not None and record.status == "done":
         return record
     if place.gpu and not place.workers:
-        from mtneuro_ray.engine.local import check_gpu
+        from mtneuro_ray.engine.device import check_gpu
 
         check_gpu("gpu")
     check_encoders([(pair.network, str(pair.network_file))])
@@ -137,7 +137,7 @@ def _run_of(pair: Pair) -> RunSettings:
 
 
 def _train_here(run: RunSettings, task_file: Path, place: Place, report: Report) -> RunRecord:
-    from mtneuro_ray.engine.local import train_here
+    from mtneuro_ray.engine.execute import train_here
 
     # Before the volume is read: a download that fails should not come last.
     encoder = fetch_encoder(run.network)

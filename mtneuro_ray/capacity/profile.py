@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 import torch
 
 from mtneuro_ray.capacity.costs import Cost, Workload
-from mtneuro_ray.engine.execute import device_name
-from mtneuro_ray.engine.oom import machine_bytes
+from mtneuro_ray.engine.device import device_name, machine_bytes
 from mtneuro_ray.errors import MTNeuroError
 
 _STEPS = 5

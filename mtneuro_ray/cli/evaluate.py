@@ -65,14 +65,14 @@ def run(
         other, task_file = load_task(task, volume, preset)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.engine.evaluate_run import evaluate_run, target_of
+    from mtneuro_ray.engine.finished import evaluate_run, target_of
 
     status = 0
     for record in records:
         try:
             target = target_of(record, other, task_file, eval_crops)
             with working(f"evaluating {record.summary['model']} of run {record.run_id} on {target.task.name}"):
-                found = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
+                metrics, file = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
             # The others can do without this one.
             named = f"run {record.run_id}"
@@ -80,11 +80,9 @@ def run(
             status = max(status, error.exit_status)
             continue
         summary = {**record.summary, "task": target.task.name}
-        shown = replace(
-            record, summary=summary, settings=target.model_dump(mode="json"), metrics={split: found.metrics}
-        )
+        shown = replace(record, summary=summary, settings=target.model_dump(mode="json"), metrics={split: metrics})
         print(f"{run_report(shown)}\n\ntrained on {record.summary['task']}, run {record.run_id}")
-        print(f"evaluation: {folder}/{found.file}\n")
+        print(f"evaluation: {folder}/{file}\n")
     return status
 
 

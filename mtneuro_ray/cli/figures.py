@@ -66,7 +66,8 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
     if not records:
         return []
 
-    from mtneuro_ray.engine.write_predictions import predict_run, stored_split
+    from mtneuro_ray.engine.finished import stored_split
+    from mtneuro_ray.engine.predict import predict_run
     from mtneuro_ray.results.figures.gallery import stored_scenes
 
     for record in records:

@@ -35,7 +35,7 @@ def run(
     records = _chosen(results.where(model, trained_on), run, out)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.engine.write_predictions import predict_run
+    from mtneuro_ray.engine.predict import predict_run
 
     status = 0
     for record in records:

@@ -38,7 +38,7 @@ def run(
     table = costs.read_table(out) if costs.exists(out) else CostTable()
 
     from mtneuro_ray.capacity.profile import profile
-    from mtneuro_ray.engine.local import check_gpu
+    from mtneuro_ray.engine.device import check_gpu
     from mtneuro_ray.progress import say
 
     if on_gpu:

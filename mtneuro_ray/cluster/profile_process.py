@@ -18,7 +18,7 @@ import torch
 import mtneuro_ray.cluster.ray_tune  # noqa: F401 - what a trial's process holds
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.oom import is_oom, machine_bytes
+from mtneuro_ray.engine.device import is_oom, machine_bytes
 from mtneuro_ray.engine.profile import measure, random_splits
 from mtneuro_ray.models.build import build_model
 

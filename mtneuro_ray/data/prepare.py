@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.ingest import Cutout, Volumes, ingest_lock, open_volumes, pending
+from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest_lock, open_volumes, pending
 from mtneuro_ray.data.sampling import remainders
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.progress import ByteProgress
@@ -28,7 +28,13 @@ class Fetcher(Protocol):
         """Fetch all of them; call `advance` with the bytes that each took from its source."""
 
 
-def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher) -> Volumes:
+def fetch_here(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+    """Fetch cutouts one by one, in this process."""
+    for cutout in cutouts:
+        advance(fetch(store, cutout))
+
+
+def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher = fetch_here) -> Volumes:
     """Open a task's volumes, say which voxels of its cubes no image holds, and read what the store lacks.
 
     Raises:

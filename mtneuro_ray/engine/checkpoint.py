@@ -11,16 +11,16 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from mtneuro_ray.errors import MTNeuroError
-from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED
+from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, is_trained
 from mtneuro_ray.storage.folder import Folder
 
 logger = logging.getLogger(__name__)
@@ -28,9 +28,12 @@ logger = logging.getLogger(__name__)
 History = list[dict[str, Any]]
 Weights = dict[str, torch.Tensor]
 
+_Found = TypeVar("_Found")
+
+NOT_THE_FILE = (MTNeuroError, MemoryError, torch.OutOfMemoryError)
+"""Errors in reading a file that do not come from its content."""
+
 _DIGEST_BYTES = 32
-# Errors that are not the fault of a file's content.
-_NOT_THE_FILE = (MTNeuroError, MemoryError, torch.OutOfMemoryError)
 
 
 class ChecksumError(ValueError):
@@ -56,6 +59,19 @@ class Progress:
     first_loss: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Result of a finished training: its history, its validation metrics if the task has such a split, its weights.
+
+    `timings` are seconds and rates of the process that trained it; empty where it was read from files.
+    """
+
+    history: History
+    metrics: dict[str, Any] | None
+    weights: Weights = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
 def save(folder: Folder, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Replace the last checkpoint, whole or not at all."""
     state = {**vars(progress), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
@@ -71,37 +87,17 @@ def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optim
     """Load the last checkpoint into model and optimizer; one that is damaged or does not fit is ignored and logged."""
     if folder is None or not folder.exists(LAST):
         return Progress()
-    before = deepcopy(model.state_dict()), deepcopy(optimizer.state_dict())
-    try:
+
+    def load() -> Progress:
         content = memoryview(folder.read(LAST))
         _check(content[:-_DIGEST_BYTES], bytes(content[-_DIGEST_BYTES:]))
         state = torch.load(io.BytesIO(content[:-_DIGEST_BYTES]), map_location=device, weights_only=True)
         model.load_state_dict(state.pop("model"))
         optimizer.load_state_dict(state.pop("optimizer"))
         return Progress(**state)
-    except _NOT_THE_FILE:
-        raise
-    except Exception as error:  # Parsers of foreign bytes raise anything.
-        # Better to train again from the start than to fail on it at every retry.
-        logger.warning("%s/%s: can't be used (%s); the run starts again", folder, LAST, type(error).__name__)
-        model.load_state_dict(before[0])
-        optimizer.load_state_dict(before[1])
-        return Progress()
 
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Result of a finished training.
-
-    Attributes:
-        weights: Weights of the model.
-        history: One entry per epoch.
-        metrics: Metrics of the validation split; none where the task has no such split.
-    """
-
-    weights: Weights
-    history: History
-    metrics: dict[str, Any] | None
+    # Better to train again from the start than to fail on it at every retry.
+    return _usable(load, f"{folder}/{LAST}", "the run starts again", model, optimizer) or Progress()
 
 
 def save_trained(folder: Folder, module: nn.Module, history: History, metrics: Mapping[str, Any] | None) -> None:
@@ -132,21 +128,35 @@ def read_trained(folder: Folder, device: torch.device) -> Trained:
     content = folder.read(MODEL)
     _check(content, bytes.fromhex(numbers["weights_sha256"]))
     weights = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    return Trained(weights, numbers["history"], numbers["metrics"])
+    return Trained(numbers["history"], numbers["metrics"], weights)
 
 
-def load_trained(folder: Folder, module: nn.Module, device: torch.device) -> Trained | None:
-    """Load the weights of a finished training into a module; None, and the module as it was, where they don't fit."""
-    before = deepcopy(module.state_dict())
-    try:
+def load_trained(folder: Folder | None, module: nn.Module, device: torch.device) -> Trained | None:
+    """Load the weights of a finished training into a module; None, and the module as it was, where none can be used."""
+    if folder is None or not is_trained(folder):
+        return None
+
+    def load() -> Trained:
         trained = read_trained(folder, device)
         module.load_state_dict(trained.weights)
         return trained
-    except _NOT_THE_FILE:
+
+    return _usable(load, str(folder), "the run is trained again", module)
+
+
+def _usable(
+    load: Callable[[], _Found], file: str, remedy: str, *holders: nn.Module | torch.optim.Optimizer
+) -> _Found | None:
+    """The result of `load`; None, a warning, and the holders' states as they were, where the file can't be used."""
+    before = [deepcopy(holder.state_dict()) for holder in holders]
+    try:
+        return load()
+    except NOT_THE_FILE:
         raise
     except Exception as error:  # Parsers of foreign bytes raise anything.
-        logger.warning("%s: can't be used (%s); the run is trained again", folder, type(error).__name__)
-        module.load_state_dict(before)
+        logger.warning("%s: can't be used (%s); %s", file, type(error).__name__, remedy)
+        for holder, state in zip(holders, before, strict=True):
+            holder.load_state_dict(state)
         return None
 
 

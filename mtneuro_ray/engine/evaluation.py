@@ -1,4 +1,4 @@
-"""Metrics of a model on a split, shared by the workers of a run."""
+"""Predictions and metrics of a model on a split, shared by the workers of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.rng import Indices
-from mtneuro_ray.tasks.training.base import Task
+from mtneuro_ray.tasks.training.base import Judged, Task
+
+
+def judged_parts(
+    task: Task, module: nn.Module, split: ResidentSplit, context: WorkerContext
+) -> Iterator[tuple[Judged, slice]]:
+    """Predictions for this worker's share of a split, a part at a time, with the place of its images in the split."""
+    module.eval()
+    for first, last in split.parts(*context.share_of(len(split))):
+        with autocast(task.network, context.device):
+            judged = task.judge(module, split.part(first, last))
+        yield judged, slice(first, last)
 
 
 @torch.no_grad()
@@ -22,7 +33,7 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
     """Metrics of a split: each image is seen by exactly one worker, and the workers' states are merged by rank.
 
     Args:
-        task: What is measured.
+        task: Losses and metrics.
         module: The model itself: through DistributedDataParallel it would synchronise where workers hold unequal
             shares.
         split: The images, on the device.
@@ -32,16 +43,13 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
         Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
         regions; "loss", the mean over images.
     """
-    module.eval()
     regions = split.arrays.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
     losses: list[float] = []
     states = {int(region): task.start() for region in np.unique(regions)}
-    for first, last in split.parts(*context.share_of(len(split))):
-        with autocast(task.network, context.device):
-            judged = task.judge(module, split.part(first, last))
+    for judged, place in judged_parts(task, module, split, context):
         losses.extend(judged.losses.double().tolist())
-        for region, rows in _groups(regions[first:last]):
-            own = judged if len(rows) == last - first else judged.rows(rows)
+        for region, rows in _groups(regions[place]):
+            own = judged if len(rows) == len(regions[place]) else judged.rows(rows)
             states[region] = task.update(states[region], own)
     gathered = context.gather((losses, states))
     merged = {region: task.merged([own[region] for _, own in gathered]) for region in states}
@@ -64,12 +72,8 @@ def _groups(regions: Indices) -> Iterator[tuple[int, Indices]]:
 def constant_prediction(task: Task, metrics: Metrics) -> tuple[str, float] | None:
     """The class whose prediction everywhere would score best by the task's selection metric, and that score.
 
-    Args:
-        task: What is measured.
-        metrics: Metrics of a split, with the number of samples of each class as "truth".
-
-    Returns:
-        None where the task's metric is not one of confusions.
+    `metrics` are those of a split, with the number of samples of each class as "truth"; None where the task's metric is
+    not one of confusions.
     """
     metric, truth, best = task.metrics[0], metrics.get("truth"), None
     if not isinstance(metric, ConfusionMetric) or not isinstance(truth, list):

@@ -49,9 +49,10 @@ class Validation:
 
 
 class Fit:
-    """Runs the epochs of a training, from the last checkpoint on.
+    """Runs the epochs of a training, from its last checkpoint on.
 
     Attributes:
+        progress: State of the training.
         measured: Validation metrics of the weights that are kept; None where they were not measured here, since an
             earlier process did, there is no such split or an epoch's weights can't be judged.
 
@@ -62,6 +63,7 @@ class Fit:
 
     def __init__(self, steps: Steps, validation: Validation | None = None) -> None:
         self.steps, self.context = steps, steps.context
+        self.progress = Progress()
         self.measured: Metrics | None = None
         self._validation = validation if steps.signal is not None else None
         self._average: AveragedModel | None = None
@@ -77,40 +79,35 @@ class Fit:
             return {}
         return {"train_s": self._seconds, "train_images_per_s": self._images / self._seconds}
 
-    def resume(self) -> Progress:
-        """Progress and weights of the last checkpoint, if there is one."""
-        progress = checkpoint.resume(
-            self.context.checkpoints, self.steps.module, self.steps.optimizer, self.context.device
-        )
-        if self._average is not None and progress.kept_weights is not None:
-            self._average.module.load_state_dict(progress.kept_weights)
-            # The next step adds to the average, instead of starting one.
-            self._average.n_averaged.fill_(1)
-        return progress
-
-    def run(self, progress: Progress) -> None:
+    def run(self) -> Progress:
         """Train the epochs that are left, with a checkpoint now and then and a report after each.
 
         Raises:
             TrainingError: the loss is no longer a number, or has grown beyond all measure.
         """
-        folder, saved = self.context.checkpoints, time.monotonic()
-        while progress.epoch < self.steps.epochs:
-            means = self._train_epoch(progress)
-            self._check_loss(means["loss"], progress)
+        folder, steps, saved = self.context.checkpoints, self.steps, time.monotonic()
+        self.progress = progress = checkpoint.resume(folder, steps.module, steps.optimizer, self.context.device)
+        if self._average is not None and progress.kept_weights is not None:
+            self._average.module.load_state_dict(progress.kept_weights)
+            # The next step adds to the average, instead of starting one.
+            self._average.n_averaged.fill_(1)
+        while progress.epoch < steps.epochs:
+            means = self._train_epoch()
+            self._check_loss(means["loss"])
             progress.epoch += 1
             entry = {"epoch": progress.epoch, **{f"train/{name}": value for name, value in means.items()}}
-            self.end_epoch(progress, entry)
+            self.end_epoch(entry)
             progress.history.append(entry)
             due = time.monotonic() - saved >= self.context.checkpoint_interval_s
             if self.context.is_leader and folder is not None and due:
-                checkpoint.save(folder, progress, self.steps.module, self.steps.optimizer)
+                checkpoint.save(folder, progress, steps.module, steps.optimizer)
                 saved = time.monotonic()
             self.context.report(entry)
+        return progress
 
-    def _train_epoch(self, progress: Progress) -> dict[str, float]:
+    def _train_epoch(self) -> dict[str, float]:
         """One pass over the training samples; means over them."""
-        started, steps, epoch = time.perf_counter(), self.steps, progress.epoch
+        started, steps, epoch = time.perf_counter(), self.steps, self.progress.epoch
         batches = global_batches(epoch_order(steps.count, steps.seed, epoch), steps.batch_size)
         totals: dict[str, Tensor] = {}
         first: Tensor | None = None
@@ -128,31 +125,31 @@ class Fit:
                 self._average.update_parameters(steps.signal)
         own = {name: float(total) for name, total in totals.items()}
         gathered = self.context.gather((own, 0.0 if first is None else float(first)))
-        if progress.first_loss is None:
-            progress.first_loss = math.fsum(loss for _, loss in gathered) / len(batches[0])
+        if self.progress.first_loss is None:
+            self.progress.first_loss = math.fsum(loss for _, loss in gathered) / len(batches[0])
         self._images += steps.count
         self._seconds += time.perf_counter() - started
         return {name: math.fsum(part[name] for part, _ in gathered) / steps.count for name in own}
 
-    def _check_loss(self, loss: float, progress: Progress) -> None:
-        first = progress.first_loss or 0.0
+    def _check_loss(self, loss: float) -> None:
+        first = self.progress.first_loss or 0.0
         if math.isfinite(loss) and loss <= _ABSURD * max(1.0, abs(first)):
             return
         rate = max(group["lr"] for group in self.steps.optimizer.param_groups)
         began = f", from {first:g} in the first step" if math.isfinite(loss) else ""
         raise TrainingError(
-            f"diverged: the loss is {loss:g} in epoch {progress.epoch + 1} at learning rate {rate:g}{began}"
+            f"diverged: the loss is {loss:g} in epoch {self.progress.epoch + 1} at learning rate {rate:g}{began}"
         )
 
-    def end_epoch(self, progress: Progress, entry: dict[str, Any]) -> None:
+    def end_epoch(self, entry: dict[str, Any]) -> None:
         """Validate, and keep the weights of the best epoch, or the average, where the settings say so."""
         metrics = self.validate()
         if self._average is not None:
-            progress.kept_weights = self._average.module.state_dict()
+            self.progress.kept_weights = self._average.module.state_dict()
         if metrics is None or self._validation is None:
             return
         entry |= {f"val/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-        if self._validation.settings.keep != "best" or self._keep_if_best(progress, metrics):
+        if self._validation.settings.keep != "best" or self._keep_if_best(metrics):
             self.measured = metrics
 
     def validate(self) -> Metrics | None:
@@ -162,22 +159,22 @@ class Fit:
             return None
         return validation.measure(self.steps.signal if self._average is None else self._average.module)
 
-    def _keep_if_best(self, progress: Progress, metrics: Metrics) -> bool:
+    def _keep_if_best(self, metrics: Metrics) -> bool:
         assert self._validation is not None
         assert self.steps.signal is not None
-        value = metrics[self._validation.selection]
+        value, best = metrics[self._validation.selection], self.progress.best_value
         assert isinstance(value, float)
-        if progress.best_value is not None and not _is_better(value, progress.best_value, self._validation.mode):
+        if best is not None and not _is_better(value, best, self._validation.mode):
             return False
-        progress.best_value = value
+        self.progress.best_value = value
         state = self.steps.signal.state_dict()
-        progress.kept_weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+        self.progress.kept_weights = {name: tensor.detach().clone() for name, tensor in state.items()}
         return True
 
     def _add_to_average(self, averages: _Tensors, tensors: _Tensors, _: Tensor | int) -> None:
         assert self._validation is not None
-        # Faster at first: of a slow average much is the weights that the run started from, and their norms' statistics,
-        # and such a model predicts one class.
+        # Faster at first: a slow average would keep much of the initial weights and of their norms' statistics, and
+        # such a model predicts one class.
         decay = min(self._validation.settings.average_decay, (1 + self._step) / (10 + self._step))
         get_ema_multi_avg_fn(decay)(averages, tensors, self._step)  # type: ignore[no-untyped-call]
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
 from mtneuro_ray.config.modes import mode_of
 from mtneuro_ray.config.run import RunSettings
@@ -15,16 +14,15 @@ from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.engine.checkpoint import History, load_trained, save_trained
+from mtneuro_ray.engine.checkpoint import History, Trained, load_trained, save_trained
+from mtneuro_ray.engine.device import make_repeatable, oom_guard
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
 from mtneuro_ray.engine.fit import Fit, Validation
 from mtneuro_ray.engine.linear_probe import train_probe
-from mtneuro_ray.engine.oom import oom_guard
 from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.models.pretrained import load_encoder_weights
-from mtneuro_ray.storage.checkpoints import is_trained
 from mtneuro_ray.tasks.training.base import Task, build_task
 
 Encoder = Mapping[str, torch.Tensor]
@@ -47,48 +45,6 @@ class Outcome:
     class_counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One worker of a run, ready to train.
-
-    Attributes:
-        run: Settings.
-        task: Inputs, losses and metrics.
-        splits: The splits, on the device.
-        context: Where it runs.
-        module: The model, on the device.
-    """
-
-    run: RunSettings
-    task: Task
-    splits: Mapping[Split, ResidentSplit]
-    context: WorkerContext
-    module: nn.Module
-
-    @property
-    def setup(self) -> Setup:
-        """Arguments of its method."""
-        return Setup(self.run, self.task, self.module, self.splits["train"], self.context)
-
-    def method(self) -> Method:
-        """The method of the run's settings, which may already change the model."""
-        built: Method = self.run.network.method_declaration.resolve()(self.setup)
-        return built
-
-    def evaluate(self, split: Split, module: nn.Module | None = None) -> Metrics:
-        """Metrics of a split, by the model or another module."""
-        return evaluate(self.task, module or self.module, self.splits[split], self.context)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """A training that has come to its end, with its validation metrics and the timings of this process."""
-
-    history: History
-    metrics: Metrics | None
-    timings: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -116,28 +72,26 @@ def train(
         TrainingError: the loss is no longer a number, or has grown beyond all measure.
         OutOfMemoryError: memory is exhausted.
     """
-    started = time.perf_counter()
+    started, is_final = time.perf_counter(), run.role == "final"
     batch_size = run.network.training.batch_size
     with oom_guard(f"at batch size {batch_size}", "a smaller batch_size, or a device with more memory"):
-        worker = set_up(run, data, context)
-        fitted = _trained_before(worker)
-        if fitted is None:
-            fitted = _fit(worker, encoder)
-            keeps_weights = keeps_weights or run.role == "final"
-            if keeps_weights and context.is_leader and context.checkpoints is not None:
-                save_trained(context.checkpoints, worker.module, fitted.history, fitted.metrics)
-        metrics = {} if fitted.metrics is None else {"val": fitted.metrics}
+        setup = set_up(run, data, context)
+        task, model = setup.task, setup.model
+        trained = load_trained(context.checkpoints, model, context.device)
+        if trained is None:
+            trained = _fit(setup, encoder)
+            if (keeps_weights or is_final) and context.is_leader and context.checkpoints is not None:
+                save_trained(context.checkpoints, model, trained.history, trained.metrics)
+        metrics = {} if trained.metrics is None else {"val": trained.metrics}
         class_counts: dict[str, dict[str, list[int]]] = {}
-        if run.role == "final":
-            metrics["test"] = worker.evaluate("test")
-            if worker.task.declaration.measures_regions:
-                class_counts = {split: _named(part, worker.task.num_classes) for split, part in data.items()}
-    timings = {"total_s": time.perf_counter() - started, **fitted.timings}
-    return Outcome(metrics, fitted.history, class_counts, timings, _notes(worker.task, metrics))
-
-
-def _named(arrays: SplitArrays, num_classes: int) -> dict[str, list[int]]:
-    return dict(zip(arrays.region_names, arrays.class_counts(num_classes).tolist(), strict=True))
+        if is_final:
+            metrics["test"] = evaluate(task, model, setup.splits["test"], context)
+            if task.declaration.measures_regions:
+                for split, part in data.items():
+                    counts = part.class_counts(task.num_classes).tolist()
+                    class_counts[split] = dict(zip(part.region_names, counts, strict=True))
+    timings = {"total_s": time.perf_counter() - started, **trained.timings}
+    return Outcome(metrics, trained.history, class_counts, timings, _notes(task, metrics))
 
 
 def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
@@ -158,64 +112,57 @@ def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
     return notes
 
 
-def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Worker:
+def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Setup:
     """Set threads and seed, build the model and copy the splits to the device."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(context.device.type == "cpu")
+    make_repeatable(context)
     torch.manual_seed(run.network.seed)
     weighted = run.network.loss.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
-    return Worker(
-        run=run,
+    return Setup(
         task=build_task(run, counts),
         splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
+        model=placed(build_model(run.network), run.network, context.device),
         context=context,
-        module=placed(build_model(run.network), run.network, context.device),
     )
 
 
-def _trained_before(worker: Worker) -> _Fitted | None:
-    """Result of a finished training of this run, whose weights are loaded into the model; None where there is none."""
-    folder = worker.context.checkpoints
-    if folder is None or not is_trained(folder):
-        return None
-    trained = load_trained(folder, worker.module, worker.context.device)
-    return None if trained is None else _Fitted(trained.history, trained.metrics)
+def method_of(setup: Setup) -> Method:
+    """The method of a run's settings, which may already change the model."""
+    built: Method = setup.run.network.method_declaration.resolve()(setup)
+    return built
 
 
-def _fit(worker: Worker, encoder: Encoder | None) -> _Fitted:
-    """Train by the network's method, and a linear probe where it yields an encoder only."""
+def _fit(setup: Setup, encoder: Encoder | None) -> Trained:
+    """Train by the network's method, and a linear probe where it yields an encoder only.
+
+    The model is left with the weights that are kept.
+    """
     if encoder is not None:
-        load_encoder_weights(worker.module, encoder)
-    method = worker.method()
+        load_encoder_weights(setup.model, encoder)
+    method = method_of(setup)
     if isinstance(method, SteppedMethod):
-        history, metrics, timings = _take_steps(worker, method)
+        fit = Fit(method, validation_of(setup))
+        progress = fit.run()
+        if progress.kept_weights is not None:
+            setup.model.load_state_dict(progress.kept_weights)
+        history, metrics, timings = progress.history, fit.measured or fit.validate(), fit.timings
     else:
         started = time.perf_counter()
         method.fit()
         seconds = time.perf_counter() - started
         history, metrics = [], None
-        timings = {"train_s": seconds, "train_images_per_s": len(worker.splits["train"]) / max(seconds, 1e-9)}
-    if worker.run.network.is_frozen:
-        probe_history = train_probe(worker.setup)
+        timings = {"train_s": seconds, "train_images_per_s": len(setup.split) / max(seconds, 1e-9)}
+    if setup.run.network.is_frozen:
+        probe_history = train_probe(setup)
         history = history or probe_history
-        metrics = worker.evaluate("val") if "val" in worker.splits else None
-    return _Fitted(history, metrics, timings)
+        val = setup.splits.get("val")
+        metrics = None if val is None else evaluate(setup.task, setup.model, val, setup.context)
+    return Trained(history, metrics, timings=timings)
 
 
-def _take_steps(worker: Worker, method: SteppedMethod) -> tuple[History, Metrics | None, dict[str, float]]:
-    """Train by gradient steps, and leave the weights that are kept in the model."""
-    fit = Fit(method, validation_of(worker))
-    progress = fit.resume()
-    fit.run(progress)
-    if progress.kept_weights is not None:
-        worker.module.load_state_dict(progress.kept_weights)
-    return progress.history, fit.measured or fit.validate(), fit.timings
-
-
-def validation_of(worker: Worker) -> Validation:
+def validation_of(setup: Setup) -> Validation:
     """Rule by which the epochs of a run are judged."""
-    measure = (lambda module: worker.evaluate("val", module)) if "val" in worker.splits else None
-    settings = worker.run.network.evaluation
-    mode = mode_of(worker.task.selection, worker.task.declaration, settings.metrics)
-    return Validation(settings, worker.task.selection, mode, measure)
+    task, val, settings = setup.task, setup.splits.get("val"), setup.run.network.evaluation
+    measure = None if val is None else lambda module: evaluate(task, module, val, setup.context)
+    mode = mode_of(task.selection, task.declaration, settings.metrics)
+    return Validation(settings, task.selection, mode, measure)

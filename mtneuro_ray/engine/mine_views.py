@@ -17,21 +17,19 @@ from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.resident import ResidentSplit, parts
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.predict import load_model
-from mtneuro_ray.engine.write_predictions import stored_split
+from mtneuro_ray.engine.finished import opened, stored_split
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.methods.myowmerged import MyowMergedSettings
-from mtneuro_ray.methods.training.mining import draw_pool
+from mtneuro_ray.methods.myow import MyowMergedSettings
+from mtneuro_ray.methods.training.myow import draw_pool
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices, Purpose, generator
-from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Task, build_task
 
 _VIEWS = 2
-# Crops of the pool that are kept: the mined one, and others down to the least like.
+# Crops of the pool that are kept: the mined one, and others down to the least similar.
 _SHOWN = 5
 
 
@@ -40,30 +38,26 @@ def write_views(record: RunRecord, out: Folder, store: CutoutStore) -> None:
 
     Args:
         record: A final run of a method that mines views.
-        out: Output folder that holds its weights and takes the examples.
-        store: Holds its voxels, or takes them.
+        out: Output folder with its weights; the examples are written there.
+        store: Cutout store; missing voxels are read into it.
 
     Raises:
         InputError: the method mines no views, or weights or voxels are missing.
     """
-    run = record.load_settings()
+    run, model, context = opened(record, out, gpu=False, threads=0)
     if not run.network.method_declaration.mines_views:
         raise InputError(f"run {record.run_id}: {run.network.method.name} mines no views; accepted: a run of MYOW")
-    torch.set_num_threads(record.placement.get("threads", 1))
-    model = cast(EncoderClassifier, load_model(run, checkpoint_folder(out, run), torch.device("cpu")))
-    views.write(out, run.run_id, mine_views(run, model, stored_split(store, run, "train")))
+    torch.set_num_threads(context.threads)
+    arrays = stored_split(store, run, "train")
+    views.write(out, run.run_id, mine_views(run, cast(EncoderClassifier, model), arrays))
 
 
 @torch.no_grad()
 def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) -> Views:
-    """Views of the middle image of each region, and what the encoder would mine for them in a pool of a step's size.
+    """Views of the middle image of each region, and their mined views in a pool of a step's size.
 
-    In training it is the target that mines, with the batch norms of its batch; here it is the trained encoder.
-
-    Args:
-        run: A run of a method that mines views.
-        model: Its trained model, on the CPU.
-        arrays: Its training split.
+    In training the target mines, with the batch norms of its batch; here the trained encoder does, on the CPU. `arrays`
+    is the training split.
     """
     settings, seed = cast(MyowMergedSettings, run.network.method), run.network.seed
     split = ResidentSplit(arrays, torch.device("cpu"))
@@ -104,7 +98,7 @@ def _features(task: Task, model: EncoderClassifier, crops: Tensor) -> Tensor:
 
 
 def _ranked(cosines: Tensor, chosen: Indices, pool: Indices) -> tuple[Indices, Vectors]:
-    """Rows of the pool for each image, (R, P), the nearest first and others evenly spread behind it; their cosines."""
+    """Rows of the pool for each image, (R, P), the nearest first, then others evenly spread; and their cosines."""
     own = torch.from_numpy(chosen).unsqueeze(1) == torch.from_numpy(pool)
     values, order = cosines.masked_fill(own, -torch.inf).sort(dim=1, descending=True)
     others = len(pool) - int(own.sum(1).max())

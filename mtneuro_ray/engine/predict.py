@@ -1,93 +1,62 @@
-"""Predictions and metrics of a finished run's model."""
+"""Predictions of a finished run on disk, compared with the metrics in its run file."""
 
 from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data import predictions
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.mosaic import assemble, cut, overlapping
+from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
-from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.engine.checkpoint import read_trained
-from mtneuro_ray.engine.evaluation import evaluate
-from mtneuro_ray.engine.oom import oom_guard
-from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.engine.device import about_execution, make_repeatable, oom_guard
+from mtneuro_ray.engine.evaluation import judged_parts
+from mtneuro_ray.engine.finished import opened, stored_split
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.models.build import autocast, build_model, placed
-from mtneuro_ray.storage.checkpoints import MODEL, TRAINED, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Judged, build_task
 
-_MORE_MEMORY = "a device with more memory"
+# Share of the voxels that may change class where a run was evaluated in another arithmetic.
+_TOLERANCE = 0.01
 
 
-def load_model(
-    run: RunSettings, checkpoints: Folder, device: torch.device, *, drops_damaged: bool = False
-) -> nn.Module:
-    """The model of a finished run, as the loop evaluates it.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Predictions on disk.
 
-    Args:
-        run: Settings of the run.
-        checkpoints: Its checkpoint folder.
-        device: Device of the model.
-        drops_damaged: Whether damaged weights are given up, so that the next submit trains the run again.
-
-    Raises:
-        InputError: its weights are not there, were changed, or are not those of its settings.
+    Attributes:
+        place: Folder that holds them.
+        metrics: Metrics of the predictions as read back from there.
+        verdict: Comparison with the metrics in the run file, for a person.
+        agrees: Whether the two are equal, or as close as a change of arithmetic allows.
     """
-    where = f"{checkpoints}/{MODEL}"
-    try:
-        weights = read_trained(checkpoints, device).weights
-    except FileNotFoundError:
-        raise InputError(
-            f"{where}: no such file, so {run.model} on {run.task.name} can't predict; accepted: a run with its weights"
-        ) from None
-    except (MTNeuroError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # Parsers of foreign bytes raise anything.
-        if drops_damaged:
-            checkpoints.delete(TRAINED)
-        remedy = "to submit again" if drops_damaged else f"to delete it and runs/{run.run_id}.json, and to train again"
-        raise InputError(
-            f"{where}: can't be used ({type(error).__name__}: what was written has changed); accepted: {remedy}"
-        ) from None
-    module = placed(build_model(run.network), run.network, device)
-    try:
-        module.load_state_dict(weights)
-    except Exception as error:  # As above: of keys, shapes and types that are another model's.
-        raise InputError(
-            f"{where}: are not the weights of {run.model} ({type(error).__name__}); accepted: those of run {run.run_id}"
-        ) from None
-    return module.eval()
 
-
-def model_of(out: Folder, record: RunRecord) -> nn.Module:
-    """The model of a finished run, on the CPU in evaluation mode; of a readout, that of its encoder run.
-
-    Raises:
-        InputError: its weights are missing, damaged or of other settings.
-    """
-    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
-    trained = run.encoder_run or run
-    return load_model(trained, checkpoint_folder(out, trained), torch.device("cpu"))
+    place: Folder
+    metrics: Metrics
+    verdict: str
+    agrees: bool
 
 
 @torch.no_grad()
-def predict(
-    run: RunSettings, model: nn.Module, arrays: SplitArrays, device: torch.device, *, threads: int = 1, workers: int = 1
-) -> Bytes:
+def predict(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext, workers: int = 1) -> Bytes:
     """Classes of a split's voxels, from the same forward passes as the evaluation of the run.
 
     Args:
         run: A segmentation run.
         model: Its model, on the device.
         arrays: The split.
-        device: Where to compute.
-        threads: CPU threads; they decide the order of sums.
+        context: Device and threads.
         workers: Workers of the run, each of which evaluated its own share of the images.
 
     Returns:
@@ -96,25 +65,25 @@ def predict(
     Raises:
         OutOfMemoryError: memory is exhausted.
     """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    task, split = build_task(run), ResidentSplit(arrays, device)
-    predicted = []
-    with oom_guard("while predicting", _MORE_MEMORY):
-        for rank in range(workers):
-            start, stop = WorkerContext(rank, workers).share_of(len(split))
-            for part in split.parts(start, stop):
-                with autocast(run.network, device):
-                    logits = model(task.inputs(split.part(*part).images)).float()
-                predicted.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
-    classes: Bytes = np.concatenate(predicted)
+    make_repeatable(context)
+    task, split = build_task(run), ResidentSplit(arrays, context.device)
+    with oom_guard("while predicting"):
+        classes: Bytes = np.concatenate(
+            [
+                judged.prediction.to(torch.uint8).cpu().numpy()
+                for rank in range(workers)
+                for judged, _ in judged_parts(task, model, split, replace(context, rank=rank, world_size=workers))
+            ]
+        )
     return classes[:, None] if classes.ndim == 3 else classes
 
 
 def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     """Metrics of predictions (N, Z, Y, X), scored on the centres of `masks` where those are larger."""
     task = build_task(run)
-    truth, states = _centre(masks, predicted.shape), task.start()
+    starts = [(full - part) // 2 for full, part in zip(masks.shape, predicted.shape, strict=True)]
+    centre = tuple(slice(start, start + part) for start, part in zip(starts, predicted.shape, strict=True))
+    truth, states = np.ascontiguousarray(masks[centre]), task.start()
     # Image by image: the counts of a whole split at once would need many times its memory.
     for own, true in zip(predicted, truth, strict=True):
         # A single slice is judged as in training, in 2D: a metric of shapes would take it for a volume.
@@ -123,22 +92,65 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     return task.compute(states)
 
 
-def score(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext) -> Metrics:
-    """Metrics of a model on a split, without the loss, whose class weights are known to its training only.
+def predict_run(
+    record: RunRecord, out: Folder, store: CutoutStore, split: Split = "test", *, gpu: bool = False, threads: int = 0
+) -> Written:
+    """Predict a split with the weights of a finished run, write it, read it back and measure it.
+
+    Args:
+        record: A final segmentation run.
+        out: Output folder with its weights; the predictions are written there.
+        store: Cutout store; missing voxels are read into it.
+        split: Split to predict.
+        gpu: Whether to compute on a GPU.
+        threads: CPU threads; 0 for as many as the run's workers had, which repeats its arithmetic.
 
     Raises:
-        OutOfMemoryError: memory is exhausted.
+        InputError: weights or voxels are missing.
     """
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(context.device.type == "cpu")
-    with oom_guard("while evaluating", _MORE_MEMORY):
-        metrics = evaluate(build_task(run), model, ResidentSplit(arrays, context.device), context)
-    del metrics["loss"]
-    return metrics
+    run, model, context = opened(record, out, gpu=gpu, threads=threads)
+    arrays = stored_split(store, run, split)
+    assert arrays.masks is not None
+    classes = predict(run, model, arrays, context, record.placement.get("workers", 1))
+    place = predictions.place_of(out, run.run_id, split)
+    predictions.write(place, Predictions.of(run, split, assemble(run.task, split, classes)))
+    stored = cut(run.task, split, predictions.read(place).cubes, classes.shape[1:])
+    metrics = measure(run, arrays.masks, stored)
+    if overlapping(run.task):
+        verdict = "tiles overlap and the later one is kept, so these are not the metrics of the run's separate tiles"
+        return Written(place, metrics, verdict, True)
+    return Written(place, metrics, *_compared(record, split, metrics, _changes(record, context)))
 
 
-def _centre(masks: Bytes, shape: tuple[int, ...]) -> Bytes:
-    starts = [(full - part) // 2 for full, part in zip(masks.shape, shape, strict=True)]
-    return np.ascontiguousarray(
-        masks[tuple(slice(start, start + part) for start, part in zip(starts, shape, strict=True))]
-    )
+def _changes(record: RunRecord, context: WorkerContext) -> list[str]:
+    """Differences in hardware and software since the run that can change the last bits of a sum."""
+    about = about_execution(context)
+    there = {**record.placement, "torch": record.versions.get("torch"), "host": record.host}
+    here = {**about["placement"], "torch": about["versions"]["torch"], "host": about["host"]}
+    names = ("device", "threads", "torch", "host")
+    found = [f"{key} {there.get(key)} then, {here[key]} now" for key in names if there.get(key) != here[key]]
+    return [*found, *(["a GPU adds in no fixed order"] if context.device.type == "cuda" else [])]
+
+
+def _compared(record: RunRecord, split: Split, metrics: Metrics, changes: list[str]) -> tuple[str, bool]:
+    """Verdict on whether metrics equal those in the run file, in words and as a truth value."""
+    expected: dict[str, Any] = record.metrics.get(split, {})
+    common = metrics.keys() & expected.keys()
+    if not common:
+        return f"the run's file has no metrics of the {split} split to compare with", True
+    # As text, in which NaN equals itself.
+    other = sorted(key for key in common if json.dumps(metrics[key]) != json.dumps(expected[key]))
+    if not other:
+        return f"equal to the {split} metrics in the run's file", True
+    if "confusion" not in common:
+        why = f" ({'; '.join(changes)})" if changes else ""
+        return f"not the {split} metrics in the run's file: {', '.join(other)} differ{why}", bool(changes)
+    then, now = np.array(expected["confusion"]), np.array(metrics["confusion"])
+    verdict = f"not the {split} metrics in the run's file"
+    if then.shape != now.shape or then.sum() != now.sum():
+        return f"{verdict}: those count {then.sum()} voxels, these {now.sum()}", False
+    moved = int(np.abs(then - now).sum() + 1) // 2
+    verdict = f"{verdict}: {moved} of {now.sum()} voxels or more have another class"
+    if not changes:
+        return verdict, False
+    return f"{verdict} ({'; '.join(changes)})", moved <= _TOLERANCE * now.sum()

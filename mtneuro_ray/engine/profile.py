@@ -17,11 +17,11 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import parts
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine import checkpoint
-from mtneuro_ray.engine.checkpoint import Progress
+from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.fit import Fit
 from mtneuro_ray.engine.linear_probe import train_probe
-from mtneuro_ray.engine.loop import Worker, set_up, validation_of
-from mtneuro_ray.methods.training.base import SteppedMethod, Steps
+from mtneuro_ray.engine.loop import method_of, set_up, validation_of
+from mtneuro_ray.methods.training.base import Setup, SteppedMethod, Steps
 from mtneuro_ray.storage.folder import Folder
 
 # Algorithms are chosen, and memory is taken from the system, in the first steps.
@@ -54,15 +54,10 @@ def endless_steps(steps: Steps, rate: float = _RATE) -> Iterator[None]:
 
 
 def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
-    """Noise of the shape of a run's images, and classes at random.
-
-    Args:
-        run: Decides the shape of images.
-        count: Images of the training split; by default two batches.
-    """
+    """Noise of the shape of a run's images, and random classes; `count` training images, by default two batches."""
     task, batch = run.task, run.network.training.batch_size
     voxels = task.volume_z * math.prod(task.tile_size)
-    # What evaluation looks at in one pass.
+    # Images of one pass of the evaluation.
     _, at_once = next(parts(0, 2**31, voxels))
     counts: dict[Split, int] = {"train": count or max(2 * batch, 2), "val": at_once}
     return {split: _random_split(run, number) for split, number in counts.items()}
@@ -96,56 +91,54 @@ def measure(
     Returns:
         `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
     """
-    started = now(context.device)
-    worker = set_up(run, data, context)
-    method = worker.method()
+    device = context.device
+    started = now(device)
+    setup = set_up(run, data, context)
+    method = method_of(setup)
     found: dict[str, float] = {}
     if isinstance(method, SteppedMethod):
-        found |= _measure_steps(worker, method, started, steps, seconds)
+        found |= _measure_steps(setup, method, started, steps, seconds)
     else:
-        found["setup_s"] = now(context.device) - started
-        started = now(context.device)
+        found["setup_s"] = now(device) - started
+        started = now(device)
         method.fit()
-        found["fit_s"] = now(context.device) - started
+        found["fit_s"] = now(device) - started
     if run.network.is_frozen:
-        found["head_image_s"] = _head_image(worker)
+        found["head_image_s"] = _head_image(setup)
 
     def look() -> None:
-        worker.evaluate("val")
+        evaluate(setup.task, setup.model, setup.splits["val"], context)
 
     look()
-    found["image_s"] = _median(look, context.device, 1, seconds) / len(data["val"])
+    found["image_s"] = _median(look, device, 1, seconds) / len(data["val"])
     return found
 
 
-def _measure_steps(
-    worker: Worker, method: SteppedMethod, started: float, steps: int, seconds: float
-) -> dict[str, float]:
-    context = worker.context
-    fit = Fit(method, validation_of(worker))
+def _measure_steps(setup: Setup, method: SteppedMethod, started: float, steps: int, seconds: float) -> dict[str, float]:
+    device = setup.context.device
+    fit = Fit(method, validation_of(setup))
     method.module.train()
     every = endless_steps(method)
     next(every)
-    first = now(context.device) - started
+    first = now(device) - started
     for _ in range(_WARM_UP):
         next(every)
-    step = _median(lambda: next(every), context.device, steps, seconds)
+    step = _median(lambda: next(every), device, steps, seconds)
     # The end of an epoch takes memory, too: a copy of the best weights, and a checkpoint on its way to the disk.
-    progress = Progress()
-    fit.end_epoch(progress, {})
+    fit.end_epoch({})
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(Folder(folder), progress, method.module, method.optimizer)
+        checkpoint.save(Folder(folder), fit.progress, method.module, method.optimizer)
     return {"setup_s": max(0.0, first - step), "step_s": step}
 
 
-def _head_image(worker: Worker) -> float:
+def _head_image(setup: Setup) -> float:
     """Seconds that an epoch of the linear layer on frozen features takes for each image."""
-    context, taken = worker.context, []
+    device, taken = setup.context.device, []
     for epochs in (_FEW, _MANY):
-        started = now(context.device)
-        train_probe(worker.setup, epochs)
-        taken.append(now(context.device) - started)
-    return max(0.0, taken[1] - taken[0]) / (len(worker.splits["train"]) * (_MANY - _FEW))
+        started = now(device)
+        train_probe(setup, epochs)
+        taken.append(now(device) - started)
+    return max(0.0, taken[1] - taken[0]) / (len(setup.split) * (_MANY - _FEW))
 
 
 def _median(function: Callable[[], object], device: torch.device, least: int, seconds: float) -> float:

@@ -10,8 +10,8 @@ METHODS = Registry(
         "supervised": "mtneuro_ray.methods.supervised:SUPERVISED",
         "byol": "mtneuro_ray.methods.byol:BYOL",
         "myow": "mtneuro_ray.methods.myow:MYOW",
-        "myowmerged": "mtneuro_ray.methods.myowmerged:MYOW_MERGED",
-        "decomposition": "mtneuro_ray.methods.decomposition:DECOMPOSITION",
-        "random": "mtneuro_ray.methods.random:RANDOM",
+        "myowmerged": "mtneuro_ray.methods.myow:MYOW_MERGED",
+        "decomposition": "mtneuro_ray.methods.frozen:DECOMPOSITION",
+        "random": "mtneuro_ray.methods.frozen:RANDOM",
     },
 )

@@ -1,4 +1,4 @@
-"""What is known of a method, the way a model learns, without importing what computes."""
+"""Declaration of a method, the way a model learns, which imports no torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class MethodDeclaration(Declaration):
 
     Attributes:
         settings: Type of its settings.
-        needs: What the model has to give.
+        needs: Capabilities that the model has to give.
         yields: "model": a whole model, trained on labels; "encoder": an encoder made without labels, which is then
             frozen, and a linear probe on its features that is trained on labels.
-        mines_views: Whether its settings are `methods.myowmerged.MyowMergedSettings`, by which examples of mined views
-            are drawn.
+        mines_views: Whether its settings are `methods.myow.MyowMergedSettings`, with which examples of mined views are
+            drawn.
     """
 
     settings: type[MethodSettings]

@@ -1,10 +1,26 @@
-"""MYOW (Azabou et al. 2021; paper, section 4.1 and Appendix 3)."""
+"""MYOW and MYOW-m, BYOL with mined views (Azabou et al. 2021; paper, section 4.1 and Appendix 3)."""
 
 from __future__ import annotations
 
-from mtneuro_ray.config.base import Positive
-from mtneuro_ray.methods.base import MethodDeclaration
-from mtneuro_ray.methods.myowmerged import MyowMergedSettings
+from dataclasses import replace
+
+from mtneuro_ray.config.base import Count, NonNegative, Positive, Rate
+from mtneuro_ray.methods.byol import BYOL, ByolSettings
+
+
+class MyowMergedSettings(ByolSettings):
+    """Keys of MYOW-m, which has one projector and one predictor for both terms."""
+
+    myow_base_weight: NonNegative = 0.1
+    """Weight of the mined term against 1 for the augmented one, after the ramp."""
+    byol_warmup_epochs: Count = 0
+    """Epochs without the mined term."""
+    myow_rampup_epochs: Count = 10
+    """Epochs over which the weight of the mined term rises."""
+    knn_nneighs: Positive = 1
+    """Nearest neighbours of a view in the target's feature space (cosine) among which the mined view is drawn."""
+    pool_ratio: Rate = 0.5
+    """Crops of other images that are searched for mined views, for each image of a batch."""
 
 
 class MyowSettings(MyowMergedSettings):
@@ -16,12 +32,18 @@ class MyowSettings(MyowMergedSettings):
     """Output width of the second projector and predictor."""
 
 
-MYOW = MethodDeclaration(
+MYOW = replace(
+    BYOL,
     name="myow",
     summary="Mine your own view (Azabou et al. 2021), cascaded heads, then a linear probe",
     build="mtneuro_ray.methods.training.myow:Myow",
     settings=MyowSettings,
-    needs=("gradients", "features"),
-    yields="encoder",
     mines_views=True,
+)
+MYOW_MERGED = replace(
+    MYOW,
+    name="myowmerged",
+    summary="Mine your own view with one projector and predictor for both terms, then a linear probe",
+    build="mtneuro_ray.methods.training.myow:MyowMerged",
+    settings=MyowMergedSettings,
 )

@@ -82,7 +82,7 @@ class Results:
         record = next((record for record in self.records if record.run_id == run_id), None)
         if record is None:
             raise InputError(f"run_id: {run_id}: no such run in {self.out}; accepted: one of `results runs`")
-        return imported("mtneuro_ray.engine.predict:model_of")(self.out, record)
+        return imported("mtneuro_ray.engine.finished:model_of")(self.out, record)
 
     def best(
         self, model: str | None = None, task: str | None = None, *, metric: str | None = None, mode: Mode | None = None

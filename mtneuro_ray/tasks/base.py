@@ -1,4 +1,4 @@
-"""What is known of a kind of task without importing what computes."""
+"""Declaration of a kind of task, which imports no torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ _SMOKE = {2: Scale(64, 32), 3: Scale(32, 4)}
 class TaskDeclaration(Declaration):
     """One kind of task: what a split's samples and targets are, and how predictions are measured.
 
-    `build` is a class of `tasks.training.base.Task`, or of `ReadingTask` where the task reads an encoder.
+    `build` is a class of `tasks.training.base.Task`, or where the task reads an encoder a function that returns a
+    `tasks.training.base.Reading`.
 
     Attributes:
         labels: Targets: a class per "image", a class per "voxel", or attributes per "corner" of an image

@@ -8,7 +8,7 @@ from mtneuro_ray.tasks.base import Heading, Scale, TaskDeclaration
 READOUT = TaskDeclaration(
     name="readout",
     summary="Linear regression of semantic attributes on a frozen encoder's features (paper, section 4.3)",
-    build="mtneuro_ray.tasks.training.readout:ReadoutTask",
+    build="mtneuro_ray.tasks.training.readout:read_out",
     labels="corner",
     headings=tuple(Heading(f"r2/{name}", title) for name, title in HEADINGS.items()),
     splits={"all": "R2 (all)", "test": "R2 (held out)"},

@@ -14,7 +14,7 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.evaluate_run import evaluate_run
+from mtneuro_ray.engine.finished import evaluate_run
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

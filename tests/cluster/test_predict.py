@@ -17,7 +17,8 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.data.predictions import place_of, read
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.write_predictions import predict_run, stored_split
+from mtneuro_ray.engine.finished import stored_split
+from mtneuro_ray.engine.predict import predict_run
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

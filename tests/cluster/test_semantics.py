@@ -14,7 +14,7 @@ from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import load_attributes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.write_predictions import stored_split
+from mtneuro_ray.engine.finished import stored_split
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder

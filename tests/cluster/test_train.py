@@ -18,7 +18,7 @@ from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.prepare import fetch_encoder
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.engine.local import train_here
+from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.models.pretrained import load_encoder_weights

@@ -1,4 +1,4 @@
-"""A run from its settings to its file (`runtime.execute`), in one process."""
+"""A run from its settings to its file (`engine.execute`), in one process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
-from mtneuro_ray.engine.execute import execute
-from mtneuro_ray.engine.local import train_here
+from mtneuro_ray.engine.execute import execute, train_here
 from mtneuro_ray.engine.loop import train
 from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, checkpoint_folder, has_weights
 from mtneuro_ray.storage.folder import Folder

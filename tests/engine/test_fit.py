@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.config.owners import EvaluationSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.checkpoint import Progress
 from mtneuro_ray.engine.fit import Fit, Validation, global_batches
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.methods.training.base import Steps
@@ -52,8 +51,7 @@ class Scripted(Steps):
 
 
 def test_the_history_has_the_mean_over_samples() -> None:
-    progress = Progress()
-    Fit(Scripted(1.0, 2.0, 3.0, 4.0, 6.0, 6.0)).run(progress)
+    progress = Fit(Scripted(1.0, 2.0, 3.0, 4.0, 6.0, 6.0)).run()
     assert progress.history == [{"epoch": n, "train/loss": loss} for n, loss in ((1, 1.5), (2, 3.5), (3, 6.0))]
     assert progress.first_loss == 1.0
 
@@ -68,14 +66,12 @@ def test_the_history_has_the_mean_over_samples() -> None:
 )
 def test_a_loss_that_is_no_number_or_beyond_all_measure_ends_the_training(losses: tuple[float, ...], told: str) -> None:
     with pytest.raises(TrainingError) as raised:
-        Fit(Scripted(*losses)).run(Progress())
+        Fit(Scripted(*losses)).run()
     assert str(raised.value) == f"diverged: {told}"
 
 
 def test_a_loss_that_starts_large_may_stay_so() -> None:
-    progress = Progress()
-    Fit(Scripted(*[1e7, 5e12] * 3)).run(progress)
-    assert progress.epoch == 3
+    assert Fit(Scripted(*[1e7, 5e12] * 3)).run().epoch == 3
 
 
 @pytest.mark.parametrize(
@@ -88,12 +84,11 @@ def test_the_best_epoch_is_the_one_that_is_kept(mode: Mode, values: tuple[float 
 
     def measure(module: nn.Module) -> Metrics:
         value = next(measured)
-        nn.init.constant_(steps.module.get_parameter("bias"), float(epoch := len(progress.history) + 1))
+        nn.init.constant_(steps.module.get_parameter("bias"), float(epoch := len(fit.progress.history) + 1))
         return {"score": float("nan") if value is None else value, "epoch": float(epoch)}
 
-    progress = Progress()
     fit = Fit(steps, Validation(EvaluationSettings(keep="best"), "score", mode, measure))
-    fit.run(progress)
+    progress = fit.run()
     assert progress.kept_weights is not None
     assert progress.kept_weights["bias"].item() == best
     assert fit.measured is not None

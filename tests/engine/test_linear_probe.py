@@ -56,7 +56,7 @@ def setup_of(
     run: RunSettings, split: SplitArrays, model: EncoderClassifier, context: WorkerContext | None = None
 ) -> Setup:
     task = build_task(run, np.bincount(split.labels).tolist())
-    return Setup(run, task, model, ResidentSplit(split, CPU), context or WorkerContext())
+    return Setup(task, model, {"train": ResidentSplit(split, CPU)}, context or WorkerContext())
 
 
 def head_of(run: RunSettings, split: SplitArrays) -> EncoderClassifier:

@@ -16,7 +16,7 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.fit import Fit
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.errors import InputError, TrainingError
-from mtneuro_ray.methods.training.optimizer import learning_rate
+from mtneuro_ray.methods.training.base import learning_rate
 from mtneuro_ray.methods.training.supervised import Supervised
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models import MODELS

@@ -9,8 +9,9 @@ import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.engine.predict import load_model, measure, predict
+from mtneuro_ray.engine.predict import measure, predict
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.checkpoints import MODEL
 from mtneuro_ray.storage.folder import Folder
@@ -39,7 +40,7 @@ def test_predictions_score_what_the_run_scored(
     run, data, outcome = trained(tmp_path, network, shape)
     test = data["test"]
     assert test.masks is not None
-    predicted = predict(run, load_model(run, Folder(tmp_path), CPU), test, CPU)
+    predicted = predict(run, load_model(run, Folder(tmp_path), CPU), test, WorkerContext())
     assert predicted.dtype == np.uint8
     assert predicted.shape == (37, *image)
     assert len(np.unique(predicted)) > 1
@@ -54,7 +55,7 @@ def test_predictions_score_what_the_run_scored(
 def test_shares_of_workers_are_joined_in_the_order_of_the_split(tmp_path: Path) -> None:
     run, data, _ = trained(tmp_path, {}, {})
     model = load_model(run, Folder(tmp_path), CPU)
-    alone, shared = (predict(run, model, data["test"], CPU, workers=workers) for workers in (1, 3))
+    alone, shared = (predict(run, model, data["test"], WorkerContext(), workers) for workers in (1, 3))
     assert (alone != shared).mean() < 1e-3
 
 

@@ -11,9 +11,7 @@ import torch
 from mtneuro_ray.capacity.costs import Workload
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.oom import is_oom, oom_guard
 from mtneuro_ray.engine.profile import endless_steps, measure, random_splits
-from mtneuro_ray.errors import OutOfMemoryError
 from mtneuro_ray.methods.training.myow import Myow
 from mtneuro_ray.methods.training.supervised import Supervised
 from mtneuro_ray.models import MODELS
@@ -97,25 +95,3 @@ def test_steps_go_on_and_change_the_weights() -> None:
     assert len(list(islice(endless_steps(fit, rate=0.5), 5))) == 5
     assert fit.taken == [(0, 0, 4), (0, 1, 4), (0, 2, 4), (0, 3, 4), (1, 4, 4)]
     assert fit.optimizer.param_groups[0]["lr"] == 0.5
-
-
-def test_an_allocation_that_really_fails_is_out_of_memory() -> None:
-    with pytest.raises(RuntimeError) as raised:
-        torch.empty(2**62, dtype=torch.uint8)
-    assert is_oom(raised.value)
-    told = r"^out of memory at batch size 7: .*; accepted: a smaller one$"
-    with pytest.raises(OutOfMemoryError, match=told), oom_guard("at batch size 7", "a smaller one"):
-        torch.empty(2**62, dtype=torch.uint8)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("not enough memory"), KeyError("a")])
-def test_other_errors_pass(error: Exception) -> None:
-    assert not is_oom(error)
-    with pytest.raises(type(error)), oom_guard("here", "less"):
-        raise error
-
-
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
-def test_python_s_and_torch_s_own_errors_are_out_of_memory(error: Exception) -> None:
-    with pytest.raises(OutOfMemoryError, match="out of memory here: "), oom_guard("here", "less"):
-        raise error

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.engine.local import train_here
+from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.figures.gallery import run_pictures
 from mtneuro_ray.results.figures.picture import Picture

@@ -1,14 +1,19 @@
-"""Contract between methods and the engine."""
+"""Contract between methods and the engine; optimizers and learning rates of trainings by gradient steps."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mtneuro_ray.config.owners import OptimizerSettings
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.errors import TrainingError
@@ -19,21 +24,29 @@ from mtneuro_ray.tasks.training.base import Task
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Arguments of a method on one worker.
+    """One worker of a run, ready to train.
 
     Attributes:
-        run: Settings; the method's own are `run.network.method`.
-        task: Inputs and losses.
+        task: Inputs, losses and metrics, with the settings of the run.
         model: The model, on the device, with its initial weights.
-        split: The training images, on the device; every worker holds all of them.
+        splits: The splits, on the device; every worker holds all of their images.
         context: This worker.
     """
 
-    run: RunSettings
     task: Task
     model: nn.Module
-    split: ResidentSplit
+    splits: Mapping[Split, ResidentSplit]
     context: WorkerContext
+
+    @property
+    def run(self) -> RunSettings:
+        """Settings of the run; a method's own are `run.network.method`."""
+        return self.task.run
+
+    @property
+    def split(self) -> ResidentSplit:
+        """The training images."""
+        return self.splits["train"]
 
     @property
     def classifier(self) -> EncoderClassifier:
@@ -49,6 +62,28 @@ class Setup:
         return self.model
 
 
+def build_optimizer(
+    settings: OptimizerSettings, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], device: torch.device
+) -> torch.optim.Optimizer:
+    """SGD or Adam with these settings, of parameters or groups of them, fused into one kernel on a GPU."""
+    rate, decay, fused = settings.learning_rate, settings.weight_decay, device.type == "cuda"
+    if settings.name == "SGD":
+        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay, fused=fused)
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=decay, fused=fused)
+
+
+def learning_rate(settings: OptimizerSettings, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of a step: a linear rise over the warm-up epochs, then constant or half a cosine to zero."""
+    warmup = settings.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    if settings.lr_schedule == "constant":
+        return settings.learning_rate
+    progress = (step - warmup) / (settings.epochs * steps_per_epoch - warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
 class Steps(ABC):
     """A training by gradient steps, whose epochs the engine runs.
 
@@ -56,10 +91,11 @@ class Steps(ABC):
         context: This worker.
         module: All weights that a checkpoint has to hold.
         optimizer: The engine sets the learning rate of its parameter groups before each step.
+        schedule: Settings of the learning rate.
         epochs: Epochs of the whole training.
         batch_size: Samples of one step, over all workers.
         count: Samples of an epoch.
-        seed: Decides their order.
+        seed: Seed of their order.
         signal: Module that is evaluated on the validation split after each epoch; None where the weights of an epoch
             can't be judged before a linear probe is trained on them.
     """
@@ -67,15 +103,16 @@ class Steps(ABC):
     context: WorkerContext
     module: nn.Module
     optimizer: torch.optim.Optimizer
+    schedule: OptimizerSettings
     epochs: int
     batch_size: int
     count: int
     seed: int
     signal: nn.Module | None = None
 
-    @abstractmethod
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from the start of the run."""
+        return learning_rate(self.schedule, step, steps_per_epoch)
 
     @abstractmethod
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
@@ -95,9 +132,8 @@ class Steps(ABC):
 class Method:
     """One way to learn; this class itself leaves the model at its initial weights.
 
-    It trains `setup.model`, or only its encoder, in place, and draws from `mtneuro_ray.rng`.
-
-    A method that trains by gradient steps derives from `SteppedMethod`.
+    It trains `setup.model`, or only its encoder, in place, and draws from `mtneuro_ray.rng`. A method that trains by
+    gradient steps derives from `SteppedMethod`.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -115,6 +151,7 @@ class SteppedMethod(Method, Steps):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
+        self.schedule = self.network.optimizer
         _, self.batch_size, self.epochs = self.network.training
         self.count = len(setup.split)
 
@@ -130,12 +167,7 @@ class SteppedMethod(Method, Steps):
         return torch.compile(module) if self.network.compute.compile else module  # type: ignore[return-value]
 
     def descend(self, total: Tensor, count: int) -> None:
-        """One optimizer step down the gradient of the mean loss of a global batch.
-
-        Args:
-            total: Loss summed over this worker's samples.
-            count: Samples of the global batch.
-        """
+        """Take one optimizer step on the mean loss of a global batch of `count`; `total` sums this worker's share."""
         # DistributedDataParallel averages over workers; the mean wanted is over the images of the global batch.
         (total * (self.context.world_size / count)).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -18,18 +18,14 @@ from mtneuro_ray.models.build import autocast
 
 
 class Branch(nn.Module):
-    """Encoder and projectors, which online network and target both have.
+    """Encoder (images -> F), projector (F -> D) and MYOW's second projector (D -> its mined term's space).
 
-    Attributes:
-        encoder: images -> (B, F).
-        projector: F -> D.
-        projector_2: of the projection, to the space of MYOW's mined term; the identity elsewhere.
+    The online network and its target have one each; without a mined term `projector_2` is the identity.
     """
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.projector = projector
+        self.encoder, self.projector = encoder, projector
         self.projector_2: nn.Module = nn.Identity()
 
 

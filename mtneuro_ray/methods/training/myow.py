@@ -1,19 +1,23 @@
-"""MYOW and MYOW-m: BYOL with views that are mined from other images (Azabou et al. 2021)."""
+"""MYOW and MYOW-m: BYOL with mined views, which are the nearest neighbours of a view among crops of other images.
+
+Azabou et al. 2021, section 2.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.methods.myow import MyowSettings
-from mtneuro_ray.methods.myowmerged import MyowMergedSettings
+from mtneuro_ray.methods.myow import MyowMergedSettings, MyowSettings
 from mtneuro_ray.methods.training.base import Setup
 from mtneuro_ray.methods.training.byol import Byol, TargetNetwork
-from mtneuro_ray.methods.training.mining import choose_neighbours, draw_pool
 from mtneuro_ray.methods.training.self_supervised import ViewBatch, upcast
 from mtneuro_ray.methods.training.views import NUMBERS
 from mtneuro_ray.models.build import autocast
@@ -114,3 +118,41 @@ def mined_weight(settings: MyowMergedSettings, step: int, steps_per_epoch: int) 
         return 0.0
     rise = settings.myow_rampup_epochs * steps_per_epoch
     return settings.myow_base_weight * min(1.0, (since + 1) / rise if rise else 1.0)
+
+
+def draw_pool(random: np.random.Generator, count: int, batch: Indices, ratio: float) -> Indices:
+    """Distinct samples whose crops are searched: `ratio` for each image of the batch, two at least, `count` at most.
+
+    Samples outside the batch come first; samples of the batch fill up the pool where the split has too few others.
+    """
+    size = min(count, max(2, math.ceil(ratio * len(batch))))
+    others = np.ones(count, np.bool_)
+    others[batch] = False
+    outside = np.flatnonzero(others)
+    pool = random.choice(outside, min(size, len(outside)), replace=False)
+    return np.concatenate([pool, random.choice(batch, size - len(pool), replace=False)])
+
+
+def choose_neighbours(
+    queries: Tensor, query_samples: Tensor, pool: Tensor, pool_samples: Tensor, choices: Tensor, neighbours: int
+) -> Tensor:
+    """Row of the pool that is each query's mined view: one of the nearest by cosine, never of its own sample.
+
+    Args:
+        queries: (Q, D) representations of views.
+        query_samples: (Q,) int64, their samples.
+        pool: (P, D) representations of crops, P > 1.
+        pool_samples: (P,) int64, each once.
+        choices: (Q,) uniform in [0, 1): which of the nearest.
+        neighbours: Number of nearest ones to choose from; P - 1 at most.
+
+    Returns:
+        (Q,) int64 rows of the pool.
+    """
+    # Autocast would round the cosines, and with them the order of near ones.
+    with torch.autocast(queries.device.type, enabled=False):
+        cosines = F.normalize(upcast(queries), dim=1) @ F.normalize(upcast(pool), dim=1).T
+    own = query_samples.unsqueeze(1) == pool_samples
+    nearest = cosines.masked_fill(own, -torch.inf).topk(min(neighbours, len(pool) - 1), dim=1).indices
+    chosen = (choices * nearest.shape[1]).long().unsqueeze(1)
+    return nearest.gather(1, chosen).squeeze(1)

@@ -1,6 +1,7 @@
 """Base of self-supervised methods: an encoder learns from views of images, without labels.
 
-A subclass defines its network and its loss; this class makes views, schedule, history and the exchange between workers.
+A subclass defines its network and its loss; the base class makes the views, the schedule, the history and the exchange
+between workers.
 """
 
 from __future__ import annotations
@@ -12,20 +13,18 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtneuro_ray.config.owners import OptimizerSettings
 from mtneuro_ray.methods.self_supervised import SelfSupervisedSettings
-from mtneuro_ray.methods.training.base import Setup, SteppedMethod
-from mtneuro_ray.methods.training.optimizer import learning_rate
+from mtneuro_ray.methods.training.base import Setup, SteppedMethod, build_optimizer
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, shade_views
 from mtneuro_ray.models.build import autocast, placed
 from mtneuro_ray.rng import Indices, Purpose, generator
 
-# The base learning rate is that of a batch of so many images (Grill et al. 2020).
+# Batch size that the base learning rate is for (Grill et al. 2020).
 _REFERENCE_BATCH = 256
 
 Numbers = npt.NDArray[np.float64]
@@ -36,8 +35,8 @@ class ViewBatch:
     """One step of a self-supervised method on one worker.
 
     Attributes:
-        samples: (b,) images of which this worker has views.
-        indices: (B,) images of the global batch, of which `samples` are those from `start`.
+        samples: (b,) images of which this worker has views: those of the global batch from `start` on.
+        indices: (B,) images of the global batch.
         start: Position of this worker's first image in the global batch.
         step: Step of the whole run, from 0.
         steps_per_epoch: Steps of an epoch.
@@ -69,7 +68,7 @@ class SelfSupervised(SteppedMethod):
         torch.manual_seed(int(generator(self.seed, 0, Purpose.HEADS).integers(2**63)))
         self.online = self.build(classifier.encoder, classifier.head.in_features)
         self.module = placed(self.online, self.network, self.context.device).train()
-        self._schedule = OptimizerSettings(
+        self.schedule = OptimizerSettings(
             name="SGD",
             learning_rate=self.settings.base_learning_rate * self.batch_size / _REFERENCE_BATCH,
             epochs=self.epochs,
@@ -78,7 +77,13 @@ class SelfSupervised(SteppedMethod):
             lr_schedule="cosine",
             warmup_epochs=self.settings.lr_warmup_epochs,
         )
-        self.optimizer = _sgd(self.module, self._schedule, self.context.device)
+        learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        # Weight decay spares biases and batch norms (Grill et al. 2020, section 3.3).
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter for parameter in learned if parameter.dim() > 1]},
+            {"params": [parameter for parameter in learned if parameter.dim() <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = build_optimizer(self.schedule, groups, self.context.device)
         self._model = self.distributed(self.module)
 
     @abstractmethod
@@ -86,7 +91,7 @@ class SelfSupervised(SteppedMethod):
         """The trained module: `encoder`, which gives `features` numbers per image, with its heads.
 
         It takes views (V * b, 1, y, x), all first ones before all second ones, and returns a tuple: the features of
-        the encoder, then whatever `losses` reads. Weights are drawn from torch's generator, which is seeded.
+        the encoder, then the tensors that `losses` reads. Weights are drawn from torch's generator, which is seeded.
         """
 
     @abstractmethod
@@ -97,8 +102,8 @@ class SelfSupervised(SteppedMethod):
         multiplied by the number of this worker's images.
 
         Args:
-            outputs: What the module returned after the features.
-            targets: What `targets` returned.
+            outputs: Outputs of the module after the features.
+            targets: The result of `targets`.
             batch: The step.
         """
 
@@ -107,10 +112,6 @@ class SelfSupervised(SteppedMethod):
 
     def end_step(self, batch: ViewBatch, steps: int) -> None:
         """Hook after the optimizer step, for instance to move a target network; `steps` counts the whole run's."""
-
-    def rate(self, step: int, steps_per_epoch: int) -> float:
-        """A linear rise, then half a cosine to 0."""
-        return learning_rate(self._schedule, step, steps_per_epoch)
 
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """One optimizer step on views of a global batch."""
@@ -146,20 +147,16 @@ class SelfSupervised(SteppedMethod):
         return rows.view(self.views, len(rows) // self.views, rows.shape[1])
 
     def joined(self, rows: Tensor, start: int, total: int) -> Tensor:
-        """Rows of all workers, `total` together, without gradients; this worker's begin at `start`."""
+        """Rows (b, ...) of all workers, (total, ...), with gradients to all; this worker's begin at `start`."""
         if self.context.world_size == 1:
             return rows
-        joined = _padded(rows, start, total)
-        dist.all_reduce(joined)
+        before, after = (rows.new_zeros(n, *rows.shape[1:]) for n in (start, total - start - len(rows)))
+        joined: Tensor = differentiable.all_reduce(torch.cat([before, rows, after]))  # type: ignore[no-untyped-call]
         return joined
 
     def gathered(self, rows: Tensor, batch: ViewBatch) -> Tensor:
         """Rows (V * b, D) of this worker's views -> (V, B, D) of all workers', with gradients to all of them."""
-        own = self.by_view(rows).transpose(0, 1)
-        if self.context.world_size > 1:
-            padded = _padded(own, batch.start, len(batch.indices))
-            own = differentiable.all_reduce(padded)  # type: ignore[no-untyped-call]
-        return own.transpose(0, 1)
+        return self.joined(self.by_view(rows).transpose(0, 1), batch.start, len(batch.indices)).transpose(0, 1)
 
     def on_device(self, array: npt.NDArray[np.generic]) -> Tensor:
         """An array as a tensor on this worker's device."""
@@ -174,7 +171,7 @@ def mlp_head(inputs: int, hidden: int, outputs: int) -> nn.Module:
 
 
 class EncoderWithHead(nn.Module):
-    """An encoder and a head on its features: images -> (features, what the head gives of them)."""
+    """An encoder and a head on its features: images -> (features, outputs of the head)."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -197,25 +194,3 @@ def feature_std(features: Tensor) -> Tensor:
     About 1 / sqrt(D) where directions are spread evenly, 0 where the encoder has collapsed to one.
     """
     return F.normalize(upcast(features), dim=-1).std(0, correction=0).mean()
-
-
-def _padded(rows: Tensor, start: int, total: int) -> Tensor:
-    """(b, ...) -> (total, ...), zero outside of `start` to `start + b`."""
-    before, after = rows.new_zeros(start, *rows.shape[1:]), rows.new_zeros(total - start - len(rows), *rows.shape[1:])
-    return torch.cat([before, rows, after])
-
-
-def _sgd(module: nn.Module, settings: OptimizerSettings, device: torch.device) -> torch.optim.Optimizer:
-    """SGD whose weight decay spares biases and batch norms (Grill et al. 2020, section 3.3)."""
-    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in learned if parameter.dim() > 1]},
-        {"params": [parameter for parameter in learned if parameter.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        groups,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
-    )

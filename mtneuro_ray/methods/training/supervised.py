@@ -11,8 +11,7 @@ from torch import Tensor
 from mtneuro_ray.data.augment import cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.data.resident import Batch
 from mtneuro_ray.methods.supervised import SupervisedSettings
-from mtneuro_ray.methods.training.base import Setup, SteppedMethod
-from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.methods.training.base import Setup, SteppedMethod, build_optimizer
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.dropout import DropoutKey, set_dropout_key
 from mtneuro_ray.rng import Indices, layer_seed
@@ -25,12 +24,8 @@ class Supervised(SteppedMethod):
         super().__init__(setup)
         self.settings = cast(SupervisedSettings, self.network.method)
         self.module = self.signal = setup.model
-        self.optimizer = build_optimizer(self.network.optimizer, self.module.parameters(), self.context.device)
+        self.optimizer = build_optimizer(self.schedule, self.module.parameters(), self.context.device)
         self._model = self.distributed(self.module)
-
-    def rate(self, step: int, steps_per_epoch: int) -> float:
-        """The schedule of the settings."""
-        return learning_rate(self.network.optimizer, step, steps_per_epoch)
 
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """One optimizer step; the loss summed over this worker's samples."""
@@ -43,8 +38,8 @@ class Supervised(SteppedMethod):
             partner = self._batch(indices[mixup.partners[start:stop]], epoch)
             batch = replace(batch, partner=partner, lambda_=mixup.lambda_)
         set_dropout_key(self.module, DropoutKey(self.seed, step, start, len(indices)))
-        # The stochastic depth of library encoders draws from torch's own generator. So its masks, alone, depend on how
-        # many workers divide a batch; a run that is resumed draws the same ones.
+        # The stochastic depth of library encoders draws from torch's own generator: only its masks depend on the number
+        # of workers. A resumed run draws the same ones.
         torch.manual_seed(layer_seed(self.seed, step, -1 - context.rank))
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.network, context.device):

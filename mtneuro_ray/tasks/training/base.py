@@ -1,4 +1,4 @@
-"""The contract of a task: inputs, losses and measured predictions, or what is read from a frozen encoder.
+"""Contract of a task: inputs, losses and measured predictions, or what is read from a frozen encoder.
 
 A task knows nothing of epochs, workers or files.
 """
@@ -6,7 +6,7 @@ A task knows nothing of epochs, workers or files.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -15,10 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.task import Split
-from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import Batch
-from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.metrics import METRICS
@@ -97,7 +94,7 @@ class Task(ABC):
         return self._scratches[key]
 
     def crops(self, images: Tensor) -> list[Tensor]:
-        """The parts of images (B, Z, Y, X) on which predictions are made, by default the whole images."""
+        """Parts of images (B, Z, Y, X) on which predictions are made; by default the whole images."""
         return [images]
 
     @abstractmethod
@@ -152,28 +149,20 @@ def _metrics_of(run: RunSettings) -> tuple[Metric, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from a frozen encoder.
+    """Result of a task that reads a frozen encoder: its `build` is a function that returns one, on every worker.
+
+    The function takes the settings of the readout run, the trained model of `run.encoder_run` on the device, the splits
+    (`SplitArrays`) and the `WorkerContext`.
 
     Attributes:
         metrics: Name of a set of samples -> metrics.
         timings: Seconds of this process.
-        write: Writes what others use beside the metrics into an output folder.
+        write: Writes what is kept beside the metrics into an output folder.
     """
 
     metrics: dict[str, Metrics]
     timings: dict[str, float] = field(default_factory=dict)
     write: Callable[[Folder], None] = lambda out: None
-
-
-class ReadingTask(ABC):
-    """A task that trains nothing: it reads the frozen encoder that another task's run has trained."""
-
-    def __init__(self, run: RunSettings) -> None:
-        self.run = run
-
-    @abstractmethod
-    def read(self, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
-        """Read the trained model of `run.encoder_run`, which is on the device. Called on every worker of the run."""
 
 
 def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> Task:
@@ -182,7 +171,7 @@ def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> T
     Args:
         run: Settings of the run.
         class_counts: Voxels, or images, of each class in the training split, for weighted losses; None where only
-            predictions are asked for, and any will do.
+            predictions are needed.
 
     Raises:
         InputError: this kind of task is not trained.

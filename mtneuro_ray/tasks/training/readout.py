@@ -25,7 +25,7 @@ from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
-from mtneuro_ray.tasks.training.base import Reading, ReadingTask, build_task
+from mtneuro_ray.tasks.training.base import Reading, build_task
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,42 +33,36 @@ Floats = npt.NDArray[np.float64]
 _ROUNDING = 1e-6
 
 
-class ReadoutTask(ReadingTask):
-    """Linear regression of the attributes of corners on the features of an encoder.
+def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
+    """Linear regression of the attributes of corners on the features of a frozen encoder.
 
     Metrics "all": fitted to, and scored on, the corners of both splits, as in the paper. Metrics "test": fitted to the
-    corners of the training split and scored on those of the test split.
+    corners of the training split and scored on those of the test split. The encoder's run says how inputs are scaled.
+
+    Raises:
+        InputError: the run has no encoder.
+        TrainingError: embeddings are not finite.
     """
-
-    def read(self, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
-        """Read the attributes of corners out of a frozen encoder, whose run decides how its inputs are scaled.
-
-        Raises:
-            InputError: the run has no encoder.
-            TrainingError: embeddings are not finite.
-        """
-        run, encoder_run = self.run, self.run.encoder_run
-        if encoder_run is None or not isinstance(model, EncoderClassifier):
-            raise InputError(
-                f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1"
-            )
-        started = time.perf_counter()
-        vectors = {split: _embed(encoder_run, model, arrays, context) for split, arrays in data.items()}
-        embedded = time.perf_counter()
-        found = Embeddings.of(run, data, vectors)
-        if not np.isfinite(found.vectors).all():
-            raise TrainingError(f"the features of {encoder_run.model} on {run.task.name} are not all numbers")
-        inputs, targets = found.vectors.astype(np.float64), found.targets
-        train, test = found.splits == "train", found.splits == "test"
-        # Threads decide the order of sums here, too.
-        with threadpool_limits(context.threads):
-            metrics = {
-                "all": regress(inputs, targets, inputs, targets),
-                "test": regress(inputs[train], targets[train], inputs[test], targets[test]),
-            }
-        done = time.perf_counter()
-        timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
-        return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
+    encoder_run = run.encoder_run
+    if encoder_run is None or not isinstance(model, EncoderClassifier):
+        raise InputError(f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1")
+    started = time.perf_counter()
+    vectors = {split: _embed(encoder_run, model, arrays, context) for split, arrays in data.items()}
+    embedded = time.perf_counter()
+    found = Embeddings.of(run, data, vectors)
+    if not np.isfinite(found.vectors).all():
+        raise TrainingError(f"the features of {encoder_run.model} on {run.task.name} are not all numbers")
+    inputs, targets = found.vectors.astype(np.float64), found.targets
+    train, test = found.splits == "train", found.splits == "test"
+    # Threads decide the order of sums here, too.
+    with threadpool_limits(context.threads):
+        metrics = {
+            "all": regress(inputs, targets, inputs, targets),
+            "test": regress(inputs[train], targets[train], inputs[test], targets[test]),
+        }
+    done = time.perf_counter()
+    timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
+    return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
 
 
 @torch.no_grad()
@@ -90,16 +84,10 @@ def _embed(encoder_run: RunSettings, model: EncoderClassifier, arrays: SplitArra
 
 
 def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> Metrics:
-    """R2 of a linear regression of each attribute, and their mean.
+    """R2 of a linear regression of each attribute, fitted to M embeddings and scored on K others, and their mean.
 
-    An attribute that is the same in the whole test has no R2: it is left out, and so is the mean, which would be one of
-    other attributes.
-
-    Args:
-        inputs: (M, F) embeddings that are fitted.
-        targets: (M, 5) their attributes.
-        test_inputs: (K, F) embeddings that are scored.
-        test_targets: (K, 5) their attributes.
+    Inputs are (M, F) and (K, F), targets (M, 5) and (K, 5). An attribute that is the same in all K has no R2: it is
+    left out, and so is the mean, which would be one of other attributes.
     """
     # A second to import, which trials of other tasks need not.
     from sklearn.linear_model import LinearRegression

@@ -22,7 +22,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.methods import METHODS
 from mtneuro_ray.methods.training.base import Setup
 from mtneuro_ray.methods.training.byol import TargetNetwork
-from mtneuro_ray.methods.training.mining import draw_pool
+from mtneuro_ray.methods.training.myow import draw_pool
 from mtneuro_ray.methods.training.self_supervised import SelfSupervised, feature_std
 from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
@@ -102,7 +102,9 @@ def method_of(
     try:
         classifier = EncoderClassifier(encoder(), FEATURES, 3, dropout=0.0, latent_dim=None)
         task = (ExactTask if exact else ClassificationTask)(run)
-        built: SelfSupervised = run.network.method_declaration.resolve()(Setup(run, task, classifier, split, context))
+        built: SelfSupervised = run.network.method_declaration.resolve()(
+            Setup(task, classifier, {"train": split}, context)
+        )
         return built
     finally:
         torch.set_default_dtype(torch.float32)
@@ -113,10 +115,7 @@ def trained(
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
     """History and the weights of both networks."""
     method = method_of(run, context, exact=exact)
-    fit = Fit(method)
-    progress = fit.resume()
-    fit.run(progress)
-    return progress.history, method.module.state_dict()
+    return Fit(method).run().history, method.module.state_dict()
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -258,7 +257,7 @@ def test_the_encoder_is_trained_in_place() -> None:
     classifier = method.setup.classifier
     before = copy.deepcopy(classifier.state_dict())
     fit = Fit(method)
-    fit.run(fit.resume())
+    fit.run()
     _, weights = trained(ssl_run())
     assert fit.timings["train_images_per_s"] > 0
     for name, tensor in classifier.state_dict().items():
@@ -284,10 +283,7 @@ def test_the_deviation_tells_a_collapse(has_predictor: bool, collapses: bool) ->
     network.online.projector = network.target.projector = nn.Identity()
     if not has_predictor:
         network.predictor = nn.Identity()
-    fit = Fit(method)
-    progress = fit.resume()
-    fit.run(progress)
-    last = progress.history[-1]["train/feature_std"]
+    last = Fit(method).run().history[-1]["train/feature_std"]
     assert (last < 0.2 / math.sqrt(FEATURES)) == collapses
     assert (last > 0.5 / math.sqrt(FEATURES)) != collapses
 

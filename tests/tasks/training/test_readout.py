@@ -20,7 +20,7 @@ from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.training.base import Reading
-from mtneuro_ray.tasks.training.readout import ReadoutTask, regress
+from mtneuro_ray.tasks.training.readout import read_out, regress
 from tests.engine.threads import together
 from tests.settings import cube, network_settings, task_settings
 
@@ -52,7 +52,7 @@ def run_of(**network: Any) -> RunSettings:
 
 
 def probe(run: RunSettings, model: nn.Module, data: dict[Split, SplitArrays], context: WorkerContext) -> Reading:
-    return ReadoutTask(run).read(model, data, context)
+    return read_out(run, model, data, context)
 
 
 def quarters(images: npt.NDArray[np.uint8]) -> Floats:

@@ -1,4 +1,4 @@
-"""PCA or NMF of the training images (paper, section 4.1)."""
+"""Methods without gradient steps: the encoder is fitted at once, or keeps its random weights (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -11,5 +11,14 @@ DECOMPOSITION = MethodDeclaration(
     build="mtneuro_ray.methods.training.decomposition:DecompositionMethod",
     settings=FrozenSettings,
     needs=("features", "fit"),
+    yields="encoder",
+)
+# The row that every self-supervised encoder has to beat.
+RANDOM = MethodDeclaration(
+    name="random",
+    summary="An encoder with random weights, then a linear probe",
+    build="mtneuro_ray.methods.training.base:Method",
+    settings=FrozenSettings,
+    needs=("gradients", "features"),
     yields="encoder",
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtneuro_ray.methods.training.optimizer import build_optimizer, learning_rate
+from mtneuro_ray.methods.training.base import build_optimizer, learning_rate
 from tests.settings import network_settings
 
 CPU = torch.device("cpu")

@@ -1,0 +1,210 @@
+"""A finished run: its model, its data, and what its weights score on another split, task or volume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mtneuro_ray.config.pairs import check_pair
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.data.samples import SplitArrays, load_split
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.checkpoint import NOT_THE_FILE, read_trained
+from mtneuro_ray.engine.device import about_execution, check_gpu, make_repeatable, oom_guard
+from mtneuro_ray.engine.evaluation import evaluate
+from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.metrics.base import Metrics
+from mtneuro_ray.models.build import build_model, placed
+from mtneuro_ray.storage.checkpoints import MODEL, TRAINED, checkpoint_folder
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.tasks.training.base import build_task
+
+_FOLDER = "evaluations"
+
+
+def opened(record: RunRecord, out: Folder, *, gpu: bool, threads: int) -> tuple[RunSettings, nn.Module, WorkerContext]:
+    """Settings and model of a finished run, and a worker: on a GPU, or with CPU threads, 0 for as many as the run had.
+
+    Raises:
+        InputError: torch finds no GPU, or the weights are missing, damaged or of other settings.
+    """
+    if gpu:
+        check_gpu("--gpu")
+    run = record.load_settings()
+    threads = threads or record.placement.get("threads", 1)
+    context = WorkerContext(device=torch.device("cuda" if gpu else "cpu"), threads=threads)
+    return run, load_model(run, checkpoint_folder(out, run), context.device), context
+
+
+def load_model(
+    run: RunSettings, checkpoints: Folder, device: torch.device, *, drops_damaged: bool = False
+) -> nn.Module:
+    """The model of a finished run, in evaluation mode.
+
+    Args:
+        run: Settings of the run.
+        checkpoints: Its checkpoint folder.
+        device: Device of the model.
+        drops_damaged: Whether damaged weights are given up, so that the next submit trains the run again.
+
+    Raises:
+        InputError: its weights are not there, were changed, or are not those of its settings.
+    """
+    where = f"{checkpoints}/{MODEL}"
+    try:
+        weights = read_trained(checkpoints, device).weights
+    except FileNotFoundError:
+        raise InputError(
+            f"{where}: no such file, so {run.model} on {run.task.name} can't predict; accepted: a run with its weights"
+        ) from None
+    except NOT_THE_FILE:
+        raise
+    except Exception as error:  # Parsers of foreign bytes raise anything.
+        if drops_damaged:
+            checkpoints.delete(TRAINED)
+        remedy = "to submit again" if drops_damaged else f"to delete it and runs/{run.run_id}.json, and to train again"
+        raise InputError(
+            f"{where}: can't be used ({type(error).__name__}: what was written has changed); accepted: {remedy}"
+        ) from None
+    module = placed(build_model(run.network), run.network, device)
+    try:
+        module.load_state_dict(weights)
+    except Exception as error:  # As above: of keys, shapes and types that are another model's.
+        raise InputError(
+            f"{where}: are not the weights of {run.model} ({type(error).__name__}); accepted: those of run {run.run_id}"
+        ) from None
+    return module.eval()
+
+
+def model_of(out: Folder, record: RunRecord) -> nn.Module:
+    """The model of a finished run, or for a readout that of its encoder run, on the CPU in evaluation mode.
+
+    Raises:
+        InputError: its weights are missing, damaged or of other settings.
+    """
+    run = RunSettings.load(record.settings, f"run {record.run_id}: settings")
+    trained = run.encoder_run or run
+    return load_model(trained, checkpoint_folder(out, trained), torch.device("cpu"))
+
+
+def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArrays:
+    """A split of a finished run; voxels that the store lacks are read from the run's volumes.
+
+    Raises:
+        InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
+        SourceError: a volume can't be read.
+    """
+    # Tasks whose cubes say their regions read no annotation.
+    image, annotation = run.data if len(run.data) > 1 else (run.data[0], None)
+    try:
+        return load_split(store, image, annotation, run.task, split)
+    except StoreError:
+        # Through a copy that is not checked, so that no other split is read for it.
+        # The cells of a readout are found in the annotation of all of its cubes.
+        needed = [cube for cube in run.task.cubes if cube.split == split or run.task.declaration.reads_encoder]
+        part = run.task.model_copy(update={"cubes": tuple(needed)})
+        # A run's file does not say where its task lay: relative files start from the working folder.
+        found = tuple(channel.identity for channel in open_volumes(part, Path(run.task.name)).channels)
+        if found != run.data:
+            raise InputError(
+                f"{store.folder}: lacks the {split} split of run {run.run_id}, and {run.task.image_chan} is not the "
+                "volume it was trained on; accepted: the --store that the run used"
+            ) from None
+        ingest(store, part, Path(run.task.name))
+    return load_split(store, image, annotation, run.task, split)
+
+
+def target_of(
+    record: RunRecord, task: TaskSettings | None, task_file: Path, eval_crops: str | None = None
+) -> RunSettings:
+    """Settings for evaluating a finished run: another task with the run's network, or the run's own.
+
+    Args:
+        record: Record of the run.
+        task: Task other than the run's own; None for its own.
+        task_file: File of that task.
+        eval_crops: Value of `evaluation.eval_crops` other than the run's.
+
+    Raises:
+        InputError: the run's network does not fit the task.
+        SourceError: a volume of the task can't be opened.
+    """
+    where = f"run {record.run_id}"
+    run = record.load_settings()
+    if eval_crops is not None:
+        if run.task.declaration.labels != "image":
+            raise InputError(
+                f"--eval-crops: is for classifiers, the {where} is of a {run.task.task}; accepted: without"
+            )
+        run = run.model_copy(update={"network": run.network.replace("--eval-crops", eval_crops=eval_crops)})
+    if task is None:
+        return run
+    if task.task != run.task.task:
+        raise InputError(f"{task_file}: task: is {task.task}, the {where} is of a {run.task.task}; accepted: the same")
+    check_pair(task, run.network, str(task_file))
+    if task.classes != run.task.classes:
+        raise InputError(
+            f"{task_file}: classes: are {', '.join(task.classes)}, the {where} was trained on "
+            f"{', '.join(run.task.classes)}; accepted: the same"
+        )
+    data = [channel.identity for channel in open_volumes(task, task_file).channels]
+    return RunSettings.of(task, run.network, "final", data)
+
+
+def evaluate_run(
+    record: RunRecord,
+    target: RunSettings,
+    out: Folder,
+    store: CutoutStore,
+    split: Split = "test",
+    *,
+    gpu: bool = False,
+    threads: int = 0,
+) -> tuple[Metrics, str]:
+    """Measure a run's weights on a split and write the metrics to OUT/evaluations; the run file does not change.
+
+    Args:
+        record: A finished classification or segmentation run.
+        target: Settings from `target_of`.
+        out: Output folder with the weights.
+        store: Cutout store; missing voxels are read into it.
+        split: Split of the target's task.
+        gpu: Whether to compute on a GPU.
+        threads: CPU threads; 0 for as many as the run's workers had.
+
+    Returns:
+        Metrics as in a run file, without the loss, whose class weights only the training knows; and the file that holds
+        them, relative to the output folder.
+
+    Raises:
+        InputError: weights, voxels or the split are missing.
+        SourceError: a volume can't be read.
+        OutOfMemoryError: memory is exhausted.
+    """
+    if not any(cube.split == split for cube in target.task.cubes):
+        raise InputError(f"--split: {target.task.name} has no {split} split; accepted: one that it has")
+    _, model, context = opened(record, out, gpu=gpu, threads=threads)
+    arrays = stored_split(store, target, split)
+    make_repeatable(context)
+    with oom_guard("while evaluating"):
+        metrics = evaluate(build_task(target), model, ResidentSplit(arrays, context.device), context)
+    del metrics["loss"]
+    content = {
+        "run_id": record.run_id,
+        "split": split,
+        "settings": target.model_dump(mode="json"),
+        "metrics": metrics,
+        **about_execution(context),
+    }
+    file = f"{record.run_id}-{target.run_id}-{split}.json"
+    (out / _FOLDER).write(file, json.dumps(content, indent=1, allow_nan=True).encode())
+    return metrics, f"{_FOLDER}/{file}"
