@@ -82,7 +82,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as one: path such as `optimizer.learning_rate` -> value."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found |= flattened(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value

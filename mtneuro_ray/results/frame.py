@@ -7,18 +7,16 @@ runs of one task share, and one array of values. `tidy` unfolds it.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from mtneuro_ray.config.base import Settings, flattened
-from mtneuro_ray.config.network import NetworkSettings
-from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.registry import registry
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.results.settings import filled_network, filled_task, method_hash
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ class Run:
     network_json: str
     origin_json: str
     keys_json: str
-    values: Sequence[float]
+    values: npt.NDArray[np.float64]
     seconds: float | None = None
     error: str | None = None
     record: RunRecord | None = None
@@ -78,24 +76,25 @@ class Run:
     def of(cls, record: RunRecord) -> Run:
         """A run file as a part of the frame."""
         settings = record.settings
-        task, network = _filled_task(settings["task"]), _filled_network(settings["network"])
+        task, network = filled_task(settings["task"]), filled_network(settings["network"])
         encoder_run = settings.get("encoder_run")
         origin = {
             "data": list(settings["data"]),
             "weights": settings.get("weights"),
-            "encoder_task": None if encoder_run is None else _filled_task(encoder_run["task"]),
+            "encoder_task": None if encoder_run is None else filled_task(encoder_run["task"]),
         }
-        cells = _cells(record, [str(name) for name in task["classes"]])
+        keys_json, values = _packed(record, tuple(map(str, task["classes"])))
+        task_json = json.dumps(task)
         return cls(
             record.run_id,
             record.status,
             record.summary,
-            _method_hash(record.summary["model"], task, network, origin),
-            json.dumps(task),
+            method_hash(record.summary["model"], task_json, network, origin),
+            task_json,
             json.dumps(network),
             json.dumps(origin),
-            json.dumps(list(cells)),
-            list(cells.values()),
+            keys_json,
+            values,
             record.timings.get("total_s"),
             record.error,
             record,
@@ -207,47 +206,71 @@ def _scalar(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
-# Plain tuples, which equal keys: there are hundreds of them in each of many runs.
-_Cells = dict[tuple[str, str, str, str], float]
+# Split, metric, region, and shape of the value: None for a number, the length of a list, or a tuple of shapes.
+_Leaf = tuple[str, str, str, Any]
+_NUMBERS = {int, float}
 
 
-def _cells(record: RunRecord, classes: Sequence[str]) -> _Cells:
-    """Every number of a run file's metrics and class counts."""
-    found: _Cells = {}
-    for split, values in record.metrics.items():
-        for metric, value in values.items():
+def _packed(record: RunRecord, classes: tuple[str, ...]) -> tuple[str, npt.NDArray[np.float64]]:
+    """Keys, as JSON, and values of every number in a run file's metrics and class counts."""
+    leaves: list[_Leaf] = []
+    values: list[Any] = []
+    for split, metrics in record.metrics.items():
+        for metric, value in metrics.items():
             if metric == "regions":
                 for region, own in value.items():
                     for name, part in own.items():
-                        _add(found, split, name, region, part, classes)
+                        _add(leaves, values, split, name, region, part)
             else:
-                _add(found, split, metric, "", value, classes)
+                _add(leaves, values, split, metric, "", value)
     for split, regions in record.class_counts.items():
         for region, counts in regions.items():
-            _add(found, split, VOXELS, region, counts, classes)
-    return found
+            _add(leaves, values, split, VOXELS, region, counts)
+    keys, keys_json = _keys(tuple(leaves), classes)
+    if keys_json is not None and all(map(_NUMBERS.__contains__, map(type, values))):
+        return keys_json, np.array(values, np.float64)
+    numbers = {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, (int, float))}
+    return json.dumps(list(numbers)), np.array(list(numbers.values()), np.float64)
 
 
-def _add(found: _Cells, split: str, metric: str, region: str, value: Any, classes: Sequence[str]) -> None:
+def _add(leaves: list[_Leaf], values: list[Any], split: str, metric: str, region: str, value: Any) -> None:
     """Add a metric: a number, one per class, one per true and predicted class, or any of these by region."""
-    if isinstance(value, (int, float)):
-        found[split, metric, "", region] = float(value)
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for name, part in value.items():
-            _add(found, split, metric, str(name), part, classes)
-    elif isinstance(value, list):
-        for name, part in _named(value, classes):
-            if isinstance(part, (int, float)):
-                found[split, metric, name, region] = float(part)
-            elif isinstance(part, list):
-                for other, number in _named(part, classes):
-                    if isinstance(number, (int, float)):
-                        found[split, f"{metric}/{other}", name, region] = float(number)
+            _add(leaves, values, split, metric, str(name), part)
+    else:
+        leaves.append((split, metric, region, _flatten(value, values)))
 
 
-def _named(values: Sequence[Any], classes: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    names = classes if len(values) == len(classes) else map(str, range(len(values)))
-    return zip(names, values, strict=False)
+def _flatten(value: Any, values: list[Any]) -> Any:
+    """Append the numbers of a value; returns its shape."""
+    if not isinstance(value, list):
+        values.append(value)
+        return None
+    if list in map(type, value):
+        return tuple(_flatten(part, values) for part in value)
+    values += value
+    return len(value)
+
+
+@lru_cache(maxsize=1 << 12)
+def _keys(leaves: tuple[_Leaf, ...], classes: tuple[str, ...]) -> tuple[Sequence[Key], str | None]:
+    """The key of each value; the same as JSON, None if some are equal."""
+
+    def names(count: int) -> Sequence[str]:
+        return classes if count == len(classes) else [str(number) for number in range(count)]
+
+    keys = []
+    for split, metric, region, shape in leaves:
+        if shape is None:
+            keys.append(Key(split, metric, "", region))
+        elif isinstance(shape, int):
+            keys += [Key(split, metric, name, region) for name in names(shape)]
+        else:
+            for true, row in zip(names(len(shape)), shape, strict=True):
+                columns = [metric] if row is None else [f"{metric}/{name}" for name in names(row)]
+                keys += [Key(split, column, true, region) for column in columns]
+    return keys, json.dumps(keys) if len(set(keys)) == len(keys) else None
 
 
 @lru_cache(maxsize=1 << 15)
@@ -264,52 +287,3 @@ def _places(keys_json: str) -> Mapping[Key, int]:
 def _scalar_places(keys_json: str) -> Sequence[tuple[str, int]]:
     places = _places(keys_json).items()
     return [(f"{key.split}/{key.metric}", place) for key, place in places if not key.class_ and not key.region]
-
-
-def _method_hash(model: str, task: Mapping[str, Any], network: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
-    """Hash without the addresses of channels and weights, which their identities replace."""
-    network = {**network, "seed": None}
-    if origin["weights"] is not None:
-        network["model.encoder_weights"] = None
-    task = {**task, "image_chan": None, "annotation_chan": None}
-    text = json.dumps([model, network, task, origin["data"], origin["weights"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _filled_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task with the defaults of keys that were added after its file was written, so that it stays the same method."""
-    return {**_defaults(TaskSettings), **task}
-
-
-def _filled_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """A network, flattened, with the defaults of keys that were added after its file was written."""
-    filled = dict(network)
-    for owner, field in NetworkSettings.model_fields.items():
-        table = network.get(owner, {})
-        settings = field.annotation
-        if owner in ("model", "method"):
-            settings = _settings_of(f"{owner}s", table["name"])
-        if isinstance(settings, type) and issubclass(settings, Settings):
-            filled[owner] = {**_defaults(settings), **table}
-    return flattened(filled)
-
-
-@cache
-def _settings_of(kind: str, name: str) -> type[Any] | None:
-    """Type of the settings of a model or method; None for a plugin that is not installed here."""
-    try:
-        found: type[Any] | None = registry(kind).find(name).settings
-        return found
-    except InputError:
-        return None
-
-
-@cache
-def _defaults(settings: type[Settings]) -> Mapping[str, Any]:
-    found = {
-        name: field.get_default(call_default_factory=True)
-        for name, field in settings.model_fields.items()
-        if not field.is_required()
-    }
-    plain = {name: value for name, value in found.items() if not isinstance(value, Settings)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

@@ -1,7 +1,7 @@
 """The paper's tables from runs of its own tasks, with the published values beside ours.
 
-Each table is a pivot of the frame: a line per method, a group of columns per task, and rows and columns that each name
-a part of what is looked up: a metric, a class, a split.
+Each table is a pivot of the frame: a line per method, a group of columns per task, and rows and columns that give the
+metric, the class and the split of each cell.
 """
 
 from __future__ import annotations
@@ -54,11 +54,7 @@ class Compared(NamedTuple):
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
-    """The paper's tables, one for each data and scale.
-
-    Args:
-        runs: Runs of any tasks; failed ones too, which tell how many seeds there should be.
-    """
+    """The paper's tables, one for each data and scale; failed runs tell how many seeds there should be."""
     return [found.table for found in _found(runs, layouts())]
 
 

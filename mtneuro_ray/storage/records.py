@@ -128,7 +128,7 @@ class RunFolder:
     def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """The records of runs, in their order; files that are none are left out with warnings that name them."""
         if self._folder.is_local:
-            with _uncollected():
+            with uncollected():
                 found = list(map(self._read, run_ids))
         else:
             # An answer of a bucket takes its time.
@@ -156,8 +156,8 @@ class RunFolder:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for cycles among the million objects of some thousand records; there are none."""
+def uncollected() -> Iterator[None]:
+    """Pause the search for reference cycles, of which the million objects of some thousand records have none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
