@@ -1,8 +1,11 @@
-"""The errors that a person sees: one line each, never a traceback."""
+"""Errors that people see: one line each, never a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class MTNeuroError(Exception):
-    """Something went wrong that the message explains in full; the command line exits with `exit_status`."""
+    """An error that its message explains in full; the command line exits with `exit_status`."""
 
     exit_status = 1
 
@@ -18,28 +21,34 @@ class InputError(MTNeuroError):
 
 
 class SourceError(MTNeuroError):
-    """A volume could not be read, after every retry that made sense."""
+    """A volume cannot be read, after all retries."""
 
 
 class StoreError(MTNeuroError):
-    """The cutout store is damaged, lacks what was asked of it, or can't be written."""
+    """The cutout store is damaged, lacks requested voxels, or cannot be written."""
 
 
 class TrainingError(MTNeuroError):
-    """A run could not be trained to its end (a diverged loss, memory exhausted)."""
+    """A run could not be trained to its end, as after a diverged loss."""
 
 
 class OutOfMemoryError(TrainingError):
-    """The memory of the GPU, or of the machine, is exhausted."""
+    """The memory of the GPU or of the machine is exhausted."""
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error that is none of ours, as a run file tells it: its type and the first line of what it says."""
+    """Type and first line of an error that is not an `MTNeuroError`, as run files record it."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint "; did you mean 'X'?" with the known name nearest to an unknown one, or nothing."""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def printable(text: str) -> str:
-    """Text in which each character that a terminal would act on, or can't show, is replaced by its escape sequence."""
+    """Text with every control or unprintable character replaced by its escape sequence."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
         for letter in text

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -116,11 +115,10 @@ class Registry(Generic[D]):
     def _load(self, name: str, where: str) -> D:
         address = self._table.get(name) or self._plugins().get(name) or (name if ":" in name else None)
         if address is None:
-            near = get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            known = self.names()
             raise InputError(
-                f"{where}: {name!r} is unknown{hint}; accepted: {', '.join(self.names())}, or 'package.module:name' "
-                "of an installed package"
+                f"{where}: {name!r} is unknown{nearest(name, known)}; accepted: {', '.join(known)}, or "
+                "'package.module:name' of an installed package"
             )
         try:
             found = imported(address)

@@ -78,7 +78,7 @@ class Workload:
 
 
 def _short(network: NetworkSettings, key: str) -> str:
-    return key.removesuffix(".name") if key.endswith(".name") else network.short(key)
+    return key.removesuffix(".name") if key.endswith(".name") else network.keys.short(key)
 
 
 # Settings that the key already encodes.

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import typer
 
 from mtneuro_ray.config.base import flattened
-from mtneuro_ray.config.describe import Key, keys_of
-from mtneuro_ray.config.loading import find as find_packaged
-from mtneuro_ray.config.loading import load_network, load_task, packaged_names
+from mtneuro_ray.config.describe import keys_of
+from mtneuro_ray.config.loading import find, load_network, load_task, packaged_names
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.space import SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.registry import Declaration, Registry, registry
+from mtneuro_ray.registry import Declaration, registry
 
 Rows = list[dict[str, str]]
-_DECLARED = ("name", "summary", "build", "settings")
+# Title -> rows of the same columns.
+Listings = dict[str, Rows]
 _COLORS = ("cyan", "green", "yellow", "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """A table of what there is: a title, and rows of the same columns."""
-
-    title: str
-    rows: Rows
 
 
 def run(
@@ -48,74 +40,61 @@ def run(
         Literal["md", "json"] | None, typer.Option(help="default: colors on a terminal, Markdown in a pipe")
     ] = None,
 ) -> int:
-    """Print what there is of a kind, or every key of one."""
+    """Print all names of a kind, or every key of one."""
     listings = _all(kind) if name is None else _one(kind, name)
     if format == "json":
-        print(json.dumps([row for listing in listings for row in listing.rows], indent=1))
+        print(json.dumps([row for rows in listings.values() for row in rows], indent=1))
     elif format is None and sys.stdout.isatty():
         _show(listings)
     else:
         from mtneuro_ray.results.render import markdown
         from mtneuro_ray.results.tables import Table
 
-        print(
-            markdown(
-                [Table(each.title, list(each.rows[0]), [[*row.values()] for row in each.rows]) for each in listings]
-            )
-        )
+        tables = [Table(title, [*rows[0]], [[*row.values()] for row in rows]) for title, rows in listings.items()]
+        print(markdown(tables))
     return 0
 
 
-def _all(kind: str) -> list[_Listing]:
-    if kind == "networks":
-        return [_Listing("networks", [_network_row(name) for name in packaged_names(kind)])]
-    if kind == "spaces":
-        return [_Listing("spaces", [_space_row(name) for name in packaged_names(kind)])]
-    found: Registry[Any] = registry(kind)
-    rows = [{"name": name, "summary": declaration.summary} for name, declaration in found.all().items()]
-    if kind != "tasks":
-        return [_Listing(kind, rows)]
-    return [
-        _Listing("kinds of task", rows),
-        _Listing("tasks", [_task_row(name) for name in packaged_names(kind)]),
-    ]
+def _all(kind: str) -> Listings:
+    rows_of = {"networks": _network_row, "spaces": _space_row, "tasks": _task_row}
+    packaged = [rows_of[kind](name) for name in packaged_names(kind)] if kind in rows_of else []
+    if kind in ("networks", "spaces"):
+        return {kind: packaged}
+    declared = [{"name": name, "summary": each.summary} for name, each in registry(kind).all().items()]
+    return {"kinds of task": declared, "tasks": packaged} if kind == "tasks" else {kind: declared}
 
 
-def _one(kind: str, name: str) -> list[_Listing]:
-    """What is known of one name.
-
-    Raises:
-        InputError: there is none.
-    """
+def _one(kind: str, name: str) -> Listings:
     if kind == "networks":
         network, _ = load_network(name)
-        return [_Listing(f"network {name}", _with_values(_network_keys(network), network.model_dump(mode="json")))]
+        typed = {"model": type(network.model), "method": type(network.method)}
+        keys = [row for row in keys_of(NetworkSettings) if row["key"].partition(".")[0] not in typed]
+        keys += [row for owner, settings in typed.items() for row in keys_of(settings, f"{owner}.")]
+        return {f"network {name}": _with_values(keys, network.model_dump(mode="json"))}
     if kind == "spaces":
         return _space(name)
-    found: Registry[Any] = registry(kind)
-    if kind == "tasks" and name not in found.names() and ":" not in name:
+    if kind == "tasks" and name not in registry(kind).names() and ":" not in name:
         task, _ = load_task(name)
-        return [_Listing(f"task {name}", _with_values(keys_of(TaskSettings), task.model_dump(mode="json")))]
-    return _declared(kind, found.find(name, f"list {kind}"))
+        return {f"task {name}": _with_values(keys_of(TaskSettings), task.model_dump(mode="json"))}
+    return _declared(kind, registry(kind).find(name, f"list {kind}"))
 
 
-def _declared(kind: str, declaration: Declaration) -> list[_Listing]:
-    """A declaration: what it needs and accepts, and every key of its settings."""
+def _declared(kind: str, declaration: Declaration) -> Listings:
+    """A declaration's fields, and every key of its settings."""
     facts = [{"what": "summary", "value": declaration.summary}]
     for field in fields(declaration):
-        value = getattr(declaration, field.name)
-        if field.name not in _DECLARED and (text := _told(value)):
+        text = _told(getattr(declaration, field.name))
+        if field.name not in ("name", "summary", "build", "settings") and text:
             facts.append({"what": field.name.replace("_", " "), "value": text})
-    listings = [_Listing(f"{kind}: {declaration.name}", facts)]
+    listings = {f"{kind}: {declaration.name}": facts}
     if declaration.settings is not None:
         owner = f"{kind.removesuffix('s')}." if kind in ("models", "methods") else ""
-        keys = keys_of(declaration.settings, owner)
-        listings.append(_Listing(f"keys of {declaration.name}", [_key_row(key) for key in keys]))
+        listings[f"keys of {declaration.name}"] = keys_of(declaration.settings, owner)
     return listings
 
 
 def _told(value: Any) -> str:
-    """A value of a declaration where words tell it; empty where it is an object or a function."""
+    """A value of a declaration in words; empty for objects and functions."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -125,24 +104,12 @@ def _told(value: Any) -> str:
     return str(value) if described else ""
 
 
-def _network_keys(network: NetworkSettings) -> list[Key]:
-    """Keys of a network, with those of its own model and method."""
-    typed = {"model": type(network.model), "method": type(network.method)}
-    keys = [key for key in keys_of(NetworkSettings) if key.path.partition(".")[0] not in typed]
-    return [*keys, *(key for owner, settings in typed.items() for key in keys_of(settings, f"{owner}."))]
-
-
-def _key_row(key: Key) -> dict[str, str]:
-    return {"key": key.path, "type": key.type, "default": key.default, "meaning": key.meaning}
-
-
-def _with_values(keys: Sequence[Key], values: Mapping[str, Any]) -> Rows:
+def _with_values(keys: Rows, values: Mapping[str, Any]) -> Rows:
     flat = {**values, **flattened(values)}
     rows = []
-    for key in keys:
-        text = json.dumps(flat.get(key.path))
-        told = text if len(text) <= 60 else f"{text[:57]}..."
-        rows.append({"key": key.path, "value": told, **{k: v for k, v in _key_row(key).items() if k != "key"}})
+    for row in keys:
+        text = json.dumps(flat.get(row["key"]))
+        rows.append({"key": row["key"], "value": text if len(text) <= 60 else f"{text[:57]}...", **row})
     return rows
 
 
@@ -170,23 +137,23 @@ def _task_row(name: str) -> dict[str, str]:
 
 
 def _space_row(name: str) -> dict[str, str]:
-    space = load_space(find_packaged("spaces", name))
-    runs = sum(each.num_candidate_runs + len(each.seeds) for each in space.experiments)
+    space = load_space(find("spaces", name))
     networks = dict.fromkeys(experiment.network for experiment in space.experiments)
     return {
         "name": name,
         "experiments": str(len(space.experiments)),
-        "runs": str(runs),
+        "runs": str(sum(each.num_candidate_runs + len(each.seeds) for each in space.experiments)),
         "networks": ", ".join(networks) if len(networks) <= 4 else f"{len(networks)} networks",
     }
 
 
-def _space(name: str) -> list[_Listing]:
-    space: SweepSpace = load_space(find_packaged("spaces", name))
+def _space(name: str) -> Listings:
+    space = load_space(find("spaces", name))
     rows = []
     for experiment in space.experiments:
         search = experiment.search
-        axes = "; ".join(f"{key}: {json.dumps(_plain(axis))}" for key, axis in search.axes.items())
+        values = {key: axis.changed() if hasattr(axis, "changed") else axis for key, axis in search.axes.items()}
+        axes = "; ".join(f"{key}: {json.dumps(axis)}" for key, axis in values.items())
         rows.append(
             {
                 "task": experiment.task,
@@ -196,30 +163,20 @@ def _space(name: str) -> list[_Listing]:
             }
         )
     run = [{"key": f"run.{key}", "value": json.dumps(value)} for key, value in space.run.changed().items()]
-    keys = [_key_row(key) for key in keys_of(SweepSpace)]
-    listings = [
-        _Listing(f"space {name}", rows),
-        _Listing("resources of a trial", run),
-        _Listing("keys of a space", keys),
-    ]
-    return [listing for listing in listings if listing.rows]
+    resources = {"resources of a trial": run} if run else {}
+    return {f"space {name}": rows, **resources, "keys of a space": keys_of(SweepSpace)}
 
 
-def _plain(axis: Any) -> Any:
-    return axis.changed() if hasattr(axis, "changed") else axis
-
-
-def _show(listings: Sequence[_Listing]) -> None:
+def _show(listings: Listings) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    for listing in listings:
-        columns = [*listing.rows[0]]
-        table = Table(title=listing.title, title_justify="left")
-        for number, column in enumerate(columns):
+    for title, rows in listings.items():
+        table = Table(title=title, title_justify="left")
+        for number, column in enumerate(rows[0]):
             table.add_column(column, style=_COLORS[min(number, len(_COLORS) - 1)], overflow="fold")
-        for row in listing.rows:
+        for row in rows:
             table.add_row(*(escape(value) for value in row.values()))
         console.print(table)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import getitem
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, model_validator
 
-from mtneuro_ray.config.base import Name, Seed, Settings
-from mtneuro_ray.config.flat import is_flat, nested
-from mtneuro_ray.config.keys import Keys, placed, value_at
+from mtneuro_ray.config.base import Keys, Name, Seed, Settings, fields_of, placed
 from mtneuro_ray.config.owners import (
     ComputeSettings,
     DataSettings,
@@ -21,13 +20,9 @@ from mtneuro_ray.config.owners import (
     OptimizerSettings,
     Training,
 )
+from mtneuro_ray.config.upstream import NAMED, TYPED, is_flat, nested
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
-
-# Tables that are typed by their `name`: owner -> kind of declaration.
-TYPED = {"model": "models", "method": "methods"}
-# Tables that may be written as a string, their `name`.
-NAMED = (*TYPED, "loss", "optimizer")
 
 
 class NetworkSettings(Settings):
@@ -36,9 +31,9 @@ class NetworkSettings(Settings):
     name: Name = ""
     """Name in tables; the file's by default."""
     classes: Annotated[int, Field(ge=2, le=255)]
-    """Classes of the task."""
+    """Number of classes of the task."""
     seed: Seed = 0
-    """Seed of weights, order, augmentation and views."""
+    """Seed of weights, sample order, augmentation and views."""
     model: SerializeAsAny[ModelSettings]
     method: SerializeAsAny[MethodSettings]
     loss: LossSettings = LossSettings()
@@ -70,7 +65,7 @@ class NetworkSettings(Settings):
 
     @property
     def table_name(self) -> str:
-        """Name in tables, which the 3-class and the 4-class form of a model share."""
+        """Name in tables: one for all numbers of classes of a model."""
         return (self.name or self.model.name).removesuffix(f"_{self.classes}class")
 
     @property
@@ -85,116 +80,78 @@ class NetworkSettings(Settings):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the encoder is made without labels and only a linear probe on it learns from them."""
+        """Whether the encoder learns without labels, and only a linear probe on it from labels."""
         return bool(self.method_declaration.is_frozen)
 
     @property
     def training(self) -> Training:
-        """Learning rate, batch size and epochs of what trains by steps."""
+        """Learning rate, batch size and epochs of the training by steps."""
         return self.method.training(self)
 
     @property
     def starts_pretrained(self) -> bool:
-        """Whether the model's encoder starts from weights made elsewhere."""
+        """Whether the encoder starts from pretrained weights."""
         return self.declaration.is_pretrained and getattr(self.model, "encoder_weights", None) is not None
 
     @property
     def encoder_file(self) -> str | None:
-        """Path of the file that holds the encoder's initial weights, where the settings name one."""
+        """Path of the file of the encoder's initial weights, where the settings name one."""
         return getattr(self.model, "encoder_file", None)
 
     @property
     def keys(self) -> Keys:
-        """Its keys, with those of its own model and method."""
+        """The keys, including those of the settings types of its model and method."""
         return _keys(type(self.model), type(self.method), f"{self.model.name} with {self.method.name}")
 
     def paths(self) -> dict[str, Any]:
-        """Every key by its path, such as `optimizer.learning_rate`, with its value."""
+        """Value of every key, by path such as `optimizer.learning_rate`."""
         values = self.model_dump(mode="json")
-        return {path: value_at(values, path) for path in self.keys.fields}
-
-    def path_of(self, key: str, where: str) -> str:
-        """See `Keys.path_of`."""
-        return self.keys.path_of(key, where)
-
-    def short(self, path: str) -> str:
-        """See `Keys.short`."""
-        return self.keys.short(path)
+        return {path: reduce(getitem, path.split("."), values) for path in self.keys.fields}
 
     def replace(self, where: str, /, **changes: Any) -> Self:
         """A checked copy with some keys changed, each named by its path or, where that is unique, its last part.
 
-        A key of the new model or method may stand beside the change of its name; values of the old one stay where both
-        have the same keys.
+        A new model or method may come with keys of its own; old values stay where both have the same settings type.
 
         Raises:
             InputError: a key is unknown or stands twice, or a value is not accepted.
         """
-        types: dict[str, type[Settings]] = {owner: type(getattr(self, owner)) for owner in TYPED}
-        names = [self.model.name, self.method.name]
-        for index, (owner, kind) in enumerate(TYPED.items()):
+        values = self.model_dump(mode="json")
+        types: dict[str, type[Settings]] = {}
+        names = []
+        for owner, kind in TYPED.items():
+            types[owner] = type(getattr(self, owner))
             name = changes.get(owner, changes.get(f"{owner}.name"))
-            if isinstance(name, str) and name != names[index]:
-                types[owner] = registry(kind).find(name, f"{where}: {owner}.name").settings
-                names[index] = name
+            if isinstance(name, str) and name != values[owner]["name"]:
+                new = registry(kind).find(name, f"{where}: {owner}.name").settings
+                if new is not types[owner]:
+                    types[owner], values[owner] = new, {}
+            names.append(name if isinstance(name, str) else values[owner]["name"])
         keys = _keys(types["model"], types["method"], " with ".join(names))
-        tables: dict[str, dict[str, Any]] = {}
-        top: dict[str, Any] = {}
         seen: dict[str, str] = {}
         for key, value in changes.items():
             path = keys.path_of(key, where)
             if path in seen:
                 raise InputError(f"{where}: {key}: stands twice, as {seen[path]} too; accepted: once")
             seen[path] = key
-            owner, _, rest = path.partition(".")
-            if rest:
-                if owner not in tables:
-                    tables[owner] = self._kept(owner, types)
-                placed(tables[owner], rest, value)
-            else:
-                top[path] = value
-        # Only the tables that change are read again: a search asks for thousands of copies.
-        changed: dict[str, Any] = {
-            owner: types.get(owner, type(getattr(self, owner))).load(table, where, f"{owner}.")
-            for owner, table in tables.items()
-        }
-        if top:
-            scalars = {"name": self.name, "classes": self.classes, "seed": self.seed, **top}
-            checked = _Top.load(scalars, where)
-            changed |= {key: getattr(checked, key) for key in top}
-        copy = self.model_copy(update=changed)
-        copy.check(where)
-        return copy
-
-    def _kept(self, owner: str, types: Mapping[str, type[Settings]]) -> dict[str, Any]:
-        """Values of a table that changes: all of them, or none where its model or method has other keys."""
-        own: Settings = getattr(self, owner)
-        return own.model_dump(mode="json") if types.get(owner, type(own)) is type(own) else {}
+            placed(values, path, value)
+        return self.load(values, where)
 
     def check(self, where: str) -> None:
-        """Check what concerns several owners at once."""
-        for owner in (self.model, self.method, self.optimizer, self.evaluation):
-            owner.check(where)
+        """Check rules that span several tables; each table has checked its own."""
         self._check_model(where)
         self._check_loss(where)
         if self.is_frozen:
-            for path in ("data.train_crops", "evaluation.keep", "data.augmentations"):
-                self._check_default(where, path, f"has no meaning for a frozen encoder ({self.method.name})")
-            for key in ("dropout", "latent_dim"):
-                if key in self.model.changed():
-                    raise InputError(
-                        f"{where}: model.{key}: has no meaning for a frozen encoder ({self.method.name}); accepted: "
-                        "leave it out"
-                    )
+            paths = ("data.train_crops", "evaluation.keep", "data.augmentations", "model.dropout", "model.latent_dim")
+            self._refuse_changes(where, paths, f"has no meaning for a frozen encoder ({self.method.name})")
         if "image" not in self.declaration.predicts:
-            self._check_default(where, "data.train_crops", "is for classifiers")
-            if getattr(self.method, "mixup_probability", 0.0):
-                raise InputError(f"{where}: method.mixup_probability: is for classifiers; accepted: leave it out")
+            self._refuse_changes(where, ("data.train_crops", "method.mixup_probability"), "is for classifiers")
 
-    def _check_default(self, where: str, path: str, why: str) -> None:
-        owner, _, key = path.partition(".")
-        if key in getattr(self, owner).changed():
-            raise InputError(f"{where}: {path}: {why}; accepted: leave it out")
+    def _refuse_changes(self, where: str, paths: tuple[str, ...], why: str) -> None:
+        for path in paths:
+            owner, _, key = path.partition(".")
+            if key in getattr(self, owner).changed():
+                raise InputError(f"{where}: {path}: {why}; accepted: leave it out")
 
     def _check_model(self, where: str) -> None:
         declaration, name = self.declaration, self.model.name
@@ -203,7 +160,8 @@ class NetworkSettings(Settings):
             raise InputError(f"{where}: model.dim: {name} does not come in {self.model.dim}; accepted: {accepted}")
         lacking = [need for need in self.method_declaration.needs if need not in declaration.gives]
         if lacking:
-            models = [name for name, other in registry("models").all().items() if self._fits(other)]
+            needs = set(self.method_declaration.needs)
+            models = [name for name, other in registry("models").all().items() if needs <= set(other.gives)]
             raise InputError(
                 f"{where}: method.name: {self.method.name!r} is not for {name}, which has no {', '.join(lacking)}; "
                 f"accepted: a model that has, such as {', '.join(models)}"
@@ -218,9 +176,6 @@ class NetworkSettings(Settings):
                 f"{where}: data.input_norm: 'image' gives negative numbers, which {name} can't take; accepted: 'unit'"
             )
 
-    def _fits(self, model: Any) -> bool:
-        return set(self.method_declaration.needs) <= set(model.gives)
-
     def _check_loss(self, where: str) -> None:
         parts = [registry("losses").find(part, f"{where}: loss.name") for part in self.loss.name.split("+")]
         if self.loss.class_weights != "none" and not any(part.takes_weights for part in parts):
@@ -232,14 +187,6 @@ class NetworkSettings(Settings):
             registry("metrics").find(metric, f"{where}: evaluation.metrics")
 
 
-class _Top(Settings):
-    """Keys of a network that belong to no owner."""
-
-    name: Name
-    classes: Annotated[int, Field(ge=2, le=255)]
-    seed: Seed
-
-
 @lru_cache(maxsize=64)
 def _keys(model: type[Settings], method: type[Settings], title: str) -> Keys:
-    return Keys(NetworkSettings, {"model": model, "method": method}, NAMED, title)
+    return Keys(fields_of(NetworkSettings, model=model, method=method), NAMED, title)

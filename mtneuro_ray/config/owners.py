@@ -1,13 +1,11 @@
-"""Settings by owner: what the model, the method, the loss, the optimizer, the data and the evaluation are set to.
+"""Tables of a network: model, method, loss, optimizer, data, evaluation and compute.
 
-A model's and a method's own settings derive from `ModelSettings` and `MethodSettings` and stand with their declaration.
+A model's and a method's own settings derive from `ModelSettings` and `MethodSettings`, beside their declarations.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mtneuro_ray.config.base import Count, Fraction, NonNegative, Positive, Rate, Settings
 from mtneuro_ray.errors import InputError
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Training(NamedTuple):
-    """What a training by steps is known by in tables and estimates."""
+    """Settings of a training by steps, as tables and estimates show them."""
 
     learning_rate: float
     batch_size: int
@@ -25,7 +23,7 @@ class Training(NamedTuple):
 
 
 class ModelSettings(Settings):
-    """Keys that every model has; a model's own type adds its own."""
+    """Keys of every model; the settings type of a model adds its own."""
 
     name: str
     """Name of the model, or `package.module:name` of its declaration."""
@@ -36,37 +34,37 @@ class ModelSettings(Settings):
 
 
 class MethodSettings(Settings):
-    """Keys that every method has; a method's own type adds its own."""
+    """Keys of every method; the settings type of a method adds its own."""
 
     name: str
     """Name of the method, or `package.module:name` of its declaration."""
 
     def training(self, network: NetworkSettings) -> Training:
-        """Learning rate, global batch size and epochs of what trains by steps."""
+        """Learning rate, global batch size and epochs of the training by steps."""
         optimizer = network.optimizer
         return Training(optimizer.learning_rate, network.data.batch_size, optimizer.epochs)
 
 
 class FrozenSettings(MethodSettings):
-    """Keys of methods that make an encoder without labels, and then train a linear probe on its frozen features."""
+    """Keys of methods that learn an encoder without labels, and then train a linear probe on its frozen features."""
 
     probe_norm: Literal["standard", "none"] = "standard"
-    """Input of the linear probe: each feature shifted and scaled to mean 0 and standard deviation 1 over the training
-    split, or as the encoder gives it."""
+    """Input of the linear probe: each feature standardised to mean 0 and standard deviation 1 over the training split,
+    or as the encoder outputs it."""
 
 
 class LossSettings(Settings):
-    """The loss of training with labels, of a linear probe too."""
+    """Loss of a training with labels, or of a linear probe."""
 
     name: str = "cross_entropy"
-    """Name of a loss, or several joined by `+`, which adds them: `cross_entropy+dice`."""
+    """Name of a loss, or a sum of losses such as `cross_entropy+dice`."""
     class_weights: Literal["none", "balanced", "median_frequency"] = "none"
     """Weights of the classes in the cross-entropy, from the training split: inverse to a class's share of the voxels,
     scaled so that the mean over voxels is 1 (balanced), or relative to the median share (Eigen & Fergus 2015)."""
 
 
 class OptimizerSettings(Settings):
-    """Optimizer and schedule; of methods that freeze an encoder, those of the linear probe."""
+    """Optimizer and schedule of the training, or of the linear probe on a frozen encoder."""
 
     name: Literal["SGD", "Adam"] = "Adam"
     """Adam, or stochastic gradient descent."""
@@ -97,7 +95,7 @@ class OptimizerSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Batches and what is done to images before the model reads them."""
+    """Batches and preprocessing of images."""
 
     batch_size: Positive
     """Images of one optimizer step, over all workers together."""
@@ -112,7 +110,7 @@ class DataSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Which weights are evaluated, on what, and by which metrics."""
+    """Evaluated weights, input and metrics."""
 
     eval_crops: Literal["whole", "corners", "pooled", "dense"] = "whole"
     """Classification of whole images; of each of their four half-side corners (paper, Appendix 3.1.2); of images by
@@ -124,10 +122,10 @@ class EvaluationSettings(Settings):
     average_decay: Fraction = 0.99
     """With `keep = "average"`: the share of the average that a step keeps; at most (1 + s) / (10 + s) after s steps."""
     metrics: tuple[str, ...] = ()
-    """Metrics beside the task's own, by name or as `package.module:name`."""
+    """Metrics in addition to the task's own, by name or as `package.module:name`."""
 
     def check(self, where: str) -> None:
-        """Check that a key is not set where it has no effect."""
+        """Check that `average_decay` has an effect and that metrics are distinct."""
         if self.keep != "average" and "average_decay" in self.changed():
             raise InputError(
                 f"{where}: evaluation.average_decay: has no effect with keep {self.keep!r}; accepted: leave it out, or "
@@ -138,12 +136,9 @@ class EvaluationSettings(Settings):
 
 
 class ComputeSettings(Settings):
-    """Arithmetic, which changes speed and the last digits."""
+    """Arithmetic: it changes speed and the last digits."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass: auto is bf16 autocast on a GPU and fp32 on a CPU."""
     compile: bool = False
     """Whether torch.compile is applied to the model."""
-
-
-Owned = Annotated[Settings, Field()]

@@ -1,4 +1,4 @@
-"""A task with a network: that they fit together, and the pair that trains the encoder of a readout."""
+"""Pairs of a task and a network that fit together; a readout also has the pair that trains its encoder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ from mtneuro_ray.registry import registry
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A task and a network that fit together, and where they were read, for errors and relative paths.
-
-    Attributes:
-        encoder: For a readout, the pair that trains the encoder: another task with the same network.
-    """
+    """A task and a network that fit together, with their files, for errors and relative paths."""
 
     task: TaskSettings
     network: NetworkSettings
     task_file: Path
     network_file: Path
     encoder: Pair | None = None
+    """For a readout, the pair that trains the encoder: another task with the same network."""
 
 
 def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None:
@@ -94,17 +91,13 @@ def _check_sizes(task: TaskSettings, network: NetworkSettings, where: str) -> No
 def _encoder_of(
     task: TaskSettings, task_file: Path, network: NetworkSettings, network_file: Path, **scale: Any
 ) -> Pair:
-    """The pair that trains the encoder of a readout.
-
-    Raises:
-        InputError: the task that is named can't be read, or its images are others than those of the readout.
-    """
+    """The pair that trains the encoder of a readout, on images of the same shape."""
     name = task.encoder_task or "task1"
     if name.endswith(".json"):
         name = str(task_file.parent / name)
     encoder, encoder_file = load_task(name, **scale)
     if task.encoder_task is None:
-        # The public task3.json names no encoder; it means one that is trained on the same images.
+        # The public task3.json names no encoder task: the encoder is trained on the same images.
         encoder = encoder.replace(str(encoder_file), downsample=task.downsample)
     if encoder.declaration.reads_encoder:
         raise InputError(f"{task_file}: encoder_task: {name} trains no encoder; accepted: a classification task")
@@ -128,16 +121,16 @@ def load_pair(
     changes: Mapping[str, Any] | None = None,
     where: str = "--set",
 ) -> Pair:
-    """A task with a network, scaled by a preset, changed by a space's `changes` and by overrides, and checked together.
+    """A task with a network, scaled by a preset, changed by `changes`, then by `overrides`, and checked together.
 
     Args:
         task_name: Packaged name or path.
         network_name: Packaged name or path.
         volume: See `moved`.
         preset: Name of a preset.
-        overrides: `key=value` texts; they have the last word.
-        changes: Keys of the network that a space sets.
-        where: The place of `changes`, for errors.
+        overrides: `key=value` changes of the network; they have precedence.
+        changes: Value of each key of the network to change.
+        where: Origin of `changes`, for errors.
 
     Raises:
         InputError: one line that names the file and the key.

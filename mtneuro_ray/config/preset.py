@@ -14,23 +14,23 @@ from mtneuro_ray.errors import InputError
 
 
 class Preset(Settings):
-    """How a run and a sweep are scaled; whatever is None stays as it is."""
+    """Scale of runs and sweeps; None leaves a value as it is."""
 
     volume: str | None = None
-    """Read instead of BossDB, where no other volume is named."""
+    """Volume that replaces BossDB, unless another is given."""
     scales_images: bool = False
     """Whether images are cut to the size that the kind of task declares (`tasks.base.Scale`)."""
     encoder_name: str | None = None
-    """Encoder of the models that have one from the library; it starts from random weights."""
+    """Encoder of models with a library encoder; it starts from random weights."""
     epochs: Positive | None = None
     batch_size: Positive | None = None
     """Upper bound."""
     values_per_axis: Positive | None = None
-    """First values of each search axis that are kept; ranges stay."""
+    """Number of first values kept of each search axis; ranges stay."""
     trials: Positive | None = None
-    """Most candidates of a search that draws them."""
+    """Upper bound of `trials` of a search."""
     seeds: Positive | None = None
-    """First seeds that are kept."""
+    """Number of first seeds kept."""
     gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
 
     def scale_task(self, task: TaskSettings, where: str) -> TaskSettings:

@@ -1,4 +1,4 @@
-"""What a trial of a sweep occupies, and when it ends early."""
+"""Resources of a trial of a sweep, and early stopping."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from mtneuro_ray.errors import InputError
 
 
 class AshaSettings(Settings):
-    """When a candidate is stopped early."""
+    """Early stopping of candidates."""
 
     grace_epochs: Positive = 1
     """Epochs that every candidate is trained for."""
     reduction_factor: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] = 4.0
-    """A candidate is stopped after `grace_epochs` times a power of this, where it is not among the best 1 in so many
-    that have come as far."""
+    """At `grace_epochs` times each power of this factor, only the best 1 / factor of the candidates that got there go
+    on."""
 
 
 class ResourceSettings(Settings):
-    """What one trial occupies, and when it ends early. None of it changes what a run computes, so it names none."""
+    """Resources of one trial, and early stopping. They change neither numbers nor id of a run."""
 
     workers_per_trial: Positive = 1
-    """Ray Train workers of a trial; each trains on its part of every batch."""
+    """Ray Train workers of a trial; each trains on a part of every batch."""
     cpus_per_worker: Positive = 1
-    """CPU threads of a worker. Metrics are bit-identical for one value of it on one machine."""
+    """CPU threads of a worker. On one machine, metrics are bit-identical for the same number of threads."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     """GPUs of a worker; below 1, trials share one."""
     packing: str | None = None
-    """Table of `mtneuro-ray profile`, relative to this file: how many trials share a GPU or a machine's memory is
-    chosen from what was measured. It has no influence on any number."""
+    """Table of `mtneuro-ray profile`, relative to this file: its measurements decide how many trials share a GPU or the
+    memory of a machine. It does not change the numbers of a run."""
     max_concurrent: Positive | None = None
-    """Trials at once; as many as the cluster holds by default."""
+    """Trials at once; by default as many as fit on the cluster."""
     max_failures: Annotated[int, Field(ge=0)] = 2
-    """Restarts of a trial whose process or machine was lost, or that could not write."""
+    """Restarts of a trial that lost its process or machine, or could not write."""
     checkpoint_interval_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 30.0
-    """Least seconds between two checkpoints of a run, and so what a lost machine costs, at most, beside an epoch."""
+    """Shortest time between two checkpoints of a run, in seconds. A lost machine costs at most this and one epoch."""
     scheduler: Literal["none", "asha"] = "none"
-    """asha: Ray's asynchronous successive halving stops the candidates of an experiment that fall behind its others on
-    the validation metric; seeds are never stopped. Which candidates are stopped depends on which come first, so it may
-    differ from one sweep to the next, and with it what tpe proposes. A candidate that is trained to its end has the
-    same numbers as without, and a stopped one is never selected; a sweep with "none" trains it to its end."""
+    """asha: Ray's asynchronous successive halving stops candidates whose validation metric falls behind the others of
+    their experiment; final runs are never stopped. Which candidates stop depends on the order in which they arrive, so
+    it can differ between sweeps, as can the proposals of tpe. A candidate that is trained to its end has the same
+    numbers as without asha; a stopped one is never selected, and a sweep with "none" trains it to its end."""
     asha: AshaSettings = AshaSettings()
 
     @property
     def of_a_trial(self) -> dict[str, float]:
-        """CPU and GPU of one trial with all its workers."""
+        """CPUs and GPUs of one trial with all its workers."""
         each = {"CPU": float(self.cpus_per_worker), "GPU": self.gpus_per_worker}
         return {kind: amount * self.workers_per_trial for kind, amount in each.items()}
 
     def check(self, where: str) -> None:
-        """Check that trials with workers of their own can't wait for each other forever, and are not stopped."""
+        """Check that trials with several workers cannot deadlock, are not packed and are not stopped early."""
         if self.workers_per_trial > 1 and self.max_concurrent is None:
             raise InputError(
                 f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "

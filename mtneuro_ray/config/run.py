@@ -1,4 +1,4 @@
-"""One run, fully named by its settings."""
+"""Settings of one run, whose hashes are its ids."""
 
 from __future__ import annotations
 
@@ -21,21 +21,18 @@ Role = Literal["candidate", "final"]
 
 
 class RunSettings(Settings):
-    """What one training computes, and on which data.
-
-    Attributes:
-        role: A `candidate` of a search never sees the test split; a `final` run is evaluated on it once.
-        data: Identities of the volumes that are read, image first.
-        weights: Identity of the file that the encoder's weights are read from, where it is one.
-        encoder_run: For a readout, the run whose encoder is read.
-    """
+    """Everything that decides the numbers of one training, including its data."""
 
     task: TaskSettings
     network: NetworkSettings
     role: Role
+    """A `candidate` of a search never sees the test split; a `final` run is evaluated on it once."""
     data: tuple[str, ...]
+    """Identities of the volumes that are read, image first."""
     weights: str | None = None
+    """Identity of the file of the encoder's initial weights, if there is one."""
     encoder_run: RunSettings | None = None
+    """For a readout, the run whose encoder is read."""
     protocol_version: int = PROTOCOL_VERSION
 
     @classmethod
@@ -47,30 +44,29 @@ class RunSettings(Settings):
         data: Sequence[str],
         encoder_run: RunSettings | None = None,
     ) -> RunSettings:
-        """The run of a task and a network on volumes of these identities; of a readout, with its `encoder_run`.
+        """The run of a task and a network on volumes with these identities.
 
         Raises:
-            InputError: the network starts from a file of weights that can't be read.
+            InputError: the file of the encoder's initial weights cannot be read.
         """
-        path = network.encoder_file
-        weights = None if path is None else _identity_of(path)
+        weights = None if network.encoder_file is None else _identity_of(network.encoder_file)
         return cls(task=task, network=network, role=role, data=tuple(data), weights=weights, encoder_run=encoder_run)
 
     @property
     def run_id(self) -> str:
-        """Hash of everything above: equal settings on equal data are one run, whatever machine they run on.
+        """Hash of the settings: equal settings on equal data are one run, on any machine.
 
-        Keys at their defaults are left out, so that a new key which changes nothing by default renames no run; a
-        default that changes has to come with another protocol version.
+        Keys at their defaults are left out, so a new key does not change the ids of old runs; a changed default needs
+        another PROTOCOL_VERSION.
         """
         return _hash(self._naming())
 
     @property
     def train_id(self) -> str:
-        """Hash of what decides the trained weights: runs that share it are trained once.
+        """Hash of the settings that decide the trained weights: runs that share it are trained once.
 
-        Left out are the test split, the role and the names, so a model that is trained for one test set is only
-        evaluated on another. A readout trains nothing: it has its encoder run's.
+        The test split, the role and the names are left out, so a trained model is only evaluated on another test set.
+        A readout has the id of its encoder run.
         """
         if self.encoder_run is not None:
             return self.encoder_run.train_id
@@ -86,8 +82,8 @@ class RunSettings(Settings):
         return _hash(values)
 
     def _naming(self) -> dict[str, Any]:
-        """What the run is named by."""
-        # An address of voxels or weights is where, not what: identities stand for both.
+        """Settings that the hashes are made of."""
+        # Identities stand for voxels and weights, whatever their address.
         task, network = self.task.changed(), self.network.changed()
         for key in ("image_chan", "annotation_chan", "encoder_task"):
             task.pop(key, None)
@@ -102,19 +98,13 @@ class RunSettings(Settings):
 
     @property
     def model(self) -> str:
-        """The network's name in tables: one for all its numbers of classes."""
+        """The network's name in tables."""
         return self.network.table_name
 
     def summary(self) -> dict[str, Any]:
-        """The settings that tables show; rate, batch and epochs are those of the encoder's training."""
-        network = self.network
-        return {
-            "model": self.model,
-            "task": self.task.name,
-            "role": self.role,
-            "seed": network.seed,
-            **network.training._asdict(),
-        }
+        """Settings that tables show. Learning rate, batch size and epochs are those of the encoder's training."""
+        names = {"model": self.model, "task": self.task.name, "role": self.role, "seed": self.network.seed}
+        return {**names, **self.network.training._asdict()}
 
 
 def _hash(values: Mapping[str, Any]) -> str:
@@ -130,7 +120,7 @@ def _identity_of(path: str) -> str:
         raise InputError(f"encoder_weights: file:{path}: {error.strerror}; accepted: a file that can be read") from None
 
 
-# A search asks for the same file with every candidate.
+# Every candidate of a search has the same file.
 @lru_cache(maxsize=16)
 def _digest(path: str, mtime_ns: int, size: int) -> str:
     with open(path, "rb") as file:

@@ -1,8 +1,8 @@
-"""Tune spaces: which experiments are searched over which axes, and repeated over which seeds."""
+"""Tune spaces: experiments, each a search over axes and a repetition over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -12,43 +12,60 @@ from pydantic import Field
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, check_number, checked_values, draw
 from mtneuro_ray.config.base import Name, Positive, Seed, Settings, flattened, read_toml, shortened
-from mtneuro_ray.config.modes import Mode as Mode
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.registry import registry
 
+Mode = Literal["max", "min"]
 Candidate = dict[str, Scalar]
 Few = Annotated[int, Field(ge=1, le=100_000)]
 
 
+def mode_of(metric: str, kind: Any, added: Iterable[str] = ()) -> Mode:
+    """Whether larger ("max") or smaller ("min") values of a metric are better.
+
+    Args:
+        metric: Name such as `val/dataset/iou_mean`, with or without its split.
+        kind: Declaration of the kind of task, a `tasks.base.TaskDeclaration`.
+        added: Names of metrics that a network adds (`evaluation.metrics`).
+    """
+    split, _, rest = metric.partition("/")
+    key = rest if split in ("train", "val", "test", "all") else metric
+    if key == "loss":
+        return "min"
+    for name in (*kind.metrics, *added):
+        declaration = registry("metrics").find(name)
+        if key in (declaration.name, f"{declaration.name}_mean"):
+            better: Mode = declaration.better
+            return better
+    return "max"
+
+
 class SearchSettings(Settings):
-    """How the candidates of one experiment are chosen."""
+    """Search of one experiment for a candidate."""
 
     sampler: Literal["grid", "random", "tpe"] = "grid"
-    """grid: every combination of the axes. random: `trials` of them, drawn by `seed`. tpe: `trials` of them, proposed
-    by Optuna's Tree-structured Parzen Estimator from the results of those before."""
+    """grid: every combination of the axes. random: `trials` combinations, drawn by `seed`. tpe: `trials` combinations,
+    proposed by Optuna's Tree-structured Parzen Estimator from earlier results."""
     trials: Few | None = None
-    """Number of candidates of random and tpe. Over axes without a range, random takes the whole grid where it has no
-    more, or where this is left out; a candidate that is drawn or proposed twice counts twice and is trained once."""
+    """Number of candidates of random and tpe; a candidate that is drawn or proposed twice counts twice and is trained
+    once. Without ranges, random takes the whole grid if the grid has no more candidates or this is left out."""
     round: Positive | None = None
     """Candidates that tpe proposes at once, 4 by default; it proposes again when all of them have results. So its
-    candidates depend on nothing but results, whatever runs at once, fails or is killed. Larger rounds use more of a
-    cluster, smaller ones more of what is known."""
+    candidates depend on results alone, whatever runs at once, fails or is killed. Larger rounds use more of a cluster,
+    smaller rounds learn more from earlier results."""
     seed: Seed = 0
-    """Of the sampler, and of the training of every candidate."""
+    """Seed of the sampler, and of the training of every candidate."""
     over_seeds: bool = False
     """Whether each candidate is trained with every seed of the experiment and judged by the mean, as the paper judges
-    mixup's probabilities (Appendix 3.2.4). The runs at the selected candidate are then evaluated, and not trained
-    again."""
+    mixup's probabilities (Appendix 3.2.4). The runs at the selected candidate are then only evaluated."""
     axes: dict[str, Axis] = Field(default_factory=dict)
-    """Key of the network -> a list of values, or for random and tpe a range: `{ low = 1e-4, high = 0.1, log = true }`,
-    for whole numbers `{ low = 8, high = 64, step = 8 }`."""
+    """Axis of each searched key of the network: a list of values, or for random and tpe a range such as
+    `{ low = 1e-4, high = 0.1, log = true }`, for whole numbers `{ low = 8, high = 64, step = 8 }`."""
 
     @property
     def candidates(self) -> list[Candidate]:
-        """Candidates known before any result: the grid, last axis fastest; none for tpe.
-
-        Those that random draws from ranges come in the order in which they were drawn.
-        """
+        """Candidates known before any result: the grid, last axis fastest; drawn ones over ranges; none for tpe."""
         if self.sampler == "tpe":
             return []
         if self._has_ranges:
@@ -62,12 +79,12 @@ class SearchSettings(Settings):
 
     @property
     def checked_candidates(self) -> list[Candidate]:
-        """Candidates such that a network and a task which take them take every candidate that can come."""
+        """Candidates to check beforehand; they stand for every candidate that the search can propose."""
         return self._grid if self.sampler == "tpe" or self._has_ranges else self.candidates
 
     @property
     def num_candidates(self) -> int:
-        """Candidates that are trained, at most."""
+        """Largest number of candidates that are trained."""
         return self.trials or 0 if self.sampler == "tpe" else len(self.candidates)
 
     @property
@@ -80,7 +97,7 @@ class SearchSettings(Settings):
         return [dict(zip(self.axes, candidate, strict=True)) for candidate in product(*values)]
 
     def check(self, where: str) -> None:
-        """Check the axes, and the other keys against the sampler; `axes.resolved` checks axes against a network."""
+        """Check the axes, and the other keys against the sampler. `axes.resolved` checks axes against a network."""
         for key, axis in self.axes.items():
             check_axis(axis, f"{where}: search.axes.{key}")
             if self.sampler == "grid" and isinstance(axis, Range):
@@ -103,31 +120,31 @@ class SearchSettings(Settings):
 
 
 class ExperimentSpace(Settings):
-    """One task with one network: its search, its seeds, its changes to the network."""
+    """One task with one network: its search, seeds and changes to the network."""
 
     task: str
     network: str
     metric: str | None = None
     """Validation metric that selects the candidate; the task's own by default."""
     candidate_of: str | None = None
-    """Another task of this space that the network is searched on: its candidate is taken, and nothing is searched
-    here."""
+    """Another task of this space, on which the same network is searched: its selected candidate is used here, without
+    a search."""
     mode: Mode = "max"
-    """Whether larger or smaller values of the metric are better; of a loss smaller ones are."""
+    """Whether larger or smaller values of the metric are better; derived from the metric by default."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings = SearchSettings()
-    """What is searched; by default nothing, and the network is repeated as it is."""
+    """Search for a candidate; by default none, and the network is repeated as it is."""
     set: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
     """Changes to the network's keys, for every candidate."""
 
     @property
     def searches(self) -> bool:
-        """Whether there is a candidate to select: a single one needs no training to be known."""
+        """Whether a candidate has to be selected by training; a single one is known without."""
         return self.candidate_of is None and (self.search.sampler == "tpe" or self.search.num_candidates > 1)
 
     @property
     def num_candidate_runs(self) -> int:
-        """Runs of the search, at most."""
+        """Largest number of runs of the search."""
         return self.search.num_candidates * (len(self.seeds) if self.search.over_seeds else 1) if self.searches else 0
 
 
@@ -137,7 +154,7 @@ class SweepSpace(Settings):
     name: Name
     """Name of the sweep; the file's by default."""
     volume: str | None = None
-    """Address from which the tasks' channels are read instead: "phantom", or a base such as zarr:///data/copy."""
+    """Address that replaces the tasks' own volume: "phantom", or a base such as zarr:///data/copy."""
     preset: str | None = None
     """Scale of tasks, training and search: "smoke" or "paper"; --preset has precedence."""
     experiments: Annotated[tuple[ExperimentSpace, ...], Field(min_length=1)]
@@ -145,7 +162,7 @@ class SweepSpace(Settings):
     run: ResourceSettings = ResourceSettings()
 
     def check(self, where: str) -> None:
-        """Check every experiment's axes, and that no experiment stands twice."""
+        """Check resources, axes and seeds of every experiment, and that no experiment stands twice."""
         self.run.check(where)
         seen: set[tuple[str, str]] = set()
         for number, experiment in enumerate(self.experiments):
@@ -160,8 +177,8 @@ class SweepSpace(Settings):
             seen.add(pair)
 
 
-# Keys that a file may give once, at its top, for all of its experiments; what an experiment itself
-# sets is added to the `set` of the top, and wins where both name a key.
+# Keys at the top of a file hold for all of its experiments. An experiment's own keys have precedence, and its `set` is
+# added to that of the top.
 _SHARED = ("task", "network", "metric", "mode", "seeds", "search", "set", "candidate_of")
 _OWN = ("name", "volume", "preset", "run")
 
@@ -207,7 +224,7 @@ def _expanded(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any]:
-    """The keys of both; changes to the network add up, other keys are those of `stronger` where it has them."""
+    """Keys of both experiments, `stronger` first; the tables `set` are merged."""
     combined = {**weaker, **stronger}
     below, above = weaker.get("set"), stronger.get("set")
     if isinstance(below, dict) and isinstance(above, dict):
@@ -217,12 +234,12 @@ def _combined(weaker: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any
 
 
 def _is_same(key: str, other: str) -> bool:
-    """Whether two names may be those of one key: equal, or one the last part of the other, which is a path."""
+    """Whether two names may be of one key: they are equal, or one is the last part of the other."""
     return key == other or key.rpartition(".")[2] == other or key == other.rpartition(".")[2]
 
 
 def _located(experiment: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The experiment with nested changes flattened and its file names resolved against the folder of the file."""
+    """The experiment with `set` flattened and file names resolved against the folder of its file."""
     if isinstance(experiment.get("set"), dict):
         experiment = {**experiment, "set": flattened(experiment["set"])}
     paths = {
@@ -234,7 +251,7 @@ def _located(experiment: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_included(path: Path, name: str, outer: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
-    """Only experiments are taken from an included file; what else decides its numbers must be said again."""
+    # Only experiments are taken from an included file: its other keys that decide numbers must be repeated.
     for key in ("volume", "preset"):
         if key in inner and inner[key] != outer.get(key):
             raise InputError(

@@ -1,17 +1,15 @@
-"""From a tune space to the checked experiments of a sweep."""
+"""Loading of a tune space as the checked experiments of a sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.loading import find
-from mtneuro_ray.config.modes import mode_of
 from mtneuro_ray.config.pairs import Pair, check_pair, load_pair
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.resources import ResourceSettings
-from mtneuro_ray.config.space import ExperimentSpace, SweepSpace, load_space
+from mtneuro_ray.config.space import ExperimentSpace, SweepSpace, load_space, mode_of
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
 
@@ -19,7 +17,9 @@ from mtneuro_ray.errors import InputError
 def load_sweep(
     name: str, *, volume: str | None = None, preset: str | None = None, overrides: Iterable[str] = ()
 ) -> tuple[SweepSpace, list[tuple[ExperimentSpace, Pair]]]:
-    """A tune space by name or path, with the checked pair of each of its settings.
+    """A tune space by name or path, with each experiment and its checked pair.
+
+    `overrides` are `key=value` changes of every network; a preset is `preset`, else the space's own.
 
     Raises:
         InputError: one line that names the file and the key.
@@ -45,6 +45,12 @@ def load_sweep(
             where=f"{where}.set",
         )
         experiment = _resolved(experiment, pair, space.run, where)
+        for key in (override.partition("=")[0] for override in overrides):
+            if pair.network.keys.short(pair.network.keys.path_of(key, "--set")) in experiment.search.axes:
+                raise InputError(
+                    f"--set: {key}: is an axis of {where}, which would overrule it; accepted: other keys, or another "
+                    "axis in the file"
+                )
         for candidate in experiment.search.checked_candidates:
             check_pair(pair.task, pair.network.replace(f"{where}.search.axes", **candidate), str(path))
         entries.append((experiment, pair))
@@ -54,25 +60,23 @@ def load_sweep(
 
 
 def _resolved(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettings, where: str) -> ExperimentSpace:
-    """The experiment with its axes and mode resolved against its task and network.
+    """The experiment with axes and mode resolved against its task and network.
 
     Raises:
-        InputError: its search asks for something that the task or the network does not have.
+        InputError: the task or the network lacks the metric, an axis or a validation split.
     """
     metrics = pair.task.declaration.selection
     metric = experiment.metric
     if metric is not None and metric not in metrics and not metric.startswith("val/"):
         accepted = ", ".join(metrics) or f"none of a {pair.task.task}"
         raise InputError(f"{where}.metric: {metric!r} can't select a candidate; accepted: {accepted}")
-    changes: dict[str, Any] = {}
     shown = metric or pair.task.declaration.shown
     mode = mode_of(shown, pair.task.declaration, pair.network.evaluation.metrics)
     if experiment.mode != mode and "mode" in experiment.model_fields_set:
         raise InputError(f"{where}.mode: {experiment.mode!r} would select the worst {shown}; accepted: {mode!r}")
-    changes["mode"] = mode
     axes = resolved(pair.network, experiment.search.axes, where)
-    changes["search"] = experiment.search.model_copy(update={"axes": axes})
-    experiment = experiment.model_copy(update=changes)
+    search = experiment.search.model_copy(update={"axes": axes})
+    experiment = experiment.model_copy(update={"mode": mode, "search": search})
     if not experiment.searches:
         return experiment
     if not any(cube.split == "val" for cube in pair.task.cubes) or not metrics:
@@ -89,11 +93,7 @@ def _resolved(experiment: ExperimentSpace, pair: Pair, resources: ResourceSettin
 
 
 def _check_origins(entries: list[tuple[ExperimentSpace, Pair]], where: str) -> None:
-    """Check that settings whose candidates are those of another task name one of the same network that selects them.
-
-    Raises:
-        InputError: they don't.
-    """
+    """Check that every `candidate_of` names a task on which the same network is searched."""
     for number, (experiment, pair) in enumerate(entries):
         if experiment.candidate_of is None:
             continue
@@ -103,19 +103,15 @@ def _check_origins(entries: list[tuple[ExperimentSpace, Pair]], where: str) -> N
             if other.network.table_name == pair.network.table_name and space.candidate_of is None
         ]
         if experiment.candidate_of not in names:
+            accepted = ", ".join(names) or "the task of another experiment of this network"
             raise InputError(
                 f"{where}: experiments.{number}.candidate_of: no experiment of {pair.network.table_name} on "
-                f"{experiment.candidate_of!r}; "
-                f"accepted: {', '.join(names) or 'the task of another experiment of this network'}"
+                f"{experiment.candidate_of!r}; accepted: {accepted}"
             )
 
 
 def _check_names(pairs: list[Pair], where: str) -> None:
-    """Check that names tell the settings of a sweep apart: trials, tables and shared data go by them.
-
-    Raises:
-        InputError: a name stands for two different things.
-    """
+    """Check that names of tasks and experiments are unique: trials, tables and shared data go by them."""
     tasks: dict[str, TaskSettings] = {}
     names: set[str] = set()
     for number, pair in enumerate(pairs):

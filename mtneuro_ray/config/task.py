@@ -1,4 +1,4 @@
-"""The native task format: which boxes of which volume are trained, validated and tested on."""
+"""The native task format: boxes of a volume to train, validate and test on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REGIONS = ("CTX", "STR", "VP", "ZI")
 # Label of prasad_analysis/roi_labels -> index into REGIONS (PROTOCOL, Data).
 ROI_LABEL_TO_REGION = {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
 
-# Labels are stored in one byte, in which one value has to stay free for "no class".
+# Labels are stored in one byte; one value is reserved for "no class".
 MAX_CLASSES = 255
-# Images of a task are listed one by one; more than this is a mistake in a cube, or no task for one machine.
+# The images of a task are listed in memory; larger tasks are most likely a mistake in a cube.
 MOST_IMAGES = 10_000_000
 
 
 class Cube(Settings):
-    """One box of the volume that belongs to one region and one split; ranges half-open."""
+    """One box of the volume in one region and one split; ranges are half-open."""
 
     region: Label
     split: Split
@@ -34,11 +34,11 @@ class Cube(Settings):
     y: tuple[Count, Count]
     x: tuple[Count, Count]
     label: Count | None = None
-    """Class of its images, as an index into `classes`; a classification task requires it, others do not use it."""
+    """Class of the images, as an index into `classes`; required by classification tasks, unused by others."""
 
     @property
     def roi(self) -> Roi:
-        """The box."""
+        """Box of the cube."""
         return Roi(self.z, self.y, self.x)
 
 
@@ -46,13 +46,13 @@ class TaskSettings(Settings):
     """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
 
     name: Name
-    """Name in tables, trial names and files; a sweep's tasks have different ones."""
+    """Name in tables, trial names and files; different for each task of a sweep."""
     task: Name
     """Kind of task: classification, segmentation, readout, or one of a plugin."""
     image_chan: Label
     """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy."""
     annotation_chan: Label | None = None
-    """Address of the labels' volume; not needed where the cubes' own labels are all there is."""
+    """Address of the label volume; not needed if the cubes' own labels are the only ones."""
     classes: Annotated[tuple[Label, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     """Names of the classes, in the order of their indices."""
     tile_size: tuple[Positive, Positive]
@@ -64,13 +64,13 @@ class TaskSettings(Settings):
     downsample: Positive = 1
     """Area-averaging factor along y and x."""
     max_slices: Positive | None = None
-    """At most so many (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
+    """Largest number of (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
     voxel_size_um: float | None = None
     """Edge of a voxel along y and x before downsampling, in micrometers."""
     encoder_task: str | None = None
-    """Of a readout: the task that trains the encoder, by name or path relative to this file; task1 by default."""
+    """For a readout, the task that trains the encoder, by name or path relative to this file; task1 by default."""
     annotation_map: dict[int, Count] | None = None
-    """Label in the annotation -> class; in segmentation a label is its own class by default."""
+    """Class of each label in the annotation; in segmentation a label is its own class by default."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
     """Boxes that images are cut from: each with its region, split, ranges of z, y, x (half-open) and label."""
 
@@ -80,7 +80,7 @@ class TaskSettings(Settings):
         return self.tile_stride or self.tile_size
 
     def windows(self, cube: Cube) -> range:
-        """First slices of every group of `volume_z` slices that fits into a cube, before `max_slices`."""
+        """First slices of all groups of `volume_z` slices in a cube, before `max_slices`."""
         return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.volume_z)
 
     def tile_starts(self, cube: Cube) -> tuple[range, range]:
@@ -90,14 +90,14 @@ class TaskSettings(Settings):
         return range(y0, y1 - height + 1, step_y), range(x0, x1 - width + 1, step_x)
 
     def count_images(self, cube: Cube) -> int:
-        """Images of a cube."""
+        """Number of images of a cube."""
         rows, columns = self.tile_starts(cube)
         windows = len(self.windows(cube))
         return min(windows, self.max_slices or windows) * len(rows) * len(columns)
 
     @property
     def label_map(self) -> dict[int, int] | None:
-        """Label in the annotation -> class, or None where the cubes' own labels are all there is."""
+        """Class of each label in the annotation, or None if the cubes' own labels are the only ones."""
         if self.annotation_map is not None:
             return dict(self.annotation_map)
         if self.declaration.labels == "image":
@@ -106,11 +106,11 @@ class TaskSettings(Settings):
 
     @property
     def declaration(self) -> Any:
-        """Declaration of its kind, a `tasks.base.TaskDeclaration`."""
+        """Declaration of the kind of task, a `tasks.base.TaskDeclaration`."""
         return registry("tasks").find(self.task)
 
     def check(self, where: str) -> None:
-        """Check what concerns several keys at once."""
+        """Check kind, classes, labels, cubes, splits and sizes."""
         registry("tasks").find(self.task, f"{where}: task")
         if len(set(self.classes)) < len(self.classes):
             raise InputError(f"{where}: classes: a name stands twice; accepted: distinct names")
@@ -146,14 +146,11 @@ class TaskSettings(Settings):
             return
         for number, cube in enumerate(self.cubes):
             if cube.label is None:
-                raise InputError(
-                    f"{where}: cubes.{number}.label: is missing; accepted: 0 to {top}, the class of its images in "
-                    "`classes`"
-                )
+                accepted = f"0 to {top}, the class of its images in `classes`"
+                raise InputError(f"{where}: cubes.{number}.label: is missing; accepted: {accepted}")
             if cube.label > top:
-                raise InputError(
-                    f"{where}: cubes.{number}.label: {cube.label} is outside the classes; accepted: 0 to {top}"
-                )
+                problem = f"{cube.label} is outside the classes"
+                raise InputError(f"{where}: cubes.{number}.label: {problem}; accepted: 0 to {top}")
 
     def _check_cube(self, where: str, number: int, cube: Cube) -> None:
         try:
@@ -181,8 +178,9 @@ class TaskSettings(Settings):
                     f"{where}: cubes: split {split} is empty; accepted: a cube in each of {', '.join(required)}"
                 )
         for (i, a), (j, b) in combinations(enumerate(self.cubes), 2):
-            if a.split != b.split and a.roi.intersection(b.roi):
+            shared = a.roi.intersection(b.roi)
+            if a.split != b.split and shared:
                 raise InputError(
-                    f"{where}: cubes.{j}: overlaps cubes.{i} ({a.split} and {b.split} share "
-                    f"{a.roi.intersection(b.roi)}); accepted: splits without common voxels"
+                    f"{where}: cubes.{j}: overlaps cubes.{i} ({a.split} and {b.split} share {shared}); accepted: "
+                    "splits without common voxels"
                 )

@@ -1,21 +1,59 @@
-"""The public benchmark's JSON, normalised once into native settings.
+"""Task and network files of the public benchmark, and flat network files, normalised once into native settings.
 
-The public files place four regions by suffixed keys and give z splits that its code reads half-open
-(PROTOCOL, Data); here they become a list of cubes.
+The public task files place four regions by suffixed keys and give z splits that the benchmark's code reads half-open
+(PROTOCOL, Data); here they become a list of cubes. A flat network file has the keys of all tables side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mtneuro_ray.config.base import shortened
-from mtneuro_ray.config.flat import CONSTANTS, PATHS
 from mtneuro_ray.config.task import REGIONS, ROI_LABEL_TO_REGION
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 
-# Upstream's key suffix of each region, in the order of REGIONS.
+logger = logging.getLogger(__name__)
+
+# Tables whose `name` selects their settings type: table -> kind of declaration.
+TYPED = {"model": "models", "method": "methods"}
+# Tables that may be written as a string, their `name`.
+NAMED = (*TYPED, "loss", "optimizer")
+_TABLES = (*NAMED, "data", "evaluation", "compute")
+_SCALARS = ("name", "classes", "seed")
+_FLAT = {
+    "model": (
+        *("in_channels", "dim", "n_blocks", "start_filters", "activation", "normalization", "conv_mode"),
+        *("encoder_name", "encoder_weights", "dropout", "latent_dim", "components"),
+    ),
+    "method": ("mixup_probability", "mixup_alpha"),
+    "loss": ("class_weights",),
+    "optimizer": ("learning_rate", "epochs", "beta1", "beta2", "weight_decay", "lr_schedule", "warmup_epochs"),
+    "data": ("batch_size", "input_norm", "augmentations", "train_crops"),
+    "evaluation": ("eval_crops", "keep", "average_decay"),
+    "compute": ("precision", "compile"),
+}
+PATHS = {
+    **{key: f"{table}.{key}" for table, keys in _FLAT.items() for key in keys},
+    "opt_momentum": "optimizer.momentum",
+    "readout_norm": "method.probe_norm",
+}
+"""Path of each key of a flat network."""
+# Keys of the flat table `ssl` whose one accepted value is part of the methods' definition.
+_CONSTANTS = {
+    "optimizer": "sgd",
+    "myow_layout": "cascaded",
+    "lr_decay": "cosine",
+    "mm_decay": "cosine",
+    "miner": "knn",
+    "miner_candidate_repr": "target",
+    "miner_distance": "cosine",
+    "knn_select": "random",
+}
+
+# Suffix of each region's keys in the public files, in the order of REGIONS.
 _SUFFIXES = ("cor", "stri", "vp", "zi")
 _SPLIT_KEYS = {"train": "z_train", "val": "z_val", "test": "z_test"}
 _TASK_REQUIRED = (
@@ -27,9 +65,9 @@ _TASK_REQUIRED = (
     *(f"{axis}range_{suffix}" for suffix in _SUFFIXES for axis in "xy"),
 )
 _TASK_OPTIONAL = ("volume_z", "combine_ax_and_bg", "noZI")
-TASK_UNUSED = ("zrange", "task_type")
+_TASK_UNUSED = ("zrange", "task_type")
 
-NETWORK_UNUSED = (
+_NETWORK_UNUSED = (
     "outputdir",
     "outweightfilename",
     "eval_threshold",
@@ -38,24 +76,21 @@ NETWORK_UNUSED = (
     "lr_gamma",
     "lr_milestone",
 )
-# The public files name an encoder for models without one, too.
+# The public files name an encoder for models without one as well.
 _ENCODER_KEYS = ("encoder_name", "encoder_weights")
-# Keys that today's table `ssl` shares with the top of the public files.
+# Public key -> key of the table `ssl`, where the top of the file has another key of that name.
 _SSL_RENAMED = {"ssl_optimizer": "optimizer", "ssl_epochs": "epochs"}
 
 
-def is_upstream_task(values: Mapping[str, Any]) -> bool:
-    """Whether a task file is in the public format."""
-    return "cubes" not in values and any(key.endswith(f"_{_SUFFIXES[0]}") for key in values)
-
-
-def normalise_task(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """A public task file in the native format, and its keys that have no use here.
+def native_task(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """A task file in the native format; unused keys of a public file are logged.
 
     Raises:
-        InputError: a key is missing or unknown.
+        InputError: a public file lacks a key, or has an unknown one.
     """
-    accepted = (*_TASK_REQUIRED, *_TASK_OPTIONAL, *TASK_UNUSED)
+    if "cubes" in values or not any(key.endswith(f"_{_SUFFIXES[0]}") for key in values):
+        return values
+    accepted = (*_TASK_REQUIRED, *_TASK_OPTIONAL, *_TASK_UNUSED)
     for key in values:
         if key not in accepted:
             raise InputError(f"{where}: {key}: unknown key; accepted: {', '.join(sorted(accepted))}")
@@ -65,7 +100,8 @@ def normalise_task(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any
     flags = {key: _flag(values, key, where) for key in ("combine_ax_and_bg", "noZI")}
     kind = _kind_of(str(values["name"]), str(values["annotation_chan"]))
     regions = REGIONS[:3] if flags["noZI"] else REGIONS
-    native: dict[str, Any] = {
+    _warn_unused([key for key in _TASK_UNUSED if key in values], where)
+    return {
         "name": values["name"],
         "task": kind,
         "image_chan": values["image_chan"],
@@ -75,7 +111,11 @@ def normalise_task(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any
         "cubes": _cubes(values, regions, kind, where),
         **_classes(kind, flags["combine_ax_and_bg"]),
     }
-    return native, [key for key in TASK_UNUSED if key in values]
+
+
+def _warn_unused(keys: list[str], where: str) -> None:
+    if keys:
+        logger.warning("%s: ignored, without use here: %s", where, ", ".join(keys))
 
 
 def _kind_of(name: str, annotation_chan: str) -> str:
@@ -130,40 +170,98 @@ def _flag(values: Mapping[str, Any], key: str, where: str) -> bool:
     return bool(value)
 
 
-def is_upstream_network(values: Mapping[str, Any]) -> bool:
-    """Whether a network file is in the public format."""
-    return any(key in values for key in ("outputdir", "outweightfilename", "task_type"))
-
-
-def normalise_network(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """A public network file in the native format, and its keys that have no use here.
+def native_network(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """A network file, flat where it was public; unused keys of a public file are logged.
 
     Raises:
-        InputError: a flag or the kind of training is unknown; other keys are checked by the settings class.
+        InputError: a public file has an unknown flag or kind of training. `NetworkSettings` checks the other keys.
     """
-    without_use = {*NETWORK_UNUSED, *(() if _is_pretrained(values) else _ENCODER_KEYS)}
-    unused = [key for key in values if key in without_use]
-    native = {key: value for key, value in values.items() if key not in without_use}
-    if "augmentations" in native:
-        native["augmentations"] = _flag(native, "augmentations", where)
-    kind = native.pop("task_type", "supervised")
+    if not any(key in values for key in ("outputdir", "outweightfilename", "task_type")):
+        return values
+    models, name = registry("models"), values.get("model")
+    is_pretrained = isinstance(name, str) and name in models.names() and models.find(name).is_pretrained
+    without_use = _NETWORK_UNUSED if is_pretrained else (*_NETWORK_UNUSED, *_ENCODER_KEYS)
+    flat = {key: value for key, value in values.items() if key not in without_use}
+    if "augmentations" in flat:
+        flat["augmentations"] = _flag(flat, "augmentations", where)
+    kind = flat.pop("task_type", "supervised")
     if kind not in ("supervised", "SSL"):
         raise InputError(f"{where}: task_type: is {shortened(kind)}; accepted: 'supervised', 'SSL'")
     methods = registry("methods").all().values()
     known = {key for method in methods for key in method.settings.model_fields} - {"name", *PATHS}
-    ssl = {key: native.pop(key) for key in [*native] if key in known | CONSTANTS.keys() - {"optimizer"}}
-    ssl |= {name: native.pop(key) for key, name in _SSL_RENAMED.items() if key in native}
+    ssl = {key: flat.pop(key) for key in [*flat] if key in known | _CONSTANTS.keys() - {"optimizer"}}
+    ssl |= {name: flat.pop(key) for key, name in _SSL_RENAMED.items() if key in flat}
     if kind == "SSL":
-        if "method" not in native:
+        if "method" not in flat:
             raise InputError(f"{where}: method: is missing; this key is required with task_type 'SSL'")
-        native["ssl"] = ssl
+        flat["ssl"] = ssl
     elif ssl:
         raise InputError(
             f"{where}: {next(iter(ssl))}: belongs to task_type 'SSL', not 'supervised'; accepted: leave it out"
         )
-    return native, unused
+    _warn_unused([key for key in values if key in without_use], where)
+    return flat
 
 
-def _is_pretrained(values: Mapping[str, Any]) -> bool:
-    models, name = registry("models"), values.get("model")
-    return isinstance(name, str) and name in models.names() and bool(models.find(name).is_pretrained)
+def is_flat(values: Mapping[str, Any]) -> bool:
+    """Whether a network file has keys of its tables at its top."""
+    return any(key in PATHS or key == "ssl" for key in values)
+
+
+def nested(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A flat network as nested tables.
+
+    Keys of other models or methods than the network's own are left out and logged: they never had an effect.
+
+    Raises:
+        InputError: a key is unknown or stands twice, or the table `ssl` asks for a method that does not exist.
+    """
+    found: dict[str, Any] = {key: values[key] for key in _SCALARS if key in values}
+    for owner in _TABLES:
+        if owner in values:
+            table = values[owner]
+            if not isinstance(table, Mapping | str) or (isinstance(table, str) and owner not in NAMED):
+                raise InputError(f"{where}: {owner}: is {shortened(table)}; accepted: a table")
+            found[owner] = dict(table) if isinstance(table, Mapping) else {"name": table}
+    found.setdefault("method", {"name": "supervised"})
+    foreign = []
+    for key, path, value in _placements(values, where):
+        owner, _, last = path.partition(".")
+        table = found.setdefault(owner, {})
+        if owner in TYPED and _is_foreign(last, owner, table.get("name"), where):
+            foreign.append(key)
+        elif last in table:
+            raise InputError(f"{where}: {key}: stands twice, as {path} too; accepted: once")
+        else:
+            table[last] = value
+    if foreign:
+        logger.warning("%s: ignored, not used by its model and method: %s", where, ", ".join(foreign))
+    return found
+
+
+def _placements(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, Any]]:
+    """Key, path and value of every flat key, those of the table `ssl` included."""
+    for key, value in values.items():
+        if key in PATHS:
+            yield key, PATHS[key], value
+        elif key == "ssl":
+            if not isinstance(value, Mapping):
+                raise InputError(f"{where}: ssl: is {shortened(value)}; accepted: a table")
+            for name, inner in value.items():
+                if name not in _CONSTANTS:
+                    yield f"ssl.{name}", f"method.{name}", inner
+                elif inner != _CONSTANTS[name]:
+                    raise InputError(f"{where}: ssl.{name}: is {shortened(inner)}; accepted: {_CONSTANTS[name]!r}")
+        elif key not in (*_SCALARS, *_TABLES):
+            accepted = ", ".join(sorted({*PATHS, *_SCALARS, *_TABLES, "ssl"}))
+            raise InputError(f"{where}: {key}: unknown key; accepted: {accepted}")
+
+
+def _is_foreign(key: str, owner: str, name: Any, where: str) -> bool:
+    """Whether a key belongs to another model or method than the one of this name."""
+    if not isinstance(name, str):
+        return False
+    known = registry(TYPED[owner])
+    if key in known.find(name, f"{where}: {owner}.name").settings.model_fields:
+        return False
+    return any(key in other.settings.model_fields for other in known.all().values())

@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.config.owners import EvaluationSettings
+from mtneuro_ray.config.space import Mode
 from mtneuro_ray.engine import checkpoint
 from mtneuro_ray.engine.checkpoint import Progress
 from mtneuro_ray.errors import TrainingError

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mtneuro_ray.config.modes import mode_of
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit

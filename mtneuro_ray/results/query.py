@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from mtneuro_ray.config.modes import Mode
+from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import imported
 from mtneuro_ray.results import candidates, index, paper_tables, scores

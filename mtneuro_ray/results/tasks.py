@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from mtneuro_ray.config.modes import Mode, mode_of
+from mtneuro_ray.config.space import Mode, mode_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtneuro_ray.config.axes import Scalar
-from mtneuro_ray.config.modes import Mode
+from mtneuro_ray.config.space import Mode
 
 
 @dataclass(frozen=True, slots=True)

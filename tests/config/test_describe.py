@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.base import Positive, Settings
-from mtneuro_ray.config.describe import Key, keys_of
+from mtneuro_ray.config.describe import keys_of
 
 
 class Inner(Settings):
@@ -28,19 +28,23 @@ class Derived(Outer):
     flag: bool = False
 
 
+def key(path: str, kind: str, default: str, meaning: str) -> dict[str, str]:
+    return {"key": path, "type": kind, "default": default, "meaning": meaning}
+
+
 def test_keys_have_types_defaults_and_meanings_in_their_order() -> None:
     assert keys_of(Outer) == [
-        Key("name", "text", "", ""),
-        Key("mode", '"a" | "b"', '"a"', "How."),
-        Key("sides", "[integer, integer] | null", "null", ""),
-        Key("names", "list of text", "[]", ""),
-        Key("inner.rate", "number > 0, <= 1", "0.5", "Share that is kept."),
-        Key("count", "integer >= 1", "3", ""),
+        key("name", "text", "", ""),
+        key("mode", '"a" | "b"', '"a"', "How."),
+        key("sides", "[integer, integer] | null", "null", ""),
+        key("names", "list of text", "[]", ""),
+        key("inner.rate", "number > 0, <= 1", "0.5", "Share that is kept."),
+        key("count", "integer >= 1", "3", ""),
     ]
 
 
 def test_a_derived_type_has_the_keys_of_its_base_and_its_own_words() -> None:
-    keys = {key.path: key for key in keys_of(Derived, "method.")}
+    keys = {row["key"]: row for row in keys_of(Derived, "method.")}
     assert list(keys)[-2:] == ["method.count", "method.flag"]
-    assert keys["method.mode"] == Key("method.mode", '"a" | "b"', '"b"', "How else.")
-    assert keys["method.inner.rate"].meaning == "Share that is kept."
+    assert keys["method.mode"] == key("method.mode", '"a" | "b"', '"b"', "How else.")
+    assert keys["method.inner.rate"]["meaning"] == "Share that is kept."

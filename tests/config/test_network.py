@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.flat import PATHS
-from mtneuro_ray.config.keys import placed
+from mtneuro_ray.config.base import placed
 from mtneuro_ray.config.loading import apply_overrides, load_network, packaged_names
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.pairs import check_pair
+from mtneuro_ray.config.upstream import PATHS
 from tests.config.checks import refused
 from tests.settings import network_settings, network_values, task_settings, write_json
 

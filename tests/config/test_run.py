@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.keys import placed
+from mtneuro_ray.config.base import Settings, placed
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.owners import (
     ComputeSettings,

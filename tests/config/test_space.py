@@ -218,6 +218,13 @@ def test_overrides_and_set_reach_the_network_of_every_candidate(tmp_path: Path) 
     assert (pair.network.optimizer.weight_decay, pair.network.optimizer.epochs) == (0.5, 3)
 
 
+@pytest.mark.parametrize("key", ["learning_rate", "optimizer.learning_rate"])
+def test_an_override_of_an_axis_is_refused(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path, ONE)
+    with refused(f"--set: {key}: is an axis of {path}: experiments.0, which would overrule it", "other keys"):
+        load_sweep(path, overrides=["epochs=3", f"{key}=0.5"])
+
+
 @pytest.mark.parametrize(("sampler", "trials", "candidates"), [("grid", "", 4), ("random", 3, 3), ("random", 9, 4)])
 def test_samplers_train_at_most_the_candidates_of_the_grid(
     tmp_path: Path, sampler: str, trials: object, candidates: int

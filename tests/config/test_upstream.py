@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.flat import PATHS
 from mtneuro_ray.config.loading import load_network, load_task, packaged_names
 from mtneuro_ray.config.pairs import check_pair
-from mtneuro_ray.config.upstream import normalise_network
+from mtneuro_ray.config.upstream import PATHS, native_network
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError
 from tests.config.checks import refused
@@ -117,11 +116,9 @@ def test_a_public_network_loads_with_every_number_it_gives(path: Path) -> None:
 
 def test_an_encoder_is_read_for_the_models_that_have_one() -> None:
     values = {"model": "FPN", "classes": 4, "encoder_name": "resnet18", "encoder_weights": "imagenet"}
-    assert normalise_network(values, "n") == (values, [])
-    assert normalise_network({**values, "model": "UNet"}, "n") == (
-        {"model": "UNet", "classes": 4},
-        ["encoder_name", "encoder_weights"],
-    )
+    public = {**values, "outputdir": "outputs"}
+    assert native_network(public, "n") == values
+    assert native_network({**public, "model": "UNet"}, "n") == {"model": "UNet", "classes": 4}
 
 
 @pytest.mark.parametrize("path", [path for path in TASKS if "task2" in path.stem], ids=lambda path: path.stem)
@@ -171,9 +168,9 @@ def test_unused_keys_warn_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureF
     load_task(task)
     load_network(network)
     assert caplog.record_tuples == [
-        ("mtneuro_ray.config.loading", logging.WARNING, f"{task}: ignored, without use here: zrange, task_type"),
+        ("mtneuro_ray.config.upstream", logging.WARNING, f"{task}: ignored, without use here: zrange, task_type"),
         (
-            "mtneuro_ray.config.loading",
+            "mtneuro_ray.config.upstream",
             logging.WARNING,
             f"{network}: ignored, without use here: encoder_name, outputdir, outweightfilename, eval_reduction",
         ),

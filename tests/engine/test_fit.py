@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mtneuro_ray.config.modes import Mode
 from mtneuro_ray.config.owners import EvaluationSettings
+from mtneuro_ray.config.space import Mode
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.fit import Fit, Validation, global_batches
 from mtneuro_ray.errors import TrainingError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mtneuro_ray.config.modes import mode_of
+from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.tasks import mode_of_run
 from mtneuro_ray.storage.records import RunRecord
