@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,13 +26,13 @@ _UNNAMED = re.compile(r"((phony_)?dim_?|axis_?)?\d*")
 
 @dataclass(frozen=True, slots=True)
 class ArrayMetadata:
-    """What the metadata around an array say of it, per axis of the array.
+    """Names and lengths of the axes of an array, from the metadata around it, one entry per axis of the array.
 
     Attributes:
         axes: Names, in lower case; empty where they are not named.
         scale_um: Voxel size in micrometers; empty where it is not known.
         origin_um: Position of the first voxel in micrometers; empty where it is not known.
-        level: Path of the finest level below the group that the metadata are of.
+        level: Path of the array below the group that the metadata describe.
     """
 
     axes: tuple[str, ...] = ()
@@ -44,7 +45,7 @@ def multiscale(attributes: Any, where: str, level: str | None = None) -> ArrayMe
     """The OME-Zarr metadata of one level of a group; None where the group has none or lacks that level.
 
     Args:
-        attributes: Of the group, version 0.1 to 0.5 of OME-Zarr.
+        attributes: Attributes of the group, version 0.1 to 0.5 of OME-Zarr.
         where: Address of the group, for errors.
         level: Path of the level; the first, which is the finest, by default.
 
@@ -54,36 +55,27 @@ def multiscale(attributes: Any, where: str, level: str | None = None) -> ArrayMe
 
     def parse() -> ArrayMetadata | None:
         found = attributes.get("ome", attributes).get("multiscales") or []
-        if not found:
-            return None
-        datasets = found[0].get("datasets") or []
-        chosen = [each for each in datasets if level is None or each["path"].strip("/") == level]
+        datasets = (found[0].get("datasets") or []) if found else []
+        chosen = [each for each in datasets if level is None or each["path"].strip("/") == level][:1]
         if not chosen:
             return None
-        axes = [axis if isinstance(axis, str) else axis["name"] for axis in found[0].get("axes") or []]
-        units = [axis.get("unit") if isinstance(axis, dict) else None for axis in found[0].get("axes") or []]
-        steps = [
-            *(chosen[0].get("coordinateTransformations") or []),
-            *(found[0].get("coordinateTransformations") or []),
-        ]
-        scale, origin = _transformed(steps, len(axes))
-        known = [_micrometers(unit, size) for unit, size in zip(units, scale, strict=True)]
+        axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in found[0].get("axes") or []]
+        names = tuple(axis["name"].lower() for axis in axes)
         path = str(chosen[0]["path"]).strip("/")
-        if not steps or None in known:
-            return ArrayMetadata(tuple(name.lower() for name in axes), level=path)
-        factors = [float(each or 0.0) for each in known]
-        return ArrayMetadata(
-            tuple(name.lower() for name in axes),
-            tuple(factor * size for factor, size in zip(factors, scale, strict=True)),
-            tuple(factor * start for factor, start in zip(factors, origin, strict=True)),
-            path,
-        )
+        steps = [step for each in (chosen[0], found[0]) for step in each.get("coordinateTransformations") or []]
+        scale, origin = _transformed(steps, len(axes))
+        units = [_micrometers(axis.get("unit"), size) for axis, size in zip(axes, scale, strict=True)]
+        known = [unit for unit in units if unit is not None]
+        if not steps or len(known) < len(units):
+            return ArrayMetadata(names, level=path)
+        sizes, starts = (tuple(map(operator.mul, known, lengths)) for lengths in (scale, origin))
+        return ArrayMetadata(names, sizes, starts, path)
 
     return _parsed(parse, f"{where}: multiscales")
 
 
 def dimension_names(attributes: Any, where: str) -> tuple[str, ...]:
-    """Names of the axes in `_ARRAY_DIMENSIONS`, where xarray writes them in Zarr 2; empty where they are not there.
+    """Names of the axes in `_ARRAY_DIMENSIONS`, where xarray writes them in Zarr 2; empty without that attribute.
 
     Raises:
         InputError: they are no list of names.
@@ -119,7 +111,7 @@ def _transformed(steps: Sequence[Any], rank: int) -> tuple[list[float], list[flo
 
 
 def _micrometers(unit: Any, size: float) -> float | None:
-    """Micrometers of one unit; a size of exactly 1 without a unit says nothing, other bare sizes are micrometers."""
+    """Micrometers of one unit. Sizes without a unit are micrometers, but 1 is unknown (None): it is the default."""
     if unit is None:
         return None if size == 1.0 else 1.0
     return _MICROMETERS.get(unit)

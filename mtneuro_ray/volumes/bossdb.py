@@ -1,10 +1,10 @@
 """Volumes of BossDB, read with the `intern` client: one connection a thread, time limits, retries.
 
 `intern` sets no time limit, never retries, raises errors that hold the token, and with more than 60 M voxels forks
-worker processes even when told `parallel=False`. All of that is dealt with here.
+worker processes even with `parallel=False`; this module handles each of these.
 
-BossDB sends no checksum: an answer of the right size with wrong voxels cannot be told from a right one. The checksums
-of the store protect voxels from their arrival on; `ingest --verify` reads a sample again in other cuts and compares.
+BossDB sends no checksum, so wrong voxels in an answer of the right size are not detected. The checksums of the store
+protect voxels from their arrival on; `ingest --verify` reads a sample again in other boxes and compares.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mtneuro_ray.volumes.http_reads import AnswerLimits, describe_network_error,
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels
 
 MOST_VOXELS_A_REQUEST = 16_000_000
-# Somebody waits while a volume is opened, and may have no way to BossDB at all.
+# Fewer than for voxels: a user waits while a volume is opened, and BossDB may not be reachable at all.
 OPENING_ATTEMPTS = 3
 CONNECT_TIMEOUT_S = 10.0
 PHANTOM_HINT = "use --volume phantom for the built-in volume"
@@ -45,16 +45,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class BossSettings:
-    """Where BossDB is and how patiently to read it.
+    """Server and access settings of BossDB.
 
     Attributes:
         host: Name or name:port, without a protocol.
-        protocol: `https`, or `http` for a host that is this machine: plain http would show the token to a network.
+        protocol: `https`, or `http` to this machine only: plain http shows the token to the network.
         token: Never shown. `public` reads public data.
-        timeout_s: Seconds until an answer begins, and seconds that it may take in addition to its length; a connection
-            gets at most 10 of them.
+        timeout_s: Seconds until an answer begins, and seconds that it may take in addition to its length; at most
+            10 of them for the connection.
         attempts: Largest number of tries of one request.
-        backoff_s: Scale of the first pause between two attempts, in seconds; later ones double.
+        backoff_s: Scale of the first pause between two attempts, in seconds; it doubles with each further one.
 
     Raises:
         InputError: a value is out of range or malformed.
@@ -86,22 +86,19 @@ class BossSettings:
     @classmethod
     def from_env(cls) -> BossSettings:
         """From BOSSDB_HOST, BOSSDB_PROTOCOL, BOSSDB_TOKEN, BOSSDB_TIMEOUT_S; unset or empty ones default."""
-        timeout = _from_env("TIMEOUT_S", str(cls.timeout_s))
+        names = ("host", "protocol", "token", "timeout_s")
+        found = {name: os.environ.get(f"BOSSDB_{name.upper()}", "").strip() for name in names}
+        timeout = found.pop("timeout_s") or str(cls.timeout_s)
         try:
             timeout_s = float(timeout)
         except ValueError:
             raise InputError(f"BOSSDB_TIMEOUT_S: {timeout!r}; accepted: seconds, above 0") from None
-        return cls(
-            host=_from_env("HOST", cls.host),
-            protocol=_from_env("PROTOCOL", cls.protocol),
-            token=_from_env("TOKEN", cls.token),
-            timeout_s=timeout_s,
-        )
+        return replace(cls(timeout_s=timeout_s), **{name: value for name, value in found.items() if value})
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Metadata of a channel: bounds and voxel size in micrometers along z, y, x, and type."""
+    """Metadata of a channel: bounds in voxels and voxel size in micrometers along z, y, x, and type."""
 
     starts: Shape
     stops: Shape
@@ -112,27 +109,22 @@ class Channel:
 class BossSource(VolumeSource):
     """A BossDB channel at its native resolution.
 
-    A pickle holds shape, type and host, so that reading in another process asks for no metadata. It never holds
-    the token: the other process takes its own from BOSSDB_TOKEN.
+    A pickle holds shape, type and host, so that another process requests no metadata. It never holds the token: the
+    other process takes its own from BOSSDB_TOKEN.
 
     Args:
         uri: `bossdb://collection/experiment/channel`.
-        settings: Where to read it.
-        channel: Its metadata, where known; asked of BossDB otherwise.
+        settings: Server and access.
+        channel: Metadata, where known; requested from BossDB otherwise.
 
     Raises:
         InputError: the URI is malformed, there is no such channel or the token may not read it.
-        SourceError: BossDB did not answer, or not with what it should.
+        SourceError: BossDB did not answer, or its answer is unusable.
     """
 
     parallel_reads = 8
 
-    def __init__(
-        self,
-        uri: str,
-        settings: BossSettings,
-        channel: Channel | None = None,
-    ) -> None:
+    def __init__(self, uri: str, settings: BossSettings, channel: Channel | None = None) -> None:
         match = _URI.fullmatch(uri)
         if match is None:
             raise InputError(f"{uri}: malformed; accepted: bossdb://collection/experiment/channel")
@@ -213,7 +205,7 @@ class BossSource(VolumeSource):
         except Exception as error:  # blosc, JSON and `intern` raise nearly anything for foreign bytes
             text = f"{type(error).__name__}: {' '.join(str(error).split())}".replace(self._settings.token, "***")
             problem = TransientError(f"unusable answer ({text[:200]})")
-        # Outside the handlers: `intern`'s errors hold the request and with it the token, so none is chained.
+        # Raised outside the handlers, unchained: `intern`'s errors hold the request and with it the token.
         raise problem
 
     def _problem_of(self, response: requests.Response | None, what: str) -> Exception:
@@ -242,7 +234,7 @@ class BossSource(VolumeSource):
 
 
 def connect(settings: BossSettings) -> tuple[BossRemote, AnswerLimits]:
-    """An `intern` client whose every answer is limited, and the limits on cutouts; asks nothing of the network."""
+    """An `intern` client with limits on every answer, and the limits on cutouts; sends no request."""
     # `intern` passes this dictionary through an INI parser, which chokes on a token with a % sign and quotes it.
     remote = BossRemote({"protocol": settings.protocol, "host": settings.host, "token": "public"})
     remote.token_project = remote.token_volume = settings.token
@@ -259,12 +251,7 @@ def connect(settings: BossSettings) -> tuple[BossRemote, AnswerLimits]:
 
 
 def open_bossdb(uri: str, base: Path) -> BossSource:
-    """Open `bossdb://collection/experiment/channel` as the environment says; see `BossSettings.from_env`.
-
-    Raises:
-        InputError: the URI or the environment is malformed, there is no such channel, or no right to read it.
-        SourceError: BossDB did not answer.
-    """
+    """Open `bossdb://collection/experiment/channel` with `BossSettings.from_env`; errors as of `BossSource`."""
     return BossSource(uri, BossSettings.from_env())
 
 
@@ -272,12 +259,8 @@ def _restore(uri: str, settings: BossSettings, channel: Channel) -> BossSource:
     return BossSource(uri, replace(settings, token=BossSettings.from_env().token), channel)
 
 
-def _from_env(name: str, default: str) -> str:
-    return os.environ.get(f"BOSSDB_{name}", "").strip() or default
-
-
 def _slab_shape(shape: Shape) -> Shape:
-    """The largest slab of whole planes, or of whole rows of one plane, that one request may hold."""
+    """Shape of the largest slab of whole planes, or of whole rows of one plane, that one request may hold."""
     depth, height, width = shape
     if height * width > MOST_VOXELS_A_REQUEST:
         return (1, max(1, MOST_VOXELS_A_REQUEST // width), width)

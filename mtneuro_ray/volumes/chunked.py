@@ -16,16 +16,13 @@ import numpy as np
 import tensorstore as ts
 
 from mtneuro_ray.errors import InputError, SourceError
-from mtneuro_ray.roi import Roi
+from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes.address import Address
 from mtneuro_ray.volumes.array_metadata import ArrayMetadata, dimension_names, micrometers_of_unit, multiscale, named
-from mtneuro_ray.volumes.chunk_files import ChunkGrid, Listing, unchanged_since
-from mtneuro_ray.volumes.digest import digest_files
-from mtneuro_ray.volumes.operations import finish, new_context, read_attributes
+from mtneuro_ray.volumes.chunk_grid import ChunkGrid
+from mtneuro_ray.volumes.file_set import FileSet
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels
 
-# tensorstore's drivers, in the order to try.
-DRIVERS = {"zarr": ("zarr3", "zarr"), "n5": ("n5",), "precomputed": ("neuroglancer_precomputed",)}
 # Axes of arrays that do not name theirs, by number of axes. tensorstore presents an N5 array in the order of its
 # `dimensions` attribute, which is x first by convention.
 UNNAMED_AXES = {
@@ -36,6 +33,7 @@ UNNAMED_AXES = {
 # tensorstore allocates a whole chunk to read a voxel of it, and aborts the process where memory does not suffice.
 MOST_CHUNK_BYTES = 2**31
 _PYRAMID_DEPTH = 2
+_METADATA_FILES = ("zarr.json", "attributes.json")
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class ChunkedSource(VolumeSource):
     def __init__(self, address: Address) -> None:
         self.uri = address.uri
         store, self._address, metadata = _find(address)
-        # A chunk that is not stored is an error at first, so that it can be said.
+        # A chunk that is not stored is an error at first, so that it can be logged.
         self._fill = False
         self._axes = _axes(store, address, metadata)
         self._view = view = _as_zyx(store, self._axes, address)
@@ -75,7 +73,7 @@ class ChunkedSource(VolumeSource):
     @functools.cached_property
     def _view(self) -> Any:
         """The open array, axes z, y, x; opened again in every process."""
-        store = _open(self._address, self._fill)
+        store = self._address.open(self._fill)
         if store is None:
             raise InputError(f"{self.uri}: no {self._address.scheme} array there")
         return _as_zyx(store, self._axes, self._address)
@@ -88,46 +86,45 @@ class ChunkedSource(VolumeSource):
         digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
         if self._address.remote:
             return f"{self.uri} sha256:{digest.hexdigest()}"
-        digest.update(digest_files(Path(self._folder), self._survey.names).encode())
+        digest.update(self._files.digest().encode())
         return f"{self._address.scheme} sha256:{digest.hexdigest()}"
 
     @functools.cached_property
     def _grid(self) -> ChunkGrid | None:
-        store = _open(self._address, fill=True)
-        return ChunkGrid.of(store.spec().to_json(), self._address.place, self._axes, store.domain)
-
-    @property
-    def _folder(self) -> str:
-        return self._address.place if self._grid is None else self._grid.folder
+        return ChunkGrid.of(self._address.open(fill=True), self._axes)
 
     @functools.cached_property
-    def _survey(self) -> Listing:
-        """The files of a local array, once their number was compared with that of the chunks."""
-        listing, grid = Listing.of(self._folder), self._grid
-        if grid is not None:
-            stored = grid.count(listing.names)
-            if not stored:
-                nested = "; its files are nested otherwise than dimension_separator says" if listing.names else ""
-                raise InputError(
-                    f"{self.uri}: none of its {grid.num_chunks} chunks is stored{nested}; accepted: files such as "
-                    f"{next(grid.files(self._domain)).relative_to(grid.folder)}"
-                )
-            if stored < grid.num_chunks:
-                self._fill = True
-                self.__dict__.pop("_view", None)
-                logger.warning(
-                    "%s: %d of %d chunks are not stored and read as the fill value",
-                    self.uri,
-                    grid.num_chunks - stored,
-                    grid.num_chunks,
-                )
-        return listing
+    def _files(self) -> FileSet:
+        """The files of a local array; their number is compared with that of the chunks.
+
+        Raises:
+            InputError: no chunk is stored.
+        """
+        grid, folder = self._grid, Path(self._address.place)
+        if grid is not None and grid.separator is None:  # one level below the folder of all scales
+            folder /= self._view.spec().to_json()["scale_metadata"]["key"]
+        files = FileSet.below(folder, _METADATA_FILES)
+        stored = grid.count(files.stamps) if grid else 0
+        if grid and not stored:
+            nested = "; its files are nested otherwise than dimension_separator says" if files.stamps else ""
+            example = next(grid.files(self._domain))
+            raise InputError(
+                f"{self.uri}: none of its {grid.num_chunks} chunks is stored{nested}; accepted: files such as {example}"
+            )
+        if grid and stored < grid.num_chunks:
+            self._fill = True
+            self.__dict__.pop("_view", None)
+            missing = grid.num_chunks - stored
+            logger.warning(
+                "%s: %d of %d chunks are not stored and read as the fill value", self.uri, missing, grid.num_chunks
+            )
+        return files
 
     def _read(self, roi: Roi) -> Voxels:
         if roi.intersection(self._domain) != roi:
             raise InputError(f"{self.uri}: box {roi} leaves the volume's domain; accepted: within {self._domain}")
-        calls = itertools.count()
         num_bytes = roi.num_voxels * self.dtype.itemsize
+        calls = itertools.count()
 
         def start() -> Any:
             if next(calls):
@@ -136,21 +133,21 @@ class ChunkedSource(VolumeSource):
             return self._view[roi.slices].read(order="C")
 
         try:
-            voxels: Voxels = finish(start, self._address, f"box {roi}", num_bytes)
+            voxels: Voxels = self._address.finish(start, f"box {roi}", num_bytes)
         except FileNotFoundError as error:
             if self._fill or "chunk" not in str(error):
                 raise SourceError(f"{self.uri}: box {roi} could not be read: {error}") from None
             logger.warning("%s: chunks are not stored and read as the fill value", self.uri)
             self._fill = True
-            voxels = finish(start, self._address, f"box {roi}", num_bytes)
+            voxels = self._address.finish(start, f"box {roi}", num_bytes)
         return voxels
 
     def _unchanged(self, roi: Roi) -> bool:
-        if "_survey" not in self.__dict__:
+        if "_files" not in self.__dict__:  # no identity was taken
             return True
         if self._grid is None:
-            return Listing.of(self._folder) == self._survey
-        return unchanged_since(self._grid.files(roi), self._survey.newest_ns)
+            return FileSet.below(self._files.root, _METADATA_FILES) == self._files
+        return self._files.unchanged(self._grid.files(roi))
 
 
 def open_chunked(uri: str, base: Path) -> ChunkedSource:
@@ -169,44 +166,27 @@ def open_chunked(uri: str, base: Path) -> ChunkedSource:
 
 
 def _find(address: Address) -> tuple[Any, Address, ArrayMetadata]:
-    """The open array, where it is, and what metadata say of it; of a group, the first level."""
+    """The open array, its address, and the metadata around it; the first level of a group."""
     if not address.remote and not Path(address.place).is_dir():
         raise InputError(f"{address.uri}: no such folder")
-    store = _open(address, fill=False)
+    store = address.open(fill=False)
     if store is not None:
         return store, address, _metadata_of_array(address) if address.scheme == "zarr" else ArrayMetadata()
     if address.scheme == "zarr":
-        metadata = multiscale(read_attributes(address), address.uri) or ArrayMetadata(level="0")
-        store = _open(address.at(metadata.level), fill=False)
+        metadata = multiscale(address.attributes(), address.uri) or ArrayMetadata(level="0")
+        store = address.at(metadata.level).open(fill=False)
         if store is not None:
             return store, address.at(metadata.level), metadata
     raise InputError(f"{address.uri}: no {address.scheme} array there")
 
 
 def _metadata_of_array(address: Address) -> ArrayMetadata:
-    """What a Zarr array and the pyramid above it say of it."""
+    """Metadata of a Zarr array in the pyramid above it, else in its own attributes."""
     for parent, path in address.parents(_PYRAMID_DEPTH):
-        found = multiscale(read_attributes(parent), parent.uri, path)
+        found = multiscale(parent.attributes(), parent.uri, path)
         if found is not None:
             return found
-    return ArrayMetadata(dimension_names(read_attributes(address), address.uri))
-
-
-def _open(address: Address, fill: bool) -> Any:
-    """The open array as it is stored, None where there is none."""
-    for driver in DRIVERS[address.scheme]:
-        place = address.place + "/"
-        kvstore = place if address.remote else {"driver": "file", "path": place}
-        spec = {"driver": driver, "kvstore": kvstore, "fill_missing_data_reads": fill}
-        try:
-            return finish(functools.partial(_start_open, spec), address, "metadata")
-        except FileNotFoundError:
-            continue
-    return None
-
-
-def _start_open(spec: dict[str, Any]) -> Any:
-    return ts.open(spec, read=True, open=True, context=new_context())
+    return ArrayMetadata(dimension_names(address.attributes(), address.uri))
 
 
 def _as_zyx(store: Any, names: Sequence[str], address: Address) -> Any:
@@ -225,7 +205,7 @@ def _as_zyx(store: Any, names: Sequence[str], address: Address) -> Any:
 
 
 def _axes(store: Any, address: Address, metadata: ArrayMetadata) -> tuple[str, ...]:
-    """Names of the array's axes: as the array names them, else as the metadata around it do, else by their number."""
+    """Names of the array's axes: in the array, else in the metadata around it, else by the number of axes."""
     own, around = tuple(label.lower() for label in store.domain.labels), metadata.axes
     rank = store.rank
     if named(own) and around and own != around:
@@ -252,7 +232,7 @@ def _placed(store: Any, axes: Sequence[str], metadata: ArrayMetadata) -> tuple[M
     return ((known[0], known[1], known[2]) if len(known) == 3 else None), None
 
 
-def _described(store: Any, view: Any, uri: str) -> tuple[tuple[int, int, int], np.dtype[np.unsignedinteger]]:
+def _described(store: Any, view: Any, uri: str) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
     dtype = np.dtype(view.dtype.numpy_dtype)
     if dtype.kind != "u":
         raise InputError(f"{uri}: voxels are {dtype}; accepted: uint8, uint16, uint32, uint64")

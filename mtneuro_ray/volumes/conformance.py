@@ -31,10 +31,10 @@ class VolumeCase:
     Attributes:
         uri: The volume.
         other_uri: A volume of the same scheme with other voxels.
-        shape: Of the volume, z, y, x.
-        where: A box of the volume of which the voxels are known.
+        shape: Shape of the volume, z, y, x.
+        where: A box of the volume with known voxels.
         truth: The voxels in that box, of the volume's type.
-        secrets: Texts, such as tokens, that must be nowhere in what is logged, pickled or stored.
+        secrets: Texts, such as tokens, that must appear in nothing that is logged, pickled or stored.
     """
 
     uri: str

@@ -4,135 +4,82 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.digest import Stamp, digest_file, digest_files
-from mtneuro_ray.volumes.pictures import Description, describe_png, describe_tiff, read_png, read_tiff
-from mtneuro_ray.volumes.slices import slices_of
+from mtneuro_ray.volumes.file_set import FileSet
+from mtneuro_ray.volumes.formats import FORMATS, describe, read_box
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
-
-@dataclass(frozen=True)
-class Format:
-    """How one kind of file is read: both functions open it anew, so that any thread or process may call them."""
-
-    describe: Callable[[Path], Description]
-    read: Callable[[Path, Roi], Voxels]
-
-
-def describe_npy(path: Path) -> Description:
-    """Shape (z, y, x; a 2D array is one plane) and type of a .npy file, from its header alone.
-
-    Raises:
-        InputError: it is no array of two or three axes of unsigned integers.
-        OSError: it cannot be read.
-    """
-    array = _map_npy(path)
-    if array.dtype.kind != "u" or array.ndim not in (2, 3) or array.size == 0:
-        raise InputError(
-            f"{path}: {array.dtype} array of shape {array.shape}; accepted: uint8, uint16, uint32 or uint64, "
-            "axes z, y, x or y, x"
-        )
-    depth, height, width = (1, *array.shape)[-3:]
-    return Description((depth, height, width), array.dtype.newbyteorder("="))
-
-
-def read_npy(path: Path, roi: Roi) -> Voxels:
-    """The voxels of a box, read through a memory map."""
-    array = _map_npy(path)
-    volume = array if array.ndim == 3 else array[None]
-    return np.array(volume[roi.slices], dtype=array.dtype.newbyteorder("="), order="C")
-
-
-FORMATS = {
-    ".npy": Format(describe_npy, read_npy),
-    ".png": Format(describe_png, read_png),
-    ".tif": Format(describe_tiff, read_tiff),
-    ".tiff": Format(describe_tiff, read_tiff),
-}
+PICTURES = (".png", ".tif", ".tiff")
 
 
 class FileSource(VolumeSource):
-    """A volume in one file. Its identity is the digest of the file's content.
+    """A volume in one file, or in a folder whose pictures, in the order of the number in their names, are its planes.
+
+    The identity is the digest of the file's content, or of the slices' names and contents.
 
     Args:
-        path: Absolute, with a suffix of `FORMATS`.
+        path: Absolute: a file with a suffix of `FORMATS`, or a folder; see `slices_of` for which files are slices.
 
     Raises:
-        InputError: the file does not hold a volume of unsigned integers.
-        SourceError: it could not be read.
+        InputError: there is no volume of unsigned integers, or slices differ in size or type or are no series.
+        SourceError: a file could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.uri = f"file:{path}"
-        self._path = path
-        self._stamp = Stamp.of(path)
-        described = _describe(path)
-        self.shape, self.dtype, self.indexed = described.shape, described.dtype, described.indexed
-
-    # Not in the constructor: a source must be cheap to build, and its file may hold gigabytes.
-    @functools.cached_property
-    def identity(self) -> str:  # type: ignore[override]
-        """`file:sha256:` and the digest of the file, computed when first asked for."""
-        return f"file:sha256:{digest_file(self._path)}"
-
-    def _read(self, roi: Roi) -> Voxels:
-        return _read_file(self._path, roi, self.uri)
-
-    def _unchanged(self, roi: Roi) -> bool:
-        return Stamp.of(self._path) == self._stamp
-
-
-class FolderSource(VolumeSource):
-    """A folder whose pictures, in the order of the number in their names, are the planes along z.
-
-    Its identity is a digest of the slices' names and contents. See `slices_of` for which files are slices.
-
-    Args:
-        path: Absolute.
-
-    Raises:
-        InputError: it holds no pictures, pictures that are no series of slices, or that differ in size or type.
-        SourceError: one could not be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.uri = f"file:{path}"
-        self._paths = slices_of(path)
-        self._stamps = [Stamp.of(each) for each in self._paths]
-        first = _describe(self._paths[0])
-        for other, described in ((other, _describe(other)) for other in self._paths):
+        self._is_folder = path.is_dir()
+        paths = slices_of(path) if self._is_folder else [path]
+        self._names = [each.name for each in paths]
+        self._files = FileSet.of(paths[0].parent, self._names)
+        first = describe(paths[0])
+        for each, described in ((each, describe(each)) for each in paths if self._is_folder):
             if described.shape[0] != 1 or (described.shape, described.dtype) != (first.shape, first.dtype):
                 raise InputError(
-                    f"{other}: {described.shape} voxels of {described.dtype}, the folder's first slice is "
+                    f"{each}: {described.shape} voxels of {described.dtype}, the folder's first slice is "
                     f"{first.shape} of {first.dtype}; accepted: single planes, all alike"
                 )
             self.indexed = self.indexed or described.indexed
+        self.indexed = self.indexed or first.indexed
         self.dtype = first.dtype
-        self.shape = (len(self._paths), *first.shape[1:])
+        self.shape = (len(paths), *first.shape[1:]) if self._is_folder else first.shape
 
+    # Not in the constructor: a source must be cheap to build, and its files may hold gigabytes.
     @functools.cached_property
     def identity(self) -> str:  # type: ignore[override]
-        """`file:sha256:` and the digest of the slices' names and contents, computed when first asked for."""
-        return f"file:sha256:{digest_files(self._paths[0].parent, (path.name for path in self._paths))}"
+        """`file:sha256:` and the digest, computed when first asked for."""
+        return f"file:sha256:{self._files.digest(None if self._is_folder else self._names[0])}"
+
+    def _parts(self, roi: Roi) -> list[tuple[str, Roi]]:
+        """The names of the files that hold a box, each with its own part of it."""
+        if not self._is_folder:
+            return [(self._names[0], roi)]
+        return [(self._names[z], Roi((0, 1), roi.y, roi.x)) for z in range(*roi.z)]
 
     def _read(self, roi: Roi) -> Voxels:
-        voxels = np.empty(roi.shape, self.dtype)
-        for plane, z in zip(voxels, range(*roi.z), strict=True):
-            plane[:] = _read_file(self._paths[z], Roi((0, 1), roi.y, roi.x), self.uri)[0]
-        return voxels
+        planes = []
+        for name, box in self._parts(roi):
+            try:
+                planes.append(read_box(self._files.root / name, box))
+            except MTNeuroError:
+                raise
+            except Exception as error:  # a damaged file makes its decoder raise nearly anything
+                problem = f"{type(error).__name__}: {error}"
+                raise SourceError(f"{self.uri}: box {box} of {name} cannot be read: {problem}") from None
+        return np.concatenate(planes)
 
     def _unchanged(self, roi: Roi) -> bool:
-        return all(Stamp.of(self._paths[z]) == self._stamps[z] for z in range(*roi.z))
+        return self._files.unchanged(name for name, _ in self._parts(roi))
 
 
-def open_file(uri: str, base: Path) -> VolumeSource:
+def open_file(uri: str, base: Path) -> FileSource:
     """Open `file:` and a path: a file, a folder of slices, or either without its suffix.
 
     Args:
@@ -143,8 +90,7 @@ def open_file(uri: str, base: Path) -> VolumeSource:
         InputError: there is no such file, it is ambiguous, or it holds no volume of unsigned integers.
         SourceError: it could not be read.
     """
-    path = find_path(uri, base)
-    return FolderSource(path) if path.is_dir() else FileSource(path)
+    return FileSource(find_path(uri, base))
 
 
 def find_path(uri: str, base: Path) -> Path:
@@ -171,29 +117,55 @@ def find_path(uri: str, base: Path) -> Path:
     return candidates[0]
 
 
-def _map_npy(path: Path) -> Voxels:
-    try:
-        array: Voxels = np.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged header makes numpy raise nearly anything, tokenize.TokenError among them
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: no readable .npy array ({type(error).__name__}: {reason})") from None
-    return array
+def slices_of(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the number that counts them.
+
+    Other files, and hidden ones (such as the `._NAME` that macOS leaves), are ignored. All names must be alike but for
+    their numbers, and one number must count the slices in even steps: a lost, doubled or foreign picture would shift
+    every later plane.
+
+    Raises:
+        InputError: there are no pictures, or they are no such series.
+    """
+    pictures = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURES and path.is_file() and not path.name.startswith(".")
+    ]
+    if not pictures:
+        raise InputError(f"file:{folder}: no slices in this folder; accepted: {', '.join(PICTURES)} files")
+    ordered = sorted(pictures, key=lambda path: (natural_key(path.name), path.name))
+    first, *others = (re.sub(r"\d+", "#", path.name.lower()) for path in ordered)
+    for path, text in zip(ordered[1:], others, strict=True):
+        if text != first:
+            raise InputError(
+                f"{path}: is named unlike {ordered[0].name}; accepted: a folder whose pictures are the slices of one "
+                "volume, names alike but for their number"
+            )
+    _check_count(ordered)
+    return ordered
 
 
-def _describe(path: Path) -> Description:
-    try:
-        return FORMATS[path.suffix.lower()].describe(path)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sort key that orders numbers by value and the text between them as text."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", name)]
 
 
-def _read_file(path: Path, roi: Roi, uri: str) -> Voxels:
-    try:
-        return FORMATS[path.suffix.lower()].read(path, roi).copy()
-    except MTNeuroError:
-        raise
-    except Exception as error:  # a damaged file makes its decoder raise nearly anything
-        problem = f"{type(error).__name__}: {error}"
-        raise SourceError(f"{uri}: box {roi} of {path.name} cannot be read: {problem}") from None
+def _check_count(paths: Sequence[Path]) -> None:
+    columns = zip(*([int(number) for number in re.findall(r"\d+", path.name)] for path in paths), strict=True)
+    steps = [[b - a for a, b in pairwise(column)] for column in columns]
+    if len(paths) == 1 or any(set(each) == {each[0]} and each[0] > 0 for each in steps):
+        return
+    where = f"file:{paths[0].parent}"
+    column = next((number for number, each in enumerate(steps) if min(each) > 0), None)
+    if column is None:
+        raise InputError(
+            f"{where}: no number in the names of {paths[0].name}, {paths[1].name}, ... counts the "
+            "slices; accepted: one plane per number, in even steps"
+        )
+    gap = next(place for place, step in enumerate(steps[column]) if step != min(steps[column]))
+    before, after = (re.findall(r"\d+", path.name)[column] for path in paths[gap : gap + 2])
+    raise InputError(
+        f"{where}: slices are missing between numbers {int(before)} and {int(after)}; accepted: numbers in even "
+        "steps (a blank picture may stand in for a lost slice)"
+    )

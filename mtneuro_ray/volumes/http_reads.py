@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import time
 import zlib
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import suppress
 
 import requests
 import urllib3
@@ -14,28 +13,27 @@ import urllib3
 from mtneuro_ray.retry import TransientError
 
 SLOWEST_BYTES_PER_S = 2**17
+# Largest answer that holds metadata or an error.
 MOST_PLAIN_BYTES = 2**20
-"""Bytes of metadata, or of an error, that an answer may hold."""
-
 _BLOSC_HEADER_BYTES = 16
 
 
 class UnusableAnswer(requests.RequestException):
-    """An answer that must not be passed on; its text is this project's."""
+    """An answer that must not be passed on; the text holds nothing of the request."""
 
 
 class AnswerLimits:
-    """Makes every answer of a session end in time and within its expected size, before a library unfolds it.
+    """Limits on the duration and size of every answer of a session, applied before a library decompresses it.
 
-    The `timeout` of `requests` starts anew with every byte, so an answer that drips would take for ever, and one that
-    does not end, or that is a small gzip of much, would take all memory.
+    The `timeout` of `requests` restarts with every byte, so a slow trickle would never end; an endless answer, or a
+    small gzip of much data, would take all memory.
 
     Args:
         session: Gets a hook; used by one thread.
         timeout_s: Seconds that an answer may take, in addition to its length at 128 KiB/s.
 
     Attributes:
-        unfolded_bytes: Bytes that the next answer holds in blosc; None for an answer that is no blosc.
+        unfolded_bytes: Size of the next answer after blosc decompression; None for an answer without blosc.
     """
 
     def __init__(self, session: requests.Session, timeout_s: float) -> None:
@@ -77,7 +75,7 @@ class AnswerLimits:
 def describe_network_error(
     error: requests.RequestException | urllib3.exceptions.HTTPError, timeout_s: float
 ) -> TransientError:
-    """The reason of a request that got no whole answer; its text is this project's, not the library's."""
+    """The reason of a request without a whole answer; never in the library's words, which may hold the token."""
     if isinstance(error, UnusableAnswer):
         return TransientError(f"unusable answer ({error})")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
@@ -90,17 +88,12 @@ def describe_network_error(
 
 
 def parse_retry_after(value: str | None) -> float:
-    """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 where it says nothing."""
-    if value is None:
-        return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
+    """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 for anything else."""
+    with suppress(ValueError):
+        return max(0.0, float(value or 0))
+    with suppress(ValueError, TypeError, OverflowError, urllib3.exceptions.InvalidHeader):
+        return float(urllib3.util.Retry().parse_retry_after(str(value)))
+    return 0.0
 
 
 def _length_of(response: requests.Response) -> int:
@@ -109,7 +102,7 @@ def _length_of(response: requests.Response) -> int:
 
 
 def _innermost_reason(error: BaseException | None) -> str:
-    """The operating system's own words, found down the chain of exceptions."""
+    """The operating system's message, from the chain of exceptions."""
     while error is not None:
         if isinstance(error, OSError) and error.strerror:
             return error.strerror

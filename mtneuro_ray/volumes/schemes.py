@@ -1,7 +1,4 @@
-"""Declarations of the built-in volume schemes.
-
-They stand apart from what reads: a plan of a BossDB task must not import a BossDB client.
-"""
+"""Declarations of the built-in volume schemes, apart from their readers: a plan imports no BossDB client."""
 
 from __future__ import annotations
 
@@ -34,10 +31,10 @@ class VolumeDeclaration(Declaration):
     `build` is called with the URI and the folder that relative paths start from, and returns a `VolumeSource`.
 
     Attributes:
-        form: How its URIs are written.
+        form: Pattern of its URIs.
         offline: Whether opening a URI needs no network and reads no voxels, so that `plan` can check its bounds.
-        label_bytes: Bytes per voxel that a label volume usually takes on its way from this source.
-        known_shapes: URI prefix -> voxels along z, y, x, where they are known without asking.
+        label_bytes: Bytes per voxel that are usually transferred for labels.
+        known_shapes: URI prefix -> voxels along z, y, x, where they are known without a request.
     """
 
     form: str
@@ -70,24 +67,19 @@ FILE = VolumeDeclaration(
     form="file:PATH",
     offline=always,
 )
-ZARR = VolumeDeclaration(
-    name="zarr",
-    summary="Zarr array (version 2 or 3) or OME-Zarr group, of which the first level is read.",
-    build="mtneuro_ray.volumes.chunked:open_chunked",
-    form="zarr://FOLDER, zarr://s3://..., zarr://gs://..., zarr://https://...",
-    offline=in_folder,
-)
-N5 = VolumeDeclaration(
-    name="n5",
-    summary="N5 data set.",
-    build="mtneuro_ray.volumes.chunked:open_chunked",
-    form="n5://FOLDER, n5://s3://..., n5://gs://..., n5://https://...",
-    offline=in_folder,
-)
-PRECOMPUTED = VolumeDeclaration(
-    name="precomputed",
-    summary="Neuroglancer precomputed volume; scale 0, channel 0.",
-    build="mtneuro_ray.volumes.chunked:open_chunked",
-    form="precomputed://FOLDER, precomputed://s3://..., precomputed://gs://..., precomputed://https://...",
-    offline=in_folder,
-)
+
+
+def _chunked(name: str, summary: str) -> VolumeDeclaration:
+    places = ("FOLDER", "s3://...", "gs://...", "https://...")
+    return VolumeDeclaration(
+        name=name,
+        summary=summary,
+        build="mtneuro_ray.volumes.chunked:open_chunked",
+        form=", ".join(f"{name}://{place}" for place in places),
+        offline=in_folder,
+    )
+
+
+ZARR = _chunked("zarr", "Zarr array (version 2 or 3) or OME-Zarr group, of which the first level is read.")
+N5 = _chunked("n5", "N5 data set.")
+PRECOMPUTED = _chunked("precomputed", "Neuroglancer precomputed volume; scale 0, channel 0.")

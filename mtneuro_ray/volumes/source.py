@@ -25,14 +25,14 @@ class VolumeSource(ABC):
 
     Attributes:
         uri: Canonical address. Never holds a secret: it is logged and stored with results.
-        identity: Names the data. Two sources with one identity hold the same voxels; voxels that change get another
-            identity wherever the service or file system shows the change (each scheme says how).
+        identity: Name of the data. Two sources with one identity hold the same voxels; voxels that change get another
+            identity wherever the service or file system shows the change (see each scheme).
         shape: Voxels along z, y, x.
         dtype: An unsigned integer type.
         parallel_reads: Reads that one process should have in flight: 1 where they compute, more where they wait.
         voxel_size_um: Micrometers along z, y, x; None where the metadata do not say.
         origin_um: Position of voxel (0, 0, 0) in micrometers; None where the metadata do not say.
-        indexed: Values are indices into a palette, so they are labels and no grey values.
+        indexed: Values are indices into a palette: labels, not grey values.
     """
 
     uri: str
@@ -81,11 +81,11 @@ class VolumeSource(ABC):
             raise SourceError(f"{self.uri}: box {roi} cannot be read: {problem}") from None
 
     def _unchanged(self, roi: Roi) -> bool:
-        """Whether the files that a box was just read from are those that `identity` was taken of."""
+        """Whether the files that a box was just read from are those that `identity` names."""
         return True
 
     def _adopt_copy(self) -> None:
-        """Go on with other files at the same place if they hold the same data: another machine may have its own copy.
+        """Continue with other files at the same place if they hold the same data: a machine may have its own copy.
 
         Raises:
             SourceError: they hold other data.

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes import operations
+from mtneuro_ray.volumes import address as addresses
 from mtneuro_ray.volumes.address import Address
 from mtneuro_ray.volumes.chunked import ChunkedSource
 from mtneuro_ray.volumes.source import Voxels, open_volume
@@ -97,8 +97,10 @@ def bucket(tmp_path: Path) -> Iterator[Bucket]:
 
 @pytest.fixture
 def address(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Address:
-    monkeypatch.setattr(operations, "BACKOFF_S", 0.01)
-    return Address("zarr", f"{bucket.address}/image", timeout_s=0.5, attempts=2)
+    monkeypatch.setattr(addresses, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(addresses, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(addresses, "ATTEMPTS", 2)
+    return Address("zarr", f"{bucket.address}/image")
 
 
 def assert_whole(uri: str, truth: Voxels = TRUTH) -> None:
@@ -234,9 +236,10 @@ def test_lasting_fault_ends_in_one_clear_error(bucket: Bucket, address: Address,
 
 
 def test_unreachable_bucket_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(addresses, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(addresses, "ATTEMPTS", 1)
     with pytest.raises(SourceError, match=r"^n5://http://127\.0\.0\.1:9/x: metadata could not be read in 1"):
-        ChunkedSource(Address("n5", "http://127.0.0.1:9/x", attempts=1))
+        ChunkedSource(Address("n5", "http://127.0.0.1:9/x"))
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_missing_chunks_within_a_shard_are_said(tmp_path: Path, caplog: pytest.L
 
 
 def test_huge_sets_are_identified_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtneuro_ray.volumes.digest.MOST_DIGESTED_BYTES", 1000)
+    monkeypatch.setattr("mtneuro_ray.volumes.file_set.MOST_DIGESTED_BYTES", 1000)
     uri = write("zarr", tmp_path / "a")
     before = open_volume(uri).identity
     assert open_volume(uri).identity == before

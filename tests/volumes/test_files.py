@@ -19,8 +19,7 @@ from PIL import Image
 
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.files import find_path
-from mtneuro_ray.volumes.slices import natural_key
+from mtneuro_ray.volumes.files import find_path, natural_key
 from mtneuro_ray.volumes.source import Voxels, open_volume
 from tests.volumes.conftest import random_volume
 
