@@ -36,7 +36,8 @@ class ChunkGrid:
     def of(cls, store: Any, axes: Sequence[str]) -> ChunkGrid | None:
         """The grid of a tensorstore array, None where files hold chunks in no regular way (sharded precomputed)."""
         spec, rank = store.spec().to_json(), len(axes)
-        prefix, separator = "", "/"
+        prefix = ""
+        separator: str | None = "/"
         if spec["driver"] == "neuroglancer_precomputed":
             if spec["scale_metadata"].get("sharding"):
                 return None

@@ -6,6 +6,8 @@ import io
 import time
 import zlib
 from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import requests
 import urllib3
@@ -91,8 +93,8 @@ def parse_retry_after(value: str | None) -> float:
     """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 for anything else."""
     with suppress(ValueError):
         return max(0.0, float(value or 0))
-    with suppress(ValueError, TypeError, OverflowError, urllib3.exceptions.InvalidHeader):
-        return float(urllib3.util.Retry().parse_retry_after(str(value)))
+    with suppress(ValueError, TypeError):
+        return max(0.0, (parsedate_to_datetime(str(value)) - datetime.now(UTC)).total_seconds())
     return 0.0
 
 

@@ -1,7 +1,8 @@
 """Noise without state: every number is a hash of a key and a coordinate.
 
-Only integer arithmetic and IEEE additions, products and divisions are used, so a value is the same bits in
-every cutout, in every process and on every machine.
+Written by hand because noise libraries compute whole images, or sums whose last bits depend on the processor. Here only
+integer arithmetic and IEEE additions, products and divisions are used, so a value has the same bits in every cutout, in
+every process and on every machine.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float32]
+Fixed = npt.NDArray[np.int16]
 Range = tuple[int, int]
 Box = tuple[Range, Range, Range]
 

@@ -1,14 +1,20 @@
-"""Cells and blood vessels: solid objects, each drawn from the hash of its own site of a lattice."""
+"""Cells, blood vessels and single axons: ellipsoids and tubes, each drawn from the hash of its own site of a lattice.
+
+The same sums decide which voxels a solid covers wherever the box lies, so any two boxes agree where they overlap.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from mtneuro_ray.volumes.phantom import regions
+from mtneuro_ray.volumes.phantom.anatomy import CLEAR, Labels, by_label, labels_at, tissue_table
 from mtneuro_ray.volumes.phantom.noise import (
     Box,
+    Fixed,
     Floats,
     Hashes,
     Ints,
@@ -17,10 +23,9 @@ from mtneuro_ray.volumes.phantom.noise import (
     uniforms,
     value_noise,
 )
-from mtneuro_ray.volumes.phantom.solids import MAX_BEND, Painted, Solids, covered, reach_of, tubes
 from mtneuro_ray.volumes.phantom.texture import fibre_course, fibres_at
-from mtneuro_ray.volumes.phantom.tissue import by_label
 
+MAX_BEND = 14  # voxels of bend along an axis, of which a tube strays by half
 CELL_SITE = 14  # voxels between sites of the cell lattice
 NODE_SITE = 28  # voxels between nodes of the capillary lattice
 STRAND_SITE = 14  # voxels between sites of the lattice of single axons
@@ -31,6 +36,12 @@ _STRAND_REACH = 40
 _TRUNK_KNOT = 128  # planes between bends of a large vessel
 _TRUNK_SWAY = 40
 _TRUNK_REACH = _TRUNK_SWAY + 30
+_MAX_CALIBRE = 4
+_BEADS = 28  # balls along a tube from end to end
+_CHUNK = 1 << 17  # voxels tested at once, so that they stay in the cache
+
+# Positions of covered voxels in the flattened box, where the last of equal ones counts, and their grey values.
+Painted = tuple[Ints, Fixed]
 
 
 def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Hashes]:
@@ -60,22 +71,20 @@ def cells(seed: int, box: Box) -> Iterator[Painted]:
     label = _region_of(centre)
     crowd = value_noise(derive_key(seed, 11), *(v * np.float32(1 / 110) for v in centre))
     chance /= np.float32(0.4) + np.float32(1.2) * crowd
-    likely = np.flatnonzero((chance < by_label("cells")[label]) & (label != regions.CLEAR))
+    likely = np.flatnonzero((chance < by_label("cells")[label]) & (label != CLEAR))
     at = (np.floor(v[likely]).astype(np.int64) for v in centre)
-    myelinated = fibres_at(seed, *at).excess > 0
+    myelinated = fibres_at(seed, *at)[0] > 0
     kept = likely[~myelinated | (chance < by_label("cells_in_myelin")[label])[likely]]
     z, y, x = (v[kept] for v in centre)
     yield from _ellipsoids((z, y, x), label[kept], [v[kept] for v in u[3:]], box)
 
 
-def _region_of(points: Sequence[Floats]) -> regions.Labels:
+def _region_of(points: Sequence[Floats]) -> Labels:
     z, y, x = (np.floor(v).astype(np.int64) for v in points)
-    return regions.labels_at(regions.tissue_table(), z, y, x)
+    return labels_at(tissue_table(), z, y, x)
 
 
-def _ellipsoids(
-    centre: tuple[Floats, Floats, Floats], label: regions.Labels, u: list[Floats], box: Box
-) -> Iterator[Painted]:
+def _ellipsoids(centre: tuple[Floats, Floats, Floats], label: Labels, u: list[Floats], box: Box) -> Iterator[Painted]:
     """Cells of their regions' size at `centre`, shaped by six random numbers each."""
     girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[0])
     ratio = np.float32(1) + np.float32(0.6) * u[1] * u[1]
@@ -85,7 +94,7 @@ def _ellipsoids(
     nucleus = np.float32(36) * u[4]
     for number, index, depth in covered(solids, box):
         core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
-        yield Painted(index, (tone[number] + core * nucleus[number]).astype(np.int16))
+        yield (index, (tone[number] + core * nucleus[number]).astype(np.int16))
 
 
 def _node(key: int, site: list[Ints]) -> list[Floats]:
@@ -100,7 +109,7 @@ def capillaries(seed: int, box: Box) -> Iterator[Painted]:
         u = uniforms(hashes + np.uint32(1000 * (axis + 1)), 6)
         start = _node(derive_key(seed, 21), grid)
         label = _region_of(start)
-        kept = np.flatnonzero((u[0] < by_label("capillaries")[label]) & (label != regions.CLEAR))
+        kept = np.flatnonzero((u[0] < by_label("capillaries")[label]) & (label != CLEAR))
         neighbour = [g[kept] + (a == axis) for a, g in enumerate(grid)]
         stop = _node(derive_key(seed, 21), neighbour)
         bend = [(v[kept] - np.float32(0.5)) * np.float32(2 * MAX_BEND) for v in u[1:4]]
@@ -115,7 +124,7 @@ def strands(seed: int, box: Box) -> Iterator[Painted]:
     u = uniforms(hashes, 8)
     start = _scatter(grid, u[:3], STRAND_SITE)
     label = _region_of(start)
-    kept = np.flatnonzero((u[3] < by_label("strands")[label]) & (label != regions.CLEAR))
+    kept = np.flatnonzero((u[3] < by_label("strands")[label]) & (label != CLEAR))
     start, label, u = [v[kept] for v in start], label[kept], [v[kept] for v in u]
     length = np.float32(_STRAND_REACH) * (np.float32(0.5) + np.float32(0.5) * u[4])
     course = fibre_course(label, *start[1:])
@@ -155,7 +164,7 @@ def _discs(centres: list[Floats], radius: np.float32, tone: np.int16, box: Box) 
     """One disc per plane of the box, where the plane has tissue at its centre."""
     (z0, z1), (y0, y1), (x0, x1) = box
     at = [np.floor(c).astype(np.int64) for c in centres]
-    tissue = regions.labels_at(regions.tissue_table(), np.arange(z0, z1), at[0], at[1]) != regions.CLEAR
+    tissue = labels_at(tissue_table(), np.arange(z0, z1), at[0], at[1]) != CLEAR
     reach = int(radius) + 2
     spans = [
         np.arange(max(lo, int(c.min()) - reach), min(hi, int(c.max()) + reach + 1))
@@ -165,4 +174,107 @@ def _discs(centres: list[Floats], radius: np.float32, tone: np.int16, box: Box) 
     square = (down * down)[:, :, None] + (right * right)[:, None, :]
     i, j, k = np.nonzero((square < radius * radius) & tissue[:, None, None])
     index = (i * (y1 - y0) + spans[0][j] - y0) * (x1 - x0) + spans[1][k] - x0
-    return Painted(index, np.full(len(index), tone))
+    return (index, np.full(len(index), tone))
+
+
+class Solids(NamedTuple):
+    """Prolate ellipsoids, one per entry.
+
+    Attributes:
+        centre: Three arrays z, y, x, in voxels.
+        reach: Whole voxels from the one nearest to the centre that the solid can cover.
+        girth: Short semi-axis in voxels.
+        stretch: 1 / girth**2 - 1 / length**2, where length is the long semi-axis; 0 for a ball.
+        pole: Unit vector z, y, x of the long axis.
+    """
+
+    centre: tuple[Floats, Floats, Floats]
+    reach: Ints
+    girth: Floats
+    stretch: Floats
+    pole: tuple[Floats, Floats, Floats]
+
+    def take(self, chosen: npt.NDArray[np.intp]) -> Solids:
+        """The chosen entries."""
+        z, y, x = (v[chosen] for v in self.centre)
+        pz, py, px = (v[chosen] for v in self.pole)
+        return Solids((z, y, x), self.reach[chosen], self.girth[chosen], self.stretch[chosen], (pz, py, px))
+
+
+def reach_of(radius: Floats) -> Ints:
+    """Whole voxels from the one nearest to a centre that a radius can cover."""
+    whole: Ints = np.floor(radius + np.float32(0.5)).astype(np.int64)
+    return whole
+
+
+def covered(solids: Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], Ints, Floats]]:
+    """Voxels of the box inside each solid: its number, the flat position and the squared depth in [0, 1)."""
+    near = np.ones(len(solids.reach), bool)
+    for centre, (lo, hi) in zip(solids.centre, box, strict=True):
+        near &= (centre > lo - solids.reach - 1) & (centre < hi + solids.reach)
+    for reach in np.unique(solids.reach[near]).tolist():
+        members = np.flatnonzero(near & (solids.reach == reach))
+        size = max(1, _CHUNK // (2 * reach + 1) ** 3)
+        for start in range(0, len(members), size):
+            chosen = members[start : start + size]
+            number, index, depth = _cover_chunk(solids.take(chosen), box, reach)
+            yield chosen[number], index, depth
+
+
+def _cover_chunk(solids: Solids, box: Box, reach: int) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
+    offsets = np.arange(-reach, reach + 1)
+    _, height, width = (hi - lo for lo, hi in box)
+    pitches = (height * width, width, 1)
+    squares, leans = [], []
+    first = np.zeros(len(solids.reach), np.int64)
+    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, pitches, strict=True):
+        base = np.rint(centre).astype(np.int64)
+        away = offsets.astype(np.float32) - (centre - base.astype(np.float32))[:, None]
+        voxel = base[:, None] + offsets
+        outside = np.where((voxel >= lo) & (voxel < hi), np.float32(0), np.float32(9))
+        squares.append(away * away / (solids.girth * solids.girth)[:, None] + outside)
+        leans.append(away * pole[:, None])
+        first += (base - lo) * pitch
+    depth = _sum_of_axes(squares)
+    if solids.stretch.any():
+        lean = _sum_of_axes(leans)
+        lean *= lean
+        lean *= solids.stretch[:, None, None, None]
+        depth -= lean
+    steps = _sum_of_axes([(offsets * pitch)[None] for pitch in pitches]).ravel()
+    flat = depth.ravel()
+    inside = np.flatnonzero(flat < 1)
+    number = inside // len(steps)
+    return number, first[number] + steps[inside - number * len(steps)], flat[inside]
+
+
+def _sum_of_axes(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """One number per solid and voxel of its cube from one per solid and step along z, y and x."""
+    z, y, x = parts
+    total: npt.NDArray[Any] = (z[:, :, None] + y[:, None, :])[..., None] + x[:, None, None, :]
+    return total
+
+
+def tubes(
+    start: list[Floats], stop: list[Floats], bend: list[Floats], calibre: Floats, tone: Floats, box: Box
+) -> Iterator[Painted]:
+    """Balls along parabolas from `start` to `stop`, bent sideways by half of `bend`."""
+    margin = MAX_BEND // 2 + _MAX_CALIBRE
+    close = np.ones(len(calibre), bool)
+    for a, b, (lo, hi) in zip(start, stop, box, strict=True):
+        close &= (np.maximum(a, b) > lo - margin) & (np.minimum(a, b) < hi + margin)
+    ends = [(a[close, None], b[close, None], c[close, None]) for a, b, c in zip(start, stop, bend, strict=True)]
+    calibre, tone = calibre[close], tone[close]
+    t = (np.arange(_BEADS, dtype=np.float32) + np.float32(0.5)) / np.float32(_BEADS)
+    bow = np.float32(2) * t * (np.float32(1) - t)
+    path = [a + (b - a) * t + c * bow for a, b, c in ends]
+    near = np.ones(path[0].shape, bool)
+    for v, (lo, hi) in zip(path, box, strict=True):
+        near &= (v > lo - _MAX_CALIBRE) & (v < hi + _MAX_CALIBRE)
+    edge, bead = np.nonzero(near)
+    z, y, x = (v[edge, bead] for v in path)
+    girth = calibre[edge]
+    zero = np.zeros_like(girth)
+    solids = Solids((z, y, x), reach_of(girth), girth, zero, (zero, zero, zero))
+    for number, index, _ in covered(solids, box):
+        yield (index, tone[edge[number]].astype(np.int16))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.volumes.phantom import objects, regions, texture
-from mtneuro_ray.volumes.phantom.noise import Box, derive_key, white_bytes
+from mtneuro_ray.volumes.phantom import anatomy, objects, texture
+from mtneuro_ray.volumes.phantom.noise import Box, Fixed, derive_key, white_bytes
 
 VESSEL, CELL, AXON = 1, 2, 3
 _BLUR = 2  # passes of the optics' blur in a plane, one voxel of halo each
@@ -19,8 +19,6 @@ _SLAB = 8  # planes exposed at once, so that they stay in the cache
 _VOID = 8  # grey value outside the tissue
 _DARK = 14  # grey value below which there is nothing that could be grainy
 
-Fixed = npt.NDArray[np.int16]
-
 # In this order: what comes later covers what came before.
 _PAINTERS = ((AXON, objects.strands), (CELL, objects.cells), (VESSEL, objects.capillaries), (VESSEL, objects.trunks))
 
@@ -28,11 +26,6 @@ _PAINTERS = ((AXON, objects.strands), (CELL, objects.cells), (VESSEL, objects.ca
 def _grown(box: Box, z: int, plane: int) -> Box:
     (z0, z1), (y0, y1), (x0, x1) = box
     return (z0 - z, z1 + z), (y0 - plane, y1 + plane), (x0 - plane, x1 + plane)
-
-
-def _shape(box: Box) -> tuple[int, int, int]:
-    (z0, z1), (y0, y1), (x0, x1) = box
-    return z1 - z0, y1 - y0, x1 - x0
 
 
 def _soften(values: Fixed, axis: int, apart: int = 1) -> Fixed:
@@ -71,12 +64,12 @@ def _sharpen(values: Fixed) -> Fixed:
 
 def labels(seed: int, box: Box) -> npt.NDArray[np.uint8]:
     """The microstructure of a box, uint8, axes z, y, x: 0 background, 1 vessel, 2 cell, 3 axon."""
-    tissue = regions.labels_in(box) != regions.CLEAR
+    tissue = anatomy.labels_in(box) != anatomy.CLEAR
     out: npt.NDArray[np.uint8] = (texture.axons_in(seed, box) & tissue).view(np.uint8) * np.uint8(AXON)
     flat = out.reshape(-1)
     for label, painter in _PAINTERS:
-        for painted in painter(seed, box):
-            flat[painted.where] = label
+        for where, _ in painter(seed, box):
+            flat[where] = label
     return out
 
 
@@ -86,10 +79,10 @@ def image(seed: int, box: Box) -> npt.NDArray[np.uint8]:
     scene = texture.shade_in(seed, ((z0, z1), y, x))
     flat = scene.reshape(-1)
     for _, painter in _PAINTERS:
-        for painted in painter(seed, ((z0, z1), y, x)):
-            flat[painted.where] = painted.grey * np.int16(texture.SHADE_SCALE)
-    scene[regions.labels_in(((z0, z1), y, x)) == regions.CLEAR] = _VOID * texture.SHADE_SCALE
-    out = np.empty(_shape(box), np.uint8)
+        for where, grey in painter(seed, ((z0, z1), y, x)):
+            flat[where] = grey * np.int16(texture.SHADE_SCALE)
+    scene[anatomy.labels_in(((z0, z1), y, x)) == anatomy.CLEAR] = _VOID * texture.SHADE_SCALE
+    out = np.empty([hi - lo for lo, hi in box], np.uint8)
     for k in range(0, len(out), _SLAB):
         part = scene[k : k + _SLAB + 2]
         out[k : k + _SLAB] = _expose(seed, part, ((z0 + k, z0 + k + len(part)), y, x))
@@ -97,7 +90,7 @@ def image(seed: int, box: Box) -> npt.NDArray[np.uint8]:
 
 
 def _expose(seed: int, scene: Fixed, box: Box) -> npt.NDArray[np.uint8]:
-    """What the detector sees of a scene of that box: grain, blur and fringes; loses the halo."""
+    """Grey values of a scene of that box after grain, blur and fringes; loses the halo."""
     raw = white_bytes(derive_key(seed, 40), _grown(box, 1, _GRAIN)).astype(np.int16)
     raw *= np.int16(_GRAIN_GAIN)
     grain = _blur(raw, _GRAIN)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.volumes.phantom import regions
-from mtneuro_ray.volumes.phantom.noise import Box, Floats, Ints, derive_key, value_noise
-from mtneuro_ray.volumes.phantom.tissue import by_label
+from mtneuro_ray.volumes.phantom import anatomy
+from mtneuro_ray.volumes.phantom.anatomy import by_label
+from mtneuro_ray.volumes.phantom.noise import Box, Fixed, Floats, Ints, derive_key, value_noise
 
 STEP = 4  # voxels between nodes
 FIBRE_SCALE = 8000  # int16 units of one unit of fibre noise
@@ -18,29 +17,15 @@ SHADE_SCALE = 8  # int16 units of one grey value
 _MAP_STEP = 16  # voxels between entries of the maps of tissue numbers
 _LIMIT = 8000  # four times this still fits an int16
 
-Fixed = npt.NDArray[np.int16]
-
-
-class Fibres(NamedTuple):
-    """Myelin at a set of points.
-
-    Attributes:
-        excess: Fibre noise above the region's threshold; axons are where it is positive.
-        shade: Grey value of the neuropil with its axons.
-    """
-
-    excess: Floats
-    shade: Floats
-
 
 @lru_cache(maxsize=8)
 def _tissue_map(name: str) -> Floats:
     """A number of the tissue on a grid of 16 voxels in y and x, smoothed across the regions' borders."""
-    stride = _MAP_STEP // regions.CELL
-    values = by_label(name)[regions.whole_table()[::stride, ::stride]]
+    stride = _MAP_STEP // anatomy.CELL
+    values = by_label(name)[anatomy.whole_table()[::stride, ::stride]]
     for axis in (0, 1):
-        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        near, here, far = (np.take(padded, np.arange(values.shape[axis]) + k, axis=axis) for k in range(3))
+        rows = np.arange(values.shape[axis])
+        near, here, far = (np.take(values, rows + k, axis=axis, mode="clip") for k in (-1, 0, 1))
         values = (near + here + far) * np.float32(1 / 3)
     smooth: Floats = values
     return smooth
@@ -49,7 +34,7 @@ def _tissue_map(name: str) -> Floats:
 def _map_at(name: str, z: Ints, y: Ints, x: Ints) -> Floats:
     """A number of the tissue at points, bilinear between the entries of its map."""
     table = _tissue_map(name)
-    dy, dx = regions.drift(z)
+    dy, dx = anatomy.drift(z)
     corners, parts = [], []
     for position, size in ((y - dy, table.shape[0]), (x - dx, table.shape[1])):
         inside = np.clip(position, 0, (size - 1) * _MAP_STEP - 1)
@@ -62,7 +47,7 @@ def _map_at(name: str, z: Ints, y: Ints, x: Ints) -> Floats:
     return found
 
 
-def fibre_frame(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
+def fibre_frame(labels: anatomy.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Coordinates across and along the fibres, in voxels.
 
     They sweep round the internal capsule in the thalamus, fan out of it in the striatum and run
@@ -71,11 +56,11 @@ def fibre_frame(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, F
     right, down = np.float32(0.7) * (x - np.float32(3500)), y - np.float32(1500)
     across = np.sqrt(right * right + down * down)
     along = x - np.float32(0.5) * y
-    fan = labels == regions.STR
+    fan = labels == anatomy.STR
     reach = np.maximum(x - np.float32(1900), np.float32(400))
     across = np.where(fan, (y - np.float32(800)) / reach * np.float32(2100), across)
     along = np.where(fan, x, along)
-    upright = (labels == regions.CC) | (labels == regions.CTX)
+    upright = (labels == anatomy.CC) | (labels == anatomy.CTX)
     return np.where(upright, x, across), np.where(upright, y, along)
 
 
@@ -85,12 +70,15 @@ def _noise(seed: int, purpose: int, size: float, z: Floats, y: Floats, x: Floats
     return value_noise(derive_key(seed, purpose), z * scale, y * scale, x * scale) - np.float32(0.5)
 
 
-def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> Fibres:
-    """Myelin and shade at integer points; the coordinates have one shape."""
+def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> tuple[Floats, Floats]:
+    """Excess of the fibre noise over the region's threshold, and grey value of neuropil and axons, at integer points.
+
+    Axons are where the excess is positive. The coordinates have one shape.
+    """
     fz, fy, fx = (v.astype(np.float32) for v in (z, y, x))
     bump = np.float32(70) * _noise(seed, 5, 90, fz, fy, fx)
     wy, wx = (v + bump.astype(np.int64) for v in (y, x))
-    labels = regions.labels_at(regions.whole_table(), z, wy, wx)
+    labels = anatomy.labels_at(anatomy.whole_table(), z, wy, wx)
     across, along = fibre_frame(labels, fy + np.float32(0.35) * bump, fx)
     size = by_label("fibre")[labels]
     frame = (across / size[..., 0], along / size[..., 1], fz / size[..., 2])
@@ -102,13 +90,13 @@ def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> Fibres:
     gain: Floats = np.clip(excess / by_label("softness")[labels] + np.float32(0.5), np.float32(0), np.float32(1))
     local = np.float32(34) * _noise(seed, 4, 300, fz, fy, fx) + np.float32(8) * _noise(seed, 6, 50, fz, fy, fx)
     shade = _map_at("grey", z, wy, wx) + local + gain * _map_at("shine", z, wy, wx)
-    return Fibres(excess, shade)
+    return excess, shade
 
 
-def fibre_course(labels: regions.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The way the fibres run at points, as steps along y and x of length one."""
+def fibre_course(labels: anatomy.Labels, y: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """Direction of the fibres at points, as steps along y and x of length one."""
     right, down = np.float32(0.49) * (x - np.float32(3500)), y - np.float32(1500)
-    fan = labels == regions.STR
+    fan = labels == anatomy.STR
     dy = np.where(fan, y - np.float32(800), right)
     dx = np.where(fan, x - np.float32(1900), -down)
     length = np.sqrt(dy * dy + dx * dx) + np.float32(1)
@@ -157,7 +145,7 @@ def _fixed(values: Floats, scale: int) -> Fixed:
 
 def shade_in(seed: int, box: Box) -> Fixed:
     """Grey values of neuropil and axons in a box, int16, `SHADE_SCALE` to the grey value."""
-    return _upsample(_fixed(fibres_at(seed, *_nodes(box)).shade, SHADE_SCALE), box)
+    return _upsample(_fixed(fibres_at(seed, *_nodes(box))[1], SHADE_SCALE), box)
 
 
 def grain_in(box: Box) -> Fixed:
@@ -167,5 +155,5 @@ def grain_in(box: Box) -> Fixed:
 
 def axons_in(seed: int, box: Box) -> npt.NDArray[np.bool_]:
     """Which voxels of a box are myelinated axons (before cells and vessels are put in)."""
-    inside: npt.NDArray[np.bool_] = _upsample(_fixed(fibres_at(seed, *_nodes(box)).excess, FIBRE_SCALE), box) > 0
+    inside: npt.NDArray[np.bool_] = _upsample(_fixed(fibres_at(seed, *_nodes(box))[0], FIBRE_SCALE), box) > 0
     return inside
