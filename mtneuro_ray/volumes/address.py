@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,7 @@ class Address:
         for driver in DRIVERS[self.scheme]:
             spec = {"driver": driver, "kvstore": self._kvstore, "fill_missing_data_reads": fill}
             try:
-                return self.finish(
-                    lambda spec=spec: ts.open(spec, read=True, open=True, context=_context()), "metadata"
-                )
+                return self.finish(partial(_begin_open, spec), "metadata")
             except FileNotFoundError:
                 continue
         return None
@@ -178,6 +177,10 @@ class Address:
                 return None
             raise
         return bytes(read.value) if read.state == "value" else None
+
+
+def _begin_open(spec: dict[str, Any]) -> Any:
+    return ts.open(spec, read=True, open=True, context=_context())
 
 
 def _context() -> Any:

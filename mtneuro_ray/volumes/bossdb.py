@@ -87,7 +87,7 @@ class BossSettings:
     def from_env(cls) -> BossSettings:
         """From BOSSDB_HOST, BOSSDB_PROTOCOL, BOSSDB_TOKEN, BOSSDB_TIMEOUT_S; unset or empty ones default."""
         names = ("host", "protocol", "token", "timeout_s")
-        found = {name: os.environ.get(f"BOSSDB_{name.upper()}", "").strip() for name in names}
+        found: dict[str, Any] = {name: os.environ.get(f"BOSSDB_{name.upper()}", "").strip() for name in names}
         timeout = found.pop("timeout_s") or str(cls.timeout_s)
         try:
             timeout_s = float(timeout)

@@ -1,7 +1,7 @@
 """The built-in phantom: a procedural thalamocortical volume with exact labels, computed where it is read.
 
-Written by hand because no dependency makes labelled tissue of which any box, read in any process and in any order, is to
-the bit the same part of one volume of 6 billion voxels: a voxel depends on (seed, channel, z, y, x) alone.
+Written by hand because no dependency makes labelled tissue that is equal to the bit in any box, read in any process and
+any order, out of one volume of 6 billion voxels: a voxel depends on (seed, channel, z, y, x) alone.
 """
 
 from __future__ import annotations
