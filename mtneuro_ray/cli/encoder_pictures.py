@@ -31,7 +31,7 @@ def encoder_pictures(
         problems: What fails is added here, a line each, and left out.
         makes_missing: Whether embeddings are projected and views mined where they were not yet.
     """
-    from mtneuro_ray.results.figures.encoder_gallery import table_pictures
+    from mtneuro_ray.results.figures.gallery import table_pictures
 
     yield from table_pictures(records)
     yield from _embedding_pictures(records, out, problems, makes_missing)
@@ -44,7 +44,7 @@ def _embedding_pictures(
 ) -> Iterator[Picture]:
     from mtneuro_ray.progress import say
     from mtneuro_ray.results.figures.embeddings import is_projected, projection_of
-    from mtneuro_ray.results.figures.encoder_gallery import embedding_pictures, read_out_runs
+    from mtneuro_ray.results.figures.gallery import embedding_pictures, read_out_runs
 
     projections = []
     for record in read_out_runs(records):
@@ -60,7 +60,7 @@ def _embedding_pictures(
 def _view_pictures(
     records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str], makes_missing: bool
 ) -> Iterator[Picture]:
-    from mtneuro_ray.results.figures.encoder_gallery import mining_runs, view_picture
+    from mtneuro_ray.results.figures.gallery import mining_runs, view_picture
 
     for record in mining_runs(records, out):
         try:
@@ -78,7 +78,7 @@ def _view_pictures(
 
 def _correlation_pictures(records: Sequence[RunRecord], store: CutoutStore) -> Iterator[Picture]:
     """Of each image volume of which the store has a run's slices: no run depends on it, so nothing is read for it."""
-    from mtneuro_ray.results.figures.encoder_gallery import correlation_picture, stored_stacks
+    from mtneuro_ray.results.figures.gallery import correlation_picture, stored_stacks
 
     def load(run: RunSettings, split: Split) -> SplitArrays:
         # The images alone: what a readout measures in its annotation would take long.

@@ -1,4 +1,4 @@
-"""Colours of the classes: those of the paper's Figure 3, and a legend of them."""
+"""Colors of classes, as in the paper's Figure 3, with their legend; colors of other series."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from matplotlib.patches import Patch
 
 Colours = dict[str, tuple[float, float, float]]
 
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colors of Okabe and Ito, which the color-blind can tell apart."""
 _PAPER = {"axons": "cyan", "vessels": "red", "cells": "yellow"}
-# Of Okabe and Ito, which the color-blind can tell apart.
-_OTHERS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#d55e00", "#0072b2")
+_OTHERS = (*SERIES[2:], *SERIES[1::-1])
 
 
 def colors_of(classes: Sequence[str]) -> Colours:
-    """Class -> red, green and blue of 0 to 1. The first class is the background, which has none."""
+    """Class -> red, green and blue from 0 to 1. The first class, the background, has none."""
     others = iter(_OTHERS * (1 + len(classes) // len(_OTHERS)))
     return {name: to_rgb(_PAPER.get(name) or next(others)) for name in classes[1:]}
 
@@ -27,7 +28,7 @@ def colors_of(classes: Sequence[str]) -> Colours:
 def painted(
     image: npt.NDArray[np.uint8], values: npt.NDArray[np.uint8], classes: Sequence[str], strength: float = 0.6
 ) -> npt.NDArray[np.float64]:
-    """Grey values (Y, X) under the colors of their classes (Y, X): red, green and blue (Y, X, 3) of 0 to 1."""
+    """Grey values (Y, X) under the colors of their classes (Y, X): red, green and blue (Y, X, 3) from 0 to 1."""
     picture = np.repeat(image[..., None] / 255, 3, axis=2)
     for value, name in enumerate(classes):
         if value:
@@ -37,7 +38,7 @@ def painted(
 
 
 def add_legend(figure: Figure, classes: Iterable[Sequence[str]], **place: Any) -> None:
-    """One legend for the classes of all panels."""
+    """Add one legend for the classes of all panels."""
     colors: Colours = {}
     for names in classes:
         colors.update(colors_of(names))

@@ -13,12 +13,7 @@ from mtneuro_ray.results.tasks import unit_of
 
 
 def draw_confusion(seeds: Sequence[Run], title: str) -> Figure:
-    """Share of each true class, in rows, that was predicted as which class, in the test split of all seeds together.
-
-    Args:
-        seeds: Finished seeds of one method that have a confusion matrix.
-        title: Of the figure.
-    """
+    """Predicted classes (columns) as shares of each true class (rows), in the test split of all seeds of one method."""
     classes = seeds[0].classes
     counts = np.sum([counts for run in seeds if (counts := confusion_of(run))], axis=0)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,11 +1,10 @@
-"""How alike the slices of a box are: the paper's Figure A1, and the number that it draws from it."""
+"""Correlation of the slices of a box: the paper's Figure A1, and the distance that it derives from it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,30 +12,25 @@ from matplotlib.figure import Figure
 
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.figures.colors import SERIES
+from mtneuro_ray.results.figures.curves import mean_curve
+from mtneuro_ray.results.frame import grouped
 
 Matrix = npt.NDArray[np.float32]
 
-# Below it slices are taken for different: one explains 4 % of what varies in the other.
+# Slices with less correlation count as different: one explains 4 % of the variance of the other.
 THRESHOLD = 0.2
 # Slices between the training and the test split (paper, Appendix 1.1).
 GAP = 10
 # Slices along a side of the close-up.
 _CLOSE_UP = 50
-# Slices that are missing where a line is drawn, and labels of an axis.
+# Number of missing slices from which a line is drawn, and number of labels of an axis.
 _JUMP = 8
 _TICKS = 5
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Slices of one box, not always adjacent ones.
-
-    Attributes:
-        region: Of the box.
-        z: (N,) slices of the volume, rising.
-        images: (N, Y, X) grey values.
-    """
+class Stack(NamedTuple):
+    """Slices of one box, not always adjacent: region, (N,) rising z in the volume, (N, Y, X) grey values."""
 
     region: str
     z: npt.NDArray[np.int64]
@@ -44,21 +38,15 @@ class Stack:
 
 
 def stacks_of(mosaics: Iterable[Mosaic]) -> list[Stack]:
-    """The slices of each region's first box, put together from the splits that it was cut into along z."""
-    places: dict[str, tuple[int, ...]] = {}
-    pieces: dict[str, list[Mosaic]] = {}
-    for mosaic in mosaics:
-        if places.setdefault(mosaic.region, mosaic.offset[1:]) == mosaic.offset[1:]:
-            pieces.setdefault(mosaic.region, []).append(mosaic)
-    return [_joined(region, own) for region, own in pieces.items()]
-
-
-def _joined(region: str, mosaics: Sequence[Mosaic]) -> Stack:
-    """One stack of the slices of several boxes that lie above each other; slices that were not read are left out."""
-    z = np.concatenate([mosaic.offset[0] + np.arange(len(mosaic.pixels)) for mosaic in mosaics])
-    images = np.concatenate([mosaic.pixels for mosaic in mosaics])
-    order = [int(n) for n in np.argsort(z, kind="stable") if (images[n] != EMPTY).any()]
-    return Stack(region, z[order], images[order])
+    """The slices of each region's first box, joined from the splits along z, without slices that were not read."""
+    stacks = []
+    for region, own in grouped(mosaics, lambda mosaic: mosaic.region).items():
+        pieces = [mosaic for mosaic in own if mosaic.offset[1:] == own[0].offset[1:]]
+        z = np.concatenate([mosaic.offset[0] + np.arange(len(mosaic.pixels)) for mosaic in pieces])
+        images = np.concatenate([mosaic.pixels for mosaic in pieces])
+        order = [int(n) for n in np.argsort(z, kind="stable") if (images[n] != EMPTY).any()]
+        stacks.append(Stack(region, z[order], images[order]))
+    return stacks
 
 
 def correlations(images: Bytes) -> Matrix:
@@ -73,7 +61,7 @@ def correlations(images: Bytes) -> Matrix:
 
 
 def decay(matrix: Matrix, z: npt.NDArray[np.int64]) -> dict[int, float]:
-    """Mean correlation of slices (N, N) that lie so many slices apart, from 1 on."""
+    """Distance in slices, from 1 on -> mean correlation (N, N) of slices that far apart."""
     upper = np.triu_indices(len(z), 1)
     distances = z[upper[1]] - z[upper[0]]
     counts = np.bincount(distances)
@@ -81,21 +69,15 @@ def decay(matrix: Matrix, z: npt.NDArray[np.int64]) -> dict[int, float]:
     return {int(distance): float(sums[distance] / counts[distance]) for distance in np.flatnonzero(counts)}
 
 
-def mean_decay(curves: Sequence[dict[int, float]]) -> dict[int, float]:
-    """The mean over regions, at the distances that all of them have."""
-    common = sorted(set.intersection(*map(set, curves)))
-    return {distance: math.fsum(curve[distance] for curve in curves) / len(curves) for distance in common}
-
-
 def reach(curve: dict[int, float], threshold: float = THRESHOLD) -> int | None:
-    """The smallest distance at which the correlation is below the threshold; None where it stays above."""
+    """The smallest distance at which the correlation is below the threshold; None if it stays above."""
     return min((distance for distance, value in curve.items() if value < threshold), default=None)
 
 
 def describe(stacks: Sequence[Stack]) -> str:
-    """After how many slices images are taken for different, and what is left of their correlation at the gap."""
+    """The number of slices after which images are different, and the correlation at the gap between splits."""
     curves = {stack.region: decay(correlations(stack.images), stack.z) for stack in stacks}
-    mean = mean_decay(list(curves.values()))
+    mean = mean_curve(list(curves.values()))
     parts = ", ".join(f"{region} {_slices(reach(curve))}" for region, curve in curves.items())
     gap = f"; at {GAP} slices it is {mean[GAP]:.2f}" if GAP in mean else ""
     return f"mean correlation below {THRESHOLD:g} after {_slices(reach(mean))} slices ({parts}){gap}"
@@ -106,12 +88,7 @@ def _slices(distance: int | None) -> str:
 
 
 def draw_correlations(stacks: Sequence[Stack], title: str) -> Figure:
-    """A close-up of the first region, all regions together, each by itself, and the decay with distance.
-
-    Args:
-        stacks: One per region, the cortex first.
-        title: Of the figure.
-    """
+    """A close-up of the first region, all regions together, each by itself, and the decay with distance."""
     columns = max(2, math.ceil(len(stacks) / 2))
     figure = Figure(figsize=(3.1 * (columns + 2) + 1.0, 6.4), layout="constrained")
     figure.suptitle(f"{title}\n{describe(stacks)}", fontsize=11)
@@ -133,11 +110,9 @@ def draw_correlations(stacks: Sequence[Stack], title: str) -> Figure:
 
 
 def _draw_matrix(axis: Any, matrix: Matrix, z: npt.NDArray[np.int64], title: str) -> Any:
-    """One matrix, a row for each slice that there is; lines where many are missing."""
+    """Draw one matrix, with a row per slice, and lines where many slices are missing."""
     picture = axis.imshow(matrix, cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-    for place in np.flatnonzero(np.diff(z) > _JUMP):
-        axis.axhline(place + 0.5, color="white", lw=0.7)
-        axis.axvline(place + 0.5, color="white", lw=0.7)
+    _draw_lines(axis, np.flatnonzero(np.diff(z) > _JUMP) + 0.5, 0.7)
     ticks = np.linspace(0, len(z) - 1, min(_TICKS, len(z))).round().astype(int)
     axis.set_xticks(ticks, z[ticks])
     axis.set_yticks(ticks, z[ticks])
@@ -148,25 +123,30 @@ def _draw_matrix(axis: Any, matrix: Matrix, z: npt.NDArray[np.int64], title: str
 
 
 def _draw_all(axis: Any, stacks: Sequence[Stack]) -> None:
-    """The matrix of the slices of all regions, one region after the other."""
+    """Draw the matrix of the slices of all regions, one region after the other."""
     images = np.concatenate([stack.images for stack in stacks])
     axis.imshow(correlations(images), cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-    ends = np.cumsum([len(stack.z) for stack in stacks])
-    middles = ends - np.array([len(stack.z) for stack in stacks]) / 2
-    for end in ends[:-1]:
-        axis.axhline(end - 0.5, color="white", lw=0.5)
-        axis.axvline(end - 0.5, color="white", lw=0.5)
+    lengths = np.array([len(stack.z) for stack in stacks])
+    ends = np.cumsum(lengths)
+    middles = ends - lengths / 2
+    _draw_lines(axis, ends[:-1] - 0.5, 0.5)
     axis.set_xticks(middles, [stack.region for stack in stacks], fontsize=8)
     axis.set_yticks(middles, [stack.region for stack in stacks], fontsize=8)
     axis.set_title("all slices", fontsize=10)
 
 
+def _draw_lines(axis: Any, places: npt.NDArray[np.floating[Any]], width: float) -> None:
+    for place in places:
+        axis.axhline(place, color="white", lw=width)
+        axis.axvline(place, color="white", lw=width)
+
+
 def _draw_decay(axis: Any, stacks: Sequence[Stack], matrices: Sequence[Matrix]) -> None:
-    """Mean correlation against the distance of slices."""
+    """Draw the mean correlation against the distance of slices."""
     curves = [decay(matrix, stack.z) for matrix, stack in zip(matrices, stacks, strict=True)]
     for number, (stack, curve) in enumerate(zip(stacks, curves, strict=True)):
-        axis.plot(list(curve), list(curve.values()), lw=1, color=_COLOURS[number % len(_COLOURS)], label=stack.region)
-    mean = mean_decay(curves)
+        axis.plot(list(curve), list(curve.values()), lw=1, color=SERIES[number % len(SERIES)], label=stack.region)
+    mean = mean_curve(curves)
     axis.plot(list(mean), list(mean.values()), lw=2.4, color="black", label="mean")
     axis.axhline(THRESHOLD, color="#888888", lw=0.8, ls="--")
     axis.axvline(GAP, color="#888888", lw=0.8, ls=":", label="gap of the splits")

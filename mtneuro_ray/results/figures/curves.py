@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,27 +13,26 @@ from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import by_method, differences, label_of, short, text_of
 from mtneuro_ray.results.tasks import selection_metric
 
-# Deviation of the features between images, of self-supervised training: 0 where the encoder has collapsed.
+# Deviation of the features between images in self-supervised training: 0 if the encoder has collapsed.
 _SPREAD = "train/feature_std"
 _CANDIDATES = "#b0b0b0"
-# Of the methods' seeds, which differ beyond the search where a folder holds runs of several kinds.
+# Colors of methods that differ beyond the search, if a folder holds several.
 _METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Losses that lie farther apart than this are drawn on a logarithmic scale.
 _WIDE = 20.0
-# Places of a heat map that can still be read.
+# Largest number of cells of a heat map that can still be read.
 _LARGEST_MAP = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """Candidates of a search over one or two axes.
 
     Attributes:
-        keys: Name of the rows' axis and of the columns'; of one axis alone, only the columns'.
-        rows: Values along the rows, sorted; one empty text without such an axis.
-        columns: Values along the columns, sorted.
-        values: (row, column) -> best value there; NaN where the candidates were stopped or diverged.
-        others: Axes beyond two, over which the best is taken.
+        keys: Names of the rows' and the columns' axis; of a single axis, only the columns'.
+        rows: Sorted values along the rows; one empty text for a single axis.
+        columns: Sorted values along the columns.
+        values: (row, column) -> best value there; NaN if the candidates were stopped or diverged.
+        others: Names of further axes, over which the best is taken.
     """
 
     keys: tuple[str, ...]
@@ -45,16 +43,16 @@ class Grid:
 
     @property
     def is_filled(self) -> bool:
-        """Whether the candidates make a table; values drawn from ranges meet in few places of one."""
+        """Whether the candidates fill a table; values drawn from ranges meet in few of its cells."""
         return 2 * len(self.values) >= len(self.rows) * len(self.columns) <= _LARGEST_MAP
 
 
 def draw_curves(runs: Sequence[Run], title: str) -> Figure:
-    """What there is of each epoch: training loss, validation metric, spread of features; and the search's heat map.
+    """Training loss, validation metric and spread of features by epoch, as far as there, and the search's heat map.
 
     Args:
-        runs: Runs of one model and setting, some of which have an epoch.
-        title: Of the figure.
+        runs: Runs of one model and task, some of which have an epoch.
+        title: Title of the figure.
     """
     metric = selection_metric(runs[0])
     grid = None if metric is None else grid_of(runs, metric)
@@ -66,14 +64,13 @@ def draw_curves(runs: Sequence[Run], title: str) -> Figure:
     for axis, key in zip(axes, keys, strict=False):
         _draw_lines(axis, runs, key)
     if grid is not None:
-        draw = _draw_map if grid.is_filled else _draw_points
-        draw(figure, axes[-1], grid, str(metric))
+        (_draw_map if grid.is_filled else _draw_points)(figure, axes[-1], grid, str(metric))
     figure.suptitle(title)
     return figure
 
 
 def _draw_lines(axis: Any, runs: Sequence[Run], key: str) -> None:
-    """A thin line per run; the mean over the seeds of each method as a thick one."""
+    """Draw a thin line per run, and the mean over the seeds of each method as a thick one."""
     stopped = [run for run in runs if run.status == "stopped"]
     candidates = [run for run in runs if run.summary["role"] == "candidate" and run not in stopped]
     finals = [run for run in runs if run.summary["role"] == "final"]
@@ -83,7 +80,9 @@ def _draw_lines(axis: Any, runs: Sequence[Run], key: str) -> None:
     for number, seeds in enumerate(by_method(finals)):
         color = _METHODS[number % len(_METHODS)]
         _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", color, "-")
-        _draw_mean(axis, [_curve(run, key) for run in seeds], color)
+        if len(seeds) > 1:
+            mean = mean_curve([_curve(run, key) for run in seeds])
+            axis.plot(list(mean), list(mean.values()), lw=2.6, color=color, label=f"mean of {len(seeds)} seeds")
     values = [value for run in runs for value in _curve(run, key).values() if 0 < value < math.inf]
     if key.endswith("loss") and values and max(values) > _WIDE * min(values):
         axis.set_yscale("log")
@@ -99,30 +98,27 @@ def _draw_runs(axis: Any, runs: Sequence[Run], key: str, label: str, color: str,
         axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=color, label=name)
 
 
-def _draw_mean(axis: Any, curves: Sequence[dict[int, float]], color: str) -> None:
-    """The mean of several curves over the epochs that all of them have."""
-    if len(curves) < 2:
-        return
+def mean_curve(curves: Sequence[dict[int, float]]) -> dict[int, float]:
+    """The mean of several curves, at the places that all of them have."""
     common = sorted(set.intersection(*map(set, curves)))
-    mean = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in common]
-    axis.plot(common, mean, lw=2.6, color=color, label=f"mean of {len(curves)} seeds")
+    return {place: math.fsum(curve[place] for curve in curves) / len(curves) for place in common}
 
 
-def _curve(record: Run, key: str) -> dict[int, float]:
-    return {entry["epoch"]: entry[key] for entry in record.history if key in entry}
+def _curve(run: Run, key: str) -> dict[int, float]:
+    return {entry["epoch"]: entry[key] for entry in run.history if key in entry}
 
 
 def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
-    """The candidates among the runs over the axes in which they differ, or None where they differ in none.
+    """The candidates among the runs over the axes in which they differ; None if they differ in none.
 
-    Where they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
+    If they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
     value of a candidate that was repeated over seeds is the mean over them.
     """
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
     axes = differences(candidates)
     if not axes:
         return None
-    shown, others = list(axes)[:2], tuple(list(axes)[2:])
+    shown, names = list(axes)[:2], [short(path, candidates[0].network) for path in axes]
     rows = axes[shown[0]] if len(shown) == 2 else [""]
     columns = axes[shown[-1]]
     values: dict[tuple[int, int], float] = {}
@@ -132,12 +128,11 @@ def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
         place = (row, columns.index(network[shown[-1]]))
         known = [math.nan if (value := run.metric(metric)) is None else value for run in seeds]
         values[place] = float(np.fmax(values.get(place, math.nan), math.fsum(known) / len(known)))
-    names = [[short(path, candidates[0].network) for path in paths] for paths in (shown, others)]
-    return Grid(tuple(names[0]), rows, columns, values, tuple(names[1]))
+    return Grid(tuple(names[:2]), rows, columns, values, tuple(names[2:]))
 
 
 def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
-    """A table of the candidates' values, colored by them."""
+    """Draw a table of the candidates' values, colored by them."""
     table = np.full((len(grid.rows), len(grid.columns)), math.nan)
     for (row, column), value in grid.values.items():
         table[row, column] = value
@@ -157,7 +152,7 @@ def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
 
 
 def _draw_points(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
-    """A dot per candidate at its place in the space; over one axis, at the height of its value."""
+    """Draw a dot per candidate at its place in the space; for a single axis, at the height of its value."""
     alone = len(grid.keys) == 1
     places = [(grid.columns[column], grid.rows[row], value) for (row, column), value in grid.values.items()]
     dots = [(x, value if alone else y, value) for x, y, value in places if math.isfinite(value)]

@@ -1,11 +1,11 @@
-"""What encoders tell apart: embeddings in two dimensions under the attributes of their images (Figures 4 and A4)."""
+"""Embeddings in two dimensions, colored by the attributes of their images (the paper's Figures 4 and A4)."""
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +15,20 @@ from matplotlib.lines import Line2D
 from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.attributes import ATTRIBUTES, HEADINGS, UNITS
 from mtneuro_ray.data.embeddings import Embeddings, Vectors
+from mtneuro_ray.results.figures.colors import SERIES
 from mtneuro_ray.storage.folder import Folder
+
+logger = logging.getLogger(__name__)
 
 Points = npt.NDArray[np.float32]
 
 _SEED = 0
-_REGIONS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Percentiles at the ends of a color scale, so that a few large cells do not flatten it.
 _ENDS = (1, 99)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Projection:
-    """Embeddings of one encoder and where they lie in a plane.
-
-    Attributes:
-        embeddings: With what is known of them.
-        points: (M, 2).
-    """
+class Projection(NamedTuple):
+    """Embeddings of one encoder, and their points in a plane, (M, 2)."""
 
     embeddings: Embeddings
     points: Points
@@ -40,10 +36,10 @@ class Projection:
 
 def project(vectors: Vectors) -> Points:
     """UMAP of vectors (M, F) in a plane, (M, 2); the same points for the same vectors (McInnes et al. 2018)."""
-    # It compiles for seconds, which no other figure needs.
+    # UMAP compiles for seconds, which no other figure needs.
     from umap import UMAP
 
-    # The default number of neighbours, where there are as many others.
+    # The default number of neighbours, if there are as many others.
     neighbours = min(15, len(vectors) - 1)
     points: Points = UMAP(n_neighbors=neighbours, random_state=_SEED, n_jobs=1).fit_transform(vectors)
     return points.astype(np.float32)
@@ -54,17 +50,17 @@ def _name_of(run_id: str) -> str:
 
 
 def is_projected(out: Folder, run_id: str) -> bool:
-    """Whether the points of a readout run are known: to find them takes a minute."""
+    """Whether the points of a readout run are stored; to compute them takes a minute."""
     return (out / embeddings.FOLDER).exists(_name_of(run_id))
 
 
 def projection_of(out: Folder, run_id: str, announce: Callable[[str], None] | None = None) -> Projection:
-    """The projection of a readout run; where it is not known yet it is made, and kept beside the embeddings.
+    """The stored projection of a readout run, or a new one, which is stored beside the embeddings.
 
     Args:
-        out: Output folder that holds them.
-        run_id: Of the readout.
-        announce: Is told of work that takes long.
+        out: Output folder that holds the embeddings.
+        run_id: Id of the readout run.
+        announce: Receives a line before work that takes long.
 
     Raises:
         InputError: there are no embeddings, or they are damaged.
@@ -82,29 +78,26 @@ def projection_of(out: Folder, run_id: str, announce: Callable[[str], None] | No
 
 
 def _stored(folder: Folder, run_id: str, count: int) -> Points | None:
-    """Points that were kept; None where there are none, or not one for each embedding."""
+    """Stored points; None if there are none, they are damaged, or they belong to other embeddings."""
+    name = _name_of(run_id)
     try:
-        points: Points = np.load(io.BytesIO(folder.read(_name_of(run_id))))
+        points: Points = np.load(io.BytesIO(folder.read(name)))
     except FileNotFoundError:
         return None
-    # What a damaged file makes of NumPy's parser is not one type of error: the points are found anew.
-    except Exception:
+    # What a damaged file makes of NumPy's parser is not one type of error.
+    except Exception as error:
+        logger.warning("%s: is damaged (%s): the embeddings are projected anew", folder / name, type(error).__name__)
         return None
     return points if points.shape == (count, 2) else None
 
 
 def draw_embeddings(projections: Sequence[Projection], title: str) -> Figure:
-    """A row per encoder: its embeddings colored by region, then by each attribute.
-
-    Args:
-        projections: Of one method's encoders.
-        title: Of the figure.
-    """
+    """A row per encoder of one method: its embeddings colored by region, then by each attribute."""
     columns = 1 + len(ATTRIBUTES)
     figure = Figure(figsize=(2.75 * columns, 2.75 * len(projections) + 0.7), layout="constrained")
     axes = figure.subplots(len(projections), columns, squeeze=False)
     regions = list(dict.fromkeys(name for own in projections for name in own.embeddings.regions.tolist()))
-    colors = {name: _REGIONS[number % len(_REGIONS)] for number, name in enumerate(regions)}
+    colors = {name: SERIES[number % len(SERIES)] for number, name in enumerate(regions)}
     for row, own in zip(axes, projections, strict=True):
         about = own.embeddings.about
         row[0].set_ylabel(f"encoder of {about.encoder_task}\nseed {about.seed}", fontsize=9)

@@ -1,4 +1,4 @@
-"""Views of images and what is mined for them: the paper's Figure A3."""
+"""Views of images and the views mined for them: the paper's Figure A3."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from matplotlib.patches import Rectangle
 
 from mtneuro_ray.data.mined_views import Views
 
-# The first view is the one that the pool is compared with.
+# Frames of the views; the pool is compared with the first one.
 _VIEWS = ("red", "#56b4e9")
 _MINED = "#e69f00"
 _PANEL_INCHES = 1.9
 
 
 def draw_views(examples: Views, title: str) -> Figure:
-    """A row per image: where its views lie, the views, the mined view, and other crops of the pool.
-
-    Args:
-        examples: What is shown.
-        title: Of the figure.
-    """
+    """A row per image: the places of its views, the views, the mined view, and other crops of the pool."""
     rows, shown = examples.cosines.shape
     columns = 1 + examples.views.shape[1] + shown
     figure = Figure(figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES + 0.3) * rows + 0.9), layout="constrained")
@@ -48,7 +43,7 @@ def draw_views(examples: Views, title: str) -> Figure:
 
 
 def _draw_image(axis: Any, examples: Views, number: int) -> None:
-    """An image with the places of its views."""
+    """Draw an image with the places of its views."""
     axis.imshow(examples.images[number], cmap="gray", vmin=0, vmax=255)
     axis.set_ylabel(str(examples.regions[number]), fontsize=11)
     height, width = examples.views.shape[-2:]
@@ -57,7 +52,7 @@ def _draw_image(axis: Any, examples: Views, number: int) -> None:
 
 
 def _draw_crop(axis: Any, crop: np.ndarray[Any, np.dtype[np.uint8]], color: str | None) -> None:
-    """A crop, in a frame of a color where it has one."""
+    """Draw a crop, in a frame of a color if it has one."""
     axis.imshow(crop, cmap="gray", vmin=0, vmax=255)
     for spine in axis.spines.values():
         spine.set(visible=color is not None, edgecolor=color, linewidth=2.5)

@@ -1,4 +1,4 @@
-"""A drawn figure with its name, as a file or as a part of a page."""
+"""A named figure as a file, or as a part of a page."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ import html
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 
-# Of a file, and of the pixels within a page, which holds many pictures.
+# Resolution of a file, and of a photo within a page, which holds many pictures.
 _FILE_DPI = 150
 _PAGE_DPI = 90
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One figure.
+class Picture(NamedTuple):
+    """One figure with its file name, without a suffix, and its title on a page.
 
-    Attributes:
-        name: Of its file, without a suffix.
-        title: What it shows, for a page.
-        figure: As matplotlib holds it.
-        is_photo: Whether it is made of pixels or of so many surfaces that a page had better hold it as pixels.
+    A photo consists of pixels, or of so many surfaces that a page holds it as pixels.
     """
 
     name: str
@@ -39,14 +34,14 @@ class Picture:
         """The figure as png, svg or pdf."""
         out = io.BytesIO()
         _make_plain(self.figure)
-        # Without the date and with a fixed salt the same figure is the same file.
+        # Without the date and with a fixed salt, the same figure gives the same file.
         dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
         with rc_context({"svg.hashsalt": self.name}):
             self.figure.savefig(out, format=kind, dpi=dpi, metadata={dated: None} if dated else None)
         return out.getvalue()
 
     def as_html(self) -> str:
-        """The figure within a page that loads nothing."""
+        """The figure for a page that loads nothing."""
         if not self.is_photo:
             text = self.encode("svg").decode()
             return text[text.index("<svg") :]
@@ -55,7 +50,7 @@ class Picture:
 
 
 def _make_plain(figure: Figure) -> None:
-    """Draw every text as it is: a name between dollars is no formula, and no control character reaches a file."""
+    """Draw every text literally: a name between dollars is no formula, and no control character reaches a file."""
     numbers = {
         id(label)
         for axes in figure.axes
@@ -73,9 +68,9 @@ def _make_plain(figure: Figure) -> None:
 
 
 def distinct(pictures: Iterable[Picture]) -> Iterator[Picture]:
-    """The pictures with names that are file names, and no two the same."""
+    """The pictures with names that are file names, no two of them the same."""
     seen: Counter[str] = Counter()
     for picture in pictures:
         name = "".join(letter if letter.isalnum() or letter in "-_.+" else "_" for letter in picture.name)
         seen[name] += 1
-        yield replace(picture, name=name if seen[name] == 1 else f"{name}-{seen[name]}")
+        yield picture._replace(name=name if seen[name] == 1 else f"{name}-{seen[name]}")

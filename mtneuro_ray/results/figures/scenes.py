@@ -1,9 +1,9 @@
-"""What pictures of predictions are made of: image, truth and predictions of the same box, side by side."""
+"""Scenes for pictures of predictions: image, truth and predictions of the same box."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +21,8 @@ MICROMETER = "\u00b5m"
 SplitLoader = Callable[[RunSettings, Split], SplitArrays]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What one run says of a box.
-
-    Attributes:
-        task: Name of its task.
-        classes: Names of its classes.
-        truth: (Z, Y, X) classes, EMPTY where nothing was read.
-        predicted: (Z, Y, X) classes, EMPTY where nothing was predicted.
-    """
+class Layer(NamedTuple):
+    """True and predicted classes of a box in one run, (Z, Y, X), EMPTY where nothing was read or predicted."""
 
     task: str
     classes: tuple[str, ...]
@@ -39,11 +31,11 @@ class Layer:
 
     @property
     def slices(self) -> npt.NDArray[np.int64]:
-        """Indices of the slices that were predicted."""
+        """(N,) indices of the slices that were predicted."""
         return np.flatnonzero((self.predicted != EMPTY).any(axis=(1, 2)))
 
     def mean_iou(self, z: int) -> float:
-        """Mean IoU of a slice's classes; one in neither truth nor prediction scores 1 (PROTOCOL, Task 2)."""
+        """Mean IoU over the classes of slice z; a class in neither truth nor prediction scores 1 (PROTOCOL, Task 2)."""
         truth, predicted = self.truth[z], self.predicted[z]
         known = predicted != EMPTY
         ratios = []
@@ -54,17 +46,16 @@ class Layer:
         return sum(ratios) / len(ratios)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One box of the volume, with what one model predicts for it for each task.
+class Scene(NamedTuple):
+    """One box of the volume, with the predictions of one model for each task.
 
     Attributes:
-        model: Name in tables.
+        model: Name of the model in tables.
         region: Region of the box.
-        split: The split it belongs to.
-        offset: Voxel of the volume at its lowest corner, z, y, x.
+        split: Split of the box.
+        offset: Voxel of the volume at the lowest corner, z, y, x.
         step: Voxels from one pixel to the next, z, y, x.
-        voxel_size_um: Side of a voxel in micrometers, or None where it is not known.
+        voxel_size_um: Side of a voxel in micrometers; None if it is unknown.
         image: (Z, Y, X) grey values.
         layers: One per task, the fewest classes first.
     """
@@ -86,7 +77,7 @@ class Scene:
 
     @property
     def unit(self) -> str:
-        """Micrometers, or voxels where their size is not known."""
+        """Micrometers, or voxels if their size is unknown."""
         return "voxels" if self.voxel_size_um is None else MICROMETER
 
     @property
@@ -107,14 +98,14 @@ def scenes_of(runs: Iterable[tuple[RunSettings, Predictions]], load: SplitLoader
 
     Args:
         runs: Settings and predictions of each run.
-        load: Gives the images and the truth of a run's split.
+        load: Loads the images and the truth of a run's split.
     """
     found: dict[tuple[object, ...], Scene] = {}
     for run, predictions in sorted(runs, key=lambda pair: (len(pair[0].task.classes), pair[0].task.name)):
         for scene in _scenes_of_run(run, predictions, load(run, predictions.split)):
             key = (run.data[0], scene.region, scene.offset, scene.step, tuple(scene.layers[0].slices))
             earlier = found[key].layers if key in found else ()
-            found[key] = replace(scene, layers=(*earlier, *scene.layers))
+            found[key] = scene._replace(layers=(*earlier, *scene.layers))
     return list(found.values())
 
 
@@ -138,10 +129,10 @@ def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArra
 
 
 def of_regions(scenes: Sequence[Scene], regions: Sequence[str]) -> list[Scene]:
-    """The scenes of these regions; all of them where none is named.
+    """The scenes of these regions; all scenes if none is named.
 
     Raises:
-        InputError: a region has none.
+        InputError: a region has no scene.
     """
     there = dict.fromkeys(scene.region for scene in scenes)
     for region in regions:

@@ -6,21 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from mtneuro_ray.results.figures.colors import add_legend, painted
-from mtneuro_ray.results.figures.scenes import Layer, Scene
+from mtneuro_ray.results.figures.scenes import Scene
 
 _PANEL_INCHES = 2.7
-# Of a panel's width, about.
+# Length of the scale bar, as a share of a panel's width.
 _BAR = 0.25
 
 
 def draw_slices(scenes: Sequence[Scene]) -> Figure:
-    """A row per region: the image, the truth over it, and the prediction in each task over it.
+    """A row per region: its slice richest in structure, with the truth over it, and the prediction of each task.
 
-    Of each region the slice that is richest in structure is shown; y points down, as in the volume's slices.
+    y points down, as in the volume's slices.
     """
     tasks = list(dict.fromkeys(layer.task for scene in scenes for layer in scene.layers))
     columns = 2 + len(tasks)
@@ -48,19 +47,16 @@ def _draw_row(axes: Sequence[Any], scene: Scene, tasks: Sequence[str]) -> None:
     axes[1].imshow(painted(image, scene.richest.truth[z], scene.richest.classes))
     for axis, task in zip(axes[2:], tasks, strict=True):
         if task in layers:
-            _draw_prediction(axis, image, layers[task], z)
+            layer = layers[task]
+            axis.imshow(painted(image, layer.predicted[z], layer.classes))
+            axis.set_title(f"mean IoU {layer.mean_iou(z):.2f}", fontsize=10)
         else:
             axis.set_frame_on(False)
             axis.text(0.5, 0.5, "not in\nthis task", ha="center", va="center", color="#777", transform=axis.transAxes)
 
 
-def _draw_prediction(axis: Any, image: np.ndarray[Any, np.dtype[np.uint8]], layer: Layer, z: int) -> None:
-    axis.imshow(painted(image, layer.predicted[z], layer.classes))
-    axis.set_title(f"mean IoU {layer.mean_iou(z):.2f}", fontsize=10)
-
-
 def _draw_bar(axis: Any, scene: Scene) -> None:
-    """A bar of a round length in the lower right corner."""
+    """Draw a bar of a round length in the lower right corner."""
     height, width = scene.image.shape[1:]
     side = scene.pixel[2]
     length = _round_length(_BAR * width * side)

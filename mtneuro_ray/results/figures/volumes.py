@@ -15,9 +15,9 @@ from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.results.figures.colors import add_legend, colors_of
 from mtneuro_ray.results.figures.scenes import Layer, Scene
 
-# Triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
+# Largest number of triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
 _TRIANGLES = 80_000
-# Share of the box from which a class is drawn as glass of this opacity.
+# Share of the box from which a class is drawn as glass, and the opacity of glass.
 _CROWDED = 0.2
 _GLASS = 0.15
 _FEWEST_SLICES = 2
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def longest_run(slices: npt.NDArray[np.int64]) -> tuple[int, int]:
-    """The longest half-open range of adjacent slices, the first of those that are equally long."""
+    """The longest half-open range of adjacent slices; ties go to the first."""
     parts = np.split(slices, np.flatnonzero(np.diff(slices) != 1) + 1)
     longest = max(parts, key=len)
     return int(longest[0]), int(longest[-1]) + 1
@@ -45,7 +45,7 @@ def draw_volume(scene: Scene) -> Figure:
     start, stop = longest_run(scene.richest.slices)
     rows = scene.layers[::-1]
     figure = Figure(figsize=(11.5, (3.2 + 0.9 * _height(scene)) * len(rows) + 0.8), layout="constrained")
-    # The layout takes the last label of a 3D panel for narrower than it is.
+    # The layout underestimates the width of the last label of a 3D panel.
     figure.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # type: ignore[union-attr, call-arg]
     for row, layer in enumerate(rows):
         for column, (heading, values) in enumerate((("ground truth", layer.truth), ("prediction", layer.predicted))):
@@ -59,7 +59,7 @@ def draw_volume(scene: Scene) -> Figure:
 
 
 def surfaces(values: Bytes, value: int, step: int) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Closed surfaces of one class in (Z, Y, X), as marching cubes find them on every `step`-th pixel.
+    """Closed surfaces of one class in (Z, Y, X), found by marching cubes on every `step`-th pixel.
 
     Returns:
         Corners (V, 3) in pixels from the lowest corner of the box, z, y, x, and triangles (T, 3) as indices of corners.
@@ -74,17 +74,12 @@ def surfaces(values: Bytes, value: int, step: int) -> tuple[Floats, npt.NDArray[
 
 
 def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats, Floats]:
-    """Surfaces of all classes but the background.
-
-    Args:
-        scene: Says how large a pixel is.
-        layer: Names the classes.
-        values: (Z, Y, X) classes, of its truth or its prediction.
+    """Surfaces of all classes but the background, in the truth or the prediction of a layer, (Z, Y, X).
 
     Returns:
         Triangles (T, 3 corners, x y z) from the middle of the lowest pixel, in the scene's unit, and colors (T, 4).
     """
-    # What fills the box would hide all that lies in it; truth and prediction are to look alike.
+    # A class that fills the box would hide the others; truth and prediction get the same opacity.
     shares = [
         max(np.mean(layer.truth == value), np.mean(layer.predicted == value)) for value in range(len(layer.classes))
     ]
@@ -98,7 +93,7 @@ def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats
         count = sum(len(triangles) for _, triangles in found)
         if count <= _TRIANGLES:
             break
-        # Their number falls with the square of the step.
+        # The number of triangles falls with the square of the step.
         step = max(step + 1, round(step * (count / _TRIANGLES) ** 0.5))
     corners = np.concatenate([points[triangles] for points, triangles in found]) * np.array(scene.pixel)
     return corners[..., ::-1], np.repeat(colors, [len(triangles) for _, triangles in found], axis=0)
@@ -107,11 +102,11 @@ def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats
 def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None:
     triangles, colors = colored_triangles(scene, layer, values)
     if len(triangles):
-        # Pixels within a vector graphic: as shapes, so many triangles would make it tens of megabytes.
+        # Pixels within a vector graphic: as shapes, the triangles would take tens of megabytes.
         surface = Poly3DCollection(triangles, facecolors=_shaded(triangles, colors), edgecolors="none", rasterized=True)
         axis.add_collection3d(surface)
     depth, height, width = np.array(values.shape) * np.array(scene.pixel)
-    # The first slice is on top, with y towards the reader: the box as one sees it behind its slices, not mirrored.
+    # The first slice is on top and y points to the reader, so that the box is not mirrored.
     axis.set(xlim=(0, width), ylim=(height, 0), zlim=(depth, 0))
     axis.set(xlabel=f"x / {scene.unit}", ylabel=f"y / {scene.unit}", zlabel=f"z / {scene.unit}")
     axis.zaxis.set_major_locator(MaxNLocator(2))
@@ -122,13 +117,13 @@ def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None
 
 
 def _height(scene: Scene) -> float:
-    """Of the box, relative to its longer side; 1 at most."""
+    """Height of the box relative to its longer side, at most 1."""
     depth, height, width = np.array(scene.image.shape) * np.array(scene.pixel)
     return float(min(1.0, depth / max(height, width)))
 
 
 def _shaded(triangles: Floats, colors: Floats) -> Floats:
-    """The colors (T, 4) in a light that falls from one side, so that shapes stand out."""
+    """The colors (T, 4) under a light from one side, so that shapes stand out."""
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     lit = np.abs(normals / np.where(lengths == 0, 1, lengths) @ (_LIGHT / np.linalg.norm(_LIGHT)))

@@ -13,10 +13,10 @@ from mtneuro_ray.results.figures.correlation import (
     decay,
     describe,
     draw_correlations,
-    mean_decay,
     reach,
     stacks_of,
 )
+from mtneuro_ray.results.figures.curves import mean_curve
 
 RANDOM = np.random.default_rng(0)
 
@@ -68,7 +68,7 @@ def test_slices_that_share_structure_are_alike_as_far_as_it_reaches() -> None:
 
 
 def test_the_mean_over_regions_is_of_distances_that_all_have() -> None:
-    assert mean_decay([{1: 0.5, 2: 0.1, 3: 0.0}, {1: 0.7, 3: 0.2}]) == pytest.approx({1: 0.6, 3: 0.1})
+    assert mean_curve([{1: 0.5, 2: 0.1, 3: 0.0}, {1: 0.7, 3: 0.2}]) == pytest.approx({1: 0.6, 3: 0.1})
 
 
 def test_splits_of_a_box_are_joined_and_other_boxes_and_unread_slices_left_out() -> None:

@@ -42,7 +42,9 @@ def test_a_projection_is_made_once_and_kept(tmp_path: Path, calls: list[int]) ->
     assert said == ["projecting 40 embeddings of SSL_MYOW on task3"]
 
 
-def test_points_of_other_embeddings_or_damaged_ones_are_made_again(tmp_path: Path, calls: list[int]) -> None:
+def test_points_of_other_embeddings_or_damaged_ones_are_made_again(
+    tmp_path: Path, calls: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     out = Folder(tmp_path)
     write(out, embeddings(count=20))
     projection_of(out, "run")
@@ -50,7 +52,9 @@ def test_points_of_other_embeddings_or_damaged_ones_are_made_again(tmp_path: Pat
     assert len(projection_of(out, "run").points) == 40
     [file] = (tmp_path / "embeddings").glob("*.npy")
     file.write_bytes(b"damaged")
+    assert not caplog.text
     projection_of(out, "run")
+    assert f"{file}: is damaged (" in caplog.text
     assert calls == [20, 40, 40]
 
 

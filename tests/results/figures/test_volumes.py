@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,7 +112,7 @@ def test_triangles_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(0, 4, (20, 40, 40), dtype=np.uint8)
     dense = layer(truth=noise, predicted=noise)
     monkeypatch.setattr(volumes, "_TRIANGLES", 5000)
-    figure = draw_volume(replace(scene(dense), image=noise))
+    figure = draw_volume(scene(dense)._replace(image=noise))
     for panel in figure.axes:
         surface: Any = panel.collections[0]
         assert 0 < len(surface.get_facecolor()) <= 5000
