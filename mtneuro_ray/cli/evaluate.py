@@ -27,7 +27,7 @@ from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import working
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.run_report import run_report
+from mtneuro_ray.results.report import run_report
 from mtneuro_ray.results.selection import is_final_training
 from mtneuro_ray.storage.records import RunRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -26,7 +26,7 @@ _TABLES = {
     "regions": Results.regions,
     "confusion": Results.confusion,
 }
-# What a breakdown is made of.
+# Runs that a breakdown needs.
 _BREAKDOWNS = {
     "proportions": "finished final runs of a segmentation task",
     "regions": "finished final runs of a segmentation task",
@@ -105,7 +105,7 @@ def run(
     """Print what is asked for: tables, the best candidates or all runs.
 
     Raises:
-        InputError: a breakdown is asked for, and no run has what it is made of.
+        InputError: arguments do not fit together, or no run has what a breakdown shows.
     """
     if argument is not None and what not in ("log", "sql"):
         raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
@@ -122,23 +122,30 @@ def run(
             raise InputError(f"{out}: {what}: no run has them; accepted: {_BREAKDOWNS[what]}")
         show(tables, format)
         return 0
-    if what == "sql":
-        if argument is None:
-            raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
-        rows = results.where(model, task).sql(argument).to_dict("records")
-        title, columns = "Answer", list(rows[0]) if rows else []
-    elif what == "best":
-        rows = results.best(model, task, metric=metric, mode=mode)
-        title, columns = "Best candidates", best_columns(rows)
-    else:
-        rows = results.runs(model, task)
-        title, columns = "Runs", run_columns(rows)
+    if what == "best":
+        return _show_rows(out, what, results.best(model, task, metric=metric, mode=mode), format)
+    chosen = results.where(model, task)
+    return _show_rows(out, what, chosen.runs() if what == "runs" else _answer(chosen, argument), format)
+
+
+def _answer(results: Results, query: str | None) -> list[dict[str, Any]]:
+    if query is None:
+        raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
+    return list(results.sql(query).to_dict("records"))
+
+
+def _show_rows(out: str, what: What, rows: list[dict[str, Any]], format: str) -> int:
     if format == "json":
         print(json.dumps(rows, indent=1, default=str))
-    elif rows:
-        show([rows_as_table(title, rows, columns)], format)
-    else:
+    elif not rows:
         print(f"{out}: {what}: nothing was searched" if what == "best" else f"{out}: no rows", file=sys.stderr)
+    else:
+        title, columns = {
+            "best": ("Best candidates", best_columns),
+            "runs": ("Runs", run_columns),
+            "sql": ("Answer", lambda rows: list(rows[0])),
+        }[what]
+        show([rows_as_table(title, rows, columns(rows))], format)
     return 0
 
 

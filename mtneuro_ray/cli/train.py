@@ -13,7 +13,7 @@ from mtneuro_ray.cli.ingest import out_of, store_of
 from mtneuro_ray.cli.options import Address, Network, NumCpus, Out, Overrides, Preset, Store, Task, Volume
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.progress import say
-from mtneuro_ray.results.run_report import run_report
+from mtneuro_ray.results.report import run_report
 
 
 def run(

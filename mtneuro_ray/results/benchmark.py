@@ -32,11 +32,8 @@ _TRAINING = {
 class Family(NamedTuple):
     """Settings that the paper shares among some of its tasks.
 
-    Attributes:
-        epochs: Epochs of every training.
-        searched: Paths of the settings that the paper searched, which are no departure from it.
-        settings: Path -> value, where the paper's is not the packaged network's.
-        ignored: Paths of settings without effect.
+    Paths of settings that it searched, or that have no effect and are ignored, are no departure from the paper;
+    `settings` has the paper's value of paths in which the packaged network differs.
     """
 
     epochs: int
@@ -146,11 +143,8 @@ def changes_of(run: Run) -> str:
 class MethodNames:
     """Names of the methods of one table: the paper's if it has them, else the networks' own.
 
-    Networks of one name that are set in different ways are numbered, and explained in notes.
-
-    Args:
-        runs: All runs of the table.
-        shown: Paths of settings that the table shows in another place.
+    Networks of one name with different settings are numbered, and explained in notes, except for settings whose paths
+    are in `shown`, because the table shows them elsewhere.
     """
 
     def __init__(self, runs: Iterable[Run], shown: Collection[str] = ()) -> None:
@@ -196,13 +190,7 @@ def place_of(run: Run) -> tuple[int, str, str]:
 
 
 class Part(NamedTuple):
-    """Data and scale of the runs of one table.
-
-    Attributes:
-        data: Identities of the volumes.
-        epochs: "N epochs", if they are not the paper's.
-        images: Departures of the images from the paper's.
-    """
+    """Identities of the volumes of one table, and departures of epochs and images from the paper's, in words."""
 
     data: tuple[str, ...]
     epochs: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Notes on how far numbers can be trusted: data that lack a class, runs that learned nothing, order of methods."""
+"""Notes on the reliability of numbers: data that lack a class, runs that learned nothing, order of methods."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Values = Mapping[str, Mapping[str, float]]
 # Name of a method -> its finished seeds.
 Named = Sequence[tuple[str, Sequence[Run]]]
 
-# Fewer methods have no order worth a number.
+# Smallest number of methods whose order is compared.
 _FEWEST = 3
 
 
 def confusion_of(run: Run, split: str = "test") -> list[list[int]] | None:
-    """Counts of each true class (rows) by predicted class (columns); None where the run has none."""
+    """Counts of each true class (rows) by predicted class (columns); None if the run has none."""
     classes = run.classes
     rows = [[run.value(Key(split, f"{CONFUSION}/{name}", truth)) for name in classes] for truth in classes]
     known = [[int(value) for value in row if value is not None and math.isfinite(value)] for row in rows]
@@ -26,11 +26,7 @@ def confusion_of(run: Run, split: str = "test") -> list[list[int]] | None:
 
 
 def cautions(named: Named) -> list[str]:
-    """What is to be said of the methods of one table.
-
-    Args:
-        named: Each method's name in the table, and its seeds.
-    """
+    """Notes on the methods of one table, given by their names in it and their seeds."""
     runs = [run for _, seeds in named for run in seeds]
     lacking = sorted({f"{split} split: no {name}" for run in runs for split, name in _lacking(run)})
     notes = [f"Classes without data: {'; '.join(lacking)}."] if lacking else []
@@ -45,7 +41,7 @@ def cautions(named: Named) -> list[str]:
 
 
 def _listed(named: Named, holds: Callable[[Run], bool]) -> str:
-    """The methods of which some seeds fulfil a condition, and how many where not all do."""
+    """The methods with seeds that fulfil a condition, and how many seeds if not all do."""
     found = []
     for name, seeds in named:
         number = sum(1 for run in seeds if holds(run))
@@ -55,7 +51,7 @@ def _listed(named: Named, holds: Callable[[Run], bool]) -> str:
 
 
 def _lacking(run: Run) -> Iterable[tuple[str, str]]:
-    """Splits and classes that a split's truth has nowhere."""
+    """Pairs of a split and a class that its truth lacks."""
     totals: dict[tuple[str, str], float] = {}
     for key, place in run.keys.items():
         if (key.metric == VOXELS or key.metric.startswith(f"{CONFUSION}/")) and key.class_ in run.classes:
@@ -65,15 +61,12 @@ def _lacking(run: Run) -> Iterable[tuple[str, str]]:
 
 
 def _scored_one(run: Run) -> list[str]:
-    """Classes of the test split that neither truth nor prediction has, and that score 1 for it."""
+    """Classes that score 1 because neither truth nor prediction of the test split has them."""
     matrix = confusion_of(run)
     if matrix is None:
         return []
-    absent = [
-        name
-        for number, name in enumerate(run.classes)
-        if not sum(matrix[number]) and not sum(row[number] for row in matrix)
-    ]
+    marginals = zip(run.classes, matrix, zip(*matrix, strict=True), strict=True)
+    absent = [name for name, row, column in marginals if not any(row) and not any(column)]
     ones = {
         key.class_
         for key, place in run.keys.items()
@@ -92,12 +85,12 @@ def _is_chance(run: Run) -> bool:
 
 
 def order_notes(ours: Values, published: Values, data: Sequence[str]) -> list[str]:
-    """Spearman's rank correlation over the methods that both have, of each column; none of columns with few methods.
+    """Spearman's rank correlation of each column over the methods that both have, for columns with enough methods.
 
     Args:
         ours: Means over seeds.
-        published: The paper's.
-        data: Identities of the volumes that ours are of.
+        published: The paper's values.
+        data: Identities of the volumes behind our values.
     """
     found = []
     for column, values in ours.items():
@@ -112,17 +105,17 @@ def order_notes(ours: Values, published: Values, data: Sequence[str]) -> list[st
 
 
 def phantom_note(data: Sequence[str]) -> list[str]:
-    """A word of caution where the phantom is compared with the paper's data."""
+    """A note of caution if the phantom is compared with the paper's data."""
     if not data[0].startswith("phantom:"):
         return []
     return [f"The phantom is not {DATA}: this compares across data sets, and decides nothing."]
 
 
 def _rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's, or None of too few methods, or of ones that are all alike."""
+    """Spearman's rank correlation; None for too few methods, or equal ones."""
     if len(pairs) < _FEWEST or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
         return None
-    # Half a second, which no other table needs.
+    # The import takes half a second, which no other table needs.
     from scipy.stats import spearmanr
 
     correlation = float(spearmanr(*zip(*pairs, strict=True)).statistic)

@@ -36,8 +36,7 @@ _Entries = dict[str, tuple[str, Run]]
 def load_runs(out: Folder) -> list[Run]:
     """All runs of an output folder, from its index if that is fresh, else from the run files.
 
-    Args:
-        out: Output folder; its index is written if that is possible.
+    The index is written anew if that is possible.
     """
     with uncollected():
         stamps = {name.removesuffix(".json"): stamp for name, stamp in (out / "runs").stamps(".json").items()}

@@ -28,9 +28,7 @@ def by_method(runs: Iterable[Run]) -> list[list[Run]]:
 def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str, list[Any]]:
     """Path of a network's key -> its sorted values, for keys with several values among some runs.
 
-    Args:
-        runs: Runs of any methods.
-        without: Paths that are left out, beside the name and the seed.
+    The name, the seed and the paths in `without` are left out.
     """
     networks = [run.network for run in runs]
     found: dict[str, list[Any]] = {}
@@ -75,12 +73,9 @@ def text_of(value: Any) -> str:
 
 
 class Seeds:
-    """Number of seeds that each method should have.
+    """Number of seeds that each method should have, from all runs of any status.
 
     That is its own seeds, the failed ones too, or those of another method of its experiment that has all of them.
-
-    Args:
-        runs: All runs, of any status.
     """
 
     def __init__(self, runs: Iterable[Run]) -> None:

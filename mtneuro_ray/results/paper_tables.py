@@ -104,13 +104,9 @@ def _table(layout: Layout, part: Part, lines: list[Line], names: MethodNames, so
 def lines_of(
     tasks: Mapping[str, str], groups: Sequence[list[Run]], names: MethodNames, *, lists_absent: bool = False
 ) -> list[Line]:
-    """The lines of a table, in the order of the paper.
+    """The lines of a table, in the order of the paper, and for `lists_absent` also the methods without a run.
 
-    Args:
-        tasks: Tasks of the table.
-        groups: Runs that are shown as one: the seeds of a method, or a candidate.
-        names: Receives what the notes have to explain.
-        lists_absent: Whether methods without a run are among them.
+    Each group of runs is shown as one: the seeds of a method, or a candidate.
     """
     lines: dict[str, Line] = {}
     for runs in sorted(groups, key=lambda runs: place_of(runs[0])):

@@ -1,4 +1,4 @@
-"""Values that the paper published, from `published.csv`: one row per value, with its table as the source."""
+"""Published values of the paper, from `published.csv`: one row per value, with its table as the source."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from mtneuro_ray.results.frame import grouped
 from mtneuro_ray.results.tables import Value
 
 DATA = "prasad2020"
-"""Name of the data set that the paper's values are of."""
+"""Name of the paper's data set."""
 TOTAL = "Total"
 _PROPORTION = "voxels_percent"
 
 
 class Score(NamedTuple):
-    """One published value.
-
-    Attributes:
-        text: Value and deviation with the paper's digits.
-        mean: The value.
-        std: Deviation over seeds; None where the paper gives none.
-    """
+    """One published value: its text with the paper's digits, mean, and deviation over seeds or None."""
 
     text: str
     mean: float
@@ -31,13 +26,11 @@ class Score(NamedTuple):
 
     @property
     def cell(self) -> Value:
-        """As a table shows it."""
+        """The value as a cell of a table."""
         return Value(self.text, {"mean": self.mean, "std": self.std})
 
 
 class _Row(NamedTuple):
-    """A row of the file."""
-
     source: str
     task: str
     method: str
@@ -67,20 +60,16 @@ def _scores() -> Mapping[tuple[str, str, str, str], Score]:
 
 
 def score(task: str, method: str | None, metric: str, class_: str = "") -> Score | None:
-    """A published value, or None.
+    """A published value of a metric, or of a setting such as learning_rate; None if there is none.
 
-    Args:
-        task: Name of the task.
-        method: The paper's name of the method.
-        metric: Name of the metric, or of a setting such as learning_rate.
-        class_: The paper's heading of a class; empty for the value of all.
+    Methods and classes are named as in the paper; an empty class stands for the value over all.
     """
     return None if method is None else _scores().get((task, method, metric, class_))
 
 
 @cache
 def networks(task: str) -> Mapping[str, str]:
-    """The paper's name of each method that it has for a task, in the order of its tables -> the packaged network."""
+    """The paper's name of each method of a task, in the order of its tables -> the packaged network."""
     return {row.method: row.network for row in _rows() if row.task == task}
 
 
@@ -92,28 +81,25 @@ def classes(task: str) -> Sequence[str]:
 
 @cache
 def _proportions() -> Mapping[str, Sequence[float]]:
-    every: dict[str, list[float]] = {}
-    for row in _rows():
-        if row.metric == _PROPORTION:
-            every.setdefault(row.region, []).append(float(row.value))
-    return every
+    rows = grouped((row for row in _rows() if row.metric == _PROPORTION), lambda row: row.region)
+    return {region: [float(row.value) for row in own] for region, own in rows.items()}
 
 
 def region_count() -> int:
-    """How many regions have published proportions."""
+    """Number of regions with published proportions."""
     return len(_proportions()) - 1
 
 
 def proportions(regions: Collection[str], number: int) -> dict[str, tuple[float, ...]]:
-    """Share of each class in the voxels of each region, in %, and the total; empty where a region is not published.
+    """Share of each class in the voxels of each region, in %, and the total; empty if a region is not published.
 
     Args:
         regions: CTX, STR, VP, ZI or some of them.
-        number: Classes; 3 adds the axons to the background.
+        number: Number of classes; 3 adds the axons to the background.
 
     Returns:
-        Region -> % of each class. The total of fewer than four regions is the mean of theirs, their cubes being of
-        one size: the paper gives none.
+        Region -> % of each class. The total of fewer than four regions, which the paper lacks, is the mean of theirs,
+        as their cubes have one size.
     """
     every = _proportions()
     if not set(regions) <= every.keys():

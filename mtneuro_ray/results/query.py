@@ -20,7 +20,7 @@ from mtneuro_ray.storage.records import RunFolder, RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-# Keys that every entry of `Results.best` has.
+# Keys of every entry of `Results.best`.
 BEST_COLUMNS: tuple[str, ...] = ("model", "task", "learning_rate", "batch_size", "metric", "value", "run_id")
 
 
@@ -29,7 +29,7 @@ class Results:
 
     Args:
         out: The folder, on this machine or in a bucket.
-        runs: Only these; by default all runs of the folder, from its index where that is fresh.
+        runs: Only these runs; by default all runs of the folder, from its index if that is fresh.
 
     Example:
         >>> results = Results("out")
@@ -77,7 +77,7 @@ class Results:
         """The trained model of a finished run: a plain `torch.nn.Module` on the CPU, in evaluation mode.
 
         Raises:
-            InputError: there is no such run, or its weights are missing, damaged or of other settings.
+            InputError: there is no such run, or its weights are missing, damaged or belong to other settings.
         """
         record = next((record for record in self.records if record.run_id == run_id), None)
         if record is None:
@@ -94,8 +94,8 @@ class Results:
         """Means over seeds with their sample standard deviation, and the best candidates.
 
         Returns:
-            The paper's tables of the benchmark's own tasks, with the paper's values in them: 1, A3 and 3; 2, how far it
-            is from the paper's, and A4. A table per task of all other tasks.
+            A table per task that is not the benchmark's; then the paper's tables 1, A3, 3 and 2 with its values beside
+            ours, the distance of our Table 2 from the paper's, and Table A4.
         """
         runs = self.where(model, task)._all
         return [
@@ -106,7 +106,7 @@ class Results:
         ]
 
     def proportions(self, model: str | None = None, task: str | None = None) -> list[Table]:
-        """Class proportions of the data of final runs, per region and split, the paper's beside those of its Task 2."""
+        """Class proportions of the data of final runs, per region and split, with the paper's for its Task 2."""
         return scores.proportion_tables(self.where(model, task)._all)
 
     def regions(self, model: str | None = None, task: str | None = None) -> list[Table]:
@@ -120,7 +120,7 @@ class Results:
     def runs(self, model: str | None = None, task: str | None = None) -> list[dict[str, Any]]:
         """One flat entry per run: status, settings of the summary and of the search, score, error and every number.
 
-        The score is the value of the metric that the run is judged by, which "metric" names.
+        "metric" names the metric that the run is judged by, and "score" is its value.
         """
         runs = self.where(model, task)._all
         columns = {key: candidates.searched(own) for key, own in grouped(runs, _experiment).items()}
@@ -176,7 +176,7 @@ def _entry(run: Run, columns: Mapping[str, str]) -> dict[str, Any]:
 
 
 def best_columns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Keys of entries of `Results.best`, as columns: those that any entry has, the searched ones before the metric."""
+    """Columns of entries of `Results.best`: keys that any entry has, with the searched ones before the metric."""
     keys = list(dict.fromkeys(key for entry in entries for key in entry))
     first, last = BEST_COLUMNS[:4], BEST_COLUMNS[4:]
     told = [key for key in ("std", "data", "ties", "close") if key in keys]
@@ -187,7 +187,7 @@ _RUN_COLUMNS = ("run_id", "status", "task", "model", "role", "learning_rate", "b
 
 
 def run_columns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Keys of entries of `Results.runs`, as columns of a list: without the single metrics."""
+    """Columns of a list of entries of `Results.runs`, without the single metrics."""
     keys = dict.fromkeys(key for entry in entries for key in entry)
     last = ("metric", "score", "seconds", "error")
     return [*_RUN_COLUMNS, *(key for key in keys if "/" not in key and key not in (*_RUN_COLUMNS, *last)), *last]

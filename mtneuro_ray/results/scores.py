@@ -44,14 +44,7 @@ def _groups(runs: Sequence[Run]) -> list[tuple[_Group, list[Run]]]:
 
 
 class _Scored:
-    """The runs of one table of scores, and the columns that all such tables share.
-
-    Args:
-        group: Common properties of the runs.
-        layout: Layout of the scores.
-        runs: Finished runs.
-        every: Number of seeds that each method should have.
-    """
+    """The finished runs of one table of scores, and the columns that all such tables share."""
 
     def __init__(self, group: _Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> None:
         self.classes, self.layout, self.runs = group.classes, layout, runs

@@ -1,16 +1,15 @@
-"""The run that stands for a model and a task where one is shown."""
+"""Choice of the run that represents a model and a task in pictures and predictions."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
-from mtneuro_ray.errors import InputError
-from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.tasks import declared
 from mtneuro_ray.storage.records import RunRecord
 
-# Key of methods that mine views, whose examples can be shown.
+# Key of methods that mine views.
 _MINES = "pool_ratio"
 
 
@@ -20,12 +19,12 @@ def is_final_segmentation(record: RunRecord) -> bool:
 
 
 def is_final_readout(record: RunRecord) -> bool:
-    """Whether the run is finished and has left embeddings."""
+    """Whether the run is finished and has embeddings."""
     return _is_final(record) and bool(_declares(record, "reads_encoder"))
 
 
 def is_final_training(record: RunRecord) -> bool:
-    """Whether the run is finished and has weights of its own, which a readout has not."""
+    """Whether the run is finished and has weights of its own, unlike a readout."""
     return _is_final(record) and not _declares(record, "reads_encoder")
 
 
@@ -39,11 +38,8 @@ def _is_final(record: RunRecord) -> bool:
 
 
 def _declares(record: RunRecord, what: str) -> object:
-    """What the declaration of the run's kind of task says; None where the kind is not installed here."""
-    try:
-        return getattr(registry("tasks").find(record.settings["task"]["task"]), what)
-    except InputError:
-        return None
+    """An attribute of the declaration of the run's kind of task; None if the kind is not installed here."""
+    return getattr(declared(record.settings["task"]["task"]), what, None)
 
 
 def representatives(
@@ -51,10 +47,9 @@ def representatives(
     preferred: Collection[str] = (),
     is_shown: Callable[[RunRecord], bool] = is_final_segmentation,
 ) -> list[RunRecord]:
-    """One run per model, task and state of the data of those that can be shown, in their order.
+    """One run per model, task and state of the data, among those that can be shown, in the order of the names.
 
-    Of several methods the one with the most seeds, of several seeds the first; a run whose id is `preferred` goes
-    before all others.
+    A run whose id is `preferred` comes first, then the method with the most seeds, then the first seed.
     """
     finals = {record.run_id: (record, Run.of(record)) for record in records if is_shown(record)}
     seeds = Counter(run.method for _, run in finals.values())
@@ -79,7 +74,7 @@ def widest(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def _slices(record: RunRecord) -> int:
-    """Slices that are read of the first box of the task, which may be cut into splits along z."""
+    """Number of slices read from the first box of the task, which may be cut into splits along z."""
     task = record.settings["task"]
     first = task["cubes"][0]
     depths = [

@@ -17,12 +17,9 @@ _HIDDEN = {"loss", "images", "truth", VOXELS}
 
 
 class TaskTable(NamedTuple):
-    """Layout of the tables of one kind of task.
+    """Metrics and splits of the tables of one kind of task, with their headings.
 
-    Attributes:
-        metrics: Metric -> heading, in order.
-        per_class: Whether metrics are rows with a column per class, and not columns.
-        splits: Split -> heading of its rows.
+    Metrics are columns, or, if there are values per class, rows with a column per class.
     """
 
     metrics: Mapping[str, str]
@@ -77,12 +74,7 @@ def unit_of(run: Run) -> str:
 
 
 def table_of(runs: Collection[Run], *, only_more: bool = False) -> TaskTable:
-    """Layout of a table of some runs of one kind of task.
-
-    Args:
-        runs: Final runs.
-        only_more: Whether metrics that the task declares are left out, because another table shows them.
-    """
+    """Layout of a table of final runs of one kind of task; `only_more` leaves out metrics that the task declares."""
     own = declared(kind_of(next(iter(runs))))
     headings = () if own is None else own.headings
     metrics = {heading.metric: heading.title for heading in headings}

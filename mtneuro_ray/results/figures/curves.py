@@ -48,11 +48,9 @@ class Grid(NamedTuple):
 
 
 def draw_curves(runs: Sequence[Run], title: str) -> Figure:
-    """Training loss, validation metric and spread of features by epoch, as far as there, and the search's heat map.
+    """Training loss, validation metric and spread of features by epoch, as far as recorded, and the search's heat map.
 
-    Args:
-        runs: Runs of one model and task, some of which have an epoch.
-        title: Title of the figure.
+    The runs are of one model and task, and some of them have an epoch.
     """
     metric = selection_metric(runs[0])
     grid = None if metric is None else grid_of(runs, metric)

@@ -94,12 +94,7 @@ class Scene(NamedTuple):
 
 
 def scenes_of(runs: Iterable[tuple[RunSettings, Predictions]], load: SplitLoader) -> list[Scene]:
-    """The boxes that runs of one model have predicted; tasks that share a box and its slices stand together.
-
-    Args:
-        runs: Settings and predictions of each run.
-        load: Loads the images and the truth of a run's split.
-    """
+    """The boxes that runs of one model have predicted; tasks that share a box and its slices stand together."""
     found: dict[tuple[object, ...], Scene] = {}
     for run, predictions in sorted(runs, key=lambda pair: (len(pair[0].task.classes), pair[0].task.name)):
         for scene in _scenes_of_run(run, predictions, load(run, predictions.split)):
