@@ -21,7 +21,7 @@ from mtneuro_ray.cluster.ray_data import rows_per_block
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
-from mtneuro_ray.data.bounds import bytes_per_voxel
+from mtneuro_ray.data.ingest import bytes_per_voxel
 from mtneuro_ray.data.sampling import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun

@@ -31,7 +31,7 @@ from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.ingest import ingest
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore

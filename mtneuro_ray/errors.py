@@ -1,6 +1,7 @@
 """Errors that people see: one line each, never a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -45,6 +46,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The hint "; did you mean 'X'?" with the known name nearest to an unknown one, or nothing."""
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@contextmanager
+def parsing(where: object, what: str, accepted: str, missing: str = "no such file") -> Iterator[None]:
+    """Turn whatever the parser of a file raises in the body into one line.
+
+    Args:
+        where: File or folder.
+        what: What it should hold, for errors.
+        accepted: Where such a file comes from, for errors.
+        missing: Error for a file that is not there.
+
+    Raises:
+        InputError: the body raised anything but an error of this package.
+    """
+    try:
+        yield
+    except MTNeuroError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{where}: {missing}; accepted: {accepted}") from None
+    except Exception as error:  # parsers of foreign bytes raise anything
+        raise InputError(f"{where}: is no whole {what} ({in_one_line(error)}); accepted: {accepted}") from None
 
 
 def printable(text: str) -> str:

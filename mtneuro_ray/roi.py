@@ -1,12 +1,11 @@
-"""Boxes of voxels: the one place where coordinates, their order and their bounds are defined.
-
-Every coordinate in this project is z, y, x and every range is half-open.
-"""
+"""Boxes of voxels. Every coordinate in this project is z, y, x and every range is half-open."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 Range = tuple[int, int]
@@ -65,8 +64,7 @@ class Roi:
     @property
     def num_voxels(self) -> int:
         """Voxels in the box."""
-        depth, height, width = self.shape
-        return depth * height * width
+        return math.prod(self.shape)
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
@@ -106,35 +104,32 @@ class Roi:
             remaining[axis] = (lo, hi)
         return pieces
 
+    def outside(self, others: Iterable[Roi]) -> list[Roi]:
+        """The voxels of this box outside all others, as disjoint boxes."""
+        pieces = [self]
+        for other in others:
+            pieces = [rest for piece in pieces for rest in piece.minus(other)]
+        return pieces
+
     def split(self, chunk: Sequence[int]) -> Iterator[Roi]:
         """Tile the box, from its lowest corner, by boxes of at most `chunk` voxels along z, y, x."""
-        step_z, step_y, step_x = chunk
-        for z0 in range(*self.z, step_z):
-            for y0 in range(*self.y, step_y):
-                for x0 in range(*self.x, step_x):
-                    yield Roi(
-                        (z0, min(z0 + step_z, self.z[1])),
-                        (y0, min(y0 + step_y, self.y[1])),
-                        (x0, min(x0 + step_x, self.x[1])),
-                    )
+        axes = (
+            [(start, min(start + step, stop)) for start in range(begin, stop, step)]
+            for (begin, stop), step in zip(self.ranges, chunk, strict=True)
+        )
+        yield from itertools.starmap(Roi, itertools.product(*axes))
 
     def __str__(self) -> str:
         return "_".join(f"{axis}{lo}-{hi}" for axis, (lo, hi) in zip("zyx", self.ranges, strict=True))
 
 
 def corners(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Rows and columns of an image's four corners of half its sides.
-
-    The order is that of every array of corners: upper left, upper right, lower left, lower right.
-    """
+    """Rows and columns of an image's corners of half its sides: upper left, upper right, lower left, lower right."""
     return _half_side_crops(height, width, steps=1)
 
 
 def overlapping_crops(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Rows and columns of nine crops of half an image's sides: its corners, those midway between them, its centre.
-
-    In reading order, so the corners are the first, third, seventh and ninth.
-    """
+    """Rows and columns of nine crops of half an image's sides in reading order: corners, edge middles, centre."""
     return _half_side_crops(height, width, steps=2)
 
 

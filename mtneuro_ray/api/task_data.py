@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from mtneuro_ray.config import loading
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.ingest import ingest
 from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
 
 if TYPE_CHECKING:
-    from mtneuro_ray.data.dataset import SplitDataset
+    from mtneuro_ray.data.resident import SplitDataset
 
 Address = str | os.PathLike[str] | Folder
 
@@ -61,7 +61,7 @@ class TaskData:
             InputError: the task has no such split, or the data do not fit its settings.
             SourceError: a volume can't be read.
         """
-        from mtneuro_ray.data.dataset import SplitDataset
+        from mtneuro_ray.data.resident import SplitDataset
 
         return SplitDataset(self.arrays(split))
 

@@ -11,11 +11,10 @@ from mtneuro_ray.api.task_data import Address, TaskData, folder_of
 from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.data.bounds import check_known_bounds
-from mtneuro_ray.data.ingest import identities_of
-from mtneuro_ray.data.prepare import check_encoders, fetch_encoder
+from mtneuro_ray.data.ingest import check_known_bounds, identities_of
 from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.models.library import check_encoders, fetch_encoder
 from mtneuro_ray.storage.checkpoints import has_weights
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

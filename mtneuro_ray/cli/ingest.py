@@ -8,8 +8,7 @@ from typer import Option
 
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.data.bounds import check_known_bounds
-from mtneuro_ray.data.ingest import open_volumes
+from mtneuro_ray.data.ingest import check_known_bounds, open_volumes
 from mtneuro_ray.data.ingest import verify as verify_store
 from mtneuro_ray.data.sampling import channel_boxes
 from mtneuro_ray.data.store import CutoutStore
@@ -63,7 +62,7 @@ def run(
 
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.cluster.ray_data import fetch_all
-    from mtneuro_ray.data.prepare import ingest
+    from mtneuro_ray.data.ingest import ingest
 
     with connected(address, num_cpus):
         volumes = ingest(cutouts, settings, file, fetch_all)

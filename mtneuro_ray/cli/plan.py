@@ -31,7 +31,7 @@ from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.bounds import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.data.ingest import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
 

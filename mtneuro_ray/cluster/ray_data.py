@@ -20,8 +20,7 @@ from mtneuro_ray.cluster.ray_metrics import tell_read
 from mtneuro_ray.cluster.ray_tasks import num_cpus, results
 from mtneuro_ray.cluster.semantics import measure_attributes
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.data.ingest import Cutout, fetch
-from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.ingest import Cutout, fetch, ingest
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.store import CutoutStore

@@ -10,8 +10,8 @@ from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.data.ingest import identities_of
-from mtneuro_ray.data.prepare import check_encoders
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.models.library import check_encoders
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.checkpoints import has_weights
 from mtneuro_ray.storage.folder import Folder

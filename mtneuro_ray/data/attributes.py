@@ -1,11 +1,11 @@
-"""The semantic attributes of Task 3: the order that every array and table has them in, headings and units."""
+"""The semantic attributes of Task 3: their order in every array and table, headings and units."""
 
 from __future__ import annotations
 
 ATTRIBUTES = ("vessels", "axons", "cell_count", "cell_size", "cell_distance")
 
 KINDS = ("vessels", "cells", "axons")
-"""Names of the classes that they are measured of."""
+"""Names of the classes that the attributes are measured on."""
 
 HEADINGS = {
     "vessels": "Vessels",
@@ -16,4 +16,4 @@ HEADINGS = {
 }
 
 UNITS = {"vessels": "%", "axons": "%", "cell_count": "", "cell_size": "px", "cell_distance": "px"}
-"""Pixels are those of the volume, whatever resolution an encoder sees."""
+"""Pixels are voxels of the volume, at any resolution of an encoder's input."""

@@ -1,6 +1,8 @@
 """Flips and rotations of image and mask together, crops of images, and mixup.
 
-The symmetry and the crop of a sample depend on (seed, epoch, sample), its mixup partner on (seed, step).
+Written by hand because the transforms of torchvision, MONAI or albumentations draw from running generators. Here the
+symmetry and the crop of a sample are functions of (seed, epoch, sample), and mixup of (seed, step), so they are equal
+to the bit for any number of workers, any batching and after any restart.
 """
 
 from __future__ import annotations
@@ -22,15 +24,15 @@ OPS = 16
 
 
 def draw_ops(seed: int, epoch: int, samples: Sequence[int] | Indices) -> Tensor:
-    """A symmetry in [0, 16) for each sample, uniform and independent between seeds, epochs and samples.
+    """A symmetry (bits FLIP_Y, FLIP_X, TRANSPOSE, FLIP_Z) for each sample, uniform in [0, 16).
 
     Args:
-        seed: seed of the run, 0 or more.
-        epoch: epoch, from 0.
-        samples: (B,) indices of the samples within the split, 0 or more.
+        seed: Seed of the run.
+        epoch: Epoch, from 0.
+        samples: (B,) indices of the samples within the split.
 
     Returns:
-        (B,) int64 on the CPU, bits FLIP_Y, FLIP_X, TRANSPOSE and FLIP_Z.
+        (B,) int64 on the CPU.
     """
     return torch.from_numpy((sample_words(seed, epoch, samples)[0] % np.uint64(OPS)).astype(np.int64))
 
@@ -39,10 +41,10 @@ def draw_crops(seed: int, epoch: int, samples: Sequence[int] | Indices, shape: t
     """First row and column of a crop of half the side of each sample, uniform over those that fit.
 
     Args:
-        seed: seed of the run, 0 or more.
-        epoch: epoch, from 0.
-        samples: (B,) indices of the samples within the split, 0 or more.
-        shape: y and x of the samples.
+        seed: Seed of the run.
+        epoch: Epoch, from 0.
+        samples: (B,) indices of the samples within the split.
+        shape: Pixels of a sample along y and x.
 
     Returns:
         (B, 2) int64 on the CPU.
@@ -54,14 +56,11 @@ def draw_crops(seed: int, epoch: int, samples: Sequence[int] | Indices, shape: t
 
 
 def cut_crops(images: Tensor, corners: Tensor) -> Tensor:
-    """Crops of half the side, V of each image, all first ones before all second ones.
+    """Crops of half the side, V of each image: (V * B, 1, Y // 2, X // 2), ordered by view, then by image.
 
     Args:
         images: (B, 1, Y, X), any dtype and device.
-        corners: (V, B, 2) int64, first row and column of each.
-
-    Returns:
-        (V * B, 1, Y // 2, X // 2).
+        corners: (V, B, 2) int64, first row and column of each crop.
     """
     _, _, height, width = images.shape
     rows, columns = corners.to(images.device, non_blocking=True)[..., None, None, :].unbind(-1)
@@ -74,12 +73,12 @@ def cut_crops(images: Tensor, corners: Tensor) -> Tensor:
 def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Tensor]:
     """Image and mask with the operation of each sample applied to both; values are moved, never changed.
 
-    Tiles that are not square in y,x are not transposed: flips and the turn by 180 degrees are left.
+    Tiles that are not square in y,x are flipped, but not transposed.
 
     Args:
         image: (B, C, Y, X) or (B, C, Z, Y, X), any dtype and device.
         mask: (B, Y, X) or (B, Z, Y, X).
-        ops: (B,) of `draw_ops`; FLIP_Z does nothing in 2D.
+        ops: (B,) operations of `draw_ops`; FLIP_Z does nothing in 2D.
 
     Raises:
         ValueError: the spatial axes of image and mask differ.
@@ -98,7 +97,7 @@ def augment_images(image: Tensor, ops: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Mixup:
-    """How a batch is mixed: image i becomes `lambda_` of itself and `1 - lambda_` of its partner; so does its label.
+    """Mixture of a batch: image i becomes `lambda_` of itself and `1 - lambda_` of its partner; so does its label.
 
     Attributes:
         lambda_: In [0, 1].
@@ -110,17 +109,14 @@ class Mixup:
 
 
 def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: float) -> Mixup | None:
-    """Partners and shares of mixup for the batch of a step, or None (Zhang et al. 2018, section 2).
+    """Partners and share of mixup for the batch of a step; None for an unmixed batch (Zhang et al. 2018, section 2).
 
     Args:
-        seed: Of the run.
-        step: Optimizer steps before this one.
-        count: Images of the batch.
-        probability: That the batch is mixed at all (MTNeuro paper, Appendix 3.2.4).
-        alpha: `lambda_` is drawn from Beta(alpha, alpha).
-
-    Returns:
-        None where the batch is left as it is.
+        seed: Seed of the run.
+        step: Number of optimizer steps before this one.
+        count: Number of images in the batch.
+        probability: Probability that the batch is mixed at all (MTNeuro paper, Appendix 3.2.4).
+        alpha: Parameter of Beta(alpha, alpha), the distribution of `lambda_`.
     """
     if not probability:
         return None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def _ignore(epoch: Mapping[str, Any]) -> None:
-    """Default report: nothing."""
+    """The default report."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class WorkerContext:
         return self.rank == 0
 
     def share_of(self, count: int) -> tuple[int, int]:
-        """Half-open range of this worker's items out of `count`; the workers' ranges cover each item once, in order."""
+        """Half-open range of this worker's items out of `count`; the workers' ranges are adjacent and in rank order."""
         return count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size
 
     def gather(self, value: T) -> list[T]:
@@ -66,5 +66,5 @@ class WorkerContext:
             return model
         model = synchronise_norms(model)
         devices = [self.device] if self.device.type == "cuda" else None
-        # Buffers agree already: the norms see the whole batch. A broadcast would only cost time.
+        # No broadcast of buffers: they agree already, because the norms see the whole batch.
         return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)

@@ -1,14 +1,8 @@
-"""Embeddings of a readout run on disk: one Parquet file, with one row per corner of an image.
+"""Embeddings of a readout run on disk: `OUT/embeddings/<run_id>.parquet`, one row per corner of an image.
 
-    OUT/embeddings/<run_id>.parquet
-
-    region, split              strings
-    corner                     0 to 3, in the order of `roi.corners`
-    z, y, x                    the corner's lowest voxel in the volume
-    vessels to cell_distance   its attributes, one column each (`data.attributes`)
-    embedding                  fixed-size list of float32
-
-The schema's metadata hold `About`, as JSON under the key `mtneuro_ray`.
+Columns: `region`, `split`, `corner` (0 to 3, in the order of `roi.corners`), `z`, `y`, `x` (lowest voxel in the
+volume), one column for each attribute of `data.attributes`, and `embedding`, a fixed-size list of float32. The metadata
+of the schema hold `About`, as JSON under the key `mtneuro_ray`.
 """
 
 from __future__ import annotations
@@ -29,7 +23,7 @@ from mtneuro_ray.config.task import SPLITS, Split
 from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import Sample, samples
-from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.errors import parsing
 from mtneuro_ray.roi import Shape, corners
 from mtneuro_ray.storage.folder import Folder
 
@@ -67,21 +61,13 @@ class About:
     encoder_task: str
     data: tuple[str, ...]
 
-    @classmethod
-    def of(cls, run: RunSettings) -> About:
-        """The entries of a readout run."""
-        assert run.encoder_run is not None
-        encoder = run.encoder_run
-        names = (encoder.network.name, encoder.network.seed, run.task.name, encoder.task.name)
-        return cls(run.run_id, encoder.train_id, *names, run.data)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embeddings:
-    """Embeddings of M corners of images, with place and attributes of each.
+    """Embeddings of M corners of images, with the place and attributes of each.
 
     Attributes:
-        about: Runs, tasks and volumes.
+        about: Runs, tasks and volumes behind them.
         regions: (M,) names of regions.
         splits: (M,) names of splits.
         corners: (M,) 0 to 3, in the order of `roi.corners`.
@@ -100,19 +86,23 @@ class Embeddings:
 
     @classmethod
     def of(cls, run: RunSettings, data: Mapping[Split, SplitArrays], vectors: Mapping[Split, Vectors]) -> Embeddings:
-        """The embeddings of a readout run.
-
-        Args:
-            run: The readout.
-            data: Its splits, with their targets.
-            vectors: (N, 4, F) embeddings of each split, in the order of the plan.
-        """
+        """The embeddings of a readout run, from (N, 4, F) vectors of each split in the order of the plan."""
+        assert run.encoder_run is not None
+        network, encoder = run.encoder_run.network, run.encoder_run
         splits = [split for split in SPLITS if split in vectors]
         plan = [sample for split in splits for sample in samples(run.task, split)]
         targets = np.concatenate([np.asarray(data[split].targets) for split in splits])
         joined = np.concatenate([vectors[split] for split in splits])
         return cls(
-            about=About.of(run),
+            about=About(
+                run_id=run.run_id,
+                train_id=encoder.train_id,
+                network=network.name,
+                seed=network.seed,
+                task=run.task.name,
+                encoder_task=encoder.task.name,
+                data=run.data,
+            ),
             regions=np.repeat([sample.region for sample in plan], 4),
             splits=np.repeat([str(sample.split) for sample in plan], 4),
             corners=np.tile(np.arange(4), len(plan)),
@@ -156,36 +146,23 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
     """The embeddings of a readout run in an output folder.
 
     Raises:
-        InputError: there are none, or what is there is not whole.
+        InputError: there are none, or the file is damaged.
     """
-    folder = (out if isinstance(out, Folder) else Folder(out)) / FOLDER
-    where = folder / f"{run_id}.parquet"
-    try:
-        return _decode(folder.read(f"{run_id}.parquet"))
-    except FileNotFoundError:
-        raise InputError(f"{where}: no such file; accepted: a finished readout run") from None
-    except MTNeuroError:
-        raise
-    except Exception as error:  # Parsers of foreign bytes raise anything.
-        raise InputError(
-            f"{where}: is no whole set of embeddings of this version ({type(error).__name__}); accepted: what a "
-            "readout run has written"
-        ) from None
-
-
-def _decode(content: bytes) -> Embeddings:
-    table = pq.read_table(pa.BufferReader(content))
-    about: dict[str, Any] = json.loads((table.schema.metadata or {})[_KEY])
-    if about.pop("format_version") != FORMAT_VERSION:
-        raise ValueError("format version")
-    about["data"] = tuple(about["data"])
-    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Embeddings(
-        about=About(**about),
-        regions=np.array(table["region"].to_pylist()),
-        splits=np.array(table["split"].to_pylist()),
-        corners=table["corner"].to_numpy().astype(np.int64),
-        origins=np.stack([table[name].to_numpy() for name in _PLACE], axis=1).astype(np.int64),
-        targets=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
-        vectors=flat.astype(np.float32, copy=False).reshape(len(table), -1),
-    )
+    folder, name = (out if isinstance(out, Folder) else Folder(out)) / FOLDER, f"{run_id}.parquet"
+    with parsing(folder / name, "set of embeddings of this version", "what a finished readout run has written"):
+        table = pq.read_table(pa.BufferReader(folder.read(name)))
+        about: dict[str, Any] = json.loads((table.schema.metadata or {})[_KEY])
+        if about.pop("format_version") != FORMAT_VERSION:
+            raise ValueError("format version")
+        about["data"] = tuple(about["data"])
+        flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        found = Embeddings(
+            about=About(**about),
+            regions=np.array(table["region"].to_pylist()),
+            splits=np.array(table["split"].to_pylist()),
+            corners=table["corner"].to_numpy().astype(np.int64),
+            origins=np.stack([table[name].to_numpy() for name in _PLACE], axis=1).astype(np.int64),
+            targets=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
+            vectors=flat.astype(np.float32, copy=False).reshape(len(table), -1),
+        )
+    return found

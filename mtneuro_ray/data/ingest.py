@@ -1,9 +1,9 @@
-"""Cutouts that a task still needs, and the reading of one into the store; where that runs is up to the caller."""
+"""From a task to stored voxels: volumes are opened and checked, and the store's missing cutouts are fetched."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,14 @@ from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing
+from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.progress import ByteProgress
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.source import VolumeSource, open_volume
+from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
 
-# Boxes of a volume that `verify` reads, and their largest shape, z, y, x: no whole number of cutouts.
+# Number of boxes of a volume that `verify` reads, and their largest shape z, y, x: no whole number of cutouts.
 VERIFIED_BOXES = 8
 VERIFIED_SHAPE = (24, 200, 200)
 
@@ -35,7 +36,7 @@ class Volumes:
 
     @property
     def channels(self) -> list[VolumeSource]:
-        """Those that are read."""
+        """The opened volumes, image first."""
         return [self.image] if self.annotation is None else [self.image, self.annotation]
 
 
@@ -47,8 +48,37 @@ class Cutout:
     roi: Roi
 
 
+# Fetches cutouts into a store, here or on a cluster; calls the last argument with the bytes of each.
+Fetcher = Callable[[CutoutStore, list[Cutout], Callable[[int], None]], None]
+
+
+def reads_annotation(task: TaskSettings) -> bool:
+    """Whether a task reads its annotation volume."""
+    return task.annotation_chan is not None and task.label_map is not None
+
+
+def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
+    """Check a task's cubes against its volumes, as far as their bounds are known without a network.
+
+    Raises:
+        InputError: a channel is malformed, or a cube leaves its volume.
+    """
+    for uri in filter(None, (task.image_chan, task.annotation_chan)):
+        declaration = declaration_of(uri)
+        known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
+        if declaration.offline(uri):
+            known = [open_volume(uri, task_file.parent).shape, *known]
+        for shape in known:
+            check_boxes(task, shape, str(task_file))
+
+
+def bytes_per_voxel(task: TaskSettings) -> list[int]:
+    """Transferred bytes per voxel of each channel that is read, image first."""
+    return [1, *([declaration_of(str(task.annotation_chan)).label_bytes] if reads_annotation(task) else [])]
+
+
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
-    """Open what a task reads, and check that image, annotation and cubes fit together.
+    """Open the volumes of a task, and check that image, annotation and cubes fit together.
 
     Raises:
         InputError: a channel is malformed, a cube lies outside, the annotation does not lie on the image, or a readout
@@ -57,10 +87,9 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     """
     if task.declaration.labels == "corner":
         check_kinds(task, str(task_file))
-    reads_annotation = task.annotation_chan is not None and task.label_map is not None
     volumes = Volumes(
         open_volume(task.image_chan, task_file.parent),
-        open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation else None,
+        open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation(task) else None,
     )
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
@@ -116,33 +145,58 @@ def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cu
 
 
 def fetch(store: CutoutStore, cutout: Cutout) -> int:
-    """Read one cutout from its source into the store; the bytes asked of the source are returned.
+    """Read one cutout from its source into the store; the number of bytes read is returned.
 
     Raises:
         SourceError: the source can't be read.
-        InputError: it holds what can't be stored.
+        InputError: it holds values that can't be stored.
     """
     voxels = cutout.source.read(cutout.roi)
     store.write(cutout.source.identity, cutout.roi, as_stored(voxels, cutout.source.uri, cutout.roi))
     return voxels.nbytes
 
 
+def fetch_here(store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None]) -> None:
+    """Fetch cutouts one by one, in this process."""
+    for cutout in cutouts:
+        advance(fetch(store, cutout))
+
+
+def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: Fetcher = fetch_here) -> Volumes:
+    """Open a task's volumes, log the voxels of its cubes that no image holds, and read what the store lacks.
+
+    Raises:
+        InputError: a channel is malformed, or a cube lies outside its volume.
+        SourceError: a volume can't be read. Voxels read so far are kept; the next ingest reads the rest.
+    """
+    volumes = open_volumes(task, task_file)
+    if left_out := remainders(task):
+        logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
+    with ingest_lock(store):
+        cutouts = pending(store, task, volumes)
+        if cutouts:
+            total = sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts)
+            with ByteProgress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as progress:
+                fetch_all(store, cutouts, progress.advance)
+    return volumes
+
+
 def verify(
     store: CutoutStore, task: TaskSettings, volumes: Volumes, num_boxes: int = VERIFIED_BOXES, seed: int | None = None
 ) -> int:
-    """Read random boxes of each volume again, in other cuts than the ingest's, and compare them with the store.
+    """Read random boxes of each volume again, other boxes than the ingest's, and compare them with the store.
 
-    It finds what no checksum can: wrong voxels in an answer of the right size, and a remote volume that changed.
+    This finds what no checksum can: wrong voxels in an answer of the right size, and a remote volume that changed.
 
     Args:
-        store: Holds everything that the task reads.
-        task: Says what was read.
-        volumes: The task's.
-        num_boxes: Boxes of each volume.
-        seed: Of the choice of boxes; others at every call by default.
+        store: Cutouts of the whole task.
+        task: The task that was ingested.
+        volumes: Its volumes.
+        num_boxes: Number of boxes of each volume.
+        seed: Seed of the choice of boxes; a new one at every call by default.
 
     Returns:
-        Voxels that were read again.
+        The number of voxels read again.
 
     Raises:
         SourceError: voxels differ, or a volume can't be read.

@@ -1,4 +1,4 @@
-"""From labels in an annotation to the classes of a task."""
+"""Labels of an annotation as classes of a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 
 UNMAPPED = 255
-"""Stands for "no class"; a task has at most 255 classes, so it is none of them."""
+"""Value of labels without a class; a task has at most 255 classes, so it is none of them."""
 
 
 def class_table(label_map: Mapping[int, int]) -> Bytes:
@@ -24,12 +24,7 @@ def class_table(label_map: Mapping[int, int]) -> Bytes:
 
 
 def classes_of(annotations: Bytes, rois: Sequence[Roi], task: TaskSettings) -> Bytes:
-    """Classes of annotated voxels.
-
-    Args:
-        annotations: (N, Z, Y, X) labels.
-        rois: Where each of the N lies.
-        task: Says which label is which class.
+    """Classes of annotations (N, Z, Y, X) that lie at N boxes, by the task's label map.
 
     Raises:
         InputError: a label is no class of the task.

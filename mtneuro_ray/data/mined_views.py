@@ -1,6 +1,6 @@
 """Views on disk: augmented crops of self-supervised training, and their nearest neighbours in feature space.
 
-OUT/views/<run_id>.npz    the arrays of `Views`, by name
+`OUT/views/<run_id>.npz` holds the arrays of `Views`, by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.errors import parsing
 from mtneuro_ray.storage.folder import Folder
 
 FOLDER = "views"
@@ -20,17 +20,17 @@ FOLDER = "views"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """Views of R images, and crops of other images, nearest first, to the first view of each in feature space.
+    """Views of R images, and P crops of other images for each, in falling similarity to its first view.
 
     Attributes:
-        regions: (R,) of the images.
+        regions: (R,) regions of the images.
         images: (R, Y, X) grey values.
         corners: (R, V, 2) first row and column of each view's crop.
         views: (R, V, y, x) the views.
-        pool_regions: (R, P) of the images that the crops of the pool are of.
-        pool: (R, P, y, x) some crops of the pool, the mined view first.
-        cosines: (R, P) of the features of these and of the first view, falling.
-        pool_size: (1,) crops that were searched.
+        pool_regions: (R, P) regions of the images from which the crops of the pool are cut.
+        pool: (R, P, y, x) crops of the pool, the mined view first.
+        cosines: (R, P) cosine similarity between the features of these and of the first view.
+        pool_size: (1,) number of crops that were searched.
     """
 
     regions: npt.NDArray[np.str_]
@@ -59,18 +59,12 @@ def read(out: Folder, run_id: str) -> Views:
     """The examples of a run in an output folder.
 
     Raises:
-        InputError: there are none, or what is there is not whole.
+        InputError: there are none, or the file is damaged.
     """
-    where = out / FOLDER / f"{run_id}.npz"
-    try:
-        with np.load(io.BytesIO((out / FOLDER).read(f"{run_id}.npz"))) as arrays:
-            return Views(**{field.name: arrays[field.name] for field in fields(Views)})
-    except FileNotFoundError:
-        raise InputError(f"{where}: no such file; accepted: what `mtneuro-ray figures` has written") from None
-    except MTNeuroError:
-        raise
-    except Exception as error:  # Parsers of foreign bytes raise anything.
-        raise InputError(
-            f"{where}: is no whole set of views ({type(error).__name__}); accepted: what `mtneuro-ray figures` has "
-            "written"
-        ) from None
+    folder, name = out / FOLDER, f"{run_id}.npz"
+    with (
+        parsing(folder / name, "set of views", "what `mtneuro-ray figures` has written"),
+        np.load(io.BytesIO(folder.read(name))) as arrays,
+    ):
+        found = Views(**{field.name: arrays[field.name] for field in fields(Views)})
+    return found

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtneuro_ray.config.task import Cube, Split, TaskSettings
-from mtneuro_ray.data.sampling import samples
+from mtneuro_ray.data.sampling import cube_samples
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 
 EMPTY = 255
-"""Marks pixels that no image covers; a task has at most 255 classes, so it is none of them."""
+"""Value of pixels that no image covers; a task has at most 255 classes, so it is none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Mosaic:
 def assemble(task: TaskSettings, split: Split, images: Bytes) -> list[Mosaic]:
     """Lay images of a split, or predictions of their centres, into one array per cube.
 
-    Where images overlap (a `tile_stride` below `tile_size`), the later one in the order of the plan wins: every
-    pixel is what was predicted in one piece, and none a mixture.
+    Where images overlap (a `tile_stride` below `tile_size`), the later one in the order of the plan wins: no pixel
+    mixes several predictions.
 
     Args:
-        task: What the split consists of.
-        split: Which one.
+        task: The task.
+        split: Name of the split.
         images: (N, Z, Y, X) in the order of the plan; smaller than the task's images where only centres are known.
 
     Raises:
@@ -70,7 +70,7 @@ def assemble(task: TaskSettings, split: Split, images: Bytes) -> list[Mosaic]:
 
 
 def cut(task: TaskSettings, split: Split, mosaics: Sequence[Mosaic], shape: Shape) -> Bytes:
-    """The inverse of `assemble`: (N, *shape) in the order of the plan; equal to what was laid where none overlap."""
+    """The inverse of `assemble`: images (N, *shape) in the order of the plan; exact where no images overlap."""
     pieces = [
         mosaic.pixels[Roi.at(_on_grid(origin, mosaic.offset, mosaic.step), shape).slices]
         for cube, mosaic in zip(_cubes(task, split), mosaics, strict=True)
@@ -90,11 +90,9 @@ def _cubes(task: TaskSettings, split: Split) -> list[Cube]:
 
 def _origins(task: TaskSettings, cube: Cube, shape: Sequence[int]) -> list[Shape]:
     """Voxel at the lowest corner of the middle `shape` pixels of each image of a cube."""
-    # Through a copy that is not checked: one cube alone makes no valid task.
-    plan = samples(task.model_copy(update={"cubes": (cube,)}), cube.split)
     grid = (task.volume_z, *(side // task.downsample for side in task.tile_size))
     z, y, x = ((full - part) // 2 for full, part in zip(grid, shape, strict=True))
-    rois = [sample.roi for sample in plan]
+    rois = [sample.roi for sample in cube_samples(task, cube)]
     return [(r.z[0] + z, r.y[0] + y * task.downsample, r.x[0] + x * task.downsample) for r in rois]
 
 

@@ -4,7 +4,7 @@
         CTX           attributes: place in the volume, plain and as OME-NGFF coordinates
             0         uint8, axes z, y, x; 255 where nothing was predicted
 
-A folder is complete where the root's zarr.json is: it is written last.
+The root's zarr.json is written last: a folder with it is complete.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ import tensorstore as ts
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
-from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.errors import parsing
 from mtneuro_ray.storage.folder import Folder
 
 FOLDER = "predictions"
 FORMAT_VERSION = 1
 
 _META = "zarr.json"
+_PLAIN = ("run_id", "model", "task", "split", "voxel_size_um")
+_DRIVER = {"driver": "zarr3", "kvstore": {"driver": "memory"}}
 # Voxels of a chunk: what a viewer fetches for one view, and the cutouts that training reads.
 _CHUNK = (32, 256, 256)
 # prasad2020 and the phantom, which lies in its frame; the public task files do not name the size.
@@ -44,11 +46,11 @@ class Predictions:
     """Predicted classes of a run for one split.
 
     Attributes:
-        run_id: Of the run.
-        model: Its network's name in tables.
-        task: Its task's name.
-        split: What was predicted.
-        classes: Their names, in the order of their values.
+        run_id: Id of the run.
+        model: Name of its network in tables.
+        task: Name of its task.
+        split: The predicted split.
+        classes: Names of the classes, in the order of their values.
         data: Identities of the volumes, image first.
         voxel_size_um: Side of a voxel in micrometers, or None where it is not known.
         cubes: One mosaic of classes per cube of the split, in the order of the task.
@@ -71,13 +73,13 @@ class Predictions:
 
 
 def voxel_size_um(task: TaskSettings) -> float | None:
-    """Side of a task's voxels in micrometers, as it says or as it is known of its volume."""
+    """Side of a task's voxels in micrometers: the task's own, else that of a known volume."""
     known = _PRASAD_UM if task.image_chan.startswith(_PRASAD) else None
     return task.voxel_size_um or known
 
 
 def place_of(out: Folder, run_id: str, split: Split = "test") -> Folder:
-    """Where the predictions of a run lie in an output folder; those of the test split have the plain name."""
+    """Folder of a run's predictions in an output folder; the name of other splits than test ends in the split."""
     return out / FOLDER / (f"{run_id}.zarr" if split == "test" else f"{run_id}-{split}.zarr")
 
 
@@ -112,25 +114,18 @@ def read(place: str | os.PathLike[str] | Folder) -> Predictions:
     """The predictions in a folder that `write` has written.
 
     Raises:
-        InputError: there are none, or what is there is not whole.
+        InputError: there are none, or they are damaged.
     """
     folder = place if isinstance(place, Folder) else Folder(place)
-    try:
+    accepted = "what `mtneuro-ray predict` has written"
+    with parsing(folder, "set of predictions of this version", accepted, missing="holds no predictions"):
         about = json.loads(folder.read(_META))["attributes"]
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format version {about['format_version']}")
         cubes = tuple(_read_cube(folder, name) for name in about["cubes"])
-        names = {key: about[key] for key in ("run_id", "model", "task", "split", "voxel_size_um")}
-        return Predictions(**names, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
-    except FileNotFoundError:
-        raise InputError(f"{folder}: holds no predictions; accepted: what `mtneuro-ray predict` has written") from None
-    except MTNeuroError:
-        raise
-    except Exception as error:  # Parsers of foreign bytes raise anything.
-        raise InputError(
-            f"{folder}: is no whole set of predictions of this version ({type(error).__name__}: {error}); accepted: "
-            "what `mtneuro-ray predict` has written"
-        ) from None
+        plain = {key: about[key] for key in _PLAIN}
+        found = Predictions(**plain, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
+    return found
 
 
 def _files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
@@ -141,7 +136,7 @@ def _files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
         yield f"{name}/{_META}", _group(_about_cube(predictions, name, cube))
     about = {
         "format_version": FORMAT_VERSION,
-        **{key: getattr(predictions, key) for key in ("run_id", "model", "task", "split", "voxel_size_um")},
+        **{key: getattr(predictions, key) for key in _PLAIN},
         "classes": list(predictions.classes),
         "data": list(predictions.data),
         "not_predicted": EMPTY,
@@ -152,7 +147,7 @@ def _files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
 
 
 def _names(regions: Sequence[str]) -> list[str]:
-    """A folder's name for each cube: its region, numbered where a region has several."""
+    """Folder name of each cube: its region, numbered where a region has several."""
     safe = ["".join(c if c.isalnum() or c in "_-" else "_" for c in region) or "cube" for region in regions]
     seen: Counter[str] = Counter()
     names = []
@@ -192,7 +187,7 @@ def _group(attributes: dict[str, Any]) -> bytes:
 
 
 def _array_files(prefix: str, cube: Mosaic) -> Iterator[tuple[str, bytes]]:
-    """The files of one array, made in memory so that they go into any kind of folder in the same way."""
+    """Names and contents of the files of one array, encoded in memory and so alike for folders and buckets."""
     chunk = [min(side, most) for side, most in zip(cube.pixels.shape, _CHUNK, strict=True)]
     metadata = {
         "shape": list(cube.pixels.shape),
@@ -203,8 +198,7 @@ def _array_files(prefix: str, cube: Mosaic) -> Iterator[tuple[str, bytes]]:
         "codecs": [{"name": "bytes"}, {"name": "gzip", "configuration": {"level": 5}}],
     }
     context = ts.Context()
-    spec = {"driver": "zarr3", "kvstore": {"driver": "memory"}, "metadata": metadata}
-    ts.open(spec, create=True, context=context).result().write(cube.pixels).result()
+    ts.open({**_DRIVER, "metadata": metadata}, create=True, context=context).result().write(cube.pixels).result()
     files = _memory(context)
     for key in files.list().result():
         yield prefix + key.decode(), files.read(key).result().value
@@ -225,8 +219,7 @@ def _read_cube(folder: Folder, name: str) -> Mosaic:
         # A chunk of nothing but the fill value has no file.
         if array.exists(key):
             files.write(key, array.read(key)).result()
-    spec = {"driver": "zarr3", "kvstore": {"driver": "memory"}}
-    pixels = np.asarray(ts.open(spec, open=True, context=context).result().read(order="C").result())
+    pixels = np.asarray(ts.open(_DRIVER, open=True, context=context).result().read(order="C").result())
     if pixels.dtype != np.uint8 or list(pixels.shape) != about["shape"]:
         raise ValueError(f"{pixels.dtype} {pixels.shape}")
     return Mosaic(about["region"], tuple(about["offset_zyx"]), tuple(about["voxels_per_pixel_zyx"]), pixels)

@@ -1,4 +1,4 @@
-"""A split on a device, as bytes, and the batches that are gathered from it there."""
+"""A split as torch tensors: on a device as bytes, from which batches are gathered, or as a plain torch Dataset."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.rng import Indices
 
-# Images, and voxels, of one forward pass outside of training. Larger is no faster; they bound memory.
+# Largest numbers of images and voxels of one forward pass outside of training; more is no faster.
 _IMAGES = 32
 _VOXELS = 32 * 256 * 256
 
@@ -27,7 +28,7 @@ class Batch:
         images: (B, Z, Y, X) uint8 grey values.
         masks: (B, Z, Y, X) uint8 classes, or None.
         labels: (B,) int64 classes of whole images.
-        partner: Images that these are mixed with, one each, or None.
+        partner: Images to mix these with, one each, or None.
         lambda_: Share of these images in the mixture.
     """
 
@@ -60,7 +61,7 @@ class ResidentSplit:
         return len(self._images)
 
     def gather(self, indices: Indices) -> Batch:
-        """The images of these indices, copied out of the split."""
+        """A copy of the images of these indices."""
         index = torch.from_numpy(indices).to(self._device, non_blocking=True)
         masks = None if self._masks is None else self._masks.index_select(0, index)
         return Batch(self._images.index_select(0, index), masks, self._labels.index_select(0, index))
@@ -71,13 +72,42 @@ class ResidentSplit:
         return Batch(self._images[start:stop], masks, self._labels[start:stop])
 
     def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Half-open parts of the images `start` to `stop` that pass through a model at once."""
+        """Half-open parts of the images `start` to `stop`, each small enough for one forward pass."""
         voxels = self._images[:1].numel()
         yield from parts(start, len(self) if stop is None else stop, voxels)
 
 
+class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
+    """One split, in the order of its cubes, then z, y, x.
+
+    An item is the image, float32 (1, [Z,] Y, X), grey values as fractions of the data type's maximum, and its target:
+    the classes of its voxels, int64 ([Z,] Y, X), where the task has masks; the attributes of its corners, float32
+    (4, A), where it has targets; the class of the image, an int64 scalar, otherwise. Z is left out where it is 1.
+
+    Attributes:
+        arrays: The split as numpy arrays.
+    """
+
+    def __init__(self, arrays: SplitArrays) -> None:
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        arrays = self.arrays
+        image = torch.tensor(arrays.images[index], dtype=torch.float32).div_(255)
+        image = image if len(image) == 1 else image.unsqueeze(0)
+        if arrays.masks is not None:
+            mask = torch.tensor(arrays.masks[index], dtype=torch.int64)
+            return image, mask.squeeze(0) if len(mask) == 1 else mask
+        if arrays.targets is not None:
+            return image, torch.tensor(arrays.targets[index], dtype=torch.float32)
+        return image, torch.tensor(arrays.labels[index], dtype=torch.int64)
+
+
 def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
-    """Half-open parts of images `start` to `stop`, of `voxels` each, that pass through a model at once."""
+    """Half-open parts of images `start` to `stop`, of `voxels` each, each small enough for one forward pass."""
     at_once = max(1, min(_IMAGES, _VOXELS // max(1, voxels)))
     for first in range(start, stop, at_once):
         yield first, min(first + at_once, stop)

@@ -1,4 +1,4 @@
-"""From stored voxels to the arrays of a split: images, masks and labels, in the order of the plan."""
+"""Arrays of a split from stored voxels: images, masks and labels, in the order of the plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SplitArrays:
-    """Everything that training or evaluation needs of one split.
+    """The data of one split for training or evaluation.
 
     Attributes:
         images: (N, Z, Y, X) grey values, area-averaged by the task's `downsample`.
@@ -30,8 +30,8 @@ class SplitArrays:
         labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
-        targets: (N, 4, 5) in a readout task, else None: attributes (`config.attributes.ATTRIBUTES`) of the corners of
-            the images (`roi.corners`), measured at the volume's resolution.
+        targets: (N, 4, 5) in a readout task, else None: attributes (`data.attributes`) of the corners of the images
+            (`roi.corners`), measured at the volume's resolution.
     """
 
     images: Bytes
@@ -76,11 +76,11 @@ def load_split(
     """Assemble one split from the store.
 
     Args:
-        store: Holds every voxel of the split.
+        store: Cutouts that hold every voxel of the split.
         image_identity: Identity of the image volume.
         annotation_identity: Identity of the annotation volume; None where the task reads none.
-        task: What the split consists of.
-        split: Which one.
+        task: The task.
+        split: Name of the split.
         targets: Attributes of every split of a readout task, where they are known; they are measured otherwise.
 
     Raises:
@@ -100,7 +100,9 @@ def load_split(
         if task.declaration.labels == "image":
             labels = _region_labels(annotations, class_table(label_map), plan, task)
         else:
-            masks = _reduce_labels(classes_of(annotations, rois, task), task.downsample)
+            # The label at the middle of each block that `area_average` merges.
+            middles = slice(task.downsample // 2, None, task.downsample)
+            masks = np.ascontiguousarray(classes_of(annotations, rois, task)[..., middles, middles])
     names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
     return SplitArrays(
         images=area_average(images, task.downsample),
@@ -124,16 +126,11 @@ def area_average(images: Bytes, factor: int) -> Bytes:
     return averaged
 
 
-def _reduce_labels(masks: Bytes, factor: int) -> Bytes:
-    """Labels at the middles of the blocks that `area_average` merges."""
-    return np.ascontiguousarray(masks[..., factor // 2 :: factor, factor // 2 :: factor])
-
-
 def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Labels:
     """Class of each image: the most frequent label of its annotation, mapped (PROTOCOL, Data).
 
-    The class of the cube stands where the annotation says nothing: its most frequent label is 0 (not annotated) or is
-    mapped to no class. Every image whose annotation does not agree with its cube is logged.
+    The class of the cube stands where that label is 0 (not annotated) or has no class. Every image whose annotation
+    contradicts its cube is logged.
     """
     labels = np.empty(len(plan), np.int64)
     for number, (annotation, sample) in enumerate(zip(annotations, plan, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,10 +31,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Cubes that are one piece of tissue: of one region and one place in y and x, each adjoining the next along z.
+    """Cubes of one region and one place in y and x, each adjoining the next along z: one piece of tissue.
 
     Attributes:
-        region: Of all of them.
+        region: Region of all cubes.
         roi: The box that they fill.
         cubes: Their numbers in the task.
     """
@@ -84,7 +85,7 @@ def boxes(task: TaskSettings) -> list[Roi]:
 
 
 def remainders(task: TaskSettings) -> list[str]:
-    """One line for each cube whose sides are no whole number of images, so that voxels at its end are never used."""
+    """One line for each cube whose sides are no whole number of images: voxels at its end are never used."""
     lines = []
     for number, cube in enumerate(task.cubes):
         rows, columns = task.tile_starts(cube)
@@ -106,9 +107,9 @@ def remainders(task: TaskSettings) -> list[str]:
 
 
 def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi]]:
-    """Boxes that are read of the image and of the annotation.
+    """Boxes to read of the image, and of the annotation.
 
-    A readout task needs the annotation of whole cubes: a cell may reach through slices that are no image of it.
+    A readout task needs the annotation of whole cubes: a cell may extend beyond the images of a cube.
     """
     images = boxes(task)
     return images, sorted({cube.roi for cube in task.cubes}) if task.declaration.labels == "corner" else images
@@ -151,14 +152,10 @@ def missing(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
 def _pieces(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
     """Disjoint boxes that hold every voxel of `needed` outside `present`."""
     covered = list(present)
-    found: list[Roi] = []
+    first = len(covered)
     for box in needed:
-        pieces = [box]
-        for other in covered:
-            pieces = [rest for piece in pieces for rest in piece.minus(other)]
-        covered.extend(pieces)
-        found.extend(pieces)
-    return found
+        covered += box.outside(covered)
+    return covered[first:]
 
 
 def check_boxes(task: TaskSettings, shape: Sequence[int], where: str) -> None:
@@ -176,10 +173,10 @@ def check_boxes(task: TaskSettings, shape: Sequence[int], where: str) -> None:
 
 
 def check_kinds(task: TaskSettings, where: str) -> None:
-    """Check that a readout task has the classes that attributes are measured of.
+    """Check that a readout task has the classes of the attributes.
 
     Raises:
-        InputError: it has not.
+        InputError: one is missing.
     """
     for kind in KINDS:
         if kind not in task.classes:
@@ -206,7 +203,7 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
     """Splits, images, cutouts and bytes of a task, ready for JSON.
 
     Args:
-        task: What is planned.
+        task: The task.
         itemsizes: Bytes per voxel of each channel that is read.
     """
     splits = {}
@@ -223,7 +220,7 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
     return {
         "task": task.name,
         "splits": splits,
-        "cutouts": sum(_count_cutouts(piece) for pieces in channels for piece in pieces),
+        "cutouts": sum(map(_count_cutouts, itertools.chain(*channels))),
         "voxels": sum(voxels),
         "bytes": sum(size * count for size, count in zip(itemsizes, voxels, strict=True)),
         "remainders": remainders(task),

@@ -1,12 +1,12 @@
 """Semantic attributes of the corners of images (Task 3), from the labels of the volume (paper, Appendix 5).
 
-Cells are connected components in 3D, through every slice of a block of cubes; the parts of them in a corner are then
-counted and measured. Finding the cells of a block needs all of its voxels; its images are measured in chunks.
+Cells are connected components in 3D, through every slice of a block of cubes; their parts in a corner are then counted
+and measured. Finding the cells of a block needs all of its voxels; its images are measured in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ class Tissue:
 
     Attributes:
         kinds: (..., Z, Y, X) 1 + index into KINDS, 0 for anything else.
-        cells: The same shape: number of the cell that a voxel belongs to, 0 outside of cells.
+        cells: (..., Z, Y, X) number of each voxel's cell, 0 outside of cells.
     """
 
     kinds: Bytes
@@ -48,12 +48,7 @@ class Tissue:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Images of one cube that are measured together.
-
-    Attributes:
-        cube: Number of the cube in the task.
-        rois: Where the images lie.
-    """
+    """Images of one cube that are measured together: the cube's number in the task, and the images' boxes."""
 
     cube: int
     rois: tuple[Roi, ...]
@@ -74,16 +69,11 @@ def load_attributes(store: CutoutStore, identity: str, task: TaskSettings) -> di
         StoreError: voxels are missing or damaged.
         InputError: the annotation holds a label that is no class.
     """
-    measured = [pair for block in blocks(task) for pair in _measured(store, identity, task, block)]
+    measured: list[tuple[Chunk, Attributes]] = []
+    for block in blocks(task):
+        tissue = read_tissue(store, identity, task, block)
+        measured += [(chunk, measure(tissue.cut(block.roi, chunk.rois))) for chunk in chunks(task, block)]
     return by_split(task, measured)
-
-
-def _measured(
-    store: CutoutStore, identity: str, task: TaskSettings, block: Block
-) -> Iterator[tuple[Chunk, Attributes]]:
-    tissue = read_tissue(store, identity, task, block)
-    for chunk in chunks(task, block):
-        yield chunk, measure(tissue.cut(block.roi, chunk.rois))
 
 
 def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Block) -> Tissue:
@@ -99,13 +89,13 @@ def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Bl
 def find_cells(is_cell: npt.NDArray[np.bool_]) -> Cells:
     """Numbers, from 1, of the 6-connected components of a volume (Z, Y, X); 0 where there is none."""
     numbered, count = ndimage.label(is_cell)
-    # Cells are counted by the thousand: fewer bytes per voxel travel to where they are measured.
+    # The smallest type that holds the count: the numbers are sent to other processes.
     cells: Cells = numbered.astype(np.min_scalar_type(count))
     return cells
 
 
 def chunks(task: TaskSettings, block: Block) -> list[Chunk]:
-    """The images of a block's cubes, in portions, cube by cube in the order of the plan."""
+    """The images of a block's cubes in portions, cube by cube in the order of the plan."""
     found: list[Chunk] = []
     for number in block.cubes:
         rois = tuple(sample.roi for sample in cube_samples(task, task.cubes[number]))
@@ -149,6 +139,6 @@ def _nearest(centroids: npt.NDArray[np.float64]) -> float:
     """Mean distance of K points (K, 3) to their nearest neighbour (PROTOCOL, Task 3)."""
     if len(centroids) < 2:
         return _NO_NEIGHBOUR
-    # The nearest point of all is the cell itself, or another one at the same place.
+    # The first neighbour is the cell itself, or another one at the same place.
     distances, _ = KDTree(centroids).query(centroids, k=2)
     return float(distances[:, 1].mean())

@@ -1,7 +1,7 @@
 """The cutout store: every voxel that was read from a volume, in checksummed Parquet shards.
 
-A shard is one box of one source. Its file name is the box and its folder the hash of the source's identity, so that
-runs, workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes.
+A shard is one box of one source. Its file name is the box and its folder the hash of the source's identity, so runs,
+workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CutoutStore:
     """Shards of any number of sources under one folder.
 
     Args:
-        folder: Where they lie; made on the first write.
+        folder: Folder of the shards; made on the first write.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -58,7 +58,7 @@ class CutoutStore:
         return [roi for name in names if (roi := _box_named(name.removesuffix(_SUFFIX)))]
 
     def write(self, identity: str, roi: Roi, voxels: Bytes) -> int:
-        """Write one shard, whole or not at all; its size in bytes is returned.
+        """Write one shard, whole or not at all, and return its size in bytes.
 
         Raises:
             StoreError: it can't be written.
@@ -70,7 +70,7 @@ class CutoutStore:
         try:
             folder.write(f"{roi}{_SUFFIX}", content)
         except OSError as error:
-            # That of a full disk names no file.
+            # The error of a full disk names no file.
             raise StoreError(f"{folder}: shard {roi} can't be written: {error.strerror or error}") from None
         return len(content)
 
@@ -78,11 +78,11 @@ class CutoutStore:
         """The voxels of one shard, axes z, y, x.
 
         Raises:
-            StoreError: there is no such shard, or what is there is not what was written.
+            StoreError: there is no such shard, or it is damaged.
         """
         folder = self._source_folder(identity)
         try:
-            # An error of the folder is not the shard's: it must not count as damage, which is deleted.
+            # An error of the folder must not count as damage of the shard, which would be deleted.
             content = folder.read(f"{roi}{_SUFFIX}")
         except FileNotFoundError:
             raise StoreError(f"{folder}: no shard {roi}") from None
@@ -122,7 +122,7 @@ class CutoutStore:
             voxels = self.read_shard(identity, shard)
             for n, overlap in targets:
                 out[n][overlap.slices_within(wanted[n])] = voxels[overlap.slices_within(shard)]
-                left[n] -= sum(piece.num_voxels for piece in _outside(overlap, seen))
+                left[n] -= sum(piece.num_voxels for piece in overlap.outside(seen))
             seen.append(shard)
         for box, voxels_left in zip(wanted, left, strict=True):
             if voxels_left:
@@ -131,19 +131,12 @@ class CutoutStore:
 
 
 def _box_named(name: str) -> Roi | None:
-    """The box whose shard has this name; None for a file that the store did not write."""
+    """The box of a shard's name; None for a file that the store did not write."""
     try:
         roi = Roi.parse(name)
     except ValueError:
         return None
     return roi if str(roi) == name else None
-
-
-def _outside(box: Roi, others: Iterable[Roi]) -> list[Roi]:
-    pieces = [box]
-    for other in others:
-        pieces = [rest for piece in pieces for rest in piece.minus(other)]
-    return pieces
 
 
 def _digest(identity: str, roi: Roi, voxels: Bytes) -> str:
@@ -154,8 +147,7 @@ def _digest(identity: str, roi: Roi, voxels: Bytes) -> str:
 
 
 def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
-    depth, height, width = voxels.shape
-    planes = pa.FixedShapeTensorArray.from_numpy_ndarray(voxels.reshape(depth, height, width))
+    planes = pa.FixedShapeTensorArray.from_numpy_ndarray(voxels)
     table = pa.table({"z": pa.array(np.arange(*roi.z, dtype=np.int32)), "voxels": planes})
     table = table.replace_schema_metadata(
         {
@@ -167,7 +159,7 @@ def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
         }
     )
     sink = pa.BufferOutputStream()
-    # Parquet has no 8-bit integers. Split into streams, the three empty bytes of each voxel cost nothing.
+    # Parquet has no 8-bit integers. Split into streams, the three zero bytes of each voxel compress to nothing.
     encoding = {"voxels.list.element": "BYTE_STREAM_SPLIT"}
     pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=False, column_encoding=encoding)
     return bytes(sink.getvalue())

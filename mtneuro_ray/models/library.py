@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.models.base import ModelDeclaration, Settings2D, SizeRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LibrarySettings(Settings2D):
@@ -42,3 +49,35 @@ UNET_PLUS_PLUS = _declared("UnetPlusPlus", "U-Net++ (Zhou et al. 2018)", 32, 64)
 # Its attention pools the features of stride 16 three times more (Li et al. 2018, figure 3).
 PAN = _declared("PAN", "Pyramid attention network (Li et al. 2018)", 16, 128, smallest_batch=2)
 PSPNET = _declared("PSPNet", "Pyramid scene parsing network (Zhao et al. 2017)", 8, 32)
+
+
+def fetch_encoder(network: NetworkSettings) -> Mapping[str, Tensor] | None:
+    """Initial weights of a network's encoder; None where they are random.
+
+    Raises:
+        InputError: they cannot be downloaded, or do not fit the encoder.
+    """
+    if not network.starts_pretrained:
+        return None
+    # Slow to import, and not needed without an encoder.
+    from mtneuro_ray.models.pretrained import fetch_encoder_weights
+
+    return fetch_encoder_weights(network)
+
+
+def check_encoders(networks: Iterable[tuple[NetworkSettings, str]]) -> None:
+    """Check that the library has the encoders and weights of networks, each given with its file for errors.
+
+    Raises:
+        InputError: an encoder or its weights are missing.
+    """
+    distinct = {
+        network.model.model_dump_json(): (network, where)
+        for network, where in networks
+        if network.declaration.is_pretrained
+    }
+    if distinct:
+        from mtneuro_ray.models.pretrained import check_encoder
+
+        for network, where in distinct.values():
+            check_encoder(network, where)

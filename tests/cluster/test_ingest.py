@@ -11,8 +11,7 @@ from mtneuro_ray.cluster.ray_data import fetch_all, get_splits, share_task
 from mtneuro_ray.cluster.ray_tasks import results
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.ingest import Cutout
-from mtneuro_ray.data.prepare import ingest
+from mtneuro_ray.data.ingest import Cutout, ingest
 from mtneuro_ray.data.samples import load_split
 from mtneuro_ray.data.sampling import boxes, missing
 from mtneuro_ray.data.store import CutoutStore

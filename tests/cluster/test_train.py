@@ -15,12 +15,12 @@ from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace, SearchSettings
 from mtneuro_ray.data.ingest import open_volumes
-from mtneuro_ray.data.prepare import fetch_encoder
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.library import fetch_encoder
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

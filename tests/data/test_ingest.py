@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data import prepare
 from mtneuro_ray.data import sampling as plan
-from mtneuro_ray.data.ingest import Volumes, check_alignment, fetch, ingest_lock, open_volumes, pending, verify
+from mtneuro_ray.data.ingest import (
+    Volumes,
+    check_alignment,
+    fetch,
+    fetch_here,
+    ingest_lock,
+    open_volumes,
+    pending,
+    verify,
+)
+from mtneuro_ray.data.ingest import ingest as ingest_task
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.storage.folder import Folder
@@ -33,7 +42,7 @@ def volumes(fails_after: int | None = None, dtype: Any = np.uint64) -> tuple[Mem
 def ingest(store: CutoutStore, task: TaskSettings, opened: Volumes) -> int:
     """Bytes that came from the sources."""
     taken: list[int] = []
-    prepare.fetch_here(store, pending(store, task, opened), taken.append)
+    fetch_here(store, pending(store, task, opened), taken.append)
     return sum(taken)
 
 
@@ -208,7 +217,7 @@ def test_what_no_image_holds_is_said_by_ingest(tmp_path: Path, caplog: pytest.Lo
     for name in ("image", "labels"):
         np.save(tmp_path / f"{name}.npy", np.zeros((10, 16, 20), np.uint8))
     cubes = [cube(x=[0, 20]), cube(split="val", z=(5, 7)), cube(split="test", z=(8, 10))]
-    prepare.ingest(CutoutStore(Folder(tmp_path)), task_settings(cubes=cubes), tmp_path / "task.json")
+    ingest_task(CutoutStore(Folder(tmp_path)), task_settings(cubes=cubes), tmp_path / "task.json")
     assert "small: 1 of 3 cubes: cubes.0 (A, train): no image holds 20 % of its voxels: x 4 of 20" in caplog.text
 
 

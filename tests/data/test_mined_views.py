@@ -32,5 +32,5 @@ def test_what_is_missing_or_damaged_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "views" / "run.npz"
     for content in (file.read_bytes()[:100], b"", b"text"):
         file.write_bytes(content)
-        with pytest.raises(InputError, match=r"views/run\.npz: is no whole set of views \(\w+\); accepted: "):
+        with pytest.raises(InputError, match=r"views/run\.npz: is no whole set of views \(\w+: .*\); accepted: "):
             read(out, "run")
