@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtneuro_ray.api.sweep_job import SweepJob as Sweep
     from mtneuro_ray.api.task_data import TaskData, load_task
+    from mtneuro_ray.api.training import SweepJob as Sweep
     from mtneuro_ray.api.training import train
     from mtneuro_ray.results.query import Results
     from mtneuro_ray.volumes.source import open_volume
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _API = {
-    "Sweep": "mtneuro_ray.api.sweep_job:SweepJob",
+    "Sweep": "mtneuro_ray.api.training:SweepJob",
     "TaskData": "mtneuro_ray.api.task_data:TaskData",
     "load_task": "mtneuro_ray.api.task_data:load_task",
     "train": "mtneuro_ray.api.training:train",
@@ -34,7 +34,7 @@ __all__ = ["Results", "Sweep", "TaskData", "__version__", "load_task", "open_vol
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when used: `mtneuro-ray --help` needs none of it.
+    # Imported when used, so that `mtneuro-ray --help` stays fast.
     if name not in _API:
         raise AttributeError(f"module 'mtneuro_ray' has no attribute {name!r}")
     from mtneuro_ray.registry import imported

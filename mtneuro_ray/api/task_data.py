@@ -27,19 +27,20 @@ def folder_of(address: Address) -> Folder:
     return address if isinstance(address, Folder) else Folder(address)
 
 
+def store_of(store: Address | None, out: Address) -> CutoutStore:
+    """The cutouts in a folder, by default in `out/store`."""
+    return CutoutStore(folder_of(out) / "store" if store is None else folder_of(store))
+
+
 @dataclass(frozen=True)
 class TaskData:
-    """A task with the store that its voxels lie in.
-
-    Attributes:
-        settings: The task.
-        file: Where it was read; relative paths in it start there.
-        store: Cutouts; voxels that it lacks are read from the task's volumes once.
-    """
+    """A task with the store of its voxels."""
 
     settings: TaskSettings
     file: Path
+    """File of the task; relative paths in it start there."""
     store: CutoutStore
+    """Cutouts; missing voxels are read from the task's volumes once."""
 
     def arrays(self, split: Split) -> SplitArrays:
         """One split as numpy arrays: images (N, Z, Y, X) uint8, masks, labels, regions.
@@ -72,7 +73,7 @@ class TaskData:
 
     @cached_property
     def _identities(self) -> tuple[str, str | None]:
-        """Identities of the image and of the annotation, once the store holds what the task reads of them."""
+        """Identities of image and annotation, after the task's voxels are in the store."""
         volumes = ingest(self.store, self.settings, self.file)
         return volumes.image.identity, volumes.annotation.identity if volumes.annotation else None
 
@@ -84,12 +85,12 @@ def load_task(
 
     Args:
         name: Packaged name (`mtneuro-ray list tasks`) or path of a JSON.
-        volume: Read the task's channels from here instead: "phantom", or a base URI of a copy of the volume.
+        volume: Volume that replaces the task's own: "phantom", or a base URI of a copy.
         preset: Scale: "smoke" (small crops of the phantom) or "paper".
         store: Folder of cutouts, here or in a bucket.
 
     Returns:
-        Its settings and splits; nothing is read before a split is asked for.
+        The task; nothing is read before a split is asked for.
 
     Raises:
         InputError: one line that names the file and the key.
@@ -101,4 +102,4 @@ def load_task(
         (torch.Size([1, 128, 128]), torch.Size([128, 128]), ('bg', 'vessels', 'cells', 'axons'))
     """
     settings, file = loading.load_task(name, volume, preset)
-    return TaskData(settings, file, CutoutStore(folder_of(store)))
+    return TaskData(settings, file, store_of(store, "out"))

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from mtneuro_ray.cli.ingest import store_of
 from mtneuro_ray.cli.options import (
     EvaluatedSplit,
     Gpu,
@@ -21,6 +20,7 @@ from mtneuro_ray.cli.options import (
     Threads,
     TrainedOn,
     Volume,
+    store_of,
 )
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.config.loading import load_task
@@ -59,7 +59,7 @@ def run(
     if task is None and (volume or preset):
         raise InputError("--volume, --preset: change a task, and there is none; accepted: with --task")
     results, folder = load_runs(out)
-    records = _chosen(results.where(model, trained_on), run, out)
+    records = _chosen(results.where(model, trained_on, task_option="--trained-on"), run, out)
     other, task_file = None, Path()
     if task is not None:
         other, task_file = load_task(task, volume, preset)

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.options import Out, Preset, Store, Task, Volume
+from mtneuro_ray.cli.options import Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.errors import InputError
 
 

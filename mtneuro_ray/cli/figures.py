@@ -1,27 +1,31 @@
-"""`mtneuro-ray figures`."""
+"""`mtneuro-ray figures`, and the pictures of an output folder that `report` shows too."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mtneuro_ray.cli.encoder_pictures import encoder_pictures
-from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, store_of
 from mtneuro_ray.cli.results import load_runs
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.task import Split
+from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.predictions import exist, place_of
+from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
-from mtneuro_ray.progress import working
+from mtneuro_ray.progress import say, working
+from mtneuro_ray.results.selection import widest
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
+    from mtneuro_ray.results.figures.picture import Picture
     from mtneuro_ray.results.figures.scenes import Scene
 
 
@@ -33,24 +37,19 @@ def run(
     out: Out = "out",
     store: Store = None,
 ) -> int:
-    """Draw everything that the runs of an output folder allow."""
+    """Draw all pictures of an output folder, and make the predictions, projections and views that they lack."""
     results, folder = load_runs(out)
     records = results.where(model, task).records
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs
+    from mtneuro_ray.results.figures.gallery import shown_runs
     from mtneuro_ray.results.figures.picture import distinct
     from mtneuro_ray.results.figures.scenes import of_regions
 
     problems: list[str] = []
     scenes = of_regions(_scenes(shown_runs(records, folder), folder, cutouts, problems), region)
-    pictures = chain(
-        prediction_pictures(scenes),
-        encoder_pictures(records, folder, cutouts, problems, makes_missing=True),
-        run_pictures(records),
-    )
     drawn = 0
-    for picture in distinct(pictures):
+    for picture in distinct(pictures(records, scenes, folder, cutouts, problems, makes_missing=True)):
         folder.write(f"figures/{picture.name}.{format}", picture.encode(format))
         print(folder / f"figures/{picture.name}.{format}")
         drawn += 1
@@ -61,8 +60,17 @@ def run(
     return 1 if problems else 0
 
 
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Add an error of the body to `problems`, and go on."""
+    try:
+        yield
+    except MTNeuroError as error:
+        problems.append(str(error))
+
+
 def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> list[Scene]:
-    """What runs predict, predicted now where it was not yet. What fails is added to `problems` and left out."""
+    """Scenes of the predictions of runs; missing predictions are made first."""
     if not records:
         return []
 
@@ -73,16 +81,87 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
     for record in records:
         if exist(place_of(out, record.run_id)):
             continue
-        try:
+        with _noted(problems):
             with working(f"predicting test with {record.summary['model']} on {record.summary['task']}"):
                 written = predict_run(record, out, store)
-        except MTNeuroError as error:
-            problems.append(str(error))
-            continue
-        if not written.agrees:
-            problems.append(f"{written.place}: {written.verdict}")
-    try:
+            if not written.agrees:
+                problems.append(f"{written.place}: {written.verdict}")
+    with _noted(problems):
         return stored_scenes(records, out, partial(stored_split, store))
-    except MTNeuroError as error:
-        problems.append(str(error))
-        return []
+    return []
+
+
+def pictures(
+    records: Sequence[RunRecord],
+    scenes: Sequence[Scene],
+    out: Folder,
+    store: CutoutStore,
+    problems: list[str],
+    *,
+    makes_missing: bool,
+) -> Iterator[Picture]:
+    """All pictures of an output folder: predictions, encoders, mined views, slices, learning curves, confusion.
+
+    Args:
+        records: Runs of any kind.
+        scenes: Predictions to show.
+        out: Output folder of the runs.
+        store: Cutouts; it takes voxels that are read for mined views.
+        problems: One line is added for each picture that fails and is left out.
+        makes_missing: Whether missing projections of embeddings and mined views are made.
+    """
+    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, table_pictures
+
+    yield from prediction_pictures(scenes)
+    yield from table_pictures(records)
+    yield from _embedding_pictures(records, out, problems, makes_missing)
+    yield from _view_pictures(records, out, store, problems, makes_missing)
+    yield from _correlation_pictures(records, store)
+    yield from run_pictures(records)
+
+
+def _embedding_pictures(
+    records: Sequence[RunRecord], out: Folder, problems: list[str], makes_missing: bool
+) -> Iterator[Picture]:
+    from mtneuro_ray.results.figures.embeddings import is_projected, projection_of
+    from mtneuro_ray.results.figures.gallery import embedding_pictures, read_out_runs
+
+    projections = []
+    for record in read_out_runs(records):
+        if makes_missing or is_projected(out, record.run_id):
+            with _noted(problems):
+                projections.append((record, projection_of(out, record.run_id, say)))
+    yield from embedding_pictures(projections)
+
+
+def _view_pictures(
+    records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str], makes_missing: bool
+) -> Iterator[Picture]:
+    from mtneuro_ray.results.figures.gallery import mining_runs, view_picture
+
+    for record in mining_runs(records, out):
+        with _noted(problems):
+            if makes_missing and not views.exist(out, record.run_id):
+                from mtneuro_ray.engine.mine_views import write_views
+
+                write_views(record, out, store)
+            if views.exist(out, record.run_id):
+                yield view_picture(record, views.read(out, record.run_id))
+
+
+def _correlation_pictures(records: Sequence[RunRecord], store: CutoutStore) -> Iterator[Picture]:
+    """Correlation of the slices of each image volume, where the store holds them: no voxel is read for it."""
+    from mtneuro_ray.results.figures.gallery import correlation_picture, stored_stacks
+
+    def load(run: RunSettings, split: Split) -> SplitArrays:
+        # Only the images: a readout's targets would take long to measure.
+        task = run.task.model_copy(update={"task": "classification"})
+        return load_split(store, run.data[0], None, task, split)
+
+    for record in widest(records):
+        try:
+            stacks = stored_stacks(record, load)
+        except MTNeuroError:
+            continue
+        if stacks:
+            yield correlation_picture(record, stacks)

@@ -6,39 +6,11 @@ from typing import Annotated
 
 from typer import Option
 
-from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume
+from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data.ingest import check_known_bounds, open_volumes
 from mtneuro_ray.data.ingest import verify as verify_store
 from mtneuro_ray.data.sampling import channel_boxes
-from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.storage.folder import Folder
-
-
-def store_of(store: str | None, out: str) -> CutoutStore:
-    """The cutout store of a command.
-
-    Args:
-        store: Its folder; by default the one in `out`.
-        out: Output folder.
-
-    Raises:
-        MTNeuroError: it can't be reached.
-    """
-    folder = Folder(store) if store else Folder(out) / "store"
-    folder.check()
-    return CutoutStore(folder)
-
-
-def out_of(out: str) -> Folder:
-    """The output folder of a command.
-
-    Raises:
-        MTNeuroError: it can't be reached.
-    """
-    folder = Folder(out)
-    folder.check()
-    return folder
 
 
 def run(
@@ -53,11 +25,11 @@ def run(
         bool, Option("--verify", help="read a sample again in other cuts and compare it with the store")
     ] = False,
 ) -> int:
-    """Bring what a task reads into the store."""
+    """Read a task's voxels into the store."""
     settings, file = load_task(task, volume, preset)
     check_known_bounds(settings, file)
     cutouts = store_of(store, out)
-    # What is wrong with a volume is told before a cluster is started for it.
+    # A wrong volume is reported before a cluster is started.
     open_volumes(settings, file)
 
     from mtneuro_ray.cluster.connect import connected

@@ -1,34 +1,32 @@
-"""Options that several commands share, and the checks of every path and number that a command line gives."""
+"""Options that several commands share, the checks of paths and numbers, and the folders of `--out` and `--store`."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.storage.folder import Folder
 
 # Set by Ray in the entry point of a submitted job.
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-_MOST_PROCESSORS = 4096
+MOST_PROCESSORS = 4096
 
 
-def path_of(text: str | None, option: str) -> str | None:
-    """A path with `~` expanded, or an address as it is.
-
-    Args:
-        text: Value of the option; None where it is not given.
-        option: Its name, for the error.
+def path(param: typer.CallbackParam, text: str | None) -> str | None:
+    """Callback that expands `~` in a path; addresses stay as they are.
 
     Raises:
-        InputError: the path is empty, or names the home folder of nobody.
+        InputError: the path is empty, or names the home folder of an unknown user.
     """
     if text is None:
         return None
+    option = param.opts[0]
     if not text.strip():
         raise InputError(f"{option}: is empty; accepted: a path or an address")
     if not text.startswith("~"):
@@ -39,47 +37,53 @@ def path_of(text: str | None, option: str) -> str | None:
         raise InputError(f"{option}: {text}: there is no such user; accepted: a path") from None
 
 
-def _read(option: str) -> Callable[[str | None], str | None]:
-    return lambda text: path_of(text, option)
+def _written(param: typer.CallbackParam, text: str | None) -> str | None:
+    """Callback for a folder that outlives the command: the working folder of a Ray job is deleted with the job."""
+    text = path(param, text)
+    if text is not None and "://" not in text and not os.path.isabs(text) and _JOB in os.environ:
+        raise InputError(
+            f"{param.opts[0]}: {text!r} is relative to the folder of a Ray job, which is deleted with it; accepted: an "
+            "absolute path that every machine of the cluster reaches, or s3://..."
+        )
+    return text
 
 
-def _written(option: str) -> Callable[[str | None], str | None]:
-    """Check of a place that outlives the command: a job's working folder is deleted with the job."""
-
-    def check(text: str | None) -> str | None:
-        text = path_of(text, option)
-        if text is not None and "://" not in text and not os.path.isabs(text) and _JOB in os.environ:
-            raise InputError(
-                f"{option}: {text!r} is relative to the folder of a Ray job, which is deleted with it; accepted: an "
-                "absolute path that every machine of the cluster reaches, or s3://..."
-            )
-        return text
-
-    return check
+def positive(param: typer.CallbackParam, value: float | None) -> float | None:
+    """Callback that refuses a number that is not above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"{param.opts[0]}: is {value:g}; accepted: more than 0")
+    return value
 
 
-def positive(option: str) -> Callable[[float | None], float | None]:
-    """Callback that refuses a number that is not above 0.
+def out_of(out: str) -> Folder:
+    """The output folder of a command.
 
-    Args:
-        option: Its option, for the error.
+    Raises:
+        MTNeuroError: it can't be reached.
     """
-
-    def check(value: float | None) -> float | None:
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{option}: is {value:g}; accepted: more than 0")
-        return value
-
-    return check
+    folder = Folder(out)
+    folder.check()
+    return folder
 
 
-Task = Annotated[str, typer.Option(callback=_read("--task"), help="task, by name or path")]
-Network = Annotated[str, typer.Option(callback=_read("--network"), help="network, by name or path")]
-Space = Annotated[str, typer.Option(callback=_read("--space"), help="tune space, by name or path")]
+def store_of(store: str | None, out: str) -> CutoutStore:
+    """The cutout store of a command, by default in its output folder.
+
+    Raises:
+        MTNeuroError: it can't be reached.
+    """
+    folder = Folder(store) if store else Folder(out) / "store"
+    folder.check()
+    return CutoutStore(folder)
+
+
+Task = Annotated[str, typer.Option(callback=path, help="task, by name or path")]
+Network = Annotated[str, typer.Option(callback=path, help="network, by name or path")]
+Space = Annotated[str, typer.Option(callback=path, help="tune space, by name or path")]
 Volume = Annotated[
     str | None,
     typer.Option(
-        callback=_read("--volume"),
+        callback=path,
         help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x",
     ),
 ]
@@ -90,14 +94,14 @@ Overrides = Annotated[
 ]
 Out = Annotated[
     str,
-    typer.Option(metavar="DIR", callback=_written("--out"), help="folder of results, here or s3://..."),
+    typer.Option(metavar="DIR", callback=_written, help="folder of results, here or s3://..."),
 ]
 Store = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
         envvar="MTNEURO_STORE",
-        callback=_written("--store"),
+        callback=_written,
         help="folder of cutouts, shared by all runs; default: MTNEURO_STORE, else OUT/store",
     ),
 ]
@@ -105,7 +109,7 @@ Table = Annotated[
     str,
     typer.Option(
         metavar="TABLE.json",
-        callback=_written("--out"),
+        callback=_written,
         help="table that is written, or in which what is measured again is replaced",
     ),
 ]
@@ -113,7 +117,7 @@ Packing = Annotated[
     str | None,
     typer.Option(
         metavar="TABLE.json",
-        callback=_read("--packing"),
+        callback=path,
         help="table of `mtneuro-ray profile`: as many trials share a GPU, or a machine's memory, as it says will fit; "
         "default: the space's",
     ),
@@ -123,12 +127,12 @@ Address = Annotated[
 ]
 NumCpus = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, max=_MOST_PROCESSORS, help="CPUs of a cluster started here; default: all"),
+    typer.Option(metavar="N", min=1, max=MOST_PROCESSORS, help="CPUs of a cluster started here; default: all"),
 ]
 Threads = Annotated[
     int,
     typer.Option(
-        metavar="N", min=0, max=_MOST_PROCESSORS, help="CPU threads; default: as many as the run's workers had"
+        metavar="N", min=0, max=MOST_PROCESSORS, help="CPU threads; default: as many as the run's workers had"
     ),
 ]
 Gpu = Annotated[bool, typer.Option("--gpu", help="compute on a GPU")]
@@ -142,25 +146,3 @@ Runs = Annotated[
     list[str],
     typer.Option("--run", metavar="RUN_ID", help="may be given several times; default: every run that qualifies"),
 ]
-Nodes = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, max=10_000, help="estimate how long a space takes on so many machines"),
-]
-GpusPerNode = Annotated[int | None, typer.Option(metavar="G", min=1, max=64, help="where trials have GPUs; default: 1")]
-CpusPerNode = Annotated[
-    int | None, typer.Option(metavar="C", min=1, max=_MOST_PROCESSORS, help="needed where trials have no GPUs")
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TABLE.json", callback=_read("--profile"), help="table of `mtneuro-ray profile`, for the estimate"
-    ),
-]
-IngestRate = Annotated[
-    float | None,
-    typer.Option(
-        metavar="MB/S", max=1e9, callback=positive("--ingest-rate"), help="adds the time of reading from the source"
-    ),
-]
-GpuHour = Annotated[float | None, typer.Option(metavar="P", max=1e9, callback=positive("--price-per-gpu-hour"))]
-NodeHour = Annotated[float | None, typer.Option(metavar="P", max=1e9, callback=positive("--price-per-node-hour"))]

@@ -9,75 +9,68 @@ import typer
 
 from mtneuro_ray.cli.estimate import EstimateOptions, estimated
 from mtneuro_ray.cli.estimate import as_text as estimate_text
-from mtneuro_ray.cli.options import (
-    CpusPerNode,
-    GpuHour,
-    GpusPerNode,
-    IngestRate,
-    NodeHour,
-    Nodes,
-    Overrides,
-    Packing,
-    Preset,
-    Profile,
-    Volume,
-    path_of,
-)
+from mtneuro_ray.cli.options import MOST_PROCESSORS, Overrides, Packing, Preset, Volume, path, positive
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.preset import preset_named
-from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
-from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
 
 
 def run(
-    task: Annotated[str | None, typer.Option(help="task, by name or path")] = None,
-    space: Annotated[str | None, typer.Option(help="tune space, by name or path; instead of --task")] = None,
-    network: Annotated[str | None, typer.Option(help="network, by name or path; checked against the task")] = None,
+    task: Annotated[str | None, typer.Option(callback=path, help="task, by name or path")] = None,
+    space: Annotated[
+        str | None, typer.Option(callback=path, help="tune space, by name or path; instead of --task")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(callback=path, help="network, by name or path; checked against the task")
+    ] = None,
     volume: Volume = None,
     preset: Preset = None,
     overrides: Overrides = [],
-    nodes: Nodes = None,
-    gpus_per_node: GpusPerNode = None,
-    cpus_per_node: CpusPerNode = None,
-    profile: Profile = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=10_000, help="estimate how long a space takes on so many machines"),
+    ] = None,
+    gpus_per_node: Annotated[
+        int | None, typer.Option(metavar="G", min=1, max=64, help="where trials have GPUs; default: 1")
+    ] = None,
+    cpus_per_node: Annotated[
+        int | None, typer.Option(metavar="C", min=1, max=MOST_PROCESSORS, help="needed where trials have no GPUs")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE.json", callback=path, help="table of `mtneuro-ray profile`, for the estimate"),
+    ] = None,
     packing: Packing = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="GPU of the table, where it has several")] = None,
-    ingest_rate: IngestRate = None,
-    price_per_gpu_hour: GpuHour = None,
-    price_per_node_hour: NodeHour = None,
+    ingest_rate: Annotated[
+        float | None,
+        typer.Option(metavar="MB/S", max=1e9, callback=positive, help="adds the time of reading from the source"),
+    ] = None,
+    price_per_gpu_hour: Annotated[float | None, typer.Option(metavar="P", max=1e9, callback=positive)] = None,
+    price_per_node_hour: Annotated[float | None, typer.Option(metavar="P", max=1e9, callback=positive)] = None,
     format: Annotated[Literal["text", "json"], typer.Option()] = "text",
 ) -> int:
     """Print the plan of a task or of a tune space."""
-    task, space, network = path_of(task, "--task"), path_of(space, "--space"), path_of(network, "--network")
     if (task is None) == (space is None):
         raise InputError("plan: --task, --space: accepted: one of them; see mtneuro-ray plan --help")
     if space and network:
         raise InputError("--network: belongs to --task; a tune space names its networks, accepted: leave it out")
-    estimate = EstimateOptions(
-        nodes,
-        gpus_per_node,
-        cpus_per_node,
-        profile,
-        packing,
-        gpu,
-        ingest_rate,
-        price_per_gpu_hour,
-        price_per_node_hour,
-    )
+    machines = (nodes, gpus_per_node, cpus_per_node)
+    prices = (price_per_gpu_hour, price_per_node_hour)
+    estimate = EstimateOptions(*machines, profile, packing, gpu, ingest_rate, *prices)
     estimate.check(with_space=space is not None)
     if space is not None:
         settings, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
         plan = plan_space(settings, entries)
         if nodes is not None:
             needed = {row["task"]: row["bytes"] for row in plan["experiments"]}
-            plan["estimate"] = estimated(estimate, space, packed(settings.run, packing), entries, needed)
+            resources = settings.run if packing is None else settings.run.replace("--packing", packing=packing)
+            plan["estimate"] = estimated(estimate, space, resources, entries, needed)
     else:
         plan = plan_task(str(task), network, volume, preset, overrides)
     print(json.dumps(plan, indent=1) if format == "json" else as_text(plan))
@@ -87,10 +80,10 @@ def run(
 def plan_task(
     name: str, network: str | None, volume: str | None, preset: str | None, overrides: list[str]
 ) -> dict[str, Any]:
-    """The plan of one training."""
+    """The plan of one training, or of a task alone."""
     if network:
         pair = load_pair(name, network, volume=volume, preset=preset, overrides=overrides)
-        check_batches(pair, pair.network, str(pair.network_file))
+        check_batch(pair.trained_task, pair.network.training.batch_size, str(pair.network_file))
         task, file = pair.task, pair.task_file
     else:
         if overrides:
@@ -99,24 +92,19 @@ def plan_task(
         if preset:
             task = preset_named(preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
-    return {**_described(task), "runs": 1, "candidates": 0, "seeds": 1}
+    return {**describe(task, bytes_per_voxel(task)), "runs": 1, "candidates": 0, "seeds": 1}
 
 
 def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
-    """The plan of a sweep: every experiment, and totals."""
-    settings = [_experiment_plan(experiment, pair) for experiment, pair in entries]
-    totals = {key: sum(experiment[key] for experiment in settings) for key in ("candidates", "seeds", "runs")}
-    splits = {"splits": settings[0]["splits"]} if len(settings) == 1 else {}
-    return {"space": space.name, **splits, **totals, "experiments": settings}
-
-
-def packed(resources: ResourceSettings, table: str | None) -> ResourceSettings:
-    """The resources with the table that --packing names, if it does."""
-    return resources if table is None else resources.replace("--packing", packing=table)
+    """The plan of every experiment of a sweep, and totals."""
+    plans = [_experiment_plan(experiment, pair) for experiment, pair in entries]
+    totals = {key: sum(plan[key] for plan in plans) for key in ("candidates", "seeds", "runs")}
+    splits = {"splits": plans[0]["splits"]} if len(plans) == 1 else {}
+    return {"space": space.name, **splits, **totals, "experiments": plans}
 
 
 def check_entries(entries: list[tuple[ExperimentSpace, Pair]]) -> None:
-    """Check batches and bounds of every experiment of a sweep before anything is read.
+    """Check batches and bounds of every experiment of a sweep.
 
     Raises:
         InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
@@ -125,37 +113,23 @@ def check_entries(entries: list[tuple[ExperimentSpace, Pair]]) -> None:
         _experiment_plan(experiment, pair)
 
 
-def check_batches(pair: Pair, network: NetworkSettings, where: str) -> None:
-    """Check that a step's images fit into the training split of what is trained.
-
-    Raises:
-        InputError: they don't.
-    """
-    task = pair.task if pair.encoder is None else pair.encoder.task
-    check_batch(task, int(network.training.batch_size), where)
-
-
 def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
-    where = str(pair.network_file)
-    # The other axes, which `load_sweep` has checked, change no batch.
+    # Other axes do not change batches; `load_sweep` has checked them.
     batches = [
         {key: value for key, value in candidate.items() if key.endswith("batch_size")}
         for candidate in experiment.search.checked_candidates
     ]
     for candidate in list({tuple(batch.items()): batch for batch in batches}.values()):
-        check_batches(pair, pair.network.replace(where, **candidate), f"search.axes with {pair.task.name}")
+        network = pair.network.replace(str(pair.network_file), **candidate)
+        check_batch(pair.trained_task, network.training.batch_size, f"search.axes with {pair.task.name}")
     check_known_bounds(pair.task, pair.task_file)
     candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)
     counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
-    return {"model": pair.network.table_name, **_described(pair.task), **counts}
-
-
-def _described(task: TaskSettings) -> dict[str, Any]:
-    return describe(task, bytes_per_voxel(task))
+    return {"model": pair.network.table_name, **describe(pair.task, bytes_per_voxel(pair.task)), **counts}
 
 
 def as_text(plan: dict[str, Any]) -> str:
-    """The plan for a person."""
+    """The plan as text."""
     if "experiments" in plan:
         parts = [_experiment_text(experiment) for experiment in plan["experiments"]]
         total = f"{plan['space']}: {plan['runs']} runs ({plan['candidates']} candidates + {plan['seeds']} seed runs)"

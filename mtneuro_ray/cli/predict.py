@@ -6,8 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.options import EvaluatedSplit, Gpu, Model, Out, Runs, Store, Threads, TrainedOn
+from mtneuro_ray.cli.options import EvaluatedSplit, Gpu, Model, Out, Runs, Store, Threads, TrainedOn, store_of
 from mtneuro_ray.cli.results import load_runs, named_runs
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import working
@@ -32,7 +31,7 @@ def run(
 ) -> int:
     """Write the predictions of finished runs and what they score."""
     results, folder = load_runs(out)
-    records = _chosen(results.where(model, trained_on), run, out)
+    records = _chosen(results.where(model, trained_on, task_option="--trained-on"), run, out)
     cutouts = store_of(store, out)
 
     from mtneuro_ray.engine.predict import predict_run

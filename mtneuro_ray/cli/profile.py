@@ -30,7 +30,7 @@ def run(
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="steps that are timed, at least")] = 5,
 ) -> int:
-    """Measure every workload of a tune space, and write each into the table as soon as it is known."""
+    """Measure every workload of a tune space, and write each into the table as soon as it is measured."""
     sweep, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
     on_gpu = (sweep.run.gpus_per_worker > 0) if device is None else device == "cuda"
     if sweep.run.workers_per_trial > 1:
@@ -60,12 +60,11 @@ def run(
 
 
 def runs_of(entries: Iterable[tuple[ExperimentSpace, Pair]]) -> Iterator[RunSettings]:
-    """Runs that have every workload of a sweep, on data without identities: no volume is opened for them."""
+    """Runs with all workloads of a sweep. Their data have no identities, so that no volume is opened."""
     for experiment, pair in entries:
         for candidate in experiment.search.checked_candidates:
             network = pair.network.replace(str(pair.network_file), **candidate)
-            task = pair.task if pair.encoder is None else pair.encoder.task
-            yield RunSettings(task=task, network=network, role="final", data=())
+            yield RunSettings(task=pair.trained_task, network=network, role="final", data=())
 
 
 def _told(workload: Workload, cost: Cost) -> str:

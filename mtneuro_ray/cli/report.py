@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
-from mtneuro_ray.cli.encoder_pictures import encoder_pictures
-from mtneuro_ray.cli.ingest import store_of
-from mtneuro_ray.cli.options import Out, Store
+from mtneuro_ray.cli.figures import pictures
+from mtneuro_ray.cli.options import Out, Store, store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
@@ -16,11 +13,11 @@ from mtneuro_ray.progress import working
 
 
 def run(out: Out = "out", store: Store = None) -> int:
-    """Write OUT/report.html. It is made of what is there: nothing is read from a volume or predicted for it."""
+    """Write OUT/report.html from existing files: no voxel is read from a volume, and nothing is predicted."""
     results, folder = load_runs(out)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, shown_runs, stored_scenes
+    from mtneuro_ray.results.figures.gallery import shown_runs, stored_scenes
     from mtneuro_ray.results.report import html_page
 
     def load(run: RunSettings, split: Split) -> SplitArrays:
@@ -30,16 +27,12 @@ def run(out: Out = "out", store: Store = None) -> int:
     try:
         scenes = stored_scenes(shown_runs(results.records, folder), folder, load)
     except MTNeuroError as error:
-        # Tables and curves need none of it.
+        # Tables and curves need no predictions.
         scenes = []
         notes.append(f"Pictures of predictions are left out: {error}")
-    pictures = chain(
-        prediction_pictures(scenes),
-        encoder_pictures(results.records, folder, cutouts, notes, makes_missing=False),
-        run_pictures(results.records),
-    )
+    shown = pictures(results.records, scenes, folder, cutouts, notes, makes_missing=False)
     with working("drawing the report"):
-        page = html_page(results, f"MTNeuro on Ray: {folder}", pictures, notes)
+        page = html_page(results, f"MTNeuro on Ray: {folder}", shown, notes)
     folder.write("report.html", page.encode())
     print(folder / "report.html")
     return 0

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from mtneuro_ray.cli.ingest import out_of
-from mtneuro_ray.cli.options import Model, OnlyTask, Out, positive
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, out_of, positive
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.query import best_columns, run_columns
@@ -89,7 +88,7 @@ def run(
     ] = False,
     every: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", max=86_400, callback=positive("--every"), help="for --watch; default: 5"),
+        typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch; default: 5"),
     ] = None,
     out: Out = "out",
     model: Model = None,

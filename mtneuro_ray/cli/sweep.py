@@ -7,10 +7,21 @@ from typing import Annotated
 
 import typer
 
-from mtneuro_ray.api.sweep_job import SweepJob
+from mtneuro_ray.api.training import SweepJob
 from mtneuro_ray.cli import plan as planning
-from mtneuro_ray.cli.ingest import out_of, store_of
-from mtneuro_ray.cli.options import Address, NumCpus, Out, Overrides, Packing, Preset, Space, Store, Volume
+from mtneuro_ray.cli.options import (
+    Address,
+    NumCpus,
+    Out,
+    Overrides,
+    Packing,
+    Preset,
+    Space,
+    Store,
+    Volume,
+    out_of,
+    store_of,
+)
 from mtneuro_ray.results.query import best_columns
 from mtneuro_ray.results.render import rows_as_table, show
 
@@ -27,7 +38,7 @@ def run(
     address: Address = None,
     num_cpus: NumCpus = None,
 ) -> int:
-    """Run what is missing of a sweep and print its tables."""
+    """Run the missing runs of a sweep and print its tables."""
     out_of(out)
     job = SweepJob(
         space,

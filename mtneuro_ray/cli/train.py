@@ -8,10 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from mtneuro_ray.api.training import Place, train_pair
-from mtneuro_ray.cli.ingest import out_of, store_of
-from mtneuro_ray.cli.options import Address, Network, NumCpus, Out, Overrides, Preset, Store, Task, Volume
-from mtneuro_ray.config.pairs import load_pair
+from mtneuro_ray.api.training import train
+from mtneuro_ray.cli.options import (
+    Address,
+    Network,
+    NumCpus,
+    Out,
+    Overrides,
+    Preset,
+    Store,
+    Task,
+    Volume,
+    out_of,
+    store_of,
+)
 from mtneuro_ray.progress import say
 from mtneuro_ray.results.report import run_report
 
@@ -34,18 +44,31 @@ def run(
     address: Address = None,
     num_cpus: NumCpus = None,
 ) -> int:
-    """Train one run, unless it is done already, and print what it has found."""
+    """Train one run, unless it is done already, and print its metrics."""
     seeded = [] if seed is None else [f"seed={seed}"]
-    pair = load_pair(task, network, volume=volume, preset=preset, overrides=[*overrides, *seeded])
-    place = Place(out_of(out), store_of(store, out), workers, threads, gpu, address, num_cpus)
-    record = train_pair(pair, place, _Epochs())
+    folder = out_of(out)
+    record = train(
+        task,
+        network,
+        volume=volume,
+        preset=preset,
+        overrides=[*overrides, *seeded],
+        out=folder,
+        store=store_of(store, out).folder,
+        workers=workers,
+        threads=threads,
+        gpu=gpu,
+        address=address,
+        num_cpus=num_cpus,
+        report=_Epochs(),
+    )
     print(run_report(record))
-    print(f"\nrun file: {place.out / f'runs/{record.run_id}.json'}")
+    print(f"\nrun file: {folder / f'runs/{record.run_id}.json'}")
     return 0 if record.status == "done" else 1
 
 
 class _Epochs:
-    """Says what each epoch found and how long it took; the first has the start of the training in it."""
+    """Prints metrics and duration of each epoch; the first includes the start of the training."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -26,6 +26,11 @@ class Pair:
     encoder: Pair | None = None
     """For a readout, the pair that trains the encoder: another task with the same network."""
 
+    @property
+    def trained_task(self) -> TaskSettings:
+        """The task that the network is trained on: for a readout, that of its encoder."""
+        return self.task if self.encoder is None else self.encoder.task
+
 
 def check_pair(task: TaskSettings, network: NetworkSettings, where: str) -> None:
     """Check that a network can be trained on a task.

@@ -46,20 +46,20 @@ class Results:
         """The results of some run files, in any order."""
         return cls(".", runs_of(records))
 
-    def where(self, model: str | None = None, task: str | None = None) -> Self:
+    def where(self, model: str | None = None, task: str | None = None, *, task_option: str = "--task") -> Self:
         """Only the runs of a model, a task, or both.
 
         Raises:
-            InputError: there are none; the names that occur are listed.
+            InputError: there are none; the names that occur are listed, and the option that named the task.
         """
         chosen = self._all
-        for key, wanted in (("model", model), ("task", task)):
+        for option, key, wanted in (("--model", "model", model), (task_option, "task", task)):
             if wanted is None:
                 continue
             names = sorted({run.summary[key] for run in chosen})
             chosen = [run for run in chosen if run.summary[key] == wanted]
             if not chosen:
-                raise InputError(f"--{key}: no run of {wanted!r}; accepted: {', '.join(names) or 'nothing yet'}")
+                raise InputError(f"{option}: no run of {wanted!r}; accepted: {', '.join(names) or 'nothing yet'}")
         return type(self)(self.out, chosen)
 
     def __len__(self) -> int:

@@ -81,7 +81,7 @@ def test_numbers_that_are_not_the_runs_are_an_error_of_one_line(out: Path, capsy
     [
         (["--run", "none"], "--run: 'none' is no finished final segmentation run"),
         (["--model", "none"], "--model: no run of 'none'; accepted: t"),
-        (["--trained-on", "none"], "--task: no run of 'none'; accepted: tiny_segmentation"),
+        (["--trained-on", "none"], "--trained-on: no run of 'none'; accepted: tiny_segmentation"),
         (["--threads", "-1"], "--threads: is '-1'; accepted: a whole number from 0"),
         (["--split", "all"], "--split: is 'all'; accepted: train, val, test"),
     ],
