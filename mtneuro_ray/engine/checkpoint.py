@@ -42,14 +42,10 @@ class ChecksumError(ValueError):
 
 @dataclass
 class Progress:
-    """State of a training between epochs.
+    """State of a training after `epoch` epochs, with one entry of the history for each.
 
-    Attributes:
-        epoch: Epochs that are finished.
-        history: One entry per finished epoch.
-        best_value: Best validation value so far, where the run keeps its best epoch.
-        kept_weights: Weights that are to be evaluated, of that epoch or averaged, where they are not the last.
-        first_loss: Mean loss of the first step.
+    `best_value` is the best validation value so far, where the run keeps its best epoch; `kept_weights` are those to be
+    evaluated, of that epoch or averaged, where they are not the last; `first_loss` is the mean loss of the first step.
     """
 
     epoch: int = 0

@@ -13,7 +13,6 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
 from mtneuro_ray.models.build import autocast
-from mtneuro_ray.rng import Indices
 from mtneuro_ray.tasks.training.base import Judged, Task
 
 
@@ -32,12 +31,8 @@ def judged_parts(
 def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: WorkerContext) -> Metrics:
     """Metrics of a split: each image is seen by exactly one worker, and the workers' states are merged by rank.
 
-    Args:
-        task: Losses and metrics.
-        module: The model itself: through DistributedDataParallel it would synchronise where workers hold unequal
-            shares.
-        split: The images, on the device.
-        context: This worker; each worker of the run has to call.
+    Every worker of the run has to call, with the model itself: through DistributedDataParallel it would synchronise
+    where workers hold unequal shares.
 
     Returns:
         Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
@@ -45,11 +40,13 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
     """
     regions = split.arrays.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
     losses: list[float] = []
-    states = {int(region): task.start() for region in np.unique(regions)}
+    states = {region: task.start() for region in np.unique(regions).tolist()}
     for judged, place in judged_parts(task, module, split, context):
         losses.extend(judged.losses.double().tolist())
-        for region, rows in _groups(regions[place]):
-            own = judged if len(rows) == len(regions[place]) else judged.rows(rows)
+        here = regions[place]
+        for region in np.unique(here).tolist():
+            rows = np.flatnonzero(here == region)
+            own = judged if len(rows) == len(here) else judged.rows(rows)
             states[region] = task.update(states[region], own)
     gathered = context.gather((losses, states))
     merged = {region: task.merged([own[region] for _, own in gathered]) for region in states}
@@ -61,12 +58,6 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
         }
     metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
     return metrics
-
-
-def _groups(regions: Indices) -> Iterator[tuple[int, Indices]]:
-    """The regions of a batch, each with the positions of its images."""
-    for region in np.unique(regions):
-        yield int(region), np.flatnonzero(regions == region)
 
 
 def constant_prediction(task: Task, metrics: Metrics) -> tuple[str, float] | None:

@@ -36,16 +36,9 @@ def execute(
 ) -> RunRecord:
     """Train a run, or read its encoder, and write its run file on the leader, also where it ends in an error.
 
-    Output and the traceback of an error go to its log (`storage.run_log`).
-
-    Args:
-        run: Settings of the run.
-        data: Splits of its task.
-        context: This worker.
-        out: Folder of the run files.
-        encoder: Weights that the model's encoder starts from.
-        keeps_weights: Whether a `candidate` leaves its weights in the output folder, as a `final` run does.
-        placement: Further entries of the record's `placement`.
+    Output and the traceback of an error go to its log (`storage.run_log`). `encoder` holds the weights that the
+    model's encoder starts from; with `keeps_weights` a `candidate` leaves its weights in OUT, as a `final` run does;
+    `placement` adds to the record's.
 
     Raises:
         Exception: an error that the run's settings or data did not cause; the run file has it, too.

@@ -31,7 +31,7 @@ _FOLDER = "evaluations"
 
 
 def opened(record: RunRecord, out: Folder, *, gpu: bool, threads: int) -> tuple[RunSettings, nn.Module, WorkerContext]:
-    """Settings and model of a finished run, and a worker: on a GPU, or with CPU threads, 0 for as many as the run had.
+    """Settings and model of a finished run, and a worker: on a GPU or with CPU threads, 0 for as many as the run had.
 
     Raises:
         InputError: torch finds no GPU, or the weights are missing, damaged or of other settings.
@@ -41,19 +41,16 @@ def opened(record: RunRecord, out: Folder, *, gpu: bool, threads: int) -> tuple[
     run = record.load_settings()
     threads = threads or record.placement.get("threads", 1)
     context = WorkerContext(device=torch.device("cuda" if gpu else "cpu"), threads=threads)
+    make_repeatable(context)
     return run, load_model(run, checkpoint_folder(out, run), context.device), context
 
 
 def load_model(
     run: RunSettings, checkpoints: Folder, device: torch.device, *, drops_damaged: bool = False
 ) -> nn.Module:
-    """The model of a finished run, in evaluation mode.
+    """The model of a finished run, from its checkpoint folder, in evaluation mode.
 
-    Args:
-        run: Settings of the run.
-        checkpoints: Its checkpoint folder.
-        device: Device of the model.
-        drops_damaged: Whether damaged weights are given up, so that the next submit trains the run again.
+    With `drops_damaged`, damaged weights are deleted, so that the next submit trains the run again.
 
     Raises:
         InputError: its weights are not there, were changed, or are not those of its settings.
@@ -125,13 +122,7 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
 def target_of(
     record: RunRecord, task: TaskSettings | None, task_file: Path, eval_crops: str | None = None
 ) -> RunSettings:
-    """Settings for evaluating a finished run: another task with the run's network, or the run's own.
-
-    Args:
-        record: Record of the run.
-        task: Task other than the run's own; None for its own.
-        task_file: File of that task.
-        eval_crops: Value of `evaluation.eval_crops` other than the run's.
+    """Settings for evaluating a finished run: its own, or another task (None for its own) or `evaluation.eval_crops`.
 
     Raises:
         InputError: the run's network does not fit the task.
@@ -169,20 +160,13 @@ def evaluate_run(
     gpu: bool = False,
     threads: int = 0,
 ) -> tuple[Metrics, str]:
-    """Measure a run's weights on a split and write the metrics to OUT/evaluations; the run file does not change.
+    """Measure a run's weights on a split of a target (`target_of`); the run file does not change.
 
-    Args:
-        record: A finished classification or segmentation run.
-        target: Settings from `target_of`.
-        out: Output folder with the weights.
-        store: Cutout store; missing voxels are read into it.
-        split: Split of the target's task.
-        gpu: Whether to compute on a GPU.
-        threads: CPU threads; 0 for as many as the run's workers had.
+    Voxels that the store lacks are read into it. `threads` 0 means as many as the run's workers had.
 
     Returns:
         Metrics as in a run file, without the loss, whose class weights only the training knows; and the file that holds
-        them, relative to the output folder.
+        them, OUT/evaluations/..., relative to OUT.
 
     Raises:
         InputError: weights, voxels or the split are missing.
@@ -193,7 +177,6 @@ def evaluate_run(
         raise InputError(f"--split: {target.task.name} has no {split} split; accepted: one that it has")
     _, model, context = opened(record, out, gpu=gpu, threads=threads)
     arrays = stored_split(store, target, split)
-    make_repeatable(context)
     with oom_guard("while evaluating"):
         metrics = evaluate(build_task(target), model, ResidentSplit(arrays, context.device), context)
     del metrics["loss"]

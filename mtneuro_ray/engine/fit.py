@@ -33,13 +33,10 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Rule by which the weights of an epoch are judged.
+    """Rule by which the weights of an epoch are judged: the metric `selection`, and whether larger values are better.
 
-    Attributes:
-        settings: Settings that say which weights are kept.
-        selection: Key of the metric that selects an epoch.
-        mode: Whether larger or smaller values of it are better.
-        measure: Metrics of a module on the validation split; None where there is no such split.
+    `settings` say which weights are kept; `measure` gives the metrics of a module on the validation split; None where
+    there is no such split.
     """
 
     settings: EvaluationSettings

@@ -12,9 +12,8 @@ from mtneuro_ray.engine.checkpoint import History
 from mtneuro_ray.engine.fit import Fit
 from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.methods.training.base import Setup, Steps, build_optimizer
-from mtneuro_ray.models.build import autocast
-from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices
+from mtneuro_ray.tasks.training.base import features_of
 
 # A feature that deviates by less than the first, or than the second as a part of the largest deviation or of its own
 # mean, is the same in all images but for rounding, as the last of N components of N images. Scaled to deviation 1 it
@@ -51,20 +50,15 @@ def train_probe(setup: Setup, epochs: int | None = None) -> History:
     """Train the last layer of the model on the frozen features of the training crops, and leave the rest as it is.
 
     With `probe_norm` "standard" each feature is shifted and scaled to mean 0 and deviation 1 over the split; the layer
-    in the model takes the features as they are.
-
-    Args:
-        setup: The run, its model and its training split.
-        epochs: Epochs other than those of the settings.
-
-    Returns:
-        One entry per epoch.
+    in the model takes the features as they are. `epochs` replaces those of the settings.
     """
     run, classifier = setup.run, setup.classifier
     schedule = run.network.optimizer
     if epochs is not None:
         schedule = schedule.model_copy(update={"epochs": epochs, "warmup_epochs": 0})
-    features, labels = _features(setup, classifier)
+    crops = features_of(setup.task, classifier, setup.split, setup.context, setup.task.crops)
+    features = crops.flatten(0, 1).to(setup.context.device)
+    labels = setup.split.part(0, len(setup.split)).labels.repeat_interleave(crops.shape[1])
     deviation, mean = torch.std_mean(features, dim=0, correction=0)
     floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
     # Divided by infinity such a feature, and its weight in the model, are 0.
@@ -79,23 +73,3 @@ def train_probe(setup: Setup, epochs: int | None = None) -> History:
         classifier.head.weight.copy_(weight)
         classifier.head.bias.copy_(head.bias - weight @ mean)
     return progress.history
-
-
-@torch.no_grad()
-def _features(setup: Setup, classifier: EncoderClassifier) -> tuple[Tensor, Tensor]:
-    """Features (N * crops, F), float32, and labels (N * crops,) of the training split, on every worker."""
-    task, split, context = setup.task, setup.split, setup.context
-    classifier.eval()
-    own: list[Tensor] = []
-    labels: list[Tensor] = []
-    for part in split.parts(*context.share_of(len(split))):
-        batch = split.part(*part)
-        crops = task.crops(batch.images)
-        with autocast(task.network, context.device):
-            features = [classifier.features(task.inputs(crop)).float() for crop in crops]
-        own.append(torch.stack(features, dim=1).flatten(0, 1))
-        labels.append(batch.labels.repeat_interleave(len(crops)))
-    gathered = context.gather((torch.cat(own).cpu(), torch.cat(labels).cpu()) if own else None)
-    shares = [share for share in gathered if share is not None]
-    features_of_all, labels_of_all = (torch.cat(part).to(context.device) for part in zip(*shares, strict=True))
-    return features_of_all, labels_of_all

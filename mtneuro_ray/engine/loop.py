@@ -30,15 +30,7 @@ Encoder = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of a run.
-
-    Attributes:
-        metrics: Metrics of the evaluated splits.
-        history: One entry per epoch: "epoch", "train/loss", "val/..." numbers.
-        class_counts: Split -> region -> voxels of each class, where regions are measured and test is among the splits.
-        timings: Seconds and rates of this process, so not repeatable.
-        notes: Warnings about the metrics, one sentence each.
-    """
+    """Result of a run; the fields are those of `storage.records.RunRecord`."""
 
     metrics: dict[str, Metrics]
     history: History
@@ -58,10 +50,10 @@ def train(
     """Train a run, or what is left of it, and evaluate it. Call on every worker of the run.
 
     Where the checkpoint folder holds the weights of a finished training with the same `train_id`, only the evaluation
-    is left.
+    is left. A `final` run is evaluated on the test split, a `candidate` never.
 
     Args:
-        run: Settings. A `final` run is evaluated on the test split, a `candidate` never.
+        run: Settings.
         data: The splits, with "train" and, for a final run, "test"; "val" where the task has it.
         context: This worker.
         encoder: Initial weights of the model's encoder (`models.pretrained`); None for random ones.

@@ -34,20 +34,14 @@ _SHOWN = 5
 
 
 def write_views(record: RunRecord, out: Folder, store: CutoutStore) -> None:
-    """Mine views with the encoder of a finished run, and write examples.
-
-    Args:
-        record: A final run of a method that mines views.
-        out: Output folder with its weights; the examples are written there.
-        store: Cutout store; missing voxels are read into it.
+    """Mine views with the encoder of a finished run, and write examples to OUT; missing voxels are read into the store.
 
     Raises:
         InputError: the method mines no views, or weights or voxels are missing.
     """
-    run, model, context = opened(record, out, gpu=False, threads=0)
+    run, model, _ = opened(record, out, gpu=False, threads=0)
     if not run.network.method_declaration.mines_views:
         raise InputError(f"run {record.run_id}: {run.network.method.name} mines no views; accepted: a run of MYOW")
-    torch.set_num_threads(context.threads)
     arrays = stored_split(store, run, "train")
     views.write(out, run.run_id, mine_views(run, cast(EncoderClassifier, model), arrays))
 
@@ -61,11 +55,11 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
     """
     settings, seed = cast(MyowMergedSettings, run.network.method), run.network.seed
     split = ResidentSplit(arrays, torch.device("cpu"))
-    chosen = np.array([_middle(np.flatnonzero(arrays.regions == n)) for n in np.unique(arrays.regions)])
+    of_regions = [np.flatnonzero(arrays.regions == region) for region in np.unique(arrays.regions)]
+    chosen = np.array([own[len(own) // 2] for own in of_regions])
     random = generator(seed, 0, Purpose.MINING)
-    pool = draw_pool(
-        random, len(split), chosen, math.ceil(settings.pool_ratio * run.network.training.batch_size) / len(chosen)
-    )
+    size = math.ceil(settings.pool_ratio * run.network.training.batch_size)
+    pool = draw_pool(random, len(split), chosen, size / len(chosen))
     shape = (arrays.images.shape[-2], arrays.images.shape[-1])
     draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, settings)
     pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, settings)
@@ -85,10 +79,6 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
         cosines=kept,
         pool_size=np.array([len(pool)]),
     )
-
-
-def _middle(indices: Indices) -> int:
-    return int(indices[len(indices) // 2])
 
 
 def _features(task: Task, model: EncoderClassifier, crops: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.engine.device import about_execution, make_repeatable, oom_guard
+from mtneuro_ray.engine.device import about_execution, oom_guard
 from mtneuro_ray.engine.evaluation import judged_parts
 from mtneuro_ray.engine.finished import opened, stored_split
 from mtneuro_ray.metrics.base import Metrics
@@ -33,13 +33,10 @@ _TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Predictions on disk.
+    """Predictions on disk, and their metrics as read back from there.
 
-    Attributes:
-        place: Folder that holds them.
-        metrics: Metrics of the predictions as read back from there.
-        verdict: Comparison with the metrics in the run file, for a person.
-        agrees: Whether the two are equal, or as close as a change of arithmetic allows.
+    `verdict` compares them with the metrics in the run file, for a person; `agrees` is whether the two are equal, or as
+    close as a change of arithmetic allows.
     """
 
     place: Folder
@@ -50,22 +47,13 @@ class Written:
 
 @torch.no_grad()
 def predict(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: WorkerContext, workers: int = 1) -> Bytes:
-    """Classes of a split's voxels, from the same forward passes as the evaluation of the run.
+    """Classes of a split's voxels, (N, Z, Y, X) in the order of the split, from the forward passes of its evaluation.
 
-    Args:
-        run: A segmentation run.
-        model: Its model, on the device.
-        arrays: The split.
-        context: Device and threads.
-        workers: Workers of the run, each of which evaluated its own share of the images.
-
-    Returns:
-        (N, Z, Y, X) in the order of the split; unpadded convolutions leave the centres of the images.
+    Each of the run's `workers` evaluated its own share of the images. Unpadded convolutions leave the images' centres.
 
     Raises:
         OutOfMemoryError: memory is exhausted.
     """
-    make_repeatable(context)
     task, split = build_task(run), ResidentSplit(arrays, context.device)
     with oom_guard("while predicting"):
         classes: Bytes = np.concatenate(
@@ -95,15 +83,10 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
 def predict_run(
     record: RunRecord, out: Folder, store: CutoutStore, split: Split = "test", *, gpu: bool = False, threads: int = 0
 ) -> Written:
-    """Predict a split with the weights of a finished run, write it, read it back and measure it.
+    """Predict a split with the weights of a final segmentation run, write it to OUT, read it back and measure it.
 
-    Args:
-        record: A final segmentation run.
-        out: Output folder with its weights; the predictions are written there.
-        store: Cutout store; missing voxels are read into it.
-        split: Split to predict.
-        gpu: Whether to compute on a GPU.
-        threads: CPU threads; 0 for as many as the run's workers had, which repeats its arithmetic.
+    Voxels that the store lacks are read into it. `threads` 0 means as many as the run's workers had, which repeats its
+    arithmetic.
 
     Raises:
         InputError: weights or voxels are missing.

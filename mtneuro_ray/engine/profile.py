@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -42,14 +44,12 @@ def now(device: torch.device) -> float:
 def endless_steps(steps: Steps, rate: float = _RATE) -> Iterator[None]:
     """One optimizer step after another, as in epochs of a few batches; each is done when it is yielded."""
     random = np.random.default_rng(0)
-    step = 0
-    while True:
+    for step in itertools.count():
         for group in steps.optimizer.param_groups:
             group["lr"] = rate
         indices = random.permutation(steps.count)[: steps.batch_size]
         steps.step(indices, step // _STEPS_PER_EPOCH, step, _STEPS_PER_EPOCH)
         now(steps.context.device)
-        step += 1
         yield
 
 
@@ -79,17 +79,10 @@ def _random_split(run: RunSettings, count: int) -> SplitArrays:
 def measure(
     run: RunSettings, data: dict[Split, SplitArrays], context: WorkerContext, *, steps: int, seconds: float
 ) -> dict[str, float]:
-    """Median seconds of a run's steps and of its evaluation. Uses as much memory as the run does.
+    """Median seconds of a run's steps and of its evaluation, on one worker. Uses as much memory as the run does.
 
-    Args:
-        run: Settings of the run.
-        data: Splits from `random_splits`.
-        context: The only worker.
-        steps: Least number of steps that are timed.
-        seconds: Least time that they take.
-
-    Returns:
-        `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
+    `data` comes from `random_splits`. At least `steps` steps are timed, for at least `seconds`. The result has
+    `setup_s`, `image_s`, and of `step_s`, `fit_s`, `head_image_s` those that the method has.
     """
     device = context.device
     started = now(device)
@@ -106,9 +99,7 @@ def measure(
     if run.network.is_frozen:
         found["head_image_s"] = _head_image(setup)
 
-    def look() -> None:
-        evaluate(setup.task, setup.model, setup.splits["val"], context)
-
+    look = partial(evaluate, setup.task, setup.model, setup.splits["val"], context)
     look()
     found["image_s"] = _median(look, device, 1, seconds) / len(data["val"])
     return found

@@ -26,11 +26,7 @@ _ATTEMPTS = 4
 
 
 def check_encoder(network: NetworkSettings, where: str) -> None:
-    """Check that a network can be built with its encoder and that its weights exist; nothing is downloaded.
-
-    Args:
-        network: Settings of a model that has an encoder of the library.
-        where: Place that names the encoder, for errors.
+    """Check that a network can be built with its library encoder and that the weights exist; nothing is downloaded.
 
     Raises:
         InputError: one line that names the key and what the library has instead.
@@ -101,7 +97,7 @@ def fetch_encoder_weights(network: NetworkSettings) -> State | None:
 
 
 def load_encoder_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load what `fetch_encoder_weights` gave for a network into the encoder of its model.
+    """Load the state from `fetch_encoder_weights` into the encoder of a model.
 
     Raises:
         RuntimeError: a key is missing, or has another shape.

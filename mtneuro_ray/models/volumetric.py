@@ -8,7 +8,7 @@ VNET_SIZES = SizeRule(8, 0, 8, norm_stride=8)
 VNET_LIGHT = ModelDeclaration(
     name="VNetLight",
     summary="V-Net with one level less (Milletari et al. 2016), 3D",
-    build="mtneuro_ray.models.nets.vnet_light:VNetLight",
+    build="mtneuro_ray.models.nets.volumetric:VNetLight",
     settings=Settings3D,
     predicts=("voxel",),
     dims=(3,),
@@ -17,7 +17,7 @@ VNET_LIGHT = ModelDeclaration(
 HIGH_RES_NET = ModelDeclaration(
     name="HighResNet",
     summary="HighResNet with dilated residual blocks (Li et al. 2017), 3D",
-    build="mtneuro_ray.models.nets.high_res_net:HighResNet",
+    build="mtneuro_ray.models.nets.volumetric:HighResNet",
     settings=Settings3D,
     predicts=("voxel",),
     dims=(3,),

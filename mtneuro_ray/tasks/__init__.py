@@ -7,8 +7,8 @@ TASKS = Registry(
     "tasks",
     TaskDeclaration,
     {
-        "classification": "mtneuro_ray.tasks.classification:CLASSIFICATION",
-        "segmentation": "mtneuro_ray.tasks.segmentation:SEGMENTATION",
-        "readout": "mtneuro_ray.tasks.readout:READOUT",
+        "classification": "mtneuro_ray.tasks.kinds:CLASSIFICATION",
+        "segmentation": "mtneuro_ray.tasks.kinds:SEGMENTATION",
+        "readout": "mtneuro_ray.tasks.kinds:READOUT",
     },
 )

@@ -10,24 +10,16 @@ from mtneuro_ray.registry import Declaration
 
 
 class Scale(NamedTuple):
-    """Size of a task's images in the smoke preset.
-
-    Attributes:
-        tile_size: Side in pixels, at the centre of the cubes.
-        max_slices: Images along z of each cube, evenly spread.
-    """
+    """Images in the smoke preset: their side in pixels, at the centre of the cubes, and their number along z."""
 
     tile_size: int
     max_slices: int
 
 
 class Heading(NamedTuple):
-    """A metric in tables.
+    """A metric in tables: its key in a split's metrics, and the heading of its row or column.
 
-    Attributes:
-        metric: Key in a split's metrics.
-        title: Heading of its row or column.
-        per_class: Whether it is a list with a value per class, whose mean is the metric METRIC_mean.
+    With `per_class` it is a list with a value per class, whose mean is the metric METRIC_mean.
     """
 
     metric: str

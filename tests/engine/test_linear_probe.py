@@ -16,14 +16,14 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.fit import global_batches
-from mtneuro_ray.engine.linear_probe import _features, train_probe
+from mtneuro_ray.engine.linear_probe import train_probe
 from mtneuro_ray.methods.training.base import Setup
 from mtneuro_ray.methods.training.decomposition import DecompositionMethod
 from mtneuro_ray.models.nets.decomposition import Decomposition
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import epoch_order
 from mtneuro_ray.roi import corners, overlapping_crops
-from mtneuro_ray.tasks.training.base import build_task
+from mtneuro_ray.tasks.training.base import build_task, features_of
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
 
@@ -200,13 +200,13 @@ def test_workers_that_share_the_images_learn_from_what_one_learns_from(count: in
     # Of two images the first of three workers has none.
     run, split = run_with(eval_crops="corners"), arrays(count, 0, masks=False)
 
-    def features_of(context: WorkerContext) -> Tensor:
-        features, labels = _features(setup_of(run, split, classifier(), context), classifier())
-        return torch.cat([features, labels.unsqueeze(1)], dim=1)
+    def found_by(context: WorkerContext) -> Tensor:
+        setup = setup_of(run, split, classifier(), context)
+        return features_of(setup.task, setup.classifier, setup.split, context, setup.task.crops)
 
-    alone = features_of(WorkerContext())
-    assert alone.shape == (4 * count, FEATURES + 1)
-    for found in together(features_of):
+    alone = found_by(WorkerContext())
+    assert alone.shape == (count, 4, FEATURES)
+    for found in together(found_by):
         torch.testing.assert_close(found, alone, rtol=0, atol=0)
 
 

@@ -30,15 +30,10 @@ class Branch(nn.Module):
 
 
 class TargetNetwork(nn.Module):
-    """Online network with its predictors, and target, whose weights have no gradient.
+    """Online network with its predictors, and target, whose weights have no gradient; both normalise over their batch.
 
-    Batch norms are those of training in both, over the batch that is passed.
-
-    Args:
-        encoder: The encoder, which is trained in place.
-        features: Number of its features.
-        heads: Hidden and output width of projector and predictor.
-        heads_2: The same of MYOW's second, cascaded pair; None for none.
+    `encoder`, which gives `features` numbers, is trained in place. `heads` are hidden and output width of projector and
+    predictor, `heads_2` those of MYOW's second, cascaded pair.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""MYOW and MYOW-m: BYOL with mined views, which are the nearest neighbours of a view among crops of other images.
-
-Azabou et al. 2021, section 2.
-"""
+"""MYOW and MYOW-m: BYOL with mined views, nearest neighbours among crops of other images (Azabou et al. 2021)."""
 
 from __future__ import annotations
 
@@ -26,12 +23,9 @@ from mtneuro_ray.rng import Indices, Purpose, generator
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Crops from which the mined views of a step are chosen.
+    """Crops from which the mined views of a step are chosen: their images (P,), int64, and target features (P, F).
 
-    Attributes:
-        samples: (P,) int64, their images.
-        features: (P, F), the target's.
-        choices: (V * b,) uniform in [0, 1) for this worker's views: which of the nearest.
+    `choices` (V * b,), uniform in [0, 1), decide for this worker's views which of the nearest is taken.
     """
 
     samples: Tensor
@@ -136,18 +130,10 @@ def draw_pool(random: np.random.Generator, count: int, batch: Indices, ratio: fl
 def choose_neighbours(
     queries: Tensor, query_samples: Tensor, pool: Tensor, pool_samples: Tensor, choices: Tensor, neighbours: int
 ) -> Tensor:
-    """Row of the pool that is each query's mined view: one of the nearest by cosine, never of its own sample.
+    """Row of the pool (Q,) that is each query's mined view: one of the nearest by cosine, never of its own sample.
 
-    Args:
-        queries: (Q, D) representations of views.
-        query_samples: (Q,) int64, their samples.
-        pool: (P, D) representations of crops, P > 1.
-        pool_samples: (P,) int64, each once.
-        choices: (Q,) uniform in [0, 1): which of the nearest.
-        neighbours: Number of nearest ones to choose from; P - 1 at most.
-
-    Returns:
-        (Q,) int64 rows of the pool.
+    `queries` (Q, D) and `pool` (P, D), P > 1, represent crops of the samples (Q,) and (P,), int64; the pool
+    holds no sample twice. `choices` (Q,), uniform in [0, 1), decide which of the `neighbours` nearest is taken.
     """
     # Autocast would round the cosines, and with them the order of near ones.
     with torch.autocast(queries.device.type, enabled=False):

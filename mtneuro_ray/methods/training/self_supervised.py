@@ -32,14 +32,9 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ViewBatch:
-    """One step of a self-supervised method on one worker.
+    """One step of a self-supervised method on one worker; `step` counts from the start of the run.
 
-    Attributes:
-        samples: (b,) images of which this worker has views: those of the global batch from `start` on.
-        indices: (B,) images of the global batch.
-        start: Position of this worker's first image in the global batch.
-        step: Step of the whole run, from 0.
-        steps_per_epoch: Steps of an epoch.
+    This worker has views of the images `samples` (b,), those from `start` on of the global batch `indices` (B,).
     """
 
     samples: Indices
@@ -54,9 +49,6 @@ class SelfSupervised(SteppedMethod):
 
     The history has the loss, what else `losses` returns, and `feature_std`: the deviation of the features between
     images, which falls from about 1 / sqrt(features) to 0 where the encoder collapses.
-
-    Attributes:
-        views: Views of an image, V.
     """
 
     views = 2
@@ -99,12 +91,7 @@ class SelfSupervised(SteppedMethod):
         """Scalars summed over this worker's images, "loss" among them, which is descended.
 
         A loss of a whole batch (its negatives, its covariance) reads the rows of all workers through `gathered` and is
-        multiplied by the number of this worker's images.
-
-        Args:
-            outputs: Outputs of the module after the features.
-            targets: The result of `targets`.
-            batch: The step.
+        multiplied by the number of this worker's images. `outputs` are those of the module after the features.
         """
 
     def targets(self, views: Tensor, batch: ViewBatch) -> Any:
@@ -132,11 +119,9 @@ class SelfSupervised(SteppedMethod):
         return {**{name: value.detach() for name, value in sums.items()}, "feature_std": std * (stop - start)}
 
     def inputs(self, samples: Indices, numbers: Numbers) -> Tensor:
-        """Views of samples as the encoder reads them: (V * B, 1, y, x), overwritten by the next as many.
+        """Views of samples (B,) as the encoder reads them: (V * B, 1, y, x), overwritten by the next as many.
 
-        Args:
-            samples: (B,) images.
-            numbers: (V, B, NUMBERS) uniform in [0, 1), which decide the views.
+        `numbers` (V, B, NUMBERS), uniform in [0, 1), decide the views.
         """
         images = self.split.gather(samples).images
         draws = ViewDraws.of(numbers, (images.shape[-2], images.shape[-1]), self.settings)

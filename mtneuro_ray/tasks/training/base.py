@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.data.resident import Batch
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import Batch, ResidentSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.metrics import METRICS
 from mtneuro_ray.metrics.base import Metric, Metrics
+from mtneuro_ray.models.build import autocast
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.base import TaskDeclaration
@@ -27,13 +30,9 @@ from mtneuro_ray.tasks.base import TaskDeclaration
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Predictions of a batch beside the truth.
+    """Losses (B,), predicted classes (B, ...) and true classes (B, ...) of a batch.
 
-    Attributes:
-        losses: (B,).
-        prediction: (B, ...) predicted classes.
-        truth: (B, ...) true classes, the same shape.
-        mask: The same shape, true where a voxel counts; None where all do.
+    `mask`, of the same shape, is true where a voxel counts; None where all do.
     """
 
     losses: Tensor
@@ -51,16 +50,15 @@ class Judged:
 class Task(ABC):
     """A task whose targets a model learns.
 
-    Args:
-        run: Settings of the run.
-        class_counts: Voxels, or images, of each class in the training split; they decide the weights of the classes.
+    `class_counts`, voxels or images of each class in the training split, decide the weights of the classes in the loss.
     """
 
     def __init__(self, run: RunSettings, class_counts: Sequence[int] = ()) -> None:
         self.run, self.network = run, run.network
         self.declaration: TaskDeclaration = run.task.declaration
         self.num_classes = len(run.task.classes)
-        self.metrics = _metrics_of(run)
+        names = (*self.declaration.metrics, *run.network.evaluation.metrics)
+        self.metrics: list[Metric] = [METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in names]
         loss = run.network.loss
         self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts))
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
@@ -141,10 +139,22 @@ class Task(ABC):
         return found
 
 
-def _metrics_of(run: RunSettings) -> tuple[Metric, ...]:
-    """The metrics of a run's task, then those that its settings add."""
-    names = (*run.task.declaration.metrics, *run.network.evaluation.metrics)
-    return tuple(METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in names)
+@torch.no_grad()
+def features_of(
+    task: Task,
+    model: EncoderClassifier,
+    split: ResidentSplit,
+    context: WorkerContext,
+    crops: Callable[[Tensor], list[Tensor]],
+) -> Tensor:
+    """Features (N, crops, F) of crops of each image, float32 on the CPU; each worker computes its share and has all."""
+    model.eval()
+    found: list[Tensor] = []
+    for part in split.parts(*context.share_of(len(split))):
+        with autocast(task.network, context.device):
+            features = [model.features(task.inputs(crop)).float() for crop in crops(split.part(*part).images)]
+        found.append(torch.stack(features, dim=1).cpu())
+    return torch.cat([own for each in context.gather(found) for own in each])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +162,8 @@ class Reading:
     """Result of a task that reads a frozen encoder: its `build` is a function that returns one, on every worker.
 
     The function takes the settings of the readout run, the trained model of `run.encoder_run` on the device, the splits
-    (`SplitArrays`) and the `WorkerContext`.
-
-    Attributes:
-        metrics: Name of a set of samples -> metrics.
-        timings: Seconds of this process.
-        write: Writes what is kept beside the metrics into an output folder.
+    (`SplitArrays`) and the `WorkerContext`. `metrics` are by the name of a set of samples, `timings` seconds of this
+    process; `write` writes further results into an output folder.
     """
 
     metrics: dict[str, Metrics]
@@ -166,12 +172,7 @@ class Reading:
 
 
 def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> Task:
-    """The task that a run trains.
-
-    Args:
-        run: Settings of the run.
-        class_counts: Voxels, or images, of each class in the training split, for weighted losses; None where only
-            predictions are needed.
+    """The task that a run trains; without the class counts of the training split where only predictions are needed.
 
     Raises:
         InputError: this kind of task is not trained.

@@ -8,9 +8,8 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from threadpoolctl import threadpool_limits
-from torch import nn
+from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
@@ -22,10 +21,9 @@ from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
-from mtneuro_ray.tasks.training.base import Reading, build_task
+from mtneuro_ray.tasks.training.base import Reading, build_task, features_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +45,11 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArray
     if encoder_run is None or not isinstance(model, EncoderClassifier):
         raise InputError(f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1")
     started = time.perf_counter()
-    vectors = {split: _embed(encoder_run, model, arrays, context) for split, arrays in data.items()}
+    task = build_task(encoder_run)
+    vectors: dict[Split, Vectors] = {
+        split: features_of(task, model, ResidentSplit(arrays, context.device), context, _corners).numpy()
+        for split, arrays in data.items()
+    }
     embedded = time.perf_counter()
     found = Embeddings.of(run, data, vectors)
     if not np.isfinite(found.vectors).all():
@@ -65,22 +67,8 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArray
     return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
 
 
-@torch.no_grad()
-def _embed(encoder_run: RunSettings, model: EncoderClassifier, arrays: SplitArrays, context: WorkerContext) -> Vectors:
-    """Features of the corners of a split's images, (N, 4, F); each worker computes its own share."""
-    task = build_task(encoder_run)
-    split = ResidentSplit(arrays, context.device)
-    model.eval()
-    found: list[Vectors] = []
-    for part in split.parts(*context.share_of(len(split))):
-        images = split.part(*part).images
-        with autocast(encoder_run.network, context.device):
-            features = [
-                model.features(task.inputs(images[..., rows, columns])).float()
-                for rows, columns in corners(*images.shape[-2:])
-            ]
-        found.append(torch.stack(features, dim=1).cpu().numpy())
-    return np.concatenate([own for each in context.gather(found) for own in each])
+def _corners(images: Tensor) -> list[Tensor]:
+    return [images[..., rows, columns] for rows, columns in corners(*images.shape[-2:])]
 
 
 def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> Metrics:
