@@ -103,25 +103,17 @@ class Run:
     @property
     def task(self) -> Mapping[str, Any]:
         """Settings of its task."""
-        task: Mapping[str, Any] = _parsed(self.task_json)
-        return task
+        return _parsed(self.task_json)
 
     @property
     def network(self) -> Mapping[str, Any]:
         """Settings of its network by path, such as `optimizer.learning_rate`."""
-        network: Mapping[str, Any] = _parsed(self.network_json)
-        return network
+        return _parsed(self.network_json)
 
     @property
     def data(self) -> tuple[str, ...]:
         """Identities of its volumes, image first."""
         return tuple(_parsed(self.origin_json)["data"])
-
-    @property
-    def encoder_task(self) -> Mapping[str, Any] | None:
-        """Settings of the task that trained the encoder that a readout reads; None for any other run."""
-        found: Mapping[str, Any] | None = _parsed(self.origin_json)["encoder_task"]
-        return found
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -274,8 +266,9 @@ def _keys(leaves: tuple[_Leaf, ...], classes: tuple[str, ...]) -> tuple[Sequence
 
 
 @lru_cache(maxsize=1 << 15)
-def _parsed(text: str) -> Any:
-    return json.loads(text)
+def _parsed(text: str) -> Mapping[str, Any]:
+    parsed: Mapping[str, Any] = json.loads(text)
+    return parsed
 
 
 @lru_cache(maxsize=1 << 12)

@@ -31,7 +31,7 @@ def told(runs: list[Run]) -> list[object]:
     return [
         (
             *(run.run_id, run.status, dict(run.summary), run.method, run.seconds, run.error, run.data),
-            *(dict(run.task), dict(run.network), run.encoder_task),
+            *(dict(run.task), dict(run.network), run.origin_json),
             {key: run.value(key) for key in run.keys},
         )
         for run in runs
@@ -156,6 +156,9 @@ def test_a_damaged_or_copied_run_file_is_left_out_by_name_and_hides_no_other(
         "b": {"settings": {**good.settings, "task": {}}},
         "c": {"metrics": {"test": 3}},
         "d": {"summary": {**good.summary, "model": "\ud800"}},
+        "e": {"metrics": {"test": {"loss": 10**400}}},
+        "f": {"summary": {**good.summary, "learning_rate": 10**400}},
+        "g": {"timings": {"total_s": 10**400}},
     }
     for name, damage in damages.items():
         write(tmp_path, replace(good, run_id=name, **damage))  # type: ignore[arg-type]
