@@ -87,12 +87,19 @@ def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Ten
         raise ValueError(
             f"image {tuple(image.shape)}, mask {tuple(mask.shape)} and {len(ops)} operations do not fit together"
         )
-    return _apply(image, ops), _apply(mask.unsqueeze(1), ops).squeeze(1)
+    return augment_images(image, ops), augment_images(mask.unsqueeze(1), ops).squeeze(1)
 
 
 def augment_images(image: Tensor, ops: Tensor) -> Tensor:
     """Images (B, C, [Z,] Y, X) with the operation of each sample applied."""
-    return _apply(image, ops)
+    ops = ops.to(image.device).view(-1, *(1 for _ in image.shape[1:]))
+    if image.shape[-1] == image.shape[-2]:
+        image = torch.where((ops & TRANSPOSE) != 0, image.transpose(-1, -2), image)
+    image = torch.where((ops & FLIP_Y) != 0, image.flip(-2), image)
+    image = torch.where((ops & FLIP_X) != 0, image.flip(-1), image)
+    if image.dim() == 5:
+        image = torch.where((ops & FLIP_Z) != 0, image.flip(-3), image)
+    return image
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +131,3 @@ def draw_mixup(seed: int, step: int, count: int, probability: float, alpha: floa
     if random.random() >= probability:
         return None
     return Mixup(float(random.beta(alpha, alpha)), random.permutation(count))
-
-
-def _apply(tensor: Tensor, ops: Tensor) -> Tensor:
-    """(B, C, [Z,] Y, X) with the operation of each sample applied."""
-    ops = ops.to(tensor.device).view(-1, *(1 for _ in tensor.shape[1:]))
-    if tensor.shape[-1] == tensor.shape[-2]:
-        tensor = torch.where((ops & TRANSPOSE) != 0, tensor.transpose(-1, -2), tensor)
-    tensor = torch.where((ops & FLIP_Y) != 0, tensor.flip(-2), tensor)
-    tensor = torch.where((ops & FLIP_X) != 0, tensor.flip(-1), tensor)
-    if tensor.dim() == 5:
-        tensor = torch.where((ops & FLIP_Z) != 0, tensor.flip(-3), tensor)
-    return tensor

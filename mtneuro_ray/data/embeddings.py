@@ -41,16 +41,9 @@ _PLACE = ("z", "y", "x")
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Runs, tasks and volumes behind a set of embeddings.
+    """Origin of a set of embeddings: readout run, task and volume identities (image first), and the encoder.
 
-    Attributes:
-        run_id: Id of the readout run.
-        train_id: Id of the training that made the encoder.
-        network: Name of the encoder's network.
-        seed: Seed of the encoder's training.
-        task: Name of the readout task.
-        encoder_task: Name of the task that the encoder was trained for.
-        data: Identities of the readout's volumes, image first.
+    `train_id`, `network`, `seed` and `encoder_task` are those of the training of the encoder.
     """
 
     run_id: str
@@ -67,7 +60,7 @@ class Embeddings:
     """Embeddings of M corners of images, with the place and attributes of each.
 
     Attributes:
-        about: Runs, tasks and volumes behind them.
+        about: Their origin.
         regions: (M,) names of regions.
         splits: (M,) names of splits.
         corners: (M,) 0 to 3, in the order of `roi.corners`.

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.sampling import channel_boxes, check_boxes, check_kinds, missing, remainders
+from mtneuro_ray.data.attributes import KINDS
+from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.progress import ByteProgress
@@ -85,8 +86,13 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
             task lacks a class.
         SourceError: a channel can't be opened.
     """
-    if task.declaration.labels == "corner":
-        check_kinds(task, str(task_file))
+    if task.declaration.labels == "corner":  # the attributes are measured on these classes
+        for kind in KINDS:
+            if kind not in task.classes:
+                raise InputError(
+                    f"{task_file}: classes: {kind!r} is missing; accepted: in a readout task, {', '.join(KINDS)} and "
+                    "others"
+                )
     volumes = Volumes(
         open_volume(task.image_chan, task_file.parent),
         open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation(task) else None,

@@ -46,10 +46,7 @@ class Predictions:
     """Predicted classes of a run for one split.
 
     Attributes:
-        run_id: Id of the run.
-        model: Name of its network in tables.
-        task: Name of its task.
-        split: The predicted split.
+        model: Name of the network in tables.
         classes: Names of the classes, in the order of their values.
         data: Identities of the volumes, image first.
         voxel_size_um: Side of a voxel in micrometers, or None where it is not known.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def pick(self, chosen: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch of the images that `chosen` takes from each tensor."""
+        return Batch(chosen(self.images), None if self.masks is None else chosen(self.masks), chosen(self.labels))
+
 
 class ResidentSplit:
     """One split on one device, as uint8.
@@ -52,28 +56,25 @@ class ResidentSplit:
 
     def __init__(self, arrays: SplitArrays, device: torch.device) -> None:
         self.arrays = arrays
-        self._images = _tensor(arrays.images, device)
-        self._masks = None if arrays.masks is None else _tensor(arrays.masks, device)
-        self._labels = _tensor(arrays.labels, device)
         self._device = device
+        masks = None if arrays.masks is None else _tensor(arrays.masks, device)
+        self._whole = Batch(_tensor(arrays.images, device), masks, _tensor(arrays.labels, device))
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.arrays)
 
     def gather(self, indices: Indices) -> Batch:
         """A copy of the images of these indices."""
         index = torch.from_numpy(indices).to(self._device, non_blocking=True)
-        masks = None if self._masks is None else self._masks.index_select(0, index)
-        return Batch(self._images.index_select(0, index), masks, self._labels.index_select(0, index))
+        return self._whole.pick(lambda tensor: tensor.index_select(0, index))
 
     def part(self, start: int, stop: int) -> Batch:
         """Adjacent images, as views."""
-        masks = None if self._masks is None else self._masks[start:stop]
-        return Batch(self._images[start:stop], masks, self._labels[start:stop])
+        return self._whole.pick(lambda tensor: tensor[start:stop])
 
     def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
         """Half-open parts of the images `start` to `stop`, each small enough for one forward pass."""
-        voxels = self._images[:1].numel()
+        voxels = self._whole.images[:1].numel()
         yield from parts(start, len(self) if stop is None else stop, voxels)
 
 

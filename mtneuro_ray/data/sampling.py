@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtneuro_ray.config.task import SPLITS, Cube, Split, TaskSettings
-from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi
 
@@ -172,19 +171,6 @@ def check_boxes(task: TaskSettings, shape: Sequence[int], where: str) -> None:
                 )
 
 
-def check_kinds(task: TaskSettings, where: str) -> None:
-    """Check that a readout task has the classes of the attributes.
-
-    Raises:
-        InputError: one is missing.
-    """
-    for kind in KINDS:
-        if kind not in task.classes:
-            raise InputError(
-                f"{where}: classes: {kind!r} is missing; accepted: in a readout task, {', '.join(KINDS)} and others"
-            )
-
-
 def check_batch(task: TaskSettings, batch_size: int, where: str) -> None:
     """Check that one batch fits into the training split.
 
@@ -220,12 +206,11 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
     return {
         "task": task.name,
         "splits": splits,
-        "cutouts": sum(map(_count_cutouts, itertools.chain(*channels))),
+        "cutouts": sum(
+            math.prod(-(-side // step) for side, step in zip(piece.shape, CUTOUT_SHAPE, strict=True))
+            for piece in itertools.chain(*channels)
+        ),
         "voxels": sum(voxels),
         "bytes": sum(size * count for size, count in zip(itemsizes, voxels, strict=True)),
         "remainders": remainders(task),
     }
-
-
-def _count_cutouts(piece: Roi) -> int:
-    return math.prod(-(-side // step) for side, step in zip(piece.shape, CUTOUT_SHAPE, strict=True))

@@ -151,16 +151,10 @@ class ChunkedSource(VolumeSource):
 
 
 def open_chunked(uri: str, base: Path) -> ChunkedSource:
-    """Open `zarr://`, `n5://` or `precomputed://` and a folder or a bucket's address.
+    """Open `zarr://`, `n5://` or `precomputed://` and a folder, which may be relative to `base`, or a bucket's address.
 
-    Args:
-        uri: A Zarr array (version 2 or 3, or an OME-Zarr group, of which the first level is taken), an N5 data set or
-            a precomputed volume (scale 0, channel 0).
-        base: Folder that a relative one starts from.
-
-    Raises:
-        InputError: the URI is malformed, or names no 3D volume of unsigned integers.
-        SourceError: the volume could not be opened.
+    Of an OME-Zarr group the first level is read, of a precomputed volume scale 0 and channel 0. Errors are those of
+    `Address.parse` and `ChunkedSource`.
     """
     return ChunkedSource(Address.parse(uri, base))
 

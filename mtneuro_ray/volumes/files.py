@@ -80,21 +80,14 @@ class FileSource(VolumeSource):
 
 
 def open_file(uri: str, base: Path) -> FileSource:
-    """Open `file:` and a path: a file, a folder of slices, or either without its suffix.
-
-    Args:
-        uri: The suffix may be left out where only one file or folder has that name.
-        base: Folder that a relative path starts from.
-
-    Raises:
-        InputError: there is no such file, it is ambiguous, or it holds no volume of unsigned integers.
-        SourceError: it could not be read.
-    """
+    """Open `file:` and a path: a file or a folder of slices. Errors are those of `find_path` and `FileSource`."""
     return FileSource(find_path(uri, base))
 
 
 def find_path(uri: str, base: Path) -> Path:
-    """The absolute path of the one file or folder that a `file:` URI names.
+    """The absolute path of the one file or folder that a `file:` URI names, with or without its suffix.
+
+    A relative path starts at `base`.
 
     Raises:
         InputError: there is none, or more than one.

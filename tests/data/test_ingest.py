@@ -252,3 +252,12 @@ def test_a_second_ingest_waits_for_the_first_and_says_so(tmp_path: Path, caplog:
     thread.join()
     assert order == ["first", "second"]
     assert "another ingest" in caplog.text
+
+
+def test_a_readout_task_without_one_of_its_classes_is_refused() -> None:
+    task = task_settings("readout", classes=["bg", "vessels", "cells"])
+    with pytest.raises(InputError) as caught:
+        open_volumes(task, Path("task.json"))
+    assert str(caught.value) == (
+        "task.json: classes: 'axons' is missing; accepted: in a readout task, vessels, cells, axons and others"
+    )
