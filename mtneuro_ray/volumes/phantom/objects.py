@@ -56,11 +56,11 @@ def _scatter(sites: list[Ints], jitter: list[Floats], spacing: int) -> list[Floa
     return [(g.astype(np.float32) + v) * np.float32(spacing) for g, v in zip(sites, jitter, strict=True)]
 
 
-def _unit_vectors(a: Floats, b: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
-    half = np.float32(0.5)
-    a, b, c = a - half, b - half, c - half
-    length = np.sqrt(a * a + b * b + c * c) + np.float32(1e-6)
-    return a / length, b / length, c / length
+def _unit_vectors(parts: list[Floats]) -> Floats:
+    vectors = np.stack(parts) - np.float32(0.5)
+    a, b, c = vectors
+    unit: Floats = vectors / (np.sqrt(a * a + b * b + c * c) + np.float32(1e-6))
+    return unit
 
 
 def cells(seed: int, box: Box) -> Iterator[Painted]:
@@ -75,8 +75,7 @@ def cells(seed: int, box: Box) -> Iterator[Painted]:
     at = (np.floor(v[likely]).astype(np.int64) for v in centre)
     myelinated = fibres_at(seed, *at)[0] > 0
     kept = likely[~myelinated | (chance < by_label("cells_in_myelin")[label])[likely]]
-    z, y, x = (v[kept] for v in centre)
-    yield from _ellipsoids((z, y, x), label[kept], [v[kept] for v in u[3:]], box)
+    yield from _ellipsoids(np.stack(centre)[:, kept], label[kept], [v[kept] for v in u[3:]], box)
 
 
 def _region_of(points: Sequence[Floats]) -> Labels:
@@ -84,12 +83,12 @@ def _region_of(points: Sequence[Floats]) -> Labels:
     return labels_at(tissue_table(), z, y, x)
 
 
-def _ellipsoids(centre: tuple[Floats, Floats, Floats], label: Labels, u: list[Floats], box: Box) -> Iterator[Painted]:
+def _ellipsoids(centre: Floats, label: Labels, u: list[Floats], box: Box) -> Iterator[Painted]:
     """Cells of their regions' size at `centre`, shaped by six random numbers each."""
     girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[0])
     ratio = np.float32(1) + np.float32(0.6) * u[1] * u[1]
     stretch = (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth)
-    solids = Solids(centre, reach_of(girth * ratio), girth, stretch, _unit_vectors(u[2], u[3], u[4]))
+    solids = Solids(centre, reach_of(girth * ratio), girth, stretch, _unit_vectors(u[2:5]))
     tone = np.float32(34) + (np.float32(50) + by_label("pallor")[label]) * u[5]
     nucleus = np.float32(36) * u[4]
     for number, index, depth in covered(solids, box):
@@ -181,24 +180,23 @@ class Solids(NamedTuple):
     """Prolate ellipsoids, one per entry.
 
     Attributes:
-        centre: Three arrays z, y, x, in voxels.
+        centre: (3, N) z, y, x, in voxels.
         reach: Whole voxels from the one nearest to the centre that the solid can cover.
         girth: Short semi-axis in voxels.
         stretch: 1 / girth**2 - 1 / length**2, where length is the long semi-axis; 0 for a ball.
-        pole: Unit vector z, y, x of the long axis.
+        pole: (3, N) unit vector z, y, x of the long axis.
     """
 
-    centre: tuple[Floats, Floats, Floats]
+    centre: Floats
     reach: Ints
     girth: Floats
     stretch: Floats
-    pole: tuple[Floats, Floats, Floats]
+    pole: Floats
 
     def take(self, chosen: npt.NDArray[np.intp]) -> Solids:
         """The chosen entries."""
-        z, y, x = (v[chosen] for v in self.centre)
-        pz, py, px = (v[chosen] for v in self.pole)
-        return Solids((z, y, x), self.reach[chosen], self.girth[chosen], self.stretch[chosen], (pz, py, px))
+        centre, pole = self.centre[:, chosen], self.pole[:, chosen]
+        return Solids(centre, self.reach[chosen], self.girth[chosen], self.stretch[chosen], pole)
 
 
 def reach_of(radius: Floats) -> Ints:
@@ -272,9 +270,7 @@ def tubes(
     for v, (lo, hi) in zip(path, box, strict=True):
         near &= (v > lo - _MAX_CALIBRE) & (v < hi + _MAX_CALIBRE)
     edge, bead = np.nonzero(near)
-    z, y, x = (v[edge, bead] for v in path)
-    girth = calibre[edge]
-    zero = np.zeros_like(girth)
-    solids = Solids((z, y, x), reach_of(girth), girth, zero, (zero, zero, zero))
+    centre, girth = np.stack(path)[:, edge, bead], calibre[edge]
+    solids = Solids(centre, reach_of(girth), girth, np.zeros_like(girth), np.zeros_like(centre))
     for number, index, _ in covered(solids, box):
         yield (index, tone[edge[number]].astype(np.int16))
