@@ -45,18 +45,13 @@ class Run:
     """One run of the frame.
 
     Attributes:
-        run_id: Name of its run file.
         status: "done", "stopped" or "error".
         summary: model, task, role, seed, learning_rate, batch_size and epochs.
         method: Hash of all settings but seed and addresses; the seeds of one method share it.
-        task_json: Settings of the task.
         network_json: Settings of the network, flattened.
         origin_json: Identities of volumes and weights, and the task that trained the encoder of a readout.
-        keys_json: Keys of the values, in their order.
-        values: One number per key.
-        seconds: Time that the run took.
-        error: Cause of a failure, in one line.
-        record: The whole run file; None if the frame came from the index.
+        keys_json: Keys of the values (K,), in their order.
+        record: The whole run file; None for runs that an output folder's index has.
     """
 
     run_id: str
@@ -127,7 +122,7 @@ class Run:
 
     @property
     def history(self) -> Sequence[Mapping[str, Any]]:
-        """One entry per epoch; empty if the frame came from the index."""
+        """One entry per epoch; empty without the run file."""
         return [] if self.record is None else self.record.history
 
     def value(self, key: Key) -> float | None:

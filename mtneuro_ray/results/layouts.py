@@ -67,7 +67,7 @@ class Layout(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where the paper's values are."""
+        """Place of the paper's values: "rows" or "columns"."""
         return "rows" if any(row.is_published for block in self.blocks for row in block) else "columns"
 
     @property

@@ -235,16 +235,16 @@ def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:
     """Our values and the paper's, panel by panel; of several variants of a method the first with a value."""
     points = []
     for panel, task, column in layout.panels:
-        for number_of, line in enumerate(lines):
+        for place, line in enumerate(lines):
             for row in layout.blocks[0]:
                 key = Key(row.split, row.metric + column.metric)
                 found = [values for seeds in line.variants[task] if (values := _values(seeds, key))]
                 if found and not row.is_published:
                     spread = mean_and_deviation(found[0]).value
-                    points.append(Point(panel, number_of, row.heading or "ours", spread["mean"], spread["std"]))
+                    points.append(Point(panel, place, row.heading or "ours", spread["mean"], spread["std"]))
             paper = published.score(task, line.method, column.metric)
             if paper is not None:
-                points.append(Point(panel, number_of, "paper", paper.mean, paper.std))
+                points.append(Point(panel, place, "paper", paper.mean, paper.std))
     return points
 
 

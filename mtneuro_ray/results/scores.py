@@ -103,9 +103,8 @@ def _average(seeds: Sequence[Run], key: Key) -> Value:
         values = _values(seeds, key._replace(metric=metric))
         if values:
             return mean_and_deviation(values)
-    classes = [[key._replace(class_=name) for name in run.classes] for run in seeds]
-    known = [[v for own in keys for v in _values([run], own)] for run, keys in zip(seeds, classes, strict=True)]
-    means = [statistics.fmean(values) for values in known if values]
+    per_run = [[value for name in run.classes for value in _values([run], key._replace(class_=name))] for run in seeds]
+    means = [statistics.fmean(values) for values in per_run if values]
     return mean_and_deviation(means) if means else MISSING
 
 

@@ -1,4 +1,4 @@
-"""How tables show each kind of task: as its declaration says, and any further metric that its runs have."""
+"""Layout of the tables of each kind of task: its declared metrics, and further metrics that its runs have."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def shown_metric(run: Run) -> str | None:
 
 
 def unit_of(run: Run) -> str:
-    """What a confusion matrix of a run counts."""
+    """Unit of the counts in a confusion matrix: "voxels" or "samples"."""
     own = declared(kind_of(run))
     return "voxels" if own is not None and own.labels == "voxel" else "samples"
 
