@@ -46,16 +46,12 @@ class Validation:
 
 
 class Fit:
-    """Runs the epochs of a training, from its last checkpoint on.
+    """Runs the epochs of a training, from its last checkpoint on; without validation where there is no rule for it.
 
     Attributes:
         progress: State of the training.
         measured: Validation metrics of the weights that are kept; None where they were not measured here, since an
             earlier process did, there is no such split or an epoch's weights can't be judged.
-
-    Args:
-        steps: The training.
-        validation: Rule by which epochs are judged; None for no validation.
     """
 
     def __init__(self, steps: Steps, validation: Validation | None = None) -> None:

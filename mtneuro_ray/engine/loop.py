@@ -50,14 +50,8 @@ def train(
     """Train a run, or what is left of it, and evaluate it. Call on every worker of the run.
 
     Where the checkpoint folder holds the weights of a finished training with the same `train_id`, only the evaluation
-    is left. A `final` run is evaluated on the test split, a `candidate` never.
-
-    Args:
-        run: Settings.
-        data: The splits, with "train" and, for a final run, "test"; "val" where the task has it.
-        context: This worker.
-        encoder: Initial weights of the model's encoder (`models.pretrained`); None for random ones.
-        keeps_weights: Whether a `candidate` leaves its weights in the checkpoint folder, as a `final` run does.
+    is left. A `final` run is evaluated on the test split and leaves its weights there; a `candidate` is never evaluated
+    on it and leaves its weights only with `keeps_weights`. The model's encoder starts from the weights in `encoder`.
 
     Raises:
         InputError: the weights are not those of the model's encoder, or the data do not allow the method.

@@ -20,9 +20,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 def build_loss(name: str = "cross_entropy", class_weights: Sequence[float] | None = None) -> Loss:
     """The loss called `name`, or the sum of several, as `cross_entropy+dice`.
 
-    Args:
-        name: Names of losses, joined by "+".
-        class_weights: (classes,) weights, for the losses that take them.
+    `class_weights` (classes,) are for the losses that take them.
 
     Raises:
         InputError: no loss has this name, or none takes class weights.

@@ -24,13 +24,9 @@ from mtneuro_ray.tasks.training.base import Task
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """One worker of a run, ready to train.
+    """One worker of a run, ready to train: the task, the model with its initial weights, the splits, and its context.
 
-    Attributes:
-        task: Inputs, losses and metrics, with the settings of the run.
-        model: The model, on the device, with its initial weights.
-        splits: The splits, on the device; every worker holds all of their images.
-        context: This worker.
+    Model and splits lie on the device; every worker holds all images of the splits.
     """
 
     task: Task

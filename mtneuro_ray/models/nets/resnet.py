@@ -27,13 +27,9 @@ def resnet18_encoder(in_channels: int = 1) -> nn.Module:
 
 
 class EncoderClassifier(nn.Module):
-    """An encoder, an optional linear projection, dropout and a linear layer: (B, C, Y, X) -> (B, classes).
+    """Encoder (B, C, Y, X) -> (B, F), projection to `latent_dim` or none, dropout, and a linear head -> (B, classes).
 
-    Attributes:
-        encoder: (B, C, Y, X) -> (B, F) features.
-        projection: F -> latent_dim, or the identity.
-        dropout: Its masks come from `set_dropout_key`.
-        head: The last linear layer, which gives logits.
+    The masks of its dropout come from `set_dropout_key`.
     """
 
     def __init__(self, encoder: nn.Module, features: int, classes: int, dropout: float, latent_dim: int | None) -> None:
