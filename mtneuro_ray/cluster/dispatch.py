@@ -101,8 +101,10 @@ class Dispatch:
             run_id: One that was handed out.
             reason: Why its trial was given up; None for one that ended, or was stopped, as it should.
         """
-        job = self.running.pop(run_id)
+        job = self.running[run_id]
         record = self._recorded(job, reason)
+        # Not before: a record that can't be written leaves the run open.
+        del self.running[run_id]
         planned = job.planned
         if record.status == "error" and record.placement.get("out_of_memory") and job.alone_after is None:
             ask = self._packing.alone(planned.run)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +100,10 @@ class _Ends(Callback):
 def _reason(trial: Trial) -> str:
     """Why a trial failed for the last time, in one line."""
     path = trial.pickled_error_file
-    error = ray.cloudpickle.loads(Path(path).read_bytes()) if path else None
+    try:
+        error = ray.cloudpickle.loads(Path(path).read_bytes()) if path else None
+    except Exception as unreadable:
+        return f"its error can't be read from {path} ({type(unreadable).__name__}); accepted: room on the disk"
     return in_one_line(error.cause) if isinstance(error, RayTaskError) else LOST
 
 
@@ -137,9 +138,12 @@ def run_all(sweep: Sweep, dispatch: Dispatch, out: Folder, resources: ResourceSe
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
-    # With all trials ended, Tune reads its errors back from files that a full disk may have cut short.
-    with suppress(EOFError, pickle.UnpicklingError):
+    try:
         tuner.fit()
+    except Exception:
+        # At its end Tune reads its state and errors back from files that a full disk may have cut short.
+        if not dispatch.is_over:
+            raise
 
 
 def _scheduler(sweep: Sweep, dispatch: Dispatch, resources: ResourceSettings) -> Ordered:

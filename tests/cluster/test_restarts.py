@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from ray.tune import ExperimentAnalysis
 from ray.tune.experiment import Trial
 
 from mtneuro_ray.cli.main import main
@@ -146,15 +148,17 @@ def unreadable() -> None:
 
 @pytest.mark.parametrize(
     "cut_short",
-    [False, pytest.param(True, marks=pytest.mark.slow)],
-    ids=["", "Tune's error file is cut short"],
+    [None, *(pytest.param(file, marks=pytest.mark.slow) for file in ("error", "state"))],
+    ids=["", "Tune's error file is cut short", "Tune's state file is cut short"],
 )
 def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
-    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: bool
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: str | None
 ) -> None:
-    if cut_short:
-        # As Tune reads it back from the output folder, after a disk was full.
+    # As Tune reads them back from the output folder, after a disk was full.
+    if cut_short == "error":
         monkeypatch.setattr(Trial, "get_pickled_error", lambda trial: pickle.loads(b""))
+    elif cut_short == "state":
+        monkeypatch.setattr(ExperimentAnalysis, "__init__", lambda analysis, *arguments, **options: json.loads(""))
     tiny = with_run(write_tiny(tmp_path / "tiny", axes=ONE_CELL), "max_failures = 0")
     pipeline, out = Sweep([experiment_of(tiny)]), Folder(tmp_path / "out")
     run = pipeline.known[0].run
