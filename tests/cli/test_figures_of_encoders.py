@@ -95,6 +95,6 @@ def test_what_an_encoder_did_not_leave_is_one_line_and_the_others_are_drawn(
     said = capsys.readouterr()
     lines = said.err.splitlines()
     assert len(lines) == 2
-    assert "no such file; accepted: a finished readout run" in lines[0]
+    assert "no such file; accepted: what a finished readout run has written" in lines[0]
     assert "model.pt: no such file, so t on tiny_classification can't predict" in lines[1]
     assert "correlation.png" in said.out
