@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -99,9 +101,13 @@ class StudyLog:
             for name, experiment in self._experiments.items():
                 direction = directions[experiment.space.mode]
                 study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+                if study.metric_names != [experiment.metric]:
+                    study.set_metric_names([experiment.metric])
                 found[name] = study, {str(trial.user_attrs.get(_RUN_ID)) for trial in study.get_trials(deepcopy=False)}
             return found
 
+        # Names of metrics are experimental in Optuna.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             self._studies = studies()
         except Exception as error:
@@ -136,7 +142,7 @@ def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> op
     distributions = {key: _distribution(axis) for key, axis in experiment.space.search.axes.items()}
     if "seed" in planned.candidate:
         distributions["seed"] = optuna.distributions.CategoricalDistribution(experiment.space.seeds)
-    return optuna.trial.create_trial(
+    trial = optuna.trial.create_trial(
         state=state,
         value=value if state is TrialState.COMPLETE else None,
         params={key: planned.candidate[key] for key in distributions},
@@ -144,6 +150,11 @@ def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> op
         user_attrs={_RUN_ID: planned.run_id},
         intermediate_values=entries,
     )
+    if {"began_at", "ended_at"} <= record.timings.keys():
+        # Optuna's times are local and name no zone; without them a trial takes no time in the dashboard.
+        trial.datetime_start = datetime.fromtimestamp(record.timings["began_at"])
+        trial.datetime_complete = datetime.fromtimestamp(record.timings["ended_at"])
+    return trial
 
 
 def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -39,6 +41,17 @@ def test_each_candidate_is_a_trial_with_its_values_and_the_way_it_ended(tmp_path
     assert [trial.value for trial in found] == [0.5, None, None]
     assert found[1].intermediate_values == {1: 0.25, 2: 0.375}
     assert [trial.user_attrs["run_id"] for trial in found] == [planned.run_id for planned in RUNS]
+
+
+def test_studies_name_their_metric_and_trials_say_when_they_ran(tmp_path: Path) -> None:
+    timed = replace(done(RUNS[0].run, 0.5), timings={"began_at": 1.5e9, "ended_at": 1.5e9 + 90})
+    write(Folder(tmp_path), EXPERIMENT, [(RUNS[0], timed), (RUNS[1], ENDS[1])])
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / NAME)))
+    study = optuna.load_study(study_name="net/small", storage=storage)
+    assert study.metric_names == [EXPERIMENT.metric]
+    first, _ = study.get_trials()
+    assert first.duration == timedelta(seconds=90)
+    assert first.datetime_start == datetime.fromtimestamp(1.5e9)
 
 
 def test_a_sweep_that_is_submitted_again_adds_what_is_new(tmp_path: Path) -> None:
