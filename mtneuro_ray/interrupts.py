@@ -1,4 +1,4 @@
-"""Signals that end what the main thread does, as Ctrl-C does."""
+"""Signals that interrupt the main thread, as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from types import FrameType
 
 
 class Interrupt:
-    """A signal that raises KeyboardInterrupt in the main thread, even where that waits in a library.
+    """A signal that raises KeyboardInterrupt in the main thread, even while it waits in a library.
 
-    KeyboardInterrupt and no error of our own, because Ray's native code lets nothing else through.
-
-    Attributes:
-        came: Whether it came.
+    Ray's native code lets only KeyboardInterrupt through, no other exception.
     """
 
     def __init__(self, number: signal.Signals) -> None:
         self.came = False
+        """Whether the signal was received."""
         self._number = number
         self._main_thread = threading.main_thread().ident
 
     def send(self) -> None:
-        """Send the signal, from any thread, to a main thread that heeds it."""
+        """Send the signal from any thread, unless the main thread no longer handles it."""
         if self._main_thread is not None and signal.getsignal(self._number) == self.handle:
             signal.pthread_kill(self._main_thread, self._number)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt, once: what comes while the main thread cleans up is ignored."""
+        """Raise KeyboardInterrupt once; later signals, while the main thread cleans up, are ignored."""
         if not self.came:
             self.came = True
             raise KeyboardInterrupt
@@ -37,7 +35,7 @@ class Interrupt:
 
 @contextmanager
 def interruptible(number: signal.Signals) -> Iterator[Interrupt]:
-    """Let a signal interrupt the body; in another thread than the main one nothing does."""
+    """Let a signal interrupt the body, if that runs in the main thread."""
     interrupt = Interrupt(number)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

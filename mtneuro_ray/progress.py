@@ -1,14 +1,12 @@
-"""Progress that a person reads on stderr; results go to stdout."""
+"""Progress on stderr; results go to stdout."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -24,11 +22,11 @@ def say(text: str) -> None:
 
 @contextmanager
 def working(text: str, patience_s: float = 2.0) -> Iterator[None]:
-    """Say what the body does where it takes longer than `patience_s`, and how long it took.
+    """Announce work that takes longer than `patience_s`, and say its duration at the end.
 
     Args:
-        text: What it does, as in "drawing the report".
-        patience_s: Seconds of silence before the first word: a spinner on a terminal, elsewhere a line.
+        text: Work that the body does, as in "drawing the report".
+        patience_s: Silence before the announcement, in seconds: a spinner on a terminal, elsewhere a line.
     """
     console = Console(stderr=True)
     status = console.status(Text(text))
@@ -47,45 +45,33 @@ def working(text: str, patience_s: float = 2.0) -> Iterator[None]:
             say(f"{text}: {seconds:.0f} s")
 
 
-class ByteProgress:
-    """A bar with rate and remaining time on a terminal; elsewhere a first and a last line.
+@contextmanager
+def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and remaining time on a terminal; elsewhere a first and a last line.
 
     Args:
-        label: What is going on.
+        label: Work that the body does.
         total: Bytes to come.
+
+    Yields:
+        The function to call with each number of bytes that has arrived.
     """
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    say(f"{label}, {total / 1e6:.1f} MB")
+    started = time.monotonic()
+    done = 0
+    with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
 
-    def __init__(self, label: str, total: int) -> None:
-        self._label = label
-        self._total = total
-        self._done = 0
-        self._started = time.monotonic()
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(label, total=total)
+        def advance(num_bytes: int) -> None:
+            nonlocal done
+            done += num_bytes
+            bar.advance(task, num_bytes)
 
-    def advance(self, num_bytes: int) -> None:
-        """Count bytes that have come."""
-        self._done += num_bytes
-        self._bar.advance(self._task, num_bytes)
-
-    def __enter__(self) -> Self:
-        say(f"{self._label}, {self._total / 1e6:.1f} MB")
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done / 1e6 / seconds
-        say(f"{self._label}: read {self._done / 1e6:.1f} MB in {seconds:.1f} s, {rate:.1f} MB/s")
+        try:
+            yield advance
+        finally:
+            bar.stop()
+            seconds = max(time.monotonic() - started, 1e-9)
+            say(f"{label}: read {done / 1e6:.1f} MB in {seconds:.1f} s, {done / 1e6 / seconds:.1f} MB/s")

@@ -1,8 +1,8 @@
-"""Doors: every model, method, task kind, metric, loss and volume scheme is one declaration, found by name.
+"""Registries: every model, method, task kind, metric, loss and volume scheme is one declaration, found by name.
 
-A declaration says what is needed to check a configuration: a name, a settings type, what it needs and accepts. What
-computes is named as `"package.module:attribute"` and imported when used, so that no command imports torch to read a
-file. The package's own declarations are listed in one table per room, others come by entry point or by
+A declaration has what is needed to check a configuration: a name, a settings type, requirements. The code that computes
+is named as `"package.module:attribute"` and imported when used, so that no command imports torch to read a file.
+The package's own declarations are listed in one table per kind, others come by entry point or by
 `"package.module:attribute"`; all are found in the same way.
 """
 
@@ -25,19 +25,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What is known of one of a kind without importing what computes.
-
-    Attributes:
-        name: As settings name it.
-        summary: One line for listings.
-        build: `"package.module:attribute"`, or the object itself; see the kind's own declaration for its signature.
-        settings: Type of its settings; None where it has none.
-    """
+    """Description of one model, method or other thing of a kind, without the code that computes."""
 
     name: str
+    """Name in settings."""
     summary: str
+    """One line for listings."""
     build: str | Callable[..., Any]
+    """`"package.module:attribute"`, or the object itself; the kind's own declaration documents its signature."""
     settings: type[BaseModel] | None = None
+    """Settings type, if it has settings."""
 
     def resolve(self) -> Any:
         """The object that `build` names."""
@@ -64,30 +61,26 @@ class Registry(Generic[D]):
     Args:
         kind: Plural, as commands and entry points name it: "models" for the group `mtneuro_ray.models`.
         declaration: Their type.
-        table: Name -> `"package.module:attribute"` of the package's own, in the order of listings.
+        table: `"package.module:attribute"` of each of the package's own, by name, in the order of listings.
     """
 
     def __init__(self, kind: str, declaration: type[D], table: Mapping[str, str]) -> None:
         self.kind = kind
+        self._group = f"mtneuro_ray.{kind}"
         self._declaration = declaration
         self._table = dict(table)
         self._found: dict[str, D] = {}
         self._broken: set[str] = set()
 
-    @property
-    def group(self) -> str:
-        """Entry-point group through which other packages add to this kind."""
-        return f"mtneuro_ray.{self.kind}"
-
     def names(self) -> list[str]:
-        """Names of the package's own and of the installed plugins', in this order."""
-        return [*self._table, *(name for name in sorted(self._plugins()) if name not in self._table)]
+        """Names of the package's own, then of installed plugins."""
+        return [*self._table, *sorted(_entry_points(self._group).keys() - self._table)]
 
     def find(self, name: str, where: str = "") -> D:
         """The declaration of a name, or of `"package.module:attribute"`.
 
         Args:
-            name: As a file or an option gives it.
+            name: Name in a file or an option.
             where: `FILE: KEY` for errors.
 
         Raises:
@@ -98,7 +91,7 @@ class Registry(Generic[D]):
         return self._found[name]
 
     def all(self) -> dict[str, D]:
-        """Name -> declaration of each of `names`. A plugin that can't be used is told once and left out."""
+        """The declarations of `names()`, by name. A broken plugin is logged once and left out."""
         found: dict[str, D] = {}
         for name in self.names():
             try:
@@ -109,11 +102,8 @@ class Registry(Generic[D]):
                 self._broken.add(name)
         return found
 
-    def _plugins(self) -> dict[str, str]:
-        return _entry_points(self.group)
-
     def _load(self, name: str, where: str) -> D:
-        address = self._table.get(name) or self._plugins().get(name) or (name if ":" in name else None)
+        address = self._table.get(name) or _entry_points(self._group).get(name) or (name if ":" in name else None)
         if address is None:
             known = self.names()
             raise InputError(
@@ -148,11 +138,11 @@ _ROOMS = {
     "volumes": "mtneuro_ray.volumes:VOLUMES",
 }
 KINDS = tuple(_ROOMS)
-"""Kinds of things that can be added, as commands name them."""
+"""Kinds of declarations, as commands name them."""
 
 
 @cache
 def registry(kind: str) -> Registry[Any]:
-    """The registry of a kind; its room is imported when it is asked for."""
+    """The registry of a kind; its package is imported at the first call."""
     found: Registry[Any] = imported(_ROOMS[kind])
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,11 +17,11 @@ _T = TypeVar("_T")
 
 
 class TransientError(Exception):
-    """One attempt failed in a way that the next one may not.
+    """A failed attempt that may succeed when it is repeated.
 
-    Attributes:
-        reason: What went wrong, in one line.
-        pause_s: Seconds that the service asked to be left alone, 0 where it did not say.
+    Args:
+        reason: Cause, in one line.
+        pause_s: Pause that the service asked for, in seconds; 0 if it did not.
         unreachable: Whether the service did not answer at all.
     """
 
@@ -42,39 +44,37 @@ def persist(
     """Call `action` until it does not raise `TransientError`, or until attempts or patience are used up.
 
     The pause before attempt n + 1 is uniform in [0, backoff_s * 2**(n - 1)], at most `longest_pause_s`, and at least
-    what the service asked for.
+    the pause that the service asked for. Any other exception ends the attempts at once.
 
     Args:
-        action: Any other exception than `TransientError` ends the attempts at once.
-        what: Names the action in the log.
-        attempts: 1 or more; without a limit by default.
-        backoff_s: Seconds.
-        patience_s: Seconds from the first attempt after which no other begins; without a limit by default.
-        longest_pause_s: Seconds.
+        action: Function to call.
+        what: Name of the action, for the log.
+        attempts: 1 or more; unlimited by default.
+        backoff_s: See above, in seconds.
+        patience_s: Seconds from the first attempt after which no other begins; unlimited by default.
+        longest_pause_s: See above, in seconds.
 
     Raises:
-        TransientError: the last attempt's.
+        TransientError: the last attempt failed.
     """
     jitter = tenacity.wait_random_exponential(multiplier=backoff_s, max=longest_pause_s)
-    stops = [
-        *([] if attempts is None else [tenacity.stop_after_attempt(attempts)]),
-        *([] if patience_s is None else [tenacity.stop_after_delay(patience_s)]),
-    ]
+    limit = "" if attempts is None else f" of {attempts}"
+
+    def error_of(state: tenacity.RetryCallState) -> BaseException | None:
+        return state.outcome.exception() if state.outcome else None
 
     def pause(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.pause_s if isinstance(error, TransientError) else 0.0
-        return max(asked, jitter(state))
+        return max(getattr(error_of(state), "pause_s", 0.0), jitter(state))
 
     def report(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        limit = "" if attempts is None else f" of {attempts}"
-        _log.warning(
-            "%s: attempt %d%s: %s; next in %.1f s", what, state.attempt_number, limit, error, state.upcoming_sleep
-        )
+        told = (what, state.attempt_number, limit, error_of(state), state.upcoming_sleep)
+        _log.warning("%s: attempt %d%s: %s; next in %.1f s", *told)
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(*stops),
+        stop=tenacity.stop_any(
+            tenacity.stop_after_attempt(attempts or sys.maxsize),
+            tenacity.stop_after_delay(math.inf if patience_s is None else patience_s),
+        ),
         wait=pause,
         retry=tenacity.retry_if_exception_type(TransientError),
         before_sleep=report,

@@ -1,6 +1,6 @@
-"""Every random number of a run, drawn from (seed, purpose, epoch or step, sample) and never from a running stream.
+"""Random numbers of a run: each depends only on (seed, purpose, epoch or step, sample), not on a running stream.
 
-A resumed run, and a run with another number of workers, therefore draws the same numbers. Weights are the exception:
+A resumed run, or a run with another number of workers, therefore draws the same numbers. Weights are the exception:
 they come from torch's own generator, right after `torch.manual_seed(seed)`.
 """
 
@@ -29,8 +29,8 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, step: int, purpose: Purpose) -> np.random.Generator:
-    """A generator that is independent between seeds, steps (or epochs) and purposes."""
-    # The purpose is the highest word of the counter: streams of one key never meet.
+    """A generator, independent of those of other seeds, steps (or epochs) and purposes."""
+    # The purpose is the highest word of the counter: streams of one key never overlap.
     counter = np.array([0, 0, 0, purpose], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64), counter=counter))
 
@@ -41,7 +41,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> Indices:
 
 
 def sample_words(seed: int, epoch: int, samples: Sequence[int] | Indices, words: int = 1) -> list[Words]:
-    """Random 64-bit words of single samples, whatever batch or worker they are in.
+    """Random 64-bit words of samples, independent of their batch and worker.
 
     Args:
         seed: Seed of the run, 0 or more.
@@ -63,7 +63,7 @@ def sample_words(seed: int, epoch: int, samples: Sequence[int] | Indices, words:
 
 
 def layer_seed(seed: int, step: int, layer: int) -> int:
-    """Seed of the dropout masks of one layer in one step: 64 bits, signed. Negative layers are torch's own draws."""
+    """Seed of the dropout masks of one layer in one step: 64 bits, signed. Negative layers seed torch's own draws."""
     digest = hashlib.sha256(f"dropout {seed} {step} {layer}".encode()).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
 

@@ -21,7 +21,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class EstimateOptions:
-    """Options of `plan` that belong to an estimate; None where one is not given."""
+    """Options of `plan` for an estimate; None if not given."""
 
     nodes: int | None = None
     gpus_per_node: int | None = None
@@ -34,10 +34,10 @@ class EstimateOptions:
     price_per_node_hour: float | None = None
 
     def check(self, *, with_space: bool) -> None:
-        """Check that options of an estimate stand with one.
+        """Check that the options fit together.
 
         Raises:
-            InputError: they don't.
+            InputError: there is no estimate or no space, or both prices are given.
         """
         if self.nodes is None:
             given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
@@ -56,23 +56,23 @@ def estimated(
     entries: Iterable[tuple[ExperimentSpace, Pair]],
     source_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Runs, hours and money of a sweep, ready for JSON; what is not known is None.
+    """Runs, hours and money of a sweep, ready for JSON; unknown values are None.
 
     Args:
-        options: With a number of machines.
+        options: Options with a number of machines.
         space: Name or path of the tune space.
-        resources: What a trial occupies.
-        entries: Of `load_sweep`.
-        source_bytes: Task -> bytes that it reads.
+        resources: Resources of a trial.
+        entries: Experiments and pairs from `load_sweep`.
+        source_bytes: Bytes that each task reads, by task.
 
     Raises:
-        InputError: an option has no meaning here, or the table can't be read.
+        InputError: an option does not fit the space, or the table can't be read.
     """
     assert options.nodes is not None
     _check(options, space, resources)
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
-    # Addresses stand for identities: no volume is opened to count runs.
+    # Addresses replace identities: no volume is opened to count runs.
     experiments = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
     found: dict[str, Any] = {
         "nodes": machines.nodes,
@@ -97,17 +97,18 @@ def estimated(
 
 
 def _check(options: EstimateOptions, space: str, resources: ResourceSettings) -> None:
-    on_gpu = resources.gpus_per_worker > 0
     where = f"{space}: run"
     if resources.workers_per_trial > 1:
         raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
     if resources.gpus_per_worker > 1:
         raise InputError(f"{where}.gpus_per_worker: only trials on one GPU are estimated; accepted: at most 1")
-    if not on_gpu and options.gpus_per_node is not None:
+    if resources.gpus_per_worker > 0:
+        return
+    if options.gpus_per_node is not None:
         raise InputError("--gpus-per-node: the trials of this space have no GPUs; accepted: --cpus-per-node")
-    if not on_gpu and options.cpus_per_node is None:
+    if options.cpus_per_node is None:
         raise InputError("--cpus-per-node: is missing; a space whose trials have no GPUs requires it with --nodes")
-    if not on_gpu and options.price_per_gpu_hour is not None:
+    if options.price_per_gpu_hour is not None:
         raise InputError("--price-per-gpu-hour: the trials of this space have no GPUs; accepted: --price-per-node-hour")
 
 
@@ -118,16 +119,16 @@ def _numbers(
     devices: int,
     ingest_s: float | None,
 ) -> dict[str, Any]:
-    on_gpu = resources.gpus_per_worker > 0
-    stages = [{"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s} for stage in estimate.stages]
     run_s = sum(stage.run_s for stage in estimate.stages)
     wall = [estimate.wall_s + (ingest_s or 0.0), estimate.unshared_s + (ingest_s or 0.0)]
     price, units = options.price_per_node_hour, options.nodes or 0
     if options.price_per_gpu_hour is not None:
         price, units = options.price_per_gpu_hour, devices
-    hours = {"gpu_hours": run_s / _HOUR} if on_gpu else {"cpu_hours": run_s / _HOUR * resources.cpus_per_worker}
+    hours = {"gpu_hours": run_s / _HOUR}
+    if not resources.gpus_per_worker:
+        hours = {"cpu_hours": run_s / _HOUR * resources.cpus_per_worker}
     return {
-        "stages": stages,
+        "stages": [{"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s} for stage in estimate.stages],
         **hours,
         "ingest_s": ingest_s,
         "wall_s": wall,
@@ -158,7 +159,7 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
 
 
 def as_text(estimate: Mapping[str, Any]) -> list[str]:
-    """The estimate for a person, in lines."""
+    """The estimate as lines of text."""
     machines = f"on {estimate['nodes']} machine" + ("s" if estimate["nodes"] != 1 else "")
     where = machines + (f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else "")
     if "stages" not in estimate:

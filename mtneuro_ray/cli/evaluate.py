@@ -55,14 +55,12 @@ def run(
     out: Out = "out",
     store: Store = None,
 ) -> int:
-    """Measure what finished runs' weights score on a split that they need not have been trained for."""
+    """Evaluate the weights of finished runs on a split of their own or of another task."""
     if task is None and (volume or preset):
         raise InputError("--volume, --preset: change a task, and there is none; accepted: with --task")
     results, folder = load_runs(out)
     records = _chosen(results.where(model, trained_on, task_option="--trained-on"), run, out)
-    other, task_file = None, Path()
-    if task is not None:
-        other, task_file = load_task(task, volume, preset)
+    other, task_file = (None, Path()) if task is None else load_task(task, volume, preset)
     cutouts = store_of(store, out)
 
     from mtneuro_ray.engine.finished import evaluate_run, target_of
@@ -74,7 +72,7 @@ def run(
             with working(f"evaluating {record.summary['model']} of run {record.run_id} on {target.task.name}"):
                 metrics, file = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
-            # The others can do without this one.
+            # Other runs do not depend on this one.
             named = f"run {record.run_id}"
             print(f"error: {error}" if named in str(error) else f"error: {named}: {error}", file=sys.stderr)
             status = max(status, error.exit_status)
@@ -87,11 +85,6 @@ def run(
 
 
 def _chosen(results: Results, named: list[str], out: str) -> list[RunRecord]:
-    """The finished runs that --run names, or all.
-
-    Raises:
-        InputError: there is none.
-    """
     finals = {record.run_id: record for record in results.records if is_final_training(record)}
     if named:
         return named_runs(named, out, finals, "run", " with weights of its own")

@@ -1,4 +1,4 @@
-"""The command line's entry: all commands, and the one place where errors become a line and an exit status."""
+"""Entry of the command line: all commands, and the place where errors become one line and an exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError, printable
 from mtneuro_ray.interrupts import interruptible
 
 _PROGRAM = "mtneuro-ray"
-# Name of each command, which is also its module's: what it does (the first line stands in the list of commands), and
-# the words of an example.
+# Name of each command and its module -> help, whose first line is shown in the list of commands, and an example.
 COMMANDS = {
     "plan": (
         "Show what would be read and run, and estimate its cost.\n\nStarts no cluster and reads no voxels.",
@@ -77,7 +76,7 @@ COMMANDS = {
         "profile --space smoke --out costs.json",
     ),
 }
-# What typer makes of Ctrl-C, as shells do, and what they make of SIGTERM.
+# Exit statuses of shells after Ctrl-C, which typer uses too, and after SIGTERM.
 _INTERRUPTED, _TERMINATED = 130, 143
 
 
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MTNeuroError as error:
         return _told(str(error), error.exit_status)
     except OSError as error:
-        # A folder that can't be written, a full disk: the machine's fault, and the line names the file.
+        # A folder that cannot be written, a full disk: the line names the file.
         return _told(" ".join(str(error).splitlines()), 1)
     if status == _INTERRUPTED:
         word, status = ("terminated", _TERMINATED) if terminated.came else ("interrupted", status)
@@ -113,7 +112,7 @@ def _told(problem: str, status: int) -> int:
 
 
 class _Command(TyperCommand):
-    """A command that refuses an option of one value that stands twice: it would silently take the last."""
+    """A command that refuses a repeated option of one value; typer would silently take the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name.
@@ -130,7 +129,7 @@ class _Command(TyperCommand):
 
 
 class _Commands(TyperGroup):
-    """All commands by name; a command's module is imported when it is called, and not to list it."""
+    """All commands by name; the module of a command is imported when it is called, not to list it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Name, command and the words left."""
@@ -144,7 +143,7 @@ class _Commands(TyperGroup):
 
 
 def _application() -> Any:
-    # Boxes and colors are for a person; a pipe gets plain text.
+    # Boxes and colors on a terminal, plain text in a pipe.
     application = typer.Typer(cls=_Commands, rich_markup_mode="rich" if sys.stdout.isatty() else None)
     application.callback(
         help="The MTNeuro benchmark as a training and tuning platform on Ray.", epilog=_example("sweep")
@@ -163,7 +162,7 @@ def _example(name: str) -> str:
 
 
 def _stub() -> None:
-    """Stands for a command whose module is not imported yet."""
+    """Placeholder of a command whose module is not imported yet."""
 
 
 def _show_version(asked: bool) -> None:
@@ -181,7 +180,7 @@ def _program(
 
 
 def _quietly(run: Callable[..., int]) -> Callable[..., int]:
-    """The command, silent where its reader, such as `head`, has seen enough."""
+    """The command, ending silently when its reader, such as `head`, closes the pipe."""
 
     @wraps(run)
     def call(**options: Any) -> int:
@@ -198,7 +197,7 @@ def _quietly(run: Callable[..., int]) -> Callable[..., int]:
 
 
 def _refusal(error: typer.TyperException) -> str:
-    """A mistake in the words of a command line as `COMMAND: OPTION: what; accepted: what is`."""
+    """An error of the command line as `COMMAND: OPTION: what; accepted: ...`."""
     context: Any = getattr(error, "ctx", None)
     command = _PROGRAM if context is None else context.command_path
     parameter: Any = getattr(error, "param", None)
@@ -220,11 +219,8 @@ def _accepted(parameter: Any) -> str:
     if kind.choices is not None:
         return ", ".join(kind.choices)
     words = {int: "a whole number", float: "a number"}.get(kind.annotation, "")
-    if parameter.min is None and parameter.max is None:
-        return words
-    if parameter.min is None:
-        return f"{words} up to {parameter.max:g}"
-    return f"{words} from {parameter.min:g} to {parameter.max:g}"
+    low = "" if parameter.min is None else f" from {parameter.min:g} to"
+    return words if parameter.max is None else f"{words}{low or ' up to'} {parameter.max:g}"
 
 
 if __name__ == "__main__":

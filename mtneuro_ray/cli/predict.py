@@ -29,7 +29,7 @@ def run(
     out: Out = "out",
     store: Store = None,
 ) -> int:
-    """Write the predictions of finished runs and what they score."""
+    """Write the predictions of finished runs and print their scores."""
     results, folder = load_runs(out)
     records = _chosen(results.where(model, trained_on, task_option="--trained-on"), run, out)
     cutouts = store_of(store, out)
@@ -42,7 +42,7 @@ def run(
             with working(f"predicting {split} with {record.summary['model']} on {record.summary['task']}"):
                 written = predict_run(record, folder, cutouts, split, gpu=gpu, threads=threads)
         except MTNeuroError as error:
-            # The others can do without this one.
+            # Other runs do not depend on this one.
             print(f"error: {error}", file=sys.stderr)
             status = max(status, error.exit_status)
             continue
@@ -55,19 +55,14 @@ def run(
 
 
 def _chosen(results: Results, named: list[str], out: str) -> list[RunRecord]:
-    """The runs that --run names, or one for each experiment.
-
-    Raises:
-        InputError: a run is not there or has nothing to predict.
-    """
-    records = results.records
-    if not named:
-        chosen = representatives(records)
-        if not chosen:
-            raise InputError(f"{out}: holds no finished segmentation run; accepted: a final run of Task 2")
-        return chosen
-    finals = {record.run_id: record for record in records if is_final_segmentation(record)}
-    return named_runs(named, out, finals, "segmentation run")
+    """The runs that --run names, or one for each experiment."""
+    if named:
+        finals = {record.run_id: record for record in results.records if is_final_segmentation(record)}
+        return named_runs(named, out, finals, "segmentation run")
+    chosen = representatives(results.records)
+    if not chosen:
+        raise InputError(f"{out}: holds no finished segmentation run; accepted: a final run of Task 2")
+    return chosen
 
 
 def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:

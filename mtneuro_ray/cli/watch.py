@@ -1,4 +1,4 @@
-"""`mtneuro-ray results runs --watch`: a sweep as it goes, from any machine that reads its output folder."""
+"""`mtneuro-ray results runs --watch`: progress of a sweep, from any machine that reads its output folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_LINES = 8
 
 @dataclass(slots=True)
 class _View:
-    """What is known of an output folder, read again only where it may have changed."""
+    """Runs, sweep and driver of an output folder; only what may have changed is read again."""
 
     out: Folder
     outline: Outline = field(default_factory=Outline)
@@ -33,8 +33,8 @@ class _View:
     moved: float = 0.0
 
     def look(self) -> list[RunRecord]:
-        """Read what is new; the runs that have ended since the last look are returned."""
-        # First: runs that are read after a driver has gone are all that it left.
+        """Read what is new, and return the runs that have ended since the last look."""
+        # The driver first: if it has gone, the runs read afterwards are complete.
         sign = driver_of(self.out)
         if sign != self.sign:
             self.sign, self.moved = sign, time.monotonic()
@@ -48,10 +48,10 @@ class _View:
         return ended
 
     def _follow(self, ended: list[RunRecord], is_new: bool) -> None:
-        """Bring the sweep to where the records are."""
+        """Update the sweep with the runs that have ended."""
         outline = Outline.read(self.out)
         if outline != self.outline or not is_new:
-            # A run that has ended in another way than before may change what follows from it.
+            # A run with another outcome than before may change the runs that follow from it.
             self.outline, self.sweep = outline, Sweep(outline.experiments, self.records.values())
             return
         waiting = {record.run_id: record for record in ended}
@@ -61,12 +61,12 @@ class _View:
 
     @property
     def is_over(self) -> bool:
-        """Whether a sweep was here and no driver is."""
+        """Whether the folder holds a sweep without a driver."""
         return self.sign is None and bool(self.records or self.outline.experiments)
 
     @property
     def totals(self) -> dict[str, Total]:
-        """How far each stage of the sweep is; of a folder without one, how far all of its runs are."""
+        """Progress of each stage of the sweep, or of all runs where there is no sweep."""
         if self.outline.experiments:
             return {stage: total for stage, total in self.sweep.totals().items() if total.expected}
         failed = sum(record.status == "error" for record in self.records.values())
@@ -74,18 +74,18 @@ class _View:
 
     @property
     def failed(self) -> int:
-        """How many runs of the sweep failed."""
+        """Number of failed runs."""
         return sum(total.failed for total in self.totals.values())
 
     def progress(self) -> str:
-        """How far the sweep is, in one line."""
+        """Progress of the stages, in one line."""
         return "; ".join(
             f"{stage} {total.done} of {total.expected}" + (f", {total.failed} failed" if total.failed else "")
             for stage, total in self.totals.items()
         )
 
     def driver(self) -> str:
-        """Who runs the sweep, and since when nothing was heard of it, in one line."""
+        """State of the sweep's driver, in one line."""
         if self.sign is None:
             return "no sweep is at work here"
         if self.sign.is_gone:
@@ -96,7 +96,7 @@ class _View:
         return f"{self.sign} has been silent for {silence:.0f} s: if it was killed, the same sweep command goes on"
 
     def best(self) -> list[str]:
-        """The best candidate of each search so far, by the mean over its seeds, a line each."""
+        """One line for the best candidate of each search so far, by the mean over its seeds."""
         lines = []
         for experiment in self.outline.experiments:
             selection = self.sweep.best(experiment) if experiment.space.searches else None
@@ -107,7 +107,7 @@ class _View:
         return lines
 
     def line(self, record: RunRecord) -> str:
-        """A run that has ended, as the sweep itself tells of it."""
+        """A run that has ended, as the sweep itself reports it."""
         planned = self.sweep.find(record.run_id)
         if planned is None:
             name = f"{record.summary['model']}/{record.summary['task']}"
@@ -121,8 +121,8 @@ def watch(out: Folder, seconds: float) -> int:
     """Show a sweep until no driver is at work on it: a table on a terminal, otherwise a line for each run that ends.
 
     Args:
-        out: Its output folder.
-        seconds: Between two looks.
+        out: Output folder of the sweep.
+        seconds: Time between two looks.
 
     Returns:
         0; 1 where runs failed.

@@ -17,7 +17,7 @@ from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, SourceError
-from mtneuro_ray.progress import ByteProgress
+from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
 
@@ -182,8 +182,8 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
         cutouts = pending(store, task, volumes)
         if cutouts:
             total = sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts)
-            with ByteProgress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as progress:
-                fetch_all(store, cutouts, progress.advance)
+            with byte_progress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as advance:
+                fetch_all(store, cutouts, advance)
     return volumes
 
 
