@@ -191,9 +191,9 @@ def _train_here(run: RunSettings, task_file: Path, place: _Place) -> RunRecord:
 
 def _train_on_ray(run: RunSettings, task_file: Path, place: _Place) -> RunRecord:
     from mtneuro_ray.cluster.connect import connected
-    from mtneuro_ray.cluster.encoders import share_encoder
     from mtneuro_ray.cluster.ray_data import share_task
-    from mtneuro_ray.cluster.ray_train import train_on_workers
+    from mtneuro_ray.cluster.shared import share_encoder
+    from mtneuro_ray.cluster.trial import train_on_workers
 
     resources = ResourceSettings(
         workers_per_trial=place.workers, cpus_per_worker=place.threads, gpus_per_worker=float(place.gpu)

@@ -10,14 +10,13 @@ import signal
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import ray
-import ray.data
 
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import working
@@ -33,7 +32,10 @@ _LONGEST_FOLDER = 38
 
 @contextmanager
 def connected(
-    address: str | None = None, num_cpus: int | None = None, needs: Mapping[str, float] | None = None
+    address: str | None = None,
+    num_cpus: int | None = None,
+    needs: Mapping[str, float] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[None]:
     """Run the body on a Ray cluster.
 
@@ -44,6 +46,8 @@ def connected(
         num_cpus: CPUs of a cluster started here; all by default.
         needs: CPU and GPU that the body takes at least. A cluster started here can't grow, and whoever asks for more
             of it would wait forever.
+        meanwhile: Begins work in other threads that needs no cluster; called after the first checks, right before a
+            cluster is joined or started, which takes seconds.
 
     Raises:
         InputError: the address has no meaning here, or this machine has less than is needed.
@@ -51,6 +55,7 @@ def connected(
     """
     if ray.is_initialized():
         # The process is on a cluster already, which whoever joined it will leave.
+        meanwhile()
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -58,12 +63,14 @@ def connected(
     if address == "local":
         _check_gpu(needs or {})
         _ensure_token()
+        meanwhile()
         with working("starting Ray on this machine"):
             _init(address, num_cpus=num_cpus, include_dashboard=False, _temp_dir=private_folder())
         _check_room(needs or {})
     else:
         if address != "auto":
             _check_reachable(address)
+        meanwhile()
         with working(f"joining the Ray cluster {address}"):
             _init(address)
     try:
@@ -102,8 +109,6 @@ def _quiet() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # Ray Data sets its level when it is imported, and does not heed that of `ray.init`.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def _init(address: str, **options: Any) -> None:

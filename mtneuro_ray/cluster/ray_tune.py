@@ -15,10 +15,8 @@ from ray.tune import Callback, FailureConfig, PlacementGroupFactory, RunConfig, 
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from mtneuro_ray.cluster.actors import Ordered
-from mtneuro_ray.cluster.asha import AshaPerExperiment
-from mtneuro_ray.cluster.dispatch import LOST, Dispatch
-from mtneuro_ray.cluster.job import ENTRY, EPOCH, VALUE, Job
+from mtneuro_ray.cluster.dispatch import ENTRY, EPOCH, LOST, ORDER, VALUE, Dispatch
+from mtneuro_ray.cluster.schedulers import AshaPerExperiment, Ordered
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.storage.folder import Folder
@@ -26,7 +24,8 @@ from mtneuro_ray.sweep.sweep import Sweep
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
 _MOST_CONCURRENT = 128
-# Keys of a trial's configuration.
+# Keys of a trial's configuration. A trial without a run only imports what trials need: Tune gives its process to a
+# trial that follows, so torch is imported while the first data are read.
 _RUN = "run"
 _JOB = "job"
 _BUNDLE = "bundle"
@@ -36,8 +35,8 @@ def _run_trial(config: dict[str, Any]) -> None:
     # Here and not above: a driver, which trains nothing, starts seconds earlier without torch.
     from mtneuro_ray.cluster.trial import run_trial
 
-    job: Job = ray.get(config[_JOB])
-    run_trial(job)
+    if config[_RUN] is not None:
+        run_trial(ray.get(config[_JOB]))
 
 
 def _bundle_of(config: Mapping[str, Any]) -> PlacementGroupFactory:
@@ -50,12 +49,15 @@ class _Runs(Searcher):
     def __init__(self, dispatch: Dispatch) -> None:
         super().__init__(metric=VALUE, mode="max")
         self._dispatch = dispatch
+        self._warm_ups = dispatch.warm_ups(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of a trial, None while nothing can start, or FINISHED."""
+        if self._warm_ups:
+            return {_RUN: None, ORDER: (), _BUNDLE: self._warm_ups.pop()}
         job = self._dispatch.next()
         if job is not None:
-            return {_RUN: job.planned.run_id, _JOB: ray.put(job), _BUNDLE: job.bundle}
+            return {_RUN: job.planned.run_id, ORDER: job.order, _JOB: ray.put(job), _BUNDLE: job.bundle}
         return Searcher.FINISHED if self._dispatch.is_over else None
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
@@ -86,6 +88,9 @@ class _Ends(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell of a trial that ran to its end or was stopped."""
+        if trial.config[_RUN] is None:
+            self._dispatch.warming -= 1
+            return
         entries = self._history.pop(trial.config[_RUN], {})
         if ENTRY in trial.last_result:
             self._dispatch.stopped(trial.config[_RUN], [entries[epoch] for epoch in sorted(entries)])
@@ -93,6 +98,9 @@ class _Ends(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell of a trial that was given up."""
+        if trial.config[_RUN] is None:
+            self._dispatch.warming -= 1
+            return
         self._history.pop(trial.config[_RUN], None)
         self._dispatch.end(trial.config[_RUN], _reason(trial))
 
@@ -147,17 +155,13 @@ def run_all(sweep: Sweep, dispatch: Dispatch, out: Folder, resources: ResourceSe
 
 
 def _scheduler(sweep: Sweep, dispatch: Dispatch, resources: ResourceSettings) -> Ordered:
-    def job_of(trial: Trial) -> Job:
-        return dispatch.running[trial.config[_RUN]]
-
-    def priority(trial: Trial) -> float:
-        return dispatch.priority(job_of(trial).planned)
-
     if resources.scheduler != "asha":
-        return Ordered(priority)
+        return Ordered()  # type: ignore[no-untyped-call]
     earlier = [
         (planned, sweep.records[planned.run_id])
         for planned in sweep.known
         if planned.run.role == "candidate" and planned.run_id in sweep.records
     ]
-    return AshaPerExperiment(resources.asha, job_of, priority, sweep.experiments, earlier)
+    return AshaPerExperiment(
+        resources.asha, lambda trial: dispatch.running.get(trial.config[_RUN]), sweep.experiments, earlier
+    )

@@ -73,20 +73,22 @@ def _progress(pipeline: Sweep) -> str:
 
 def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, where: Where) -> None:
     from mtneuro_ray.cluster.connect import connected
+    from mtneuro_ray.cluster.shared import Shared
     from mtneuro_ray.storage.lease import only_driver
     from mtneuro_ray.sweep.study import StudyLog
 
+    shared = Shared(where.store)
+
+    def read() -> None:
+        for planned in pipeline.ready():
+            shared.want(planned)
+
     with (
         only_driver(where.out),
-        connected(where.address, where.num_cpus, resources.of_a_trial),
+        connected(where.address, where.num_cpus, resources.of_a_trial, read),
         StudyLog(where.out, pipeline.experiments) as study,
     ):
         Outline(pipeline.experiments).write(where.out)
-        from mtneuro_ray.cluster.shared import Shared
-
-        shared = Shared(where.store)
-        for planned in pipeline.ready():
-            shared.want(planned)
         # While the first data are read.
         from mtneuro_ray.cluster.dispatch import Dispatch
         from mtneuro_ray.cluster.packing import Packing

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.cluster.actors import Ordered, _Kept
-from mtneuro_ray.cluster.dispatch import LOST, Dispatch
-from mtneuro_ray.cluster.job import Job
+from mtneuro_ray.cluster.dispatch import LOST, Dispatch, Job
 from mtneuro_ray.cluster.packing import Ask, Packing
+from mtneuro_ray.cluster.schedulers import Ordered, _Kept
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import SourceError
 from mtneuro_ray.storage.folder import Folder
@@ -30,6 +29,9 @@ class Data:
 
     def want(self, planned: PlannedRun) -> None:
         pass
+
+    def join(self, *, beside_trials: bool) -> None:
+        self.beside_trials = beside_trials
 
     def key(self, planned: PlannedRun) -> tuple[str, None]:
         return planned.run.task.name, None
@@ -88,6 +90,19 @@ def test_every_run_is_handed_out_once_and_the_final_run_when_the_search_is_over(
 def test_where_nothing_runs_data_are_waited_for(bench: SimpleNamespace) -> None:
     bench.data.there = False
     assert bench.dispatch.next() is not None
+
+
+def test_processes_are_started_for_runs_that_wait_for_data_as_many_as_there_is_room_for(bench: SimpleNamespace) -> None:
+    bench.data.there = False
+    assert bench.dispatch.warm_ups({"CPU": 2.0}) == [{"CPU": 1}] * 2
+    assert bench.data.beside_trials
+    # They run: the searcher is not held up until the data are there.
+    assert bench.dispatch.next() is None
+    assert not bench.dispatch.is_over
+    bench.data.there = True
+    assert bench.dispatch.next() is not None
+    assert bench.dispatch.warm_ups({"CPU": 2.0}) == []
+    assert not bench.data.beside_trials
 
 
 def test_data_that_can_not_be_read_end_the_sweep_when_what_runs_has_ended(bench: SimpleNamespace) -> None:
@@ -156,21 +171,21 @@ def test_free_processes_are_kept_unless_a_trial_asks_for_other_resources(monkeyp
     assert list(kept.flush_cached_objects()) == ["a", "b", "c"]
     kept.decrease_max("gpu")
     assert [kept.cache_object("cpu", name) for name in "de"] == [True] * 2
-    monkeypatch.setattr("mtneuro_ray.cluster.actors._IDLE_S", -1.0)
+    monkeypatch.setattr("mtneuro_ray.cluster.schedulers._IDLE_S", -1.0)
     # After a minute Tune's own rule holds, which keeps none of several.
     assert list(kept.flush_cached_objects()) == ["d", "e"]
 
 
 def test_the_trial_that_should_start_first_is_chosen_among_those_that_wait() -> None:
-    ordered = Ordered(lambda trial: trial.priority)  # type: ignore[attr-defined]
-    controller: Any = SimpleNamespace(_actor_cache=None)
-    waiting: Any = SimpleNamespace(trial_id="0", status="PENDING", priority=1.0)
-    running: Any = SimpleNamespace(trial_id="1", status="RUNNING", priority=9.0)
-    first: Any = SimpleNamespace(trial_id="2", status="PENDING", priority=2.0)
-    for trial in (waiting, running, first):
-        ordered.on_trial_add(controller, trial)
+    def trial(status: str, *order: float) -> Any:
+        return SimpleNamespace(status=status, config={"order": order})
+
+    first = trial("PENDING", -2.0, 3)
+    trials = [trial("PENDING", -1.0, 1), trial("RUNNING", -9.0, 2), first, trial("PENDING", -2.0, 4)]
+    controller: Any = SimpleNamespace(_actor_cache=None, get_live_trials=lambda: trials)
+    ordered = Ordered()  # type: ignore[no-untyped-call]
+    ordered.on_trial_add(controller, first)
     assert isinstance(controller._actor_cache, _Kept)
     assert id(ordered.choose_trial_to_run(controller)) == id(first)
-    ordered.on_trial_remove(controller, first)
-    ordered.on_trial_error(controller, waiting)
+    trials[:] = [trials[1]]
     assert ordered.choose_trial_to_run(controller) is None

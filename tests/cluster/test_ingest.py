@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import ray
 
-from mtneuro_ray.cluster.ray_data import fetch_all, get_splits, share_task
-from mtneuro_ray.cluster.ray_tasks import results
+from mtneuro_ray.cluster.ray_data import fetch_all, get_splits, results, share_task
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import Cutout, ingest

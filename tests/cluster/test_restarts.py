@@ -165,7 +165,7 @@ def test_a_trial_that_fails_before_its_run_begins_is_reported_with_its_error(
     # What an earlier sweep has left of it says nothing about this one.
     RunFolder(out).write(RunRecord.failed(run, "another error"))
     refs: Any = dict.fromkeys(("train", "val", "test"), unreadable.remote())
-    monkeypatch.setattr("mtneuro_ray.cluster.shared.share_task", lambda *arguments, **options: refs)
+    monkeypatch.setattr("mtneuro_ray.cluster.shared.share_splits", lambda *arguments, **options: refs)
     resources = ResourceSettings(max_failures=0)
     shared = Shared(CutoutStore(Folder(tmp_path / "store")))
     run_all(pipeline, Dispatch(pipeline, shared, out, resources, Packing(resources)), out, resources)

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtneuro_ray.cluster.ray_data import get_splits, share_task
-from mtneuro_ray.cluster.semantics import measure_attributes
+from mtneuro_ray.cluster.ray_data import get_splits, measure_attributes, share_task
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import open_volumes

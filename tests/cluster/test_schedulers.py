@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.cluster.asha import AshaPerExperiment
-from mtneuro_ray.cluster.job import EPOCH, VALUE
+from mtneuro_ray.cluster.dispatch import EPOCH, VALUE
+from mtneuro_ray.cluster.schedulers import AshaPerExperiment
 from mtneuro_ray.config.resources import AshaSettings
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
@@ -19,7 +19,7 @@ CONTROLLER: Any = SimpleNamespace(_actor_cache=None)
 def halving_of(
     asha: AshaSettings, experiments: list[Experiment], earlier: Sequence[tuple[PlannedRun, RunRecord]] = ()
 ) -> AshaPerExperiment:
-    return AshaPerExperiment(asha, lambda trial: trial.config["job"], lambda trial: 0.0, experiments, earlier)
+    return AshaPerExperiment(asha, lambda trial: trial.config["job"], experiments, earlier)
 
 
 def goes_on(halving: AshaPerExperiment, planned: PlannedRun, *values: float, can_stop: bool = True) -> list[bool]:
