@@ -123,9 +123,11 @@ def fetch_all(
     cpus = num_cpus()
     in_flight = max(source.parallel_reads for source in sources)
     needs: dict[str, Any] = {"num_cpus": 0, "concurrency": cpus} if beside_trials else {"num_cpus": 1}
+    # Ray types functions without further arguments.
+    fetch_batch: Any = _fetch_batch
     dataset = ray.data.from_items(
         rows, override_num_blocks=-(-len(rows) // rows_per_block(len(rows), in_flight, cpus))
-    ).map_batches(_fetch_batch, batch_size=None, fn_kwargs={"store": store, "sources": sources}, **needs)
+    ).map_batches(fetch_batch, batch_size=None, fn_kwargs={"store": store, "sources": sources}, **needs)
     _take(dataset.iter_rows(), sources, advance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,10 @@ def _run_trial(config: dict[str, Any]) -> None:
     # Here and not above: a driver, which trains nothing, starts seconds earlier without torch.
     from mtneuro_ray.cluster.trial import run_trial
 
-    if config[_RUN] is not None:
+    if config[_RUN] is None:
+        # Tune requires the metric of every trial.
+        ray.tune.report({VALUE: math.nan})
+    else:
         run_trial(ray.get(config[_JOB]))
 
 
