@@ -106,7 +106,7 @@ class Dispatch:
         ended: Callable[[PlannedRun, RunRecord], None] = lambda planned, record: None,
     ) -> None:
         self.running: dict[str, Job] = {}
-        self.warming = 0
+        self.warming = self._warmed = 0
         self._sweep, self._shared, self._out = sweep, shared, out
         self._resources, self._packing, self._ended = resources, packing, ended
         self._runs = RunFolder(out)
@@ -130,6 +130,9 @@ class Dispatch:
     def next(self) -> Job | None:
         """A run that can start now, or None. Where nothing runs it waits for data that are being read."""
         while self._shared.error is None:
+            if self.warming and len(self.running) >= self._warmed - self.warming:
+                # Each process that has become warm takes one run; without this, a run would start a process of its own.
+                return None
             found = [key for key in self._waiting if self._shared.has(key)]
             if found:
                 key = min(found, key=lambda key: self._waiting[key][0][:2])
@@ -166,7 +169,7 @@ class Dispatch:
                 break
             left.update({kind: left[kind] - amount for kind, amount in bundle.items()})
             bundles.append(bundle)
-        self.warming = len(bundles)
+        self.warming = self._warmed = len(bundles)
         self._shared.join(beside_trials=bool(bundles))
         return bundles
 

@@ -100,6 +100,12 @@ def test_processes_are_started_for_runs_that_wait_for_data_as_many_as_there_is_r
     assert bench.dispatch.next() is None
     assert not bench.dispatch.is_over
     bench.data.there = True
+    assert bench.dispatch.next() is None
+    # One of the two is warm, and takes one run.
+    bench.dispatch.warming = 1
+    assert bench.dispatch.next() is not None
+    assert bench.dispatch.next() is None
+    bench.dispatch.warming = 0
     assert bench.dispatch.next() is not None
     assert bench.dispatch.warm_ups({"CPU": 2.0}) == []
     assert not bench.data.beside_trials
