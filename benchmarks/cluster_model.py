@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cluster_simulation import Cluster, Costs, Outcome, Reading, Release, Trial, Work, simulate
-from mtneuro_ray.capacity.play import Load, play, pretended
+from mtneuro_ray.capacity.estimate import Load, play, pretended
 from mtneuro_ray.cluster.ray_data import rows_per_block
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep

@@ -1,4 +1,4 @@
-"""What trainings cost, as measured: the table that packing and estimates read. No torch, no ray."""
+"""Measured memory and seconds of trainings: the table that packing and estimates read. No torch, no Ray."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
 
-# A trial asks for this many times what was measured: allocators fragment, and the last bytes are never free.
+# A trial asks for this many times the measured memory: allocators fragment, and the last bytes are never free.
 MARGIN = 1.25
-# Trials on one device, at most. Each has a CPU of its own and a context on the device.
+# Largest number of trials on one device. Each has a CPU and a context on the device.
 MOST_PER_DEVICE = 32
 # Ray counts resources in ten-thousandths.
 _UNITS = 10_000
@@ -31,11 +31,11 @@ Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What decides the memory and the seconds of a step, without data, schedule and seed.
+    """Settings that decide the memory and the seconds of a step, without data, schedule and seed.
 
     Attributes:
-        run: What is measured: every training with the same workload, its other settings replaced by one value.
-        images: Of the training split, where all of them are fitted at once; 0 elsewhere.
+        run: The run that is measured, for every training with these settings; its other settings are fixed.
+        images: Number of training images where all of them are fitted at once; 0 elsewhere.
     """
 
     run: RunSettings
@@ -43,7 +43,7 @@ class Workload:
 
     @classmethod
     def of(cls, run: RunSettings, *, on_gpu: bool) -> Workload:
-        """The workload of a run; of a readout, that of the training of its encoder."""
+        """The workload of a run; for a readout, the workload of its encoder's training."""
         run = run.encoder_run or run
         network, images = _measured(run.network, on_gpu), 0
         if "fit" in network.method_declaration.needs:
@@ -53,37 +53,29 @@ class Workload:
         )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels of an image along z, y, x."""
-        return (self.run.task.volume_z, *self.run.task.tile_size)
-
-    @property
     def key(self) -> str:
-        """Its name in tables: the model, its settings that are not at their defaults, the images and the arithmetic."""
-        network = self.run.network
+        """Name in tables: the model, its settings that are not at their defaults, the images and the arithmetic."""
+        network, task = self.run.network, self.run.task
         settings = [
-            f"{_short(network, key)}={value if isinstance(value, str) else json.dumps(value)}"
+            f"{key.removesuffix('.name') if key.endswith('.name') else network.keys.short(key)}="
+            f"{value if isinstance(value, str) else json.dumps(value)}"
             for key, value in flattened(network.changed()).items()
-            if key not in _TOLD and key not in _SCHEDULE and (key, value) not in _USUAL
+            if key not in _KEYED and key not in _SCHEDULE and (key, value) not in _USUAL
         ]
         parts = [
-            " ".join([self.run.network.model.name, *settings]),
-            " x ".join(map(str, self.shape)),
-            f"{len(self.run.task.classes)} classes",
-            f"batch {self.run.network.training.batch_size}",
-            self.run.network.compute.precision,
+            " ".join([network.model.name, *settings]),
+            " x ".join(map(str, (task.volume_z, *task.tile_size))),
+            f"{len(task.classes)} classes",
+            f"batch {network.training.batch_size}",
+            network.compute.precision,
             *([f"{self.images} images"] if self.images else []),
         ]
         return ", ".join(parts)
 
 
-def _short(network: NetworkSettings, key: str) -> str:
-    return key.removesuffix(".name") if key.endswith(".name") else network.keys.short(key)
-
-
 # Settings that the key already encodes.
-_TOLD = {"model.name", "classes", "data.batch_size", "method.batch_size", "compute.precision", "model.encoder_weights"}
-# Names that stand in every network's settings, at their defaults.
+_KEYED = {"model.name", "classes", "data.batch_size", "method.batch_size", "compute.precision", "model.encoder_weights"}
+# Names in every network's settings, at their defaults.
 _USUAL = {("method.name", "supervised"), ("optimizer.name", "Adam"), ("loss.name", "cross_entropy")}
 # Settings that decide neither memory nor the time of a step. A small rate keeps the loss a number on random data.
 _SCHEDULE: dict[str, Any] = {
@@ -126,20 +118,11 @@ def _measured(network: NetworkSettings, on_gpu: bool) -> NetworkSettings:
 
 
 def _measured_task(task: TaskSettings) -> TaskSettings:
-    """A task of one image a split, of the same kind and shape."""
+    """A task with one image per split, of the same kind and shape."""
     depth = task.volume_z
     height, width = (side // task.downsample for side in task.tile_size)
-    cubes = [
-        {
-            "region": "A",
-            "label": 0,
-            "split": split,
-            "z": [part * depth, (part + 1) * depth],
-            "y": [0, height],
-            "x": [0, width],
-        }
-        for part, split in enumerate(("train", "val", "test"))
-    ]
+    cube = {"region": "A", "label": 0, "y": [0, height], "x": [0, width]}
+    cubes = [{**cube, "split": split, "z": [n * depth, (n + 1) * depth]} for n, split in enumerate(SPLITS)]
     values = {
         "name": "profile",
         "task": task.task,
@@ -154,70 +137,77 @@ def _measured_task(task: TaskSettings) -> TaskSettings:
 
 
 def workloads(runs: Iterable[RunSettings], *, on_gpu: bool) -> list[Workload]:
-    """The distinct workloads of runs, in their order."""
+    """Distinct workloads of runs, in the order of the runs."""
     return list({workload.key: workload for run in runs for workload in [Workload.of(run, on_gpu=on_gpu)]}.values())
 
 
+def voxels_of(task: TaskSettings) -> int:
+    """Voxels of one image, as the network sees it."""
+    return task.volume_z * prod(side // task.downsample for side in task.tile_size)
+
+
 def resident_bytes(run: RunSettings) -> int:
-    """Bytes of a run's splits, which lie on its device while it trains."""
-    task = run.task
-    voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
-    channels = 2 if task.declaration.labels == "voxel" else 1
-    images = sum(count_samples(task, split) for split in SPLITS if split != "test" or run.role == "final")
-    return images * (voxels * channels + 8)
+    """Bytes of a run's splits, which stay on its device while it trains."""
+    channels = 2 if run.task.declaration.labels == "voxel" else 1
+    images = sum(count_samples(run.task, split) for split in SPLITS if split != "test" or run.role == "final")
+    return images * (voxels_of(run.task) * channels + 8)
 
 
 class Cost(Settings):
-    """What one workload took on one device. Seconds are medians; everything was measured on random data."""
+    """Measured cost of one workload on one device, on random data. Seconds are medians."""
 
     fits: bool
-    """Whether it could be measured at all; where it could not, there are no numbers but those of the device."""
+    """Whether the workload fits in memory; if not, only the numbers of the device are known."""
     device: str
-    """`cpu`, or what torch calls the GPU."""
+    """`cpu`, or the name of the GPU in torch."""
     threads: Annotated[int, Field(ge=1)]
     device_bytes: Bytes
     """Memory of the GPU, or of the machine."""
     torch: str
     date: str
     base_bytes: Bytes = 0
-    """Memory that a process takes before it trains: its libraries on a CPU, its context on a GPU."""
+    """Memory of a process before it trains: its libraries on a CPU, its context on a GPU."""
     peak_bytes: Bytes = 0
-    """Most memory beyond that: on a GPU as reserved by torch's allocator, on a CPU resident."""
+    """Peak memory beyond `base_bytes`: reserved by torch's allocator on a GPU, resident on a CPU."""
     data_bytes: Bytes = 0
-    """Images in it."""
+    """Bytes of images in `peak_bytes`."""
     process_s: Seconds = 0.0
     """From the start of a process until it can train."""
     setup_s: Seconds = 0.0
-    """Building of the model, and what the first step takes longer than others."""
+    """Building the model, and the extra time of the first step."""
     step_s: Seconds | None = None
-    """One optimizer step; none of PCA and NMF."""
+    """One optimizer step; None for PCA and NMF."""
     image_s: Seconds | None = None
     """Evaluation of one image."""
     fit_s: Seconds | None = None
     """Fit of PCA and NMF to all images."""
     head_image_s: Seconds = 0.0
-    """One epoch of the linear layer on a frozen encoder, for each image."""
+    """One image in one epoch of the linear layer on a frozen encoder."""
 
     def check(self, where: str) -> None:
-        """Check that what could be measured has its numbers."""
+        """Check that a workload that fits has its numbers.
+
+        Raises:
+            InputError: a number is missing.
+        """
         if self.fits and (self.image_s is None or (self.step_s is None and self.fit_s is None)):
             raise InputError(f"{where}: image_s, step_s: are missing; accepted: both, or fits = false")
 
     def bytes_of(self, run: RunSettings) -> int:
-        """Memory that a training of this workload should be given, with the margin.
+        """Memory to reserve for a training of this workload, with the margin.
 
-        On a CPU its images lie in shared memory, which Ray counts apart.
+        On a CPU the images are in shared memory, which Ray counts separately.
         """
         images = 0 if self.device == "cpu" else max(0, resident_bytes(run) - self.data_bytes)
         return ceil(MARGIN * (self.base_bytes + self.peak_bytes)) + images
 
     def per_device(self, run: RunSettings) -> int:
-        """How many trainings of this workload one device holds at once; at least the one that was measured."""
+        """Number of concurrent trainings of this workload on one device; at least 1."""
         return max(1, min(MOST_PER_DEVICE, self.device_bytes // max(1, self.bytes_of(run))))
 
 
 def share_of(count: int) -> float:
-    """What each of `count` trials asks for of a device, such that Ray places exactly so many on it.
+    """Share of a device that a trial requests so that Ray places exactly `count` trials on it.
 
     Ray rounds to ten-thousandths: seven times 1/7 would be more than the device (ray#5902).
     """
@@ -232,18 +222,14 @@ class CostTable(Settings):
     costs: dict[str, Cost] = Field(default_factory=dict)
 
     def add(self, workload: Workload, cost: Cost) -> CostTable:
-        """The table with one cost more, or another instead."""
+        """The table with this cost added or replaced."""
         key = f"{workload.key} on {_place(cost.device, cost.threads)}"
         return self.model_copy(update={"costs": dict(sorted({**self.costs, key: cost}.items()))})
 
     def find(self, workload: Workload, *, on_gpu: bool, threads: int, device: str | None = None) -> Cost | None:
-        """The cost of a workload on a CPU with so many threads, or on a GPU; of several GPUs that which fits least.
+        """The cost of a workload on a CPU with `threads` threads, or on a GPU, where threads change little.
 
-        Args:
-            workload: What is trained.
-            on_gpu: Whether on a GPU.
-            threads: Of a CPU; they change little on a GPU.
-            device: Only this GPU.
+        With several GPUs in the table, the GPU with the least free memory counts, unless `device` names one.
         """
         if not on_gpu:
             return self.costs.get(f"{workload.key} on {_place('cpu', threads)}")
@@ -252,28 +238,30 @@ class CostTable(Settings):
             for key, cost in self.costs.items()
             if key.startswith(f"{workload.key} on ") and cost.device != "cpu" and device in (None, cost.device)
         ]
-        return min(found, key=_room, default=None)
 
+        def room(cost: Cost) -> float:
+            return cost.device_bytes / max(1, cost.base_bytes + cost.peak_bytes) if cost.fits else 0.0
 
-def _room(cost: Cost) -> float:
-    return cost.device_bytes / max(1, cost.base_bytes + cost.peak_bytes) if cost.fits else 0.0
+        return min(found, key=room, default=None)
 
 
 def _place(device: str, threads: int) -> str:
     return device if device != "cpu" else f"cpu, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def read_table(path: str) -> CostTable:
-    """The table in a file, here or in a bucket.
+def read_table(path: str, *, default: CostTable | None = None) -> CostTable:
+    """The table in a file, on this machine or in a bucket; `default` where there is no file.
 
     Raises:
-        InputError: there is none, or it is none of this version.
+        InputError: there is no file and no default, or the file holds no table of this version.
     """
     accepted = f"accepted: what `mtneuro-ray profile --space SPACE --out {path}` writes"
     folder, name = _split(path)
     try:
         values = json.loads(folder.read(name))
     except FileNotFoundError:
+        if default is not None:
+            return default
         raise InputError(f"{path}: no such file; {accepted}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read ({type(error).__name__}); {accepted}") from None
@@ -286,18 +274,13 @@ def read_table(path: str) -> CostTable:
 
 
 def write_table(path: str, table: CostTable) -> None:
-    """Write a table, whole or not at all."""
+    """Write a table atomically."""
     folder, name = _split(path)
     folder.write(name, (json.dumps(table.model_dump(mode="json", exclude_none=True), indent=1) + "\n").encode())
 
 
-def exists(path: str) -> bool:
-    """Whether there is a table."""
-    folder, name = _split(path)
-    return folder.exists(name)
-
-
 def _split(path: str) -> tuple[Folder, str]:
+    # The options of an address (`?endpoint_override=...`) stay behind its path.
     base, mark, options = path.partition("?" if "://" in path else "\0")
     head, slash, name = base.rpartition("/")
     if not name.endswith(".json"):

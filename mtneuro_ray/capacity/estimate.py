@@ -1,82 +1,32 @@
-"""How long a sweep takes, and what it costs: its runs, with measured times, placed on machines. No torch, no Ray."""
+"""How long a sweep takes on given machines: its runs, with measured times, simulated. No torch, no Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
+from itertools import count
 
-from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, workloads
-from mtneuro_ray.capacity.play import Load, Played, play
+from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, voxels_of, workloads
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
-from mtneuro_ray.sweep.sweep import Stage, Sweep
+from mtneuro_ray.sweep.sweep import STAGES, Stage, Sweep
 
-# Of a machine's memory Ray keeps the rest for its object store.
-_RAYS_SHARE = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """Equal machines that a sweep runs on.
-
-    Attributes:
-        nodes: Number of machines.
-        gpus: GPUs of each.
-        cpus: CPUs of each; None where they are no limit.
-    """
-
-    nodes: int
-    gpus: int = 0
-    cpus: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StageEstimate:
-    """What one stage takes.
-
-    Attributes:
-        name: Name of the stage.
-        runs: Number of runs.
-        run_s: Seconds of all runs together, each by itself.
-    """
-
-    name: Stage
-    runs: int
-    run_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a sweep takes of which no run is done.
-
-    Attributes:
-        stages: The stages; none where a workload was not measured.
-        wall_s: Seconds from the start to the end, where trials that share a GPU do not slow each other down.
-        unshared_s: The same where sharing gains nothing, as if each trial had a GPU to itself.
-        missing: Workloads that the table lacks.
-        too_large: Workloads that did not fit where they were measured.
-    """
-
-    stages: tuple[StageEstimate, ...] = ()
-    wall_s: float = 0.0
-    unshared_s: float = 0.0
-    missing: tuple[str, ...] = ()
-    too_large: tuple[str, ...] = ()
+# Share of a machine's memory for trials; Ray keeps the rest for its object store.
+_MEMORY_FOR_TRIALS = 0.7
 
 
 def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
-    """How long a run takes in a process that is there already, by what its workload took.
+    """Seconds that a run takes in a process that has started, from the measured cost of its workload.
 
-    Args:
-        run: What is trained, and of a `final` run evaluated on the test split.
-        cost: Of its workload.
-        trains: Whether it has to; else it only evaluates.
+    A `final` run includes its evaluation on the test split; without `trains` it only evaluates.
     """
     network, images = run.network, cost.image_s or 0.0
     counts: dict[Split, int] = {split: count_samples(run.task, split) for split in ("train", "val", "test")}
@@ -97,31 +47,129 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
 
 
 def work_of(run: RunSettings, *, trains: bool = True) -> float:
-    """An amount of work that tells longer runs from shorter ones where nothing was measured; it has no unit.
+    """Relative work of a run, without a unit, to order runs that were not measured.
 
-    Voxels times epochs, times the square of the model's filters where it has a number of them.
-
-    Args:
-        run: What is trained, and of a `final` run evaluated on the test split.
-        trains: Whether it has to; else it only evaluates.
+    Voxels times epochs, times the square of the model's filters where it has a number of them. A `final` run includes
+    its evaluation on the test split; without `trains` it only evaluates.
     """
     task = run.task
-    voxels = task.volume_z * prod(side // task.downsample for side in task.tile_size)
     test = count_samples(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
     steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
-    return voxels * (steps + test / 3) * getattr(run.network.model, "start_filters", 32) ** 2
+    return voxels_of(task) * (steps + test / 3) * getattr(run.network.model, "start_filters", 32) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Seconds of one run, its share (above 0, at most 1) of a device, and its priority: larger starts earlier."""
+
+    seconds: float
+    share: Fraction = Fraction(1)
+    priority: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A simulated sweep.
+
+    Attributes:
+        wall_s: Seconds from the start of the first run to the end of the last.
+        runs: Stage -> number of its runs.
+        run_s: Stage -> sum of the seconds of its runs.
+    """
+
+    wall_s: float
+    runs: dict[Stage, int]
+    run_s: dict[Stage, float]
+
+
+def play(
+    sweep: Sweep,
+    load_of: Callable[[PlannedRun, Stage], Load],
+    devices: int,
+    most: int | None = None,
+) -> Played:
+    """Simulate a sweep: each ready run starts as soon as a device has room for its share.
+
+    A run without room waits, and all behind it wait with it. The slowest candidate is the one that is selected.
+
+    Args:
+        sweep: A sweep with no running run.
+        load_of: Load of a run in its stage.
+        devices: Number of equal devices.
+        most: Largest number of concurrent runs over all devices.
+    """
+    free = [Fraction(1)] * devices
+    waiting: list[tuple[float, int, PlannedRun, Load]] = []
+    running: list[tuple[float, int, int, PlannedRun, Load]] = []
+    runs: Counter[Stage] = Counter()
+    run_s: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+    now, numbers, ready = 0.0, count(), sweep.ready()
+    while ready or waiting or running:
+        for planned in ready:
+            stage = sweep.stage(planned)
+            load = load_of(planned, stage)
+            heapq.heappush(waiting, (-load.priority, next(numbers), planned, load))
+            runs[stage] += 1
+            run_s[stage] += load.seconds
+        ready, place = [], None
+        if waiting and (most is None or len(running) < most):
+            share = waiting[0][3].share
+            place = next((device for device, room in enumerate(free) if room >= share), None)
+        if place is not None:
+            _, _, planned, load = heapq.heappop(waiting)
+            free[place] -= load.share
+            heapq.heappush(running, (now + load.seconds, next(numbers), place, planned, load))
+        else:
+            now, _, place, planned, load = heapq.heappop(running)
+            free[place] += load.share
+            ready = sweep.end(pretended(planned, load.seconds))
+    stages = [stage for stage in STAGES if runs[stage]]
+    return Played(now, {stage: runs[stage] for stage in stages}, {stage: run_s[stage] for stage in stages})
+
+
+def pretended(planned: PlannedRun, seconds: float) -> RunRecord:
+    """A record of a finished run; the longer it took, the better its metric."""
+    split, _, key = planned.metric.partition("/")
+    value = seconds if planned.mode == "max" else -seconds
+    return RunRecord(planned.run_id, "done", {}, {}, {split: {key: value}})
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Number of equal machines, and the GPUs and CPUs of each; `cpus` is None where CPUs are no limit."""
+
+    nodes: int
+    gpus: int = 0
+    cpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Time of a sweep without finished runs.
+
+    Attributes:
+        shared: The sweep where trials that share a GPU do not slow each other down; None where costs are missing.
+        unshared: The sweep where sharing gains nothing, as if each trial had a GPU to itself.
+        missing: Workloads that the table lacks.
+        too_large: Workloads that did not fit where they were measured.
+    """
+
+    shared: Played | None = None
+    unshared: Played | None = None
+    missing: tuple[str, ...] = ()
+    too_large: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Times and places runs.
+    """Simulates sweeps with measured costs.
 
     Attributes:
-        table: What was measured.
-        resources: What a trial occupies; with `packing`, as many share a GPU as the table says will fit.
-        machines: Where they run.
-        device: GPU that was measured; by default the one with the least room.
+        table: Measured costs.
+        resources: Resources of a trial; with `packing`, as many trials share a GPU as fit by the table.
+        machines: Machines of the cluster.
+        device: GPU of the table; None: the GPU with the least free memory.
     """
 
     table: CostTable
@@ -140,67 +188,67 @@ class Estimator:
         return self.machines.nodes * (self.machines.gpus if self.on_gpu else 1)
 
     def estimate(self, experiments: Sequence[Experiment]) -> Estimate:
-        """What a sweep takes: it is played through, the slowest candidate of each search being the one selected.
+        """Simulate a sweep whose searches select their slowest candidates.
 
         Raises:
             InputError: a trial has no room on these machines.
         """
-        every = {experiment.name: experiment.spread() for experiment in experiments}
-        runs = [planned.run for planned_runs in every.values() for planned in planned_runs]
+        every = {experiment.name: [planned.run for planned in experiment.spread()] for experiment in experiments}
         threads = self.resources.cpus_per_worker
         found = {
             workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
-            for workload in workloads(runs, on_gpu=self.on_gpu)
+            for workload in workloads((run for runs in every.values() for run in runs), on_gpu=self.on_gpu)
         }
-        missing = tuple(sorted(key for key, cost in found.items() if cost is None))
         costs = {key: cost for key, cost in found.items() if cost is not None}
+        missing = tuple(sorted(found.keys() - costs.keys()))
         too_large = tuple(sorted(key for key, cost in costs.items() if not cost.fits))
         if missing or too_large:
             return Estimate(missing=missing, too_large=too_large)
-        start = max(cost.process_s for cost in costs.values())
-        played = self._play(experiments, every, costs, shares=True)
-        unshared = self._play(experiments, every, costs, shares=False) if self.on_gpu else played
-        stages = tuple(StageEstimate(stage, count, played.run_s[stage]) for stage, count in played.runs.items())
-        return Estimate(stages, start + played.wall_s, start + unshared.wall_s)
+        shared = self._play(experiments, every, costs, shares=True)
+        return Estimate(shared, self._play(experiments, every, costs, shares=False) if self.on_gpu else shared)
 
     def _play(
         self,
         experiments: Sequence[Experiment],
-        every: Mapping[str, Sequence[PlannedRun]],
+        every: Mapping[str, Sequence[RunSettings]],
         costs: Mapping[str, Cost],
         *,
         shares: bool,
     ) -> Played:
-        others = [planned for each in every.values() for planned in each]
+        def cost_of(run: RunSettings) -> Cost | None:
+            return costs.get(Workload.of(run, on_gpu=self.on_gpu).key)
 
         def load_of(planned: PlannedRun, stage: Stage) -> Load:
-            trains = stage != "evaluate"
-            cost = costs.get(Workload.of(planned.run, on_gpu=self.on_gpu).key)
-            # Between the ends of a range nothing was measured: the slowest that was stands for it.
-            runs = [planned.run] if cost is not None else [other.run for other in every.get(planned.experiment, others)]
-            timed = []
-            for run in runs:
-                cost = costs[Workload.of(run, on_gpu=self.on_gpu).key]
-                timed.append((seconds_of(run, cost, trains=trains), self._per_device(run, cost)))
-            seconds, count = max(timed)
+            # Inside a range nothing was measured: the slowest measured run stands for all.
+            others = every.get(planned.experiment) or [run for runs in every.values() for run in runs]
+            runs = [planned.run] if cost_of(planned.run) else others
+            timed = [
+                (seconds_of(run, cost, trains=stage != "evaluate"), self._per_device(run, cost))
+                for run in runs
+                if (cost := cost_of(run))
+            ]
+            seconds, per_device = max(timed)
             priority = 2 * seconds if planned.run.role == "candidate" else seconds
-            return Load(seconds, Fraction(1, count) if shares else Fraction(1), priority)
+            return Load(seconds, Fraction(1, per_device) if shares else Fraction(1), priority)
 
-        return play(Sweep(experiments), load_of, self.devices, self.resources.max_concurrent)
+        played = play(Sweep(experiments), load_of, self.devices, self.resources.max_concurrent)
+        start = max(cost.process_s for cost in costs.values())
+        return Played(start + played.wall_s, played.runs, played.run_s)
 
     def _per_device(self, run: RunSettings, cost: Cost) -> int:
-        """Trials like this one that a device holds."""
+        """Number of trials like this one that a device holds."""
         resources, machines = self.resources, self.machines
         if self.on_gpu:
-            count = cost.per_device(run) if resources.packing else int(1 / resources.gpus_per_worker)
+            fitting = cost.per_device(run) if resources.packing else int(1 / resources.gpus_per_worker)
             by_cpus = None if machines.cpus is None else machines.cpus // machines.gpus // resources.cpus_per_worker
         else:
-            count = int(_RAYS_SHARE * cost.device_bytes / cost.bytes_of(run)) if resources.packing else 2**31
+            memory = _MEMORY_FOR_TRIALS * cost.device_bytes
+            fitting = int(memory / cost.bytes_of(run)) if resources.packing else 2**31
             by_cpus = (machines.cpus or 0) // resources.cpus_per_worker
-        count = count if by_cpus is None else min(max(count, 1), by_cpus)
-        if count < 1:
+        fitting = fitting if by_cpus is None else min(max(fitting, 1), by_cpus)
+        if fitting < 1:
             raise InputError(
                 f"--cpus-per-node: {machines.cpus} are too few for a trial of {resources.cpus_per_worker} CPUs; "
                 "accepted: as many as the machines have"
             )
-        return count
+        return fitting

@@ -1,4 +1,4 @@
-"""Measuring what trainings cost: each workload in a process of its own, so that none spoils another."""
+"""Measures the cost of trainings: one process per workload, so that no workload affects another."""
 
 from __future__ import annotations
 
@@ -15,24 +15,17 @@ from mtneuro_ray.capacity.costs import Cost, Workload
 from mtneuro_ray.engine.device import device_name, machine_bytes
 from mtneuro_ray.errors import MTNeuroError
 
-_STEPS = 5
-_SECONDS = 1.0
-# Killed by the kernel for lack of memory; a shell would say 137.
+# Exit status of a process that the kernel killed for lack of memory; 137 in a shell.
 _KILLED = -9
 
 
-def profile(workload: Workload, *, on_gpu: bool, threads: int, steps: int = _STEPS, seconds: float = _SECONDS) -> Cost:
-    """Measure a workload in a fresh process on this machine. One that exhausts memory does not fit, and says so.
+def profile(workload: Workload, *, on_gpu: bool, threads: int, steps: int = 5, seconds: float = 1.0) -> Cost:
+    """Measure a workload in a fresh process on this machine, on `threads` CPU threads or the first GPU.
 
-    Args:
-        workload: What is measured.
-        on_gpu: Whether on the first GPU.
-        threads: Of the CPU.
-        steps: That are timed, at least.
-        seconds: That they take, at least.
+    At least `steps` steps are timed, for at least `seconds`. A workload that exhausts memory has the cost `fits=False`.
 
     Raises:
-        MTNeuroError: it can't be measured for another reason.
+        MTNeuroError: the process failed for another reason.
     """
     device = torch.device("cuda" if on_gpu else "cpu")
     asked = {
@@ -59,14 +52,7 @@ def profile(workload: Workload, *, on_gpu: bool, threads: int, steps: int = _STE
         raise MTNeuroError(f"{workload.key}: can't be measured: {reason}")
     else:
         found = json.loads(done.stdout)
-    placed = {
-        "device": device_name(device) if on_gpu else "cpu",
-        "threads": threads,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    return Cost.load({**placed, **_rounded(found)}, workload.key)
-
-
-def _rounded(found: dict[str, object]) -> dict[str, object]:
-    """Seconds as a person reads them: four significant digits."""
-    return {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in found.items()}
+    # Four significant digits of seconds.
+    rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in found.items()}
+    place = {"device": device_name(device) if on_gpu else "cpu", "threads": threads}
+    return Cost.load({**place, "date": datetime.now(UTC).date().isoformat(), **rounded}, workload.key)

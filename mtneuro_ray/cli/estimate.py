@@ -1,14 +1,13 @@
-"""The estimate of `mtneuro-ray plan --space ... --nodes N`."""
+"""The estimate of `mtneuro-ray plan --space ... --nodes N`: its options, and its result as JSON and as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from mtneuro_ray.capacity.costs import MARGIN, read_table
-from mtneuro_ray.capacity.estimate import Estimate, Estimator, Machines
-from mtneuro_ray.capacity.play import Load, play
+from mtneuro_ray.capacity.estimate import Estimator, Load, Machines, play
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace
@@ -48,13 +47,34 @@ class EstimateOptions:
         if self.price_per_gpu_hour is not None and self.price_per_node_hour is not None:
             raise InputError("--price-per-gpu-hour, --price-per-node-hour: both are given; accepted: one of them")
 
+    def check_resources(self, space: str, resources: ResourceSettings) -> None:
+        """Check that the options fit the trials of a tune space.
+
+        Raises:
+            InputError: they do not, or such trials cannot be estimated.
+        """
+        where = f"{space}: run"
+        if resources.workers_per_trial > 1:
+            raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
+        if resources.gpus_per_worker > 1:
+            raise InputError(f"{where}.gpus_per_worker: only trials on one GPU are estimated; accepted: at most 1")
+        if resources.gpus_per_worker > 0:
+            return
+        no_gpus = "the trials of this space have no GPUs; accepted:"
+        if self.gpus_per_node is not None:
+            raise InputError(f"--gpus-per-node: {no_gpus} --cpus-per-node")
+        if self.cpus_per_node is None:
+            raise InputError("--cpus-per-node: is missing; a space whose trials have no GPUs requires it with --nodes")
+        if self.price_per_gpu_hour is not None:
+            raise InputError(f"--price-per-gpu-hour: {no_gpus} --price-per-node-hour")
+
 
 def estimated(
     options: EstimateOptions,
     space: str,
     resources: ResourceSettings,
     entries: Iterable[tuple[ExperimentSpace, Pair]],
-    source_bytes: Mapping[str, int],
+    source_bytes: int,
 ) -> dict[str, Any]:
     """Runs, hours and money of a sweep, ready for JSON; unknown values are None.
 
@@ -63,73 +83,45 @@ def estimated(
         space: Name or path of the tune space.
         resources: Resources of a trial.
         entries: Experiments and pairs from `load_sweep`.
-        source_bytes: Bytes that each task reads, by task.
+        source_bytes: Bytes that the sweep reads from its volumes.
 
     Raises:
         InputError: an option does not fit the space, or the table can't be read.
     """
     assert options.nodes is not None
-    _check(options, space, resources)
+    options.check_resources(space, resources)
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
     # Addresses replace identities: no volume is opened to count runs.
     experiments = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
+    path = options.profile or resources.packing
+    command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     found: dict[str, Any] = {
         "nodes": machines.nodes,
         "gpus": machines.nodes * machines.gpus,
         "runs": play(Sweep(experiments), lambda planned, stage: Load(1.0), 1).runs,
-        "command": None,
+        "command": command if path is None else None,
         "missing": [],
         "too_large": [],
     }
-    path = options.profile or resources.packing
-    command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     if path is None:
-        return {**found, "command": command}
+        return found
     estimator = Estimator(read_table(path), resources, machines, options.gpu)
     estimate = estimator.estimate(experiments)
-    if estimate.missing or estimate.too_large:
+    if estimate.shared is None or estimate.unshared is None:
         missing, too_large = list(estimate.missing), list(estimate.too_large)
         return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}
-    rate = options.ingest_rate
-    ingest_s = None if rate is None else sum(source_bytes.values()) / (rate * 1e6)
-    return {**found, **_numbers(estimate, options, resources, estimator.devices, ingest_s)}
-
-
-def _check(options: EstimateOptions, space: str, resources: ResourceSettings) -> None:
-    where = f"{space}: run"
-    if resources.workers_per_trial > 1:
-        raise InputError(f"{where}.workers_per_trial: only trials of one worker are estimated; accepted: 1")
-    if resources.gpus_per_worker > 1:
-        raise InputError(f"{where}.gpus_per_worker: only trials on one GPU are estimated; accepted: at most 1")
-    if resources.gpus_per_worker > 0:
-        return
-    if options.gpus_per_node is not None:
-        raise InputError("--gpus-per-node: the trials of this space have no GPUs; accepted: --cpus-per-node")
-    if options.cpus_per_node is None:
-        raise InputError("--cpus-per-node: is missing; a space whose trials have no GPUs requires it with --nodes")
+    ingest_s = None if options.ingest_rate is None else source_bytes / (options.ingest_rate * 1e6)
+    wall = [played.wall_s + (ingest_s or 0.0) for played in (estimate.shared, estimate.unshared)]
+    price, units = options.price_per_node_hour, machines.nodes
     if options.price_per_gpu_hour is not None:
-        raise InputError("--price-per-gpu-hour: the trials of this space have no GPUs; accepted: --price-per-node-hour")
-
-
-def _numbers(
-    estimate: Estimate,
-    options: EstimateOptions,
-    resources: ResourceSettings,
-    devices: int,
-    ingest_s: float | None,
-) -> dict[str, Any]:
-    run_s = sum(stage.run_s for stage in estimate.stages)
-    wall = [estimate.wall_s + (ingest_s or 0.0), estimate.unshared_s + (ingest_s or 0.0)]
-    price, units = options.price_per_node_hour, options.nodes or 0
-    if options.price_per_gpu_hour is not None:
-        price, units = options.price_per_gpu_hour, devices
-    hours = {"gpu_hours": run_s / _HOUR}
-    if not resources.gpus_per_worker:
-        hours = {"cpu_hours": run_s / _HOUR * resources.cpus_per_worker}
+        price, units = options.price_per_gpu_hour, estimator.devices
+    runs, run_s = estimate.shared.runs, estimate.shared.run_s
+    hours = sum(run_s.values()) / _HOUR
     return {
-        "stages": [{"stage": stage.name, "runs": stage.runs, "run_s": stage.run_s} for stage in estimate.stages],
-        **hours,
+        **found,
+        "stages": [{"stage": stage, "runs": runs[stage], "run_s": run_s[stage]} for stage in runs],
+        **({"gpu_hours": hours} if on_gpu else {"cpu_hours": hours * resources.cpus_per_worker}),
         "ingest_s": ingest_s,
         "wall_s": wall,
         "money": None if price is None else [price * units * seconds / _HOUR for seconds in wall],
@@ -160,31 +152,32 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
 
 def as_text(estimate: Mapping[str, Any]) -> list[str]:
     """The estimate as lines of text."""
-    machines = f"on {estimate['nodes']} machine" + ("s" if estimate["nodes"] != 1 else "")
-    where = machines + (f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else "")
+    where = f"estimate on {estimate['nodes']} machine" + ("s" if estimate["nodes"] != 1 else "")
+    where += f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else ""
     if "stages" not in estimate:
-        lines = [f"estimate {where}: not known"]
-        lines += [f"  {name:16} {count:6} runs" for name, count in estimate["runs"].items()]
-        lines += [f"  not measured: {key}" for key in estimate["missing"]]
-        lines += [f"  did not fit when it was measured: {key}" for key in estimate["too_large"]]
-        return lines + ([f"  to measure: {estimate['command']}"] if estimate["command"] else [])
-    lines = [f"estimate {where}:"]
+        return [
+            f"{where}: not known",
+            *(f"  {name:16} {count:6} runs" for name, count in estimate["runs"].items()),
+            *(f"  not measured: {key}" for key in estimate["missing"]),
+            *(f"  did not fit when it was measured: {key}" for key in estimate["too_large"]),
+            *([f"  to measure: {estimate['command']}"] if estimate["command"] else []),
+        ]
+    kind = "GPU hours" if "gpu_hours" in estimate else "CPU hours"
+    lines = [f"{where}:"]
     lines += [
         f"  {row['stage']:16} {row['runs']:6} runs  {_time(row['run_s'])} one by one" for row in estimate["stages"]
     ]
     if estimate["ingest_s"] is not None:
         lines.append(f"  {'ingest':16}              {_time(estimate['ingest_s'])}")
-    kind = "gpu_hours" if "gpu_hours" in estimate else "cpu_hours"
-    lines.append(f"  {kind.replace('_h', ' h').upper().replace('HOURS', 'hours'):16} {estimate[kind]:11.2f}")
+    lines.append(f"  {kind:16} {estimate[kind.replace(' ', '_').lower()]:11.2f}")
     lines.append(f"  {'wall time':16}              {_span(estimate['wall_s'], _time)}")
     if estimate["money"] is not None:
         lines.append(f"  {'money':16}              {_span(estimate['money'], '{:.2f}'.format)}")
     return [*lines, *(f"  assumed: {text}" for text in estimate["assumptions"])]
 
 
-def _span(values: list[float], told: Any) -> str:
-    low, high = map(told, values)
-    return str(low) if low == high else f"{low} to {high}"
+def _span(values: list[float], as_words: Callable[[float], str]) -> str:
+    return " to ".join(dict.fromkeys(map(as_words, values)))
 
 
 def _time(seconds: float) -> str:

@@ -68,7 +68,7 @@ def run(
         settings, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
         plan = plan_space(settings, entries)
         if nodes is not None:
-            needed = {row["task"]: row["bytes"] for row in plan["experiments"]}
+            needed = sum({row["task"]: row["bytes"] for row in plan["experiments"]}.values())
             resources = settings.run if packing is None else settings.run.replace("--packing", packing=packing)
             plan["estimate"] = estimated(estimate, space, resources, entries, needed)
     else:

@@ -35,7 +35,7 @@ def run(
     on_gpu = (sweep.run.gpus_per_worker > 0) if device is None else device == "cuda"
     if sweep.run.workers_per_trial > 1:
         raise InputError(f"{space}: run.workers_per_trial: only trials of one worker are measured; accepted: 1")
-    table = costs.read_table(out) if costs.exists(out) else CostTable()
+    table = costs.read_table(out, default=CostTable())
 
     from mtneuro_ray.capacity.profile import profile
     from mtneuro_ray.engine.device import check_gpu

@@ -13,7 +13,6 @@ from mtneuro_ray.capacity.costs import (
     MOST_PER_DEVICE,
     CostTable,
     Workload,
-    exists,
     read_table,
     resident_bytes,
     share_of,
@@ -111,7 +110,7 @@ def test_a_device_holds_what_fits_with_the_margin_and_its_own_images() -> None:
 
 def test_a_table_keeps_other_keys_and_replaces_the_same(tmp_path: Path) -> None:
     path = str(tmp_path / "costs.json")
-    assert not exists(path)
+    assert read_table(path, default=CostTable()) == CostTable()
     one, two = (Workload.of(run_settings(network={"batch_size": size}), on_gpu=False) for size in (1, 2))
     write_table(path, CostTable().add(one, cost(step_s=1.0)).add(two, cost(step_s=2.0)))
     write_table(path, read_table(path).add(one, cost(step_s=3.0)).add(one, cost(threads=2)))
