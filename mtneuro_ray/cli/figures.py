@@ -1,4 +1,4 @@
-"""`mtneuro-ray figures`, and the pictures of an output folder that `report` shows too."""
+"""`mtneuro-ray figures` and `mtneuro-ray report`: the pictures of an output folder as files, or on one page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mtneuro_ray.results.figures.scenes import Scene
 
 
-def run(
+def run_figures(
     model: Model = None,
     task: OnlyTask = None,
     region: Annotated[list[str], typer.Option(help="only this region; may be given several times; default: all")] = [],
@@ -49,7 +49,7 @@ def run(
     problems: list[str] = []
     scenes = of_regions(_scenes(shown_runs(records, folder), folder, cutouts, problems), region)
     drawn = 0
-    for picture in distinct(pictures(records, scenes, folder, cutouts, problems, makes_missing=True)):
+    for picture in distinct(_pictures(records, scenes, folder, cutouts, problems, makes_missing=True)):
         folder.write(f"figures/{picture.name}.{format}", picture.encode(format))
         print(folder / f"figures/{picture.name}.{format}")
         drawn += 1
@@ -58,6 +58,32 @@ def run(
     if not drawn and not problems:
         raise InputError(f"{out}: holds nothing that could be drawn; accepted: finished runs")
     return 1 if problems else 0
+
+
+def run_report(out: Out = "out", store: Store = None) -> int:
+    """Write OUT/report.html from existing files: no voxel is read from a volume, and nothing is predicted."""
+    results, folder = load_runs(out)
+    cutouts = store_of(store, out)
+
+    from mtneuro_ray.results.figures.gallery import shown_runs, stored_scenes
+    from mtneuro_ray.results.report import html_page
+
+    def load(run: RunSettings, split: Split) -> SplitArrays:
+        return load_split(cutouts, run.data[0], run.data[1], run.task, split)
+
+    notes: list[str] = []
+    try:
+        scenes = stored_scenes(shown_runs(results.records, folder), folder, load)
+    except MTNeuroError as error:
+        # Tables and curves need no predictions.
+        scenes = []
+        notes.append(f"Pictures of predictions are left out: {error}")
+    shown = _pictures(results.records, scenes, folder, cutouts, notes, makes_missing=False)
+    with working("drawing the report"):
+        page = html_page(results, f"MTNeuro on Ray: {folder}", shown, notes)
+    folder.write("report.html", page.encode())
+    print(folder / "report.html")
+    return 0
 
 
 @contextmanager
@@ -91,7 +117,7 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
     return []
 
 
-def pictures(
+def _pictures(
     records: Sequence[RunRecord],
     scenes: Sequence[Scene],
     out: Folder,
@@ -102,13 +128,8 @@ def pictures(
 ) -> Iterator[Picture]:
     """All pictures of an output folder: predictions, encoders, mined views, slices, learning curves, confusion.
 
-    Args:
-        records: Runs of any kind.
-        scenes: Predictions to show.
-        out: Output folder of the runs.
-        store: Cutouts; it takes voxels that are read for mined views.
-        problems: One line is added for each picture that fails and is left out.
-        makes_missing: Whether missing projections of embeddings and mined views are made.
+    Missing projections of embeddings and mined views are made with `makes_missing`, else left out. One line is added
+    to `problems` for each picture that fails and is left out.
     """
     from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, table_pictures
 

@@ -24,7 +24,7 @@ Listings = dict[str, Rows]
 _COLORS = ("cyan", "green", "yellow", "")
 
 
-def run(
+def run_list(
     kind: Annotated[
         Literal["models", "methods", "tasks", "networks", "spaces", "metrics", "losses", "volumes"],
         typer.Argument(

@@ -20,57 +20,69 @@ from mtneuro_ray.errors import InputError, MTNeuroError, printable
 from mtneuro_ray.interrupts import interruptible
 
 _PROGRAM = "mtneuro-ray"
-# Name of each command and its module -> help, whose first line is shown in the list of commands, and an example.
+# Command -> its module, its help, whose first line is shown in the list of commands, and an example.
 COMMANDS = {
     "plan": (
+        "plan",
         "Show what would be read and run, and estimate its cost.\n\nStarts no cluster and reads no voxels.",
         "plan --task task2_2D_3class --network UNet_2D_3class",
     ),
     "ingest": (
+        "data",
         "Fill the cutout store with what a task reads.",
         "ingest --task task1 --volume phantom --store store",
     ),
     "train": (
+        "training",
         "Train one model on one task and evaluate it on test.",
         "train --task task1 --network SUP_ResNet-18_2D --volume phantom --preset smoke --out out",
     ),
     "sweep": (
+        "training",
         "Search a tune space, then repeat the best over seeds.\n\nThe same command continues a sweep that was stopped.",
         "sweep --space smoke --out out",
     ),
     "results": (
+        "results",
         "Query the runs of an output folder.",
         "results table --out out --format md",
     ),
     "evaluate": (
+        "finished",
         "Measure trained models on another split, task or volume.\n\nTrains nothing; writes "
         "OUT/evaluations/RUN-....json.",
         "evaluate --out out --task task1_c2 --model SUP_ResNet-18",
     ),
     "predict": (
+        "finished",
         "Write what trained segmentation models predict.\n\nWrites OUT/predictions/RUN.zarr, as OME-Zarr.",
         "predict --out out --model UNet_2D",
     ),
     "figures": (
+        "figures",
         "Draw everything that the runs allow, into OUT/figures.\n\nSlices and 3D views of predictions, embeddings and "
         "mined views of encoders, which are made where they are missing, tables of encoders as points, the correlation "
         "of slices, learning curves, grids and confusion matrices.",
         "figures --out out --region STR --region VP",
     ),
     "report": (
+        "figures",
         "Write tables and pictures on one page: OUT/report.html.",
         "report --out out",
     ),
     "export": (
+        "data",
         "Write a task's splits as NumPy files: OUT/data/TASK.\n\nFor other frameworks: images, masks, labels, regions.",
         "export data --task task2_2D_4class --preset smoke --format npz --out out",
     ),
     "list": (
+        "list",
         "Show what there is: models, methods, tasks, networks, ...\n\nWith a NAME: each key with its type, default and "
         "meaning.",
         "list models UNet",
     ),
     "profile": (
+        "profile",
         "Measure the memory and seconds of a tune space's runs.\n\nOn this machine, with random data; for sweep "
         "--packing and plan --profile.",
         "profile --space smoke --out costs.json",
@@ -136,7 +148,7 @@ class _Commands(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, None, rest
-        run = import_module(f"mtneuro_ray.cli.{name}").run
+        run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name}")
         alone = typer.Typer(add_completion=False, rich_markup_mode=self.rich_markup_mode)
         _declare(alone, name, _quietly(run))
         return name, get_command(alone), rest
@@ -154,11 +166,11 @@ def _application() -> Any:
 
 
 def _declare(application: typer.Typer, name: str, run: Callable[..., Any]) -> None:
-    application.command(name, cls=_Command, help=COMMANDS[name][0], epilog=_example(name))(run)
+    application.command(name, cls=_Command, help=COMMANDS[name][1], epilog=_example(name))(run)
 
 
 def _example(name: str) -> str:
-    return f"example: {_PROGRAM} {COMMANDS[name][1]}"
+    return f"example: {_PROGRAM} {COMMANDS[name][2]}"
 
 
 def _stub() -> None:

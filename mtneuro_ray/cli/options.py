@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -37,7 +37,7 @@ def path(param: typer.CallbackParam, text: str | None) -> str | None:
         raise InputError(f"{option}: {text}: there is no such user; accepted: a path") from None
 
 
-def _written(param: typer.CallbackParam, text: str | None) -> str | None:
+def written(param: typer.CallbackParam, text: str | None) -> str | None:
     """Callback for a folder that outlives the command: the working folder of a Ray job is deleted with the job."""
     text = path(param, text)
     if text is not None and "://" not in text and not os.path.isabs(text) and _JOB in os.environ:
@@ -94,23 +94,15 @@ Overrides = Annotated[
 ]
 Out = Annotated[
     str,
-    typer.Option(metavar="DIR", callback=_written, help="folder of results, here or s3://..."),
+    typer.Option(metavar="DIR", callback=written, help="folder of results, here or s3://..."),
 ]
 Store = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
         envvar="MTNEURO_STORE",
-        callback=_written,
+        callback=written,
         help="folder of cutouts, shared by all runs; default: MTNEURO_STORE, else OUT/store",
-    ),
-]
-Table = Annotated[
-    str,
-    typer.Option(
-        metavar="TABLE.json",
-        callback=_written,
-        help="table that is written, or in which what is measured again is replaced",
     ),
 ]
 Packing = Annotated[
@@ -129,20 +121,5 @@ NumCpus = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=MOST_PROCESSORS, help="CPUs of a cluster started here; default: all"),
 ]
-Threads = Annotated[
-    int,
-    typer.Option(
-        metavar="N", min=0, max=MOST_PROCESSORS, help="CPU threads; default: as many as the run's workers had"
-    ),
-]
-Gpu = Annotated[bool, typer.Option("--gpu", help="compute on a GPU")]
 Model = Annotated[str | None, typer.Option(help="only this model")]
 OnlyTask = Annotated[str | None, typer.Option("--task", help="only this task")]
-TrainedOn = Annotated[
-    str | None, typer.Option("--trained-on", metavar="TASK", help="only runs that were trained on it")
-]
-EvaluatedSplit = Annotated[Literal["train", "val", "test"], typer.Option("--split")]
-Runs = Annotated[
-    list[str],
-    typer.Option("--run", metavar="RUN_ID", help="may be given several times; default: every run that qualifies"),
-]

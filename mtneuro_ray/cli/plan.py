@@ -20,7 +20,7 @@ from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
 
 
-def run(
+def run_plan(
     task: Annotated[str | None, typer.Option(callback=path, help="task, by name or path")] = None,
     space: Annotated[
         str | None, typer.Option(callback=path, help="tune space, by name or path; instead of --task")
@@ -80,7 +80,7 @@ def run(
 def plan_task(
     name: str, network: str | None, volume: str | None, preset: str | None, overrides: list[str]
 ) -> dict[str, Any]:
-    """The plan of one training, or of a task alone."""
+    """The plan of one training, or of a task without a network."""
     if network:
         pair = load_pair(name, network, volume=volume, preset=preset, overrides=overrides)
         check_batch(pair.trained_task, pair.network.training.batch_size, str(pair.network_file))
@@ -96,21 +96,15 @@ def plan_task(
 
 
 def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
-    """The plan of every experiment of a sweep, and totals."""
+    """The plan of every experiment of a sweep, and totals.
+
+    Raises:
+        InputError: a batch is larger than its split, or a cube lies outside a volume whose bounds are known.
+    """
     plans = [_experiment_plan(experiment, pair) for experiment, pair in entries]
     totals = {key: sum(plan[key] for plan in plans) for key in ("candidates", "seeds", "runs")}
     splits = {"splits": plans[0]["splits"]} if len(plans) == 1 else {}
     return {"space": space.name, **splits, **totals, "experiments": plans}
-
-
-def check_entries(entries: list[tuple[ExperimentSpace, Pair]]) -> None:
-    """Check batches and bounds of every experiment of a sweep.
-
-    Raises:
-        InputError: a batch is larger than its split or a cube lies outside a volume whose bounds are known.
-    """
-    for experiment, pair in entries:
-        _experiment_plan(experiment, pair)
 
 
 def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from mtneuro_ray.capacity import costs
 from mtneuro_ray.capacity.costs import Cost, CostTable, Workload
-from mtneuro_ray.cli.options import Overrides, Preset, Space, Table, Volume
+from mtneuro_ray.cli.options import Overrides, Preset, Space, Volume, written
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace
@@ -19,9 +19,16 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 _ABOUT = "Measured by `mtneuro-ray profile` on random data; docs/packing.md says what the keys mean."
 
 
-def run(
+def run_profile(
     space: Space,
-    out: Table,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="TABLE.json",
+            callback=written,
+            help="table that is written, or in which what is measured again is replaced",
+        ),
+    ],
     volume: Volume = None,
     preset: Preset = None,
     overrides: Overrides = [],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
@@ -16,7 +15,7 @@ from mtneuro_ray.results.query import best_columns, run_columns
 from mtneuro_ray.results.render import rows_as_table, show
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.logs import read_log
-from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.storage.records import RunFolder
 
 What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"]
 _TABLES = {
@@ -46,31 +45,7 @@ def load_runs(out: str) -> tuple[Results, Folder]:
     return results, folder
 
 
-def named_runs(
-    named: list[str], out: str, finals: Mapping[str, RunRecord], kind: str, condition: str = ""
-) -> list[RunRecord]:
-    """The runs that --run names, in its order.
-
-    Args:
-        named: Run ids of --run.
-        out: Output folder, for errors.
-        finals: Run id -> record of those that may be named.
-        kind: What these are.
-        condition: What else is asked of them.
-
-    Raises:
-        InputError: another one is named.
-    """
-    for run_id in named:
-        if run_id not in finals:
-            raise InputError(
-                f"--run: {run_id!r} is no finished final {kind} of {out}{condition}; accepted: "
-                f"{', '.join(finals) or 'nothing yet'}"
-            )
-    return [finals[run_id] for run_id in named]
-
-
-def run(
+def run_results(
     what: Annotated[
         What,
         typer.Argument(

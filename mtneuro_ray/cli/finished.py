@@ -1,0 +1,161 @@
+"""`mtneuro-ray evaluate` and `mtneuro-ray predict`: weights of finished runs, without training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mtneuro_ray.cli.options import MOST_PROCESSORS, Model, Out, Preset, Store, Volume, store_of
+from mtneuro_ray.cli.results import load_runs
+from mtneuro_ray.config.loading import load_task
+from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import working
+from mtneuro_ray.results.render import markdown
+from mtneuro_ray.results.report import run_report
+from mtneuro_ray.results.selection import is_final_segmentation, is_final_training, representatives
+from mtneuro_ray.results.tables import Table
+from mtneuro_ray.storage.records import RunRecord
+
+Runs = Annotated[
+    list[str],
+    typer.Option("--run", metavar="RUN_ID", help="may be given several times; default: every run that qualifies"),
+]
+TrainedOn = Annotated[
+    str | None, typer.Option("--trained-on", metavar="TASK", help="only runs that were trained on it")
+]
+EvaluatedSplit = Annotated[Literal["train", "val", "test"], typer.Option("--split")]
+Threads = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=0, max=MOST_PROCESSORS, help="CPU threads; default: as many as the run's workers had"
+    ),
+]
+Gpu = Annotated[bool, typer.Option("--gpu", help="compute on a GPU")]
+
+
+def run_evaluate(
+    run: Runs = [],
+    model: Model = None,
+    trained_on: TrainedOn = None,
+    split: EvaluatedSplit = "test",
+    task: Annotated[
+        str | None,
+        typer.Option(help="evaluate on this task, by name or path; default: the run's own"),
+    ] = None,
+    eval_crops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CROPS",
+            help="what is shown of an image (Task 1): whole, corners, pooled or dense; default: the run's own",
+        ),
+    ] = None,
+    volume: Volume = None,
+    preset: Preset = None,
+    threads: Threads = 0,
+    gpu: Gpu = False,
+    out: Out = "out",
+    store: Store = None,
+) -> int:
+    """Evaluate the weights of finished runs on a split of their own or of another task."""
+    if task is None and (volume or preset):
+        raise InputError("--volume, --preset: change a task, and there is none; accepted: with --task")
+    results, folder = load_runs(out)
+    trained = results.where(model, trained_on, task_option="--trained-on").records
+    finals = [record for record in trained if is_final_training(record)]
+    records = _chosen(run, out, finals, finals, "run", "Task 1 or 2", " with weights of its own")
+    other, task_file = (None, Path()) if task is None else load_task(task, volume, preset)
+    cutouts = store_of(store, out)
+
+    from mtneuro_ray.engine.finished import evaluate_run, target_of
+
+    def evaluate(record: RunRecord) -> None:
+        target = target_of(record, other, task_file, eval_crops)
+        with working(f"evaluating {record.summary['model']} of run {record.run_id} on {target.task.name}"):
+            metrics, file = evaluate_run(record, target, folder, cutouts, split, gpu=gpu, threads=threads)
+        summary = {**record.summary, "task": target.task.name}
+        shown = replace(record, summary=summary, settings=target.model_dump(mode="json"), metrics={split: metrics})
+        print(f"{run_report(shown)}\n\ntrained on {record.summary['task']}, run {record.run_id}")
+        print(f"evaluation: {folder}/{file}\n")
+
+    return _each(records, evaluate, names_run=True)
+
+
+def run_predict(
+    run: Runs = [],
+    model: Model = None,
+    trained_on: TrainedOn = None,
+    split: EvaluatedSplit = "test",
+    threads: Threads = 0,
+    gpu: Gpu = False,
+    out: Out = "out",
+    store: Store = None,
+) -> int:
+    """Write the predictions of finished runs and print their scores."""
+    results, folder = load_runs(out)
+    trained = results.where(model, trained_on, task_option="--trained-on").records
+    finals = [record for record in trained if is_final_segmentation(record)]
+    records = _chosen(run, out, finals, representatives(trained), "segmentation run", "Task 2")
+    cutouts = store_of(store, out)
+
+    from mtneuro_ray.engine.predict import predict_run
+
+    def predict(record: RunRecord) -> None:
+        with working(f"predicting {split} with {record.summary['model']} on {record.summary['task']}"):
+            written = predict_run(record, folder, cutouts, split, gpu=gpu, threads=threads)
+        print(f"{markdown([_scores(record, split, written.metrics)])}\n")
+        print(f"{written.place}: read back from there; {written.verdict}\n")
+        if not written.agrees:
+            raise MTNeuroError(f"{written.place}: {written.verdict}")
+
+    return _each(records, predict)
+
+
+def _chosen(
+    named: list[str],
+    out: str,
+    finals: Iterable[RunRecord],
+    default: list[RunRecord],
+    kind: str,
+    tasks: str,
+    condition: str = "",
+) -> list[RunRecord]:
+    """The runs that --run names, which must be among `finals`, in its order; else `default`."""
+    by_id = {record.run_id: record for record in finals}
+    for run_id in named:
+        if run_id not in by_id:
+            raise InputError(
+                f"--run: {run_id!r} is no finished final {kind} of {out}{condition}; accepted: "
+                f"{', '.join(by_id) or 'nothing yet'}"
+            )
+    if not named and not default:
+        raise InputError(f"{out}: holds no finished {kind}; accepted: a final run of {tasks}")
+    return [by_id[run_id] for run_id in named] or default
+
+
+def _each(records: list[RunRecord], work: Callable[[RunRecord], None], *, names_run: bool = False) -> int:
+    """Work on each run and return the exit status; an error is one line, and does not stop the other runs."""
+    status = 0
+    for record in records:
+        try:
+            work(record)
+        except MTNeuroError as error:
+            named = f"run {record.run_id}"
+            prefix = f"{named}: " if names_run and named not in str(error) else ""
+            print(f"error: {prefix}{error}", file=sys.stderr)
+            status = max(status, error.exit_status)
+    return status
+
+
+def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:
+    summary, classes = record.summary, record.settings["task"]["classes"]
+    title = f"{summary['model']} on {summary['task']}, seed {summary['seed']}, {split} split"
+    rows = [
+        [name, *(f"{value:.4f}" for value in (*metrics[name], metrics[f"{name}_mean"]))]
+        for name in ("dataset/iou", "dataset/f1", "image/iou", "image/f1")
+    ]
+    return Table(title, ["Metric", *classes, "Avg."], rows)
