@@ -14,8 +14,8 @@ from mtneuro_ray.results import Results
 from mtneuro_ray.results.query import best_columns, run_columns
 from mtneuro_ray.results.render import rows_as_table, show
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.logs import read_log
 from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.run_log import read_log
 
 What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"]
 _TABLES = {

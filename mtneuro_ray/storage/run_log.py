@@ -1,4 +1,4 @@
-"""What a run prints, logs and warns, kept beside its run file under its id, with the traceback of what ended it."""
+"""Logs of runs, OUT/logs/RUN_ID.log: prints, log records and warnings, and the traceback of the error that ended it."""
 
 from __future__ import annotations
 
@@ -8,58 +8,54 @@ import os
 import socket
 import sys
 import traceback
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.logs import write_log
 
-# Characters that are kept of the beginning and of the end.
+_FOLDER = "logs"
+# Characters kept of the beginning and of the end.
 _HEAD, _TAIL = 100_000, 400_000
 
 
 class RunLog:
-    """Text of which the middle is left out where there is too much of it."""
+    """Text of bounded length: of a long text, the beginning and the end are kept."""
 
     def __init__(self) -> None:
-        self._head: list[str] = []
-        self._head_size = 0
-        self._tail: deque[str] = deque()
-        self._tail_size = 0
+        self._pieces: list[str] = []
+        self._size = 0
         self._left_out = 0
 
     def write(self, text: str) -> None:
         """Append text."""
-        room = max(0, _HEAD - self._head_size)
-        head, rest = text[:room], text[room:]
-        if head:
-            self._head.append(head)
-            self._head_size += len(head)
-        if rest:
-            self._tail.append(rest)
-            self._tail_size += len(rest)
-        while self._tail_size > _TAIL:
-            first = self._tail.popleft()
-            excess = min(len(first), self._tail_size - _TAIL)
-            self._left_out += excess
-            self._tail_size -= excess
-            if first[excess:]:
-                self._tail.appendleft(first[excess:])
+        self._pieces.append(text)
+        self._size += len(text)
+        # Seldom, because each time the whole text is copied.
+        if self._size > 2 * (_HEAD + _TAIL):
+            self._trim()
 
     def note_error(self, error: BaseException) -> None:
         """Append the traceback of an error."""
         self.write("".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:
-        gap = [f"\n[{self._left_out} characters left out]\n"] if self._left_out else []
-        return "".join([*self._head, *gap, *self._tail])
+        text = self._trim()
+        gap = f"\n[{self._left_out} characters left out]\n" if self._left_out else ""
+        return text[:_HEAD] + gap + text[_HEAD:]
+
+    def _trim(self) -> str:
+        text = "".join(self._pieces)
+        excess = max(0, len(text) - _HEAD - _TAIL)
+        text = text[:_HEAD] + text[_HEAD + excess :]
+        self._pieces, self._size = [text], len(text)
+        self._left_out += excess
+        return text
 
 
 class _Tee(io.TextIOBase):
-    """A stream whose text goes into a log, too."""
+    """A stream that also writes to a log."""
 
     def __init__(self, log: RunLog, stream: TextIO) -> None:
         self._log = log
@@ -79,35 +75,16 @@ class _Tee(io.TextIOBase):
         return self._stream.fileno()
 
 
-class _Handler(logging.Handler):
-    def __init__(self, log: RunLog) -> None:
-        super().__init__(logging.INFO)
-        self._log = log
-        self.setFormatter(logging.Formatter("%(levelname)s: %(name)s: %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._log.write(f"{self.format(record)}\n")
-
-
-@contextmanager
-def _attached(handler: logging.Handler) -> Iterator[None]:
-    logging.root.addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.root.removeHandler(handler)
-
-
 @contextmanager
 def run_log(out: Folder, run_id: str, *, keeps: bool = True) -> Iterator[RunLog]:
-    """Write OUT/logs/RUN_ID.log when the body ends, however it ends; that of an earlier try is replaced.
+    """Capture the output of the body and write it to OUT/logs/RUN_ID.log at its end, also after an error.
 
-    A process that is killed leaves none. The log is for people: what can't be written is lost, and ends nothing.
+    An earlier log of the run is replaced. A process that is killed writes none. An error while writing is ignored.
 
     Args:
         out: Output folder.
         run_id: The run.
-        keeps: Whether this worker is the one whose log is kept.
+        keeps: False for workers other than the leader, which write no log.
     """
     log = RunLog()
     if not keeps:
@@ -119,8 +96,12 @@ def run_log(out: Folder, run_id: str, *, keeps: bool = True) -> Iterator[RunLog]
             stack.enter_context(redirect_stdout(_Tee(log, sys.stdout)))
             stack.enter_context(redirect_stderr(_Tee(log, sys.stderr)))
             if logging.root.handlers:
-                # They keep the stream that was there before; without any, logging writes to what is there now.
-                stack.enter_context(_attached(_Handler(log)))
+                # Existing handlers write to the stream from before; without any, logging writes to the redirected one.
+                handler = logging.StreamHandler(log)
+                handler.setLevel(logging.INFO)
+                handler.setFormatter(logging.Formatter("%(levelname)s: %(name)s: %(message)s"))
+                logging.root.addHandler(handler)
+                stack.callback(logging.root.removeHandler, handler)
             yield log
     except SystemExit:
         log.write("stopped by the search\n")
@@ -131,7 +112,15 @@ def run_log(out: Folder, run_id: str, *, keeps: bool = True) -> Iterator[RunLog]
     finally:
         log.write(f"ended {_now()}\n")
         with suppress(OSError):
-            write_log(out, run_id, str(log))
+            (out / _FOLDER).write(f"{run_id}.log", str(log).encode(errors="replace"))
+
+
+def read_log(out: Folder, run_id: str) -> str | None:
+    """The log of a run; None if it has none."""
+    try:
+        return (out / _FOLDER).read(f"{run_id}.log").decode(errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 def _now() -> str:

@@ -119,13 +119,13 @@ def test_a_run_that_failed_and_is_done_now_counts_as_done(sweep: Sweep, capsys: 
 
 def test_a_file_that_does_not_change_is_read_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(sweep)
-    read, asked = Folder.read, []
+    read, asked = type(sweep.out).read, []
 
     def counted(folder: Folder, name: str) -> bytes:
         asked.append(name)
         return read(folder, name)
 
-    monkeypatch.setattr(Folder, "read", counted)
+    monkeypatch.setattr(type(sweep.out), "read", counted)
     sweep.steps = [sweep.sign, sweep.sign, sweep.gone]
     assert watch(sweep) == 0
     assert [name for name in asked if name.startswith(RUNS[0].run_id)] == [f"{RUNS[0].run_id}.json"]

@@ -16,8 +16,8 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.storage import bucket as buckets
+from mtneuro_ray.storage.bucket import open_store
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.object_stores import open_store
 from mtneuro_ray.storage.records import RunFolder
 from tests.results.records import benchmark_record
 from tests.s3_server import S3Server

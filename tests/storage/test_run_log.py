@@ -13,9 +13,8 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.logs import read_log
 from mtneuro_ray.storage.records import RunFolder
-from mtneuro_ray.storage.run_log import RunLog, run_log
+from mtneuro_ray.storage.run_log import RunLog, read_log, run_log
 from tests.settings import run_settings
 
 
