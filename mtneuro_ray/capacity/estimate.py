@@ -49,14 +49,14 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
 def work_of(run: RunSettings, *, trains: bool = True) -> float:
     """Relative work of a run, without a unit, to order runs that were not measured.
 
-    Voxels times epochs, times the square of the model's filters where it has a number of them. A `final` run includes
-    its evaluation on the test split; without `trains` it only evaluates.
+    Voxels times epochs times parameters of the model. A `final` run includes its evaluation on the test split; without
+    `trains` it only evaluates.
     """
     task = run.task
     test = count_samples(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
     steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
-    return voxels_of(task) * (steps + test / 3) * getattr(run.network.model, "start_filters", 32) ** 2
+    return voxels_of(task) * (steps + test / 3) * run.network.declaration.count_parameters(run.network.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class ModelDeclaration(Declaration):
         is_pretrained: Whether the settings name an encoder of segmentation_models_pytorch with published weights
             (`encoder_name`, `encoder_weights`).
         takes_negative: Whether images may hold negative numbers, as `data.input_norm = "image"` makes them.
+        parameters: Approximate number of parameters, or a function of the settings that gives it. A sweep without a
+            table of costs starts runs by voxels times epochs times parameters, the largest first.
     """
 
     settings: type[ModelSettings]
@@ -91,6 +93,11 @@ class ModelDeclaration(Declaration):
     smallest_batch: int = 1
     is_pretrained: bool = False
     takes_negative: bool = True
+    parameters: float | Callable[[Any], float] = 1e7
+
+    def count_parameters(self, settings: ModelSettings) -> float:
+        """Approximate number of parameters."""
+        return self.parameters(settings) if callable(self.parameters) else self.parameters
 
     def size_rule(self, settings: ModelSettings) -> SizeRule:
         """Lengths of the spatial axes that the model accepts."""

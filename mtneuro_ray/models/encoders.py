@@ -32,6 +32,7 @@ RESNET18 = ModelDeclaration(
     predicts=("image",),
     sizes=SizeRule(norm_stride=8),
     gives=("gradients", "features"),
+    parameters=11.2e6,
 )
 PCA = ModelDeclaration(
     name="PCA",

@@ -29,6 +29,15 @@ class LibrarySettings(Settings2D):
         return weights.removeprefix("file:") if weights is not None and weights.startswith("file:") else None
 
 
+# Parameters of the encoders that the benchmark, its smoke preset and most papers use.
+_ENCODER_PARAMETERS = {"efficientnet-b0": 4.0e6, "efficientnet-b7": 63.8e6, "resnet18": 11.2e6, "resnet34": 21.3e6}
+_OTHER_ENCODER = 2.4e7
+
+
+def _parameters(settings: LibrarySettings) -> float:
+    return _ENCODER_PARAMETERS.get(settings.encoder_name, _OTHER_ENCODER)
+
+
 def _declared(name: str, summary: str, divisor: int, smallest: int, smallest_batch: int = 1) -> ModelDeclaration:
     return ModelDeclaration(
         name=name,
@@ -39,6 +48,7 @@ def _declared(name: str, summary: str, divisor: int, smallest: int, smallest_bat
         sizes=SizeRule(divisor, 0, smallest),
         smallest_batch=smallest_batch,
         is_pretrained=True,
+        parameters=_parameters,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -53,6 +54,14 @@ def unet_sizes(settings: UNetSettings) -> SizeRule:
     return SizeRule(divisor, -4, divisor * (lowest + 8) - 4, norm_stride)
 
 
+def unet_parameters(settings: UNetSettings) -> float:
+    """Weights of the convolutions: two of 3 pixels a side at each block and each step up, and one of 2 pixels up."""
+    channels = [settings.start_filters * 2**block for block in range(settings.n_blocks)]
+    kernel = 3**settings.dim
+    down = sum(kernel * width * (below + width) for below, width in pairwise([settings.in_channels, *channels]))
+    return down + sum((3 * kernel + 2 * 2**settings.dim) * width**2 for width in channels[:-1])
+
+
 UNET = ModelDeclaration(
     name="UNet",
     summary="U-Net (Ronneberger et al. 2015), 2D or 3D",
@@ -61,4 +70,5 @@ UNET = ModelDeclaration(
     predicts=("voxel",),
     dims=(2, 3),
     sizes=unet_sizes,
+    parameters=unet_parameters,
 )

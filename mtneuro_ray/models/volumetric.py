@@ -13,6 +13,7 @@ VNET_LIGHT = ModelDeclaration(
     predicts=("voxel",),
     dims=(3,),
     sizes=VNET_SIZES,
+    parameters=12.2e6,
 )
 HIGH_RES_NET = ModelDeclaration(
     name="HighResNet",
@@ -22,4 +23,5 @@ HIGH_RES_NET = ModelDeclaration(
     predicts=("voxel",),
     dims=(3,),
     sizes=SizeRule(norm_stride=1),
+    parameters=0.81e6,
 )

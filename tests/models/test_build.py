@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,6 +23,25 @@ def test_initial_weights_follow_from_the_seed_alone(name: str) -> None:
         weights.append(torch.cat([p.detach().flatten() for p in build_model(network).parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"model": "UNet", "dim": dim, "n_blocks": blocks} for dim in (2, 3) for blocks in (2, 4)),
+        {"model": "UNet", "start_filters": 8},
+        {"model": "VNetLight", "dim": 3},
+        {"model": "HighResNet", "dim": 3},
+        {"model": "ResNet-18"},
+        {"model": "PSPNet", "encoder_name": "resnet34", "encoder_weights": None},
+        {"model": "UnetPlusPlus", "encoder_name": "efficientnet-b0", "encoder_weights": None},
+    ],
+    ids=str,
+)
+def test_the_declared_number_of_parameters_is_within_a_factor_of_two(settings: dict[str, Any]) -> None:
+    network = network_settings(**settings)
+    built = sum(p.numel() for p in build_model(network).parameters())
+    assert built / 2 < network.declaration.count_parameters(network.model) < built * 2
 
 
 @pytest.mark.parametrize("name", ["ResNet-18", "UNet", "VNetLight", "HighResNet"])
