@@ -56,7 +56,8 @@ def work_of(run: RunSettings, *, trains: bool = True) -> float:
     test = count_samples(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
     steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
-    return voxels_of(task) * (steps + test / 3) * run.network.declaration.count_parameters(run.network.model)
+    parameters = float(run.network.declaration.count_parameters(run.network.model))
+    return voxels_of(task) * (steps + test / 3) * parameters
 
 
 @dataclass(frozen=True, slots=True)
