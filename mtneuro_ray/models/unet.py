@@ -56,7 +56,7 @@ def unet_sizes(settings: UNetSettings) -> SizeRule:
 
 def unet_parameters(settings: UNetSettings) -> float:
     """Weights of the convolutions: two of 3 pixels a side at each block and each step up, and one of 2 pixels up."""
-    channels = [settings.start_filters * 2**block for block in range(settings.n_blocks)]
+    channels: list[int] = [settings.start_filters * 2**block for block in range(settings.n_blocks)]
     kernel, step_up = float(3**settings.dim), float(2**settings.dim)
     down = sum(kernel * width * (below + width) for below, width in pairwise([settings.in_channels, *channels]))
     return down + sum((3 * kernel + 2 * step_up) * width**2 for width in channels[:-1])
