@@ -137,9 +137,7 @@ class Benchmark:
     def of(cls, spaces: Iterable[Path]) -> Benchmark:
         """One sweep over all of these spaces."""
         entries = [entry for space in spaces for entry in load_sweep(str(space))[1]]
-        experiments = Experiment.of_entries(
-            entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)]
-        )
+        experiments = Experiment.of_entries(entries)
         pairs = [pair for _, pair in entries] + [pair.encoder for _, pair in entries if pair.encoder is not None]
         tasks = {pair.task.name: pair.task for pair in pairs}
         images = {name: {split: len(samples(task, split)) for split in SPLITS} for name, task in tasks.items()}

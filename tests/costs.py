@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mtneuro_ray.capacity.costs import Cost
-from mtneuro_ray.cli.profile import runs_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
+from mtneuro_ray.sweep.experiment import Experiment
 
 
 def cost(**changes: Any) -> Cost:
@@ -33,4 +33,4 @@ def cost(**changes: Any) -> Cost:
 
 def runs_of_space(space: Path | str) -> list[RunSettings]:
     _, entries = load_sweep(str(space))
-    return list(runs_of(entries))
+    return [run for experiment in Experiment.of_entries(entries) for run in experiment.spread()]

@@ -183,18 +183,13 @@ class Estimator:
         """Whether trials have GPUs."""
         return self.resources.gpus_per_worker > 0
 
-    @property
-    def devices(self) -> int:
-        """Number of devices that trials are placed on: GPUs, or machines."""
-        return self.machines.nodes * (self.machines.gpus if self.on_gpu else 1)
-
     def estimate(self, experiments: Sequence[Experiment]) -> Estimate:
         """Simulate a sweep whose searches select their slowest candidates.
 
         Raises:
             InputError: a trial has no room on these machines.
         """
-        every = {experiment.name: [planned.run for planned in experiment.spread()] for experiment in experiments}
+        every = {experiment.name: experiment.spread() for experiment in experiments}
         threads = self.resources.cpus_per_worker
         found = {
             workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
@@ -232,7 +227,8 @@ class Estimator:
             priority = 2 * seconds if planned.run.role == "candidate" else seconds
             return Load(seconds, Fraction(1, per_device) if shares else Fraction(1), priority)
 
-        played = play(Sweep(experiments), load_of, self.devices, self.resources.max_concurrent)
+        devices = self.machines.nodes * (self.machines.gpus if self.on_gpu else 1)
+        played = play(Sweep(experiments), load_of, devices, self.resources.max_concurrent)
         start = max(cost.process_s for cost in costs.values())
         return Played(start + played.wall_s, played.runs, played.run_s)
 

@@ -82,7 +82,7 @@ COMMANDS = {
         "list models UNet",
     ),
     "profile": (
-        "profile",
+        "costs",
         "Measure the memory and seconds of a tune space's runs.\n\nOn this machine, with random data; for sweep "
         "--packing and plan --profile.",
         "profile --space smoke --out costs.json",

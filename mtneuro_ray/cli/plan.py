@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mtneuro_ray.cli.estimate import EstimateOptions, estimated
-from mtneuro_ray.cli.estimate import as_text as estimate_text
+from mtneuro_ray.cli.costs import EstimateOptions, estimated
+from mtneuro_ray.cli.costs import as_text as estimate_text
 from mtneuro_ray.cli.options import MOST_PROCESSORS, Overrides, Packing, Preset, Volume, path, positive
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.pairs import Pair, load_pair

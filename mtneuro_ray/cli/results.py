@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mtneuro_ray.cli.options import Model, OnlyTask, Out, out_of, positive
+from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.query import best_columns, run_columns
@@ -17,18 +18,12 @@ from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
 from mtneuro_ray.storage.run_log import read_log
 
-What: TypeAlias = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"]
+# Tables, and the runs that a breakdown requires.
 _TABLES = {
-    "table": Results.table,
-    "proportions": Results.proportions,
-    "regions": Results.regions,
-    "confusion": Results.confusion,
-}
-# Runs that a breakdown needs.
-_BREAKDOWNS = {
-    "proportions": "finished final runs of a segmentation task",
-    "regions": "finished final runs of a segmentation task",
-    "confusion": "finished final runs of a task with classes",
+    "table": (Results.table, ""),
+    "proportions": (Results.proportions, "finished final runs of a segmentation task"),
+    "regions": (Results.regions, "finished final runs of a segmentation task"),
+    "confusion": (Results.confusion, "finished final runs of a task with classes"),
 }
 
 
@@ -47,7 +42,7 @@ def load_runs(out: str) -> tuple[Results, Folder]:
 
 def run_results(
     what: Annotated[
-        What,
+        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"],
         typer.Argument(
             metavar="WHAT",
             help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
@@ -71,64 +66,53 @@ def run_results(
     metric: Annotated[
         str | None, typer.Option(help="for best: validation metric, such as val/dataset/iou_mean")
     ] = None,
-    mode: Annotated[
-        Literal["max", "min"] | None, typer.Option(help="for best: which values are better; default: min of a loss")
-    ] = None,
+    mode: Annotated[Mode | None, typer.Option(help="for best: which values are better; default: min of a loss")] = None,
     format: Annotated[Literal["md", "csv", "json", "latex"], typer.Option()] = "md",
 ) -> int:
-    """Print what is asked for: tables, the best candidates or all runs.
-
-    Raises:
-        InputError: arguments do not fit together, or no run has what a breakdown shows.
-    """
+    """Print tables, the best candidates, all runs, the answer of a query, or the log of a run."""
     if argument is not None and what not in ("log", "sql"):
         raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
     if watch or every is not None:
         if not watch or what != "runs" or model or task:
             raise InputError("--watch: accepted: after `results runs`, without --model and --task")
-        return _watch(out, every or 5.0)
+
+        from mtneuro_ray.cli.watch import watch as follow
+
+        return follow(out_of(out), every or 5.0)
     if what == "log":
         return _show_log(out, argument)
-    results, _ = load_runs(out)
+    results = load_runs(out)[0].where(model, task)
     if what in _TABLES:
-        tables = _TABLES[what](results, model, task)
-        if what in _BREAKDOWNS and not any(table.cells for table in tables):
-            raise InputError(f"{out}: {what}: no run has them; accepted: {_BREAKDOWNS[what]}")
+        make, needed = _TABLES[what]
+        tables = make(results)
+        if needed and not any(table.cells for table in tables):
+            raise InputError(f"{out}: {what}: no run has them; accepted: {needed}")
         show(tables, format)
         return 0
-    if what == "best":
-        return _show_rows(out, what, results.best(model, task, metric=metric, mode=mode), format)
-    chosen = results.where(model, task)
-    return _show_rows(out, what, chosen.runs() if what == "runs" else _answer(chosen, argument), format)
-
-
-def _answer(results: Results, query: str | None) -> list[dict[str, Any]]:
-    if query is None:
-        raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
-    return list(results.sql(query).to_dict("records"))
-
-
-def _show_rows(out: str, what: What, rows: list[dict[str, Any]], format: str) -> int:
+    title, rows, columns = _rows(results, what, argument, metric, mode)
     if format == "json":
         print(json.dumps(rows, indent=1, default=str))
-    elif not rows:
-        print(f"{out}: {what}: nothing was searched" if what == "best" else f"{out}: no rows", file=sys.stderr)
+    elif rows:
+        show([rows_as_table(title, rows, columns)], format)
     else:
-        title, columns = {
-            "best": ("Best candidates", best_columns),
-            "runs": ("Runs", run_columns),
-            "sql": ("Answer", lambda rows: list(rows[0])),
-        }[what]
-        show([rows_as_table(title, rows, columns(rows))], format)
+        print(f"{out}: {what}: nothing was searched" if what == "best" else f"{out}: no rows", file=sys.stderr)
     return 0
 
 
-def _watch(out: str, seconds: float) -> int:
-    folder = out_of(out)
-
-    from mtneuro_ray.cli.watch import watch
-
-    return watch(folder, seconds)
+def _rows(
+    results: Results, what: str, query: str | None, metric: str | None, mode: Mode | None
+) -> tuple[str, list[dict[str, Any]], list[str]]:
+    """Title, rows and shown columns of `best`, `runs` or `sql`."""
+    if what == "best":
+        rows = results.best(metric=metric, mode=mode)
+        return "Best candidates", rows, best_columns(rows)
+    if what == "runs":
+        rows = results.runs()
+        return "Runs", rows, run_columns(rows)
+    if query is None:
+        raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
+    rows = results.sql(query).to_dict("records")
+    return "Answer", rows, [*rows[0]] if rows else []
 
 
 def _show_log(out: str, run_id: str | None) -> int:
@@ -137,9 +121,9 @@ def _show_log(out: str, run_id: str | None) -> int:
     folder = out_of(out)
     record, log = RunFolder(folder).read(run_id), read_log(folder, run_id)
     if log is None:
-        told = f"its run file says: {record.error or record.status}" if record else "nor a run file"
+        known = f"its run file says: {record.error or record.status}" if record else "nor a run file"
         raise InputError(
-            f"{folder / f'logs/{run_id}.log'}: there is no such log, {told}; accepted: a run of this version"
+            f"{folder / f'logs/{run_id}.log'}: there is no such log, {known}; accepted: a run of this version"
         )
     print(log, end="")
     return 0

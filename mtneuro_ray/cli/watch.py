@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -23,7 +24,7 @@ _LAST_LINES = 8
 
 @dataclass(slots=True)
 class _View:
-    """Runs, sweep and driver of an output folder; only what may have changed is read again."""
+    """Runs, sweep and driver of an output folder; only files that may have changed are read again."""
 
     out: Folder
     outline: Outline = field(default_factory=Outline)
@@ -31,10 +32,12 @@ class _View:
     records: dict[str, RunRecord] = field(default_factory=dict)
     sign: DriverSign | None = None
     moved: float = 0.0
+    states: set[str] = field(default_factory=set)
+    has_begun: bool = False
 
     def look(self) -> list[RunRecord]:
-        """Read what is new, and return the runs that have ended since the last look."""
-        # The driver first: if it has gone, the runs read afterwards are complete.
+        """Read new files, and return the runs that have ended since the last look."""
+        # The driver is read first: if it has gone, the runs that are read afterwards are complete.
         sign = driver_of(self.out)
         if sign != self.sign:
             self.sign, self.moved = sign, time.monotonic()
@@ -44,25 +47,25 @@ class _View:
         ended = [record for record in runs.read_all(wanted) if record != known.get(record.run_id)]
         is_new = all(record.run_id not in known for record in ended)
         known.update((record.run_id, record) for record in ended)
-        self._follow(ended, is_new)
-        return ended
-
-    def _follow(self, ended: list[RunRecord], is_new: bool) -> None:
-        """Update the sweep with the runs that have ended."""
         outline = Outline.read(self.out)
         if outline != self.outline or not is_new:
             # A run with another outcome than before may change the runs that follow from it.
-            self.outline, self.sweep = outline, Sweep(outline.experiments, self.records.values())
-            return
+            self.outline, self.sweep = outline, Sweep(outline.experiments, known.values())
         waiting = {record.run_id: record for record in ended}
         while found := [planned for planned in self.sweep.open if planned.run_id in waiting]:
             for planned in found:
                 self.sweep.end(waiting[planned.run_id])
+        return ended
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether the folder holds a sweep or runs."""
+        return bool(self.records or self.outline.experiments)
 
     @property
     def is_over(self) -> bool:
         """Whether the folder holds a sweep without a driver."""
-        return self.sign is None and bool(self.records or self.outline.experiments)
+        return self.sign is None and self.has_runs
 
     @property
     def totals(self) -> dict[str, Total]:
@@ -72,20 +75,15 @@ class _View:
         failed = sum(record.status == "error" for record in self.records.values())
         return {"runs": Total(len(self.records), len(self.records) - failed, failed)}
 
-    @property
-    def failed(self) -> int:
-        """Number of failed runs."""
-        return sum(total.failed for total in self.totals.values())
-
     def progress(self) -> str:
-        """Progress of the stages, in one line."""
+        """One line with the progress of every stage."""
         return "; ".join(
             f"{stage} {total.done} of {total.expected}" + (f", {total.failed} failed" if total.failed else "")
             for stage, total in self.totals.items()
         )
 
     def driver(self) -> str:
-        """State of the sweep's driver, in one line."""
+        """One line with the state of the driver."""
         if self.sign is None:
             return "no sweep is at work here"
         if self.sign.is_gone:
@@ -96,7 +94,7 @@ class _View:
         return f"{self.sign} has been silent for {silence:.0f} s: if it was killed, the same sweep command goes on"
 
     def best(self) -> list[str]:
-        """One line for the best candidate of each search so far, by the mean over its seeds."""
+        """One line for each search with its best candidate so far, by the mean over its seeds."""
         lines = []
         for experiment in self.outline.experiments:
             selection = self.sweep.best(experiment) if experiment.space.searches else None
@@ -107,7 +105,7 @@ class _View:
         return lines
 
     def line(self, record: RunRecord) -> str:
-        """A run that has ended, as the sweep itself reports it."""
+        """The line that the sweep prints for a run that has ended."""
         planned = self.sweep.find(record.run_id)
         if planned is None:
             name = f"{record.summary['model']}/{record.summary['task']}"
@@ -115,6 +113,33 @@ class _View:
         stage = self.sweep.stage(planned)
         total = self.totals[stage]
         return f"[{stage} {total.done + total.failed}/{total.expected}] {planned}: {outcome(record, planned.metric)}"
+
+    def news(self, ended: list[RunRecord]) -> Iterator[str]:
+        """Lines to print after a look: at first the progress, then each run that has ended, and the result."""
+        if self.has_begun:
+            yield from map(self.line, ended)
+        elif self.has_runs:
+            self.has_begun = True
+            yield self.progress()
+        if self.is_over:
+            yield from [self.progress(), *self.best(), self.driver()]
+            return
+        if self.sign is None:
+            state = f"{self.out}: holds no runs yet, and no sweep is at work here; waiting for one"
+        else:
+            # Seconds of silence would make each of these lines new.
+            state = self.driver() if self.sign.is_gone else f"{self.sign} runs the sweep"
+        if state not in self.states:
+            self.states.add(state)
+            yield state
+
+    def table(self, lines: Iterable[str]) -> Group:
+        """The stages, the driver, the best candidates and some last lines, for a terminal."""
+        table = Table("stage", "done", "failed", "to come")
+        for stage, total in self.totals.items():
+            to_come = total.expected - total.done - total.failed
+            table.add_row(stage, str(total.done), str(total.failed), str(to_come))
+        return Group(table, *map(Text, [f"{self.out}", self.driver(), *self.best(), *lines]))
 
 
 def watch(out: Folder, seconds: float) -> int:
@@ -127,60 +152,17 @@ def watch(out: Folder, seconds: float) -> int:
     Returns:
         0; 1 where runs failed.
     """
-    view = _View(out)
+    view, last = _View(out), deque[str](maxlen=_LAST_LINES)
     console = Console(highlight=False, soft_wrap=True)
-    with _table(view, console) if console.is_terminal else _lines(view) as show:
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
-            show(view.look())
+            ended = view.look()
+            if live is None:
+                for line in view.news(ended):
+                    print(line, flush=True)
+            else:
+                last.extend(map(view.line, ended[-_LAST_LINES:]))
+                live.update(view.table(last), refresh=True)
             if view.is_over:
-                return 1 if view.failed else 0
+                return 1 if any(total.failed for total in view.totals.values()) else 0
             time.sleep(seconds)
-
-
-@contextmanager
-def _lines(view: _View) -> Iterator[Callable[[list[RunRecord]], None]]:
-    told: list[str] = []
-
-    def say_once(line: str) -> None:
-        if line not in told:
-            told.append(line)
-            print(line, flush=True)
-
-    first = True
-
-    def show(ended: list[RunRecord]) -> None:
-        nonlocal first
-        if not first:
-            for record in ended:
-                print(view.line(record), flush=True)
-        if first and (view.records or view.outline.experiments):
-            print(view.progress(), flush=True)
-            first = False
-        if view.sign is None and not view.is_over:
-            say_once(f"{view.out}: holds no runs yet, and no sweep is at work here; waiting for one")
-        elif view.sign is not None:
-            # Seconds of silence would make each of these lines new.
-            say_once(view.driver() if view.sign.is_gone else f"{view.sign} runs the sweep")
-        if view.is_over:
-            print("\n".join([view.progress(), *view.best(), view.driver()]), flush=True)
-
-    yield show
-
-
-@contextmanager
-def _table(view: _View, console: Console) -> Iterator[Callable[[list[RunRecord]], None]]:
-    last: list[str] = []
-
-    with Live(console=console, auto_refresh=False) as live:
-
-        def show(ended: list[RunRecord]) -> None:
-            last.extend(view.line(record) for record in ended[-_LAST_LINES:])
-            del last[:-_LAST_LINES]
-            table = Table("stage", "done", "failed", "to come")
-            for stage, total in view.totals.items():
-                to_come = total.expected - total.done - total.failed
-                table.add_row(stage, str(total.done), str(total.failed), str(to_come))
-            lines = [f"{view.out}", view.driver(), *view.best(), *last]
-            live.update(Group(table, *(Text(line) for line in lines)), refresh=True)
-
-        yield show

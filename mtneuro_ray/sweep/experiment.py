@@ -72,6 +72,10 @@ Rounds = Generator[list[PlannedRun], Sequence[RunRecord], None]
 """Yields the runs of a round; is sent their records, in the same order, and yields the next round."""
 
 
+def _addresses(pair: Pair) -> list[str]:
+    return [pair.task.image_chan, str(pair.task.annotation_chan)]
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A checked pair of task and network, its axes and seeds, and the data that it reads.
@@ -92,13 +96,16 @@ class Experiment:
 
     @classmethod
     def of_entries(
-        cls, entries: Iterable[tuple[ExperimentSpace, Pair]], identities: Callable[[Pair], Sequence[str]]
+        cls,
+        entries: Iterable[tuple[ExperimentSpace, Pair]],
+        identities: Callable[[Pair], Sequence[str]] = _addresses,
     ) -> list[Experiment]:
         """The experiments of a sweep.
 
         Args:
             entries: What `load_sweep` returns.
-            identities: Returns the identities of the volumes that a pair reads.
+            identities: Returns the identities of the volumes that a pair reads; by default their addresses, to count
+                or measure runs without opening a volume.
         """
         return [
             cls(
@@ -142,10 +149,10 @@ class Experiment:
         """The training of one candidate with the search's own seed."""
         return self._planned("candidate", self.space.search.seed, candidate, candidate)
 
-    def spread(self) -> list[PlannedRun]:
+    def spread(self) -> list[RunSettings]:
         """Final runs with every workload that can come: all listed values, and the ends of ranges, at one seed."""
         seed = self.space.seeds[0]
-        return [self._planned("final", seed, each, each) for each in self.space.search.checked_candidates]
+        return [self._planned("final", seed, each, each).run for each in self.space.search.checked_candidates]
 
     def selection(self, runs: Iterable[PlannedRun], records: Mapping[str, RunRecord]) -> Selection | None:
         """The best of some candidates by what their runs ended with.

@@ -121,7 +121,7 @@ def test_seconds_of_frozen_encoders_by_hand() -> None:
 
 def _experiments(space: str) -> list[Experiment]:
     _, entries = load_sweep(space)
-    return Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    return Experiment.of_entries(entries)
 
 
 def _counts(space: str) -> dict[Stage, int]:

@@ -1,33 +1,82 @@
-"""The process in which one workload is measured: settings on stdin, numbers on stdout.
+"""Measures the cost of workloads, each in a process of its own, so that no workload affects another.
 
-It imports what a trial imports, so that its memory and its start are those of a trial's process.
+The process reads settings from stdin and writes numbers to stdout. It imports what a trial imports, so that its memory
+and its start are those of a trial's process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import time
 from contextlib import redirect_stdout, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import mtneuro_ray.cluster.ray_tune  # noqa: F401 - what a trial's process holds
+from mtneuro_ray.capacity.costs import Cost, Workload
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.device import is_oom, machine_bytes
+from mtneuro_ray.engine.device import device_name, is_oom, machine_bytes
 from mtneuro_ray.engine.profile import measure, random_splits
+from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.models.build import build_model
 
 _STATUS = Path("/proc/self/status")
+# Least seconds of timed steps.
+_SECONDS = 1.0
+# Exit status of a process that the kernel killed for lack of memory; 137 in a shell.
+_KILLED = -9
+
+
+def profile(workload: Workload, *, on_gpu: bool, threads: int, steps: int) -> Cost:
+    """Measure a workload in a fresh process on this machine, on `threads` CPU threads or the first GPU.
+
+    At least `steps` steps are timed, for at least a second. A workload that exhausts memory has the cost `fits=False`.
+
+    Raises:
+        MTNeuroError: the process failed for another reason.
+    """
+    device = torch.device("cuda" if on_gpu else "cpu")
+    asked = {
+        "run": workload.run.model_dump(mode="json"),
+        "images": workload.images,
+        "device": device.type,
+        "threads": threads,
+        "steps": steps,
+        "spawned": time.time(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "mtneuro_ray.cluster.profile"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+    )
+    if done.returncode == _KILLED:
+        found = {"fits": False, "device_bytes": machine_bytes(), "torch": torch.__version__}
+    elif done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise MTNeuroError(f"{workload.key}: can't be measured: {reason}")
+    else:
+        found = json.loads(done.stdout)
+    # Four significant digits of seconds.
+    rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in found.items()}
+    place = {"device": device_name(device) if on_gpu else "cpu", "threads": threads}
+    return Cost.load({**place, "date": datetime.now(UTC).date().isoformat(), **rounded}, workload.key)
 
 
 def main() -> None:
-    """Measure what stdin asks for, and print it."""
-    # Where the machine itself runs out of memory, this process is the one to go.
+    """Measure the workload on stdin, and print the numbers."""
+    import mtneuro_ray.cluster.ray_tune  # noqa: F401 - a trial's process holds it
+
+    # Where the machine itself runs out of memory, the kernel kills this process first.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     asked = json.load(sys.stdin)
@@ -49,7 +98,7 @@ def _measured(asked: dict[str, Any]) -> dict[str, Any]:
         found["process_s"] = max(0.0, time.time() - asked["spawned"])
         data = random_splits(run, asked["images"])
         context = WorkerContext(device=device, threads=asked["threads"])
-        found |= measure(run, data, context, steps=asked["steps"], seconds=asked["seconds"])
+        found |= measure(run, data, context, steps=asked["steps"], seconds=_SECONDS)
     except (RuntimeError, MemoryError) as error:
         if not is_oom(error):
             raise

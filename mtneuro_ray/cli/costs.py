@@ -1,21 +1,82 @@
-"""The estimate of `mtneuro-ray plan --space ... --nodes N`: its options, and its result as JSON and as text."""
+"""`mtneuro-ray profile`, and the estimate of `mtneuro-ray plan --space ... --nodes N`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from mtneuro_ray.capacity.costs import MARGIN, read_table
+import typer
+
+from mtneuro_ray.capacity.costs import MARGIN, Cost, CostTable, Workload, read_table, workloads, write_table
 from mtneuro_ray.capacity.estimate import Estimator, Load, Machines, play
+from mtneuro_ray.cli.options import Overrides, Preset, Space, Volume, written
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.config.sweeps import load_sweep
+from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.progress import say
 from mtneuro_ray.sweep.experiment import Experiment
 from mtneuro_ray.sweep.sweep import Sweep
 
+_ABOUT = "Measured by `mtneuro-ray profile` on random data; docs/packing.md says what the keys mean."
 _HOUR = 3600.0
+
+
+def run_profile(
+    space: Space,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="TABLE.json",
+            callback=written,
+            help="table that is written, or in which what is measured again is replaced",
+        ),
+    ],
+    volume: Volume = None,
+    preset: Preset = None,
+    overrides: Overrides = [],
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="default: cuda where the space gives GPUs to its trials")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="steps that are timed, at least")] = 5,
+) -> int:
+    """Measure every workload of a tune space, and write each into the table as soon as it is measured."""
+    sweep, entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
+    on_gpu = (sweep.run.gpus_per_worker > 0) if device is None else device == "cuda"
+    if sweep.run.workers_per_trial > 1:
+        raise InputError(f"{space}: run.workers_per_trial: only trials of one worker are measured; accepted: 1")
+    table = read_table(out, default=CostTable())
+
+    from mtneuro_ray.cluster.profile import profile
+    from mtneuro_ray.engine.device import check_gpu
+
+    if on_gpu:
+        check_gpu(f"{space}: run.gpus_per_worker, or --device cuda")
+    runs = [run for experiment in Experiment.of_entries(entries) for run in experiment.spread()]
+    every = workloads(runs, on_gpu=on_gpu)
+    failed = 0
+    for number, workload in enumerate(every, 1):
+        try:
+            cost = profile(workload, on_gpu=on_gpu, threads=sweep.run.cpus_per_worker, steps=steps)
+        except MTNeuroError as error:
+            failed += 1
+            say(f"[{number}/{len(every)}] failed: {error}")
+            continue
+        say(f"[{number}/{len(every)}] {_measured(workload, cost)}")
+        table = table.add(workload, cost).model_copy(update={"about": _ABOUT})
+        write_table(out, table)
+    print(f"{len(every) - failed} of {len(every)} workloads measured: {out}")
+    return 1 if failed else 0
+
+
+def _measured(workload: Workload, cost: Cost) -> str:
+    if not cost.fits:
+        return f"{workload.key}: does not fit into {cost.device_bytes / 1e9:.1f} GB"
+    memory = f"{(cost.base_bytes + cost.peak_bytes) / 1e6:.0f} MB ({cost.peak_bytes / 1e6:.0f} of training)"
+    taken = f"{cost.fit_s:.3g} s a fit" if cost.step_s is None else f"{cost.step_s:.3g} s a step"
+    return f"{workload.key}: {memory}, {taken}, {cost.image_s:.3g} s an image evaluated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +153,7 @@ def estimated(
     options.check_resources(space, resources)
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
-    # Addresses replace identities: no volume is opened to count runs.
-    experiments = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan, str(pair.task.annotation_chan)])
+    experiments = Experiment.of_entries(entries)
     path = options.profile or resources.packing
     command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     found: dict[str, Any] = {
@@ -106,8 +166,7 @@ def estimated(
     }
     if path is None:
         return found
-    estimator = Estimator(read_table(path), resources, machines, options.gpu)
-    estimate = estimator.estimate(experiments)
+    estimate = Estimator(read_table(path), resources, machines, options.gpu).estimate(experiments)
     if estimate.shared is None or estimate.unshared is None:
         missing, too_large = list(estimate.missing), list(estimate.too_large)
         return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}
@@ -115,7 +174,7 @@ def estimated(
     wall = [played.wall_s + (ingest_s or 0.0) for played in (estimate.shared, estimate.unshared)]
     price, units = options.price_per_node_hour, machines.nodes
     if options.price_per_gpu_hour is not None:
-        price, units = options.price_per_gpu_hour, estimator.devices
+        price, units = options.price_per_gpu_hour, found["gpus"]
     runs, run_s = estimate.shared.runs, estimate.shared.run_s
     hours = sum(run_s.values()) / _HOUR
     return {
