@@ -38,8 +38,8 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.engine.finished import load_model
-from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]

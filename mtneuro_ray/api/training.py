@@ -16,9 +16,8 @@ from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.models.library import check_encoders, fetch_encoder
 from mtneuro_ray.results.query import Results
-from mtneuro_ray.storage.checkpoints import has_weights
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.storage.records import RunFolder, RunRecord, has_weights
 from mtneuro_ray.sweep.experiment import Experiment
 
 Report = Callable[[Mapping[str, Any]], None]

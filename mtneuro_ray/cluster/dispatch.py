@@ -17,9 +17,8 @@ from mtneuro_ray.cluster.ray_metrics import tell_run
 from mtneuro_ray.cluster.shared import DataKey, EncoderRef, Shared
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.progress import say
-from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome
+from mtneuro_ray.storage.records import LAST, RunFolder, RunRecord, checkpoint_folder, outcome
 from mtneuro_ray.sweep.experiment import PlannedRun
 from mtneuro_ray.sweep.sweep import Sweep
 

@@ -13,9 +13,8 @@ from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.models.library import check_encoders
 from mtneuro_ray.progress import say
-from mtneuro_ray.storage.checkpoints import has_weights
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.records import RunFolder, has_weights
 from mtneuro_ray.sweep.experiment import Experiment
 from mtneuro_ray.sweep.outline import Outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result

@@ -26,9 +26,8 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.execute import execute
 from mtneuro_ray.errors import in_one_line
-from mtneuro_ray.storage.checkpoints import checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.storage.records import RunFolder, RunRecord, checkpoint_folder
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from mtneuro_ray.errors import MTNeuroError
-from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, is_trained
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import LAST, MODEL, TRAINED, is_trained
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,8 @@ from mtneuro_ray.engine.device import about_execution, make_repeatable, oom_guar
 from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.errors import MTNeuroError, OutOfMemoryError, in_one_line
-from mtneuro_ray.storage.checkpoints import LAST, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, RunRecord
+from mtneuro_ray.storage.records import LAST, RunFolder, RunRecord, checkpoint_folder
 from mtneuro_ray.storage.run_log import run_log
 from mtneuro_ray.tasks.training.base import Reading
 

@@ -22,9 +22,8 @@ from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model, placed
-from mtneuro_ray.storage.checkpoints import MODEL, TRAINED, checkpoint_folder
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.storage.records import MODEL, TRAINED, RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 
 _FOLDER = "evaluations"

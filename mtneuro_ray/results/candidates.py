@@ -18,7 +18,7 @@ from mtneuro_ray.results.paper_tables import lines_of
 from mtneuro_ray.results.published import DATA
 from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, number
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
-from mtneuro_ray.sweep.selection import Scored, select
+from mtneuro_ray.sweep.experiment import Scored, select
 
 _BLOCK = ("lr", "batch", "value", "candidates", "paper lr", "paper batch")
 

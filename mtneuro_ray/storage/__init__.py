@@ -1,1 +1,1 @@
-"""Files that outlive a process: folders here or in a bucket, run records, the driver's lease."""
+"""Files that outlive a process: folders on this machine or in a bucket, run records, logs, the lease of a driver."""

@@ -1,8 +1,7 @@
-"""One sweep at a time in an output folder, here or in a bucket, whatever became of the one before."""
+"""The lease of an output folder: one sweep at a time, here or in a bucket, also after a driver was killed."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -12,8 +11,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.interrupts import Interrupt, interruptible
@@ -30,11 +32,11 @@ SILENCE_S = 30.0
 _SIGNAL = signal.SIGUSR2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class DriverSign:
-    """What a driver leaves in the folder, with a `beat` that grows as long as it lives.
+    """Content of OUT/driver.json: a driver, its process, and a counter `beat` that grows while the driver lives.
 
-    Only whether it changes is looked at: clocks of machines differ.
+    Readers only compare whether the beat has changed, because the clocks of machines differ.
     """
 
     driver: str
@@ -42,77 +44,65 @@ class DriverSign:
     pid: int
     beat: int = 0
 
-    @classmethod
-    def parse(cls, content: bytes) -> DriverSign:
-        """The sign in a file; a stand-in that never moves where the file is of another version, or not ours."""
-        try:
-            values = json.loads(content)
-        except (ValueError, RecursionError):
-            values = None
-        kinds = {"driver": str, "host": str, "pid": int, "beat": int}
-        if isinstance(values, dict) and {name: type(value) for name, value in values.items()} == kinds:
-            return cls(**values)
-        return cls("unknown", "an unknown machine", 0)
-
-    def content(self) -> bytes:
-        """The file's content."""
-        return json.dumps(asdict(self)).encode()
-
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
     @property
     def is_gone(self) -> bool:
-        """Whether this machine knows that the process is no more; of other machines' it knows nothing."""
+        """True if the process ran on this machine and has ended; False for processes of other machines."""
         if self.host != socket.gethostname() or self.pid <= 0:
             return False
         try:
             os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
+        except (OSError, OverflowError) as error:
+            # The process of another user is alive.
+            return not isinstance(error, PermissionError)
         return False
 
 
-class _Found(NamedTuple):
-    sign: DriverSign
-    version: Any
+_FILE = TypeAdapter(DriverSign)
+_UNKNOWN = DriverSign("unknown", "an unknown machine", 0)
 
 
 def driver_of(out: Folder) -> DriverSign | None:
-    """The sign that a driver has left in an output folder, or None."""
-    found = _look(out)
-    return found and found.sign
+    """The sign of the last driver of an output folder; None without one."""
+    return _look(out)[0]
 
 
-def _look(out: Folder) -> _Found | None:
+def _look(out: Folder) -> tuple[DriverSign | None, Any]:
+    """The sign in an output folder, and its version for `replace_if`; None twice without one.
+
+    A file that holds no sign of this format counts as the sign of an unknown driver, whose beat never changes.
+    """
     try:
         content, version = out.read_with_version(_NAME)
     except FileNotFoundError:
-        return None
-    return _Found(DriverSign.parse(content), version)
+        return None, None
+    try:
+        return _FILE.validate_json(content), version
+    except ValidationError:
+        return _UNKNOWN, version
 
 
 @contextmanager
 def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILENCE_S) -> Iterator[None]:
     """Be the only driver of an output folder while the body runs.
 
-    The sign of a driver is written where there is none, and replaced only by its own driver or once it is silent, each
-    under the condition that nobody was faster, so two drivers never hold a folder at once. A driver counts as silent
-    where its process is gone from this machine, or where its sign does not move for a while. One that was only
-    stopped, or cut off, finds the other's sign at its next beat, and ends.
+    A driver creates its sign only where there is none, and replaces that of another driver only once that one is
+    silent, each by a conditional write, so two drivers never hold a folder at once. A driver is silent if its process
+    is gone from this machine, or if its beat has not changed for `silence_s`. A driver that was only paused or cut off
+    finds the sign of its successor at its next beat, and ends.
 
     Args:
-        out: The folder.
-        beat_s: Seconds between signs of life.
-        silence_s: Seconds of silence after which another driver is taken for dead.
+        out: Output folder.
+        beat_s: Seconds between two beats.
+        silence_s: Seconds without a beat after which another driver counts as dead.
 
     Raises:
-        InputError: another driver is at work there.
+        InputError: another driver is at work in the folder.
         MTNeuroError: another driver has taken over.
     """
-    lease = _Lease(out, DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid()))
+    lease = _Lease(out)
     lease.take(beat_s, silence_s)
     ended = threading.Event()
     try:
@@ -122,7 +112,7 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
             try:
                 yield
             finally:
-                # Before the signal means again what it meant before: the end of the process.
+                # Before the signal gets its default meaning back, which is to end the process.
                 ended.set()
                 heart.join()
     except KeyboardInterrupt:
@@ -132,48 +122,48 @@ def only_driver(out: Folder, *, beat_s: float = _BEAT_S, silence_s: float = SILE
         if not lease.is_lost:
             lease.withdraw()
     if lease.is_lost:
-        raise lease.loss()
+        driver = None
+        with suppress(OSError):
+            driver = driver_of(out)
+        raise MTNeuroError(
+            f"{out}: {driver or 'another process'} has taken over this sweep; accepted: one driver to an --out"
+        )
 
 
 class _Lease:
-    """The sign of one driver in one folder.
+    """The sign of this process in one folder."""
 
-    Attributes:
-        is_lost: Whether another driver's sign was found in its place.
-    """
-
-    def __init__(self, out: Folder, sign: DriverSign) -> None:
+    def __init__(self, out: Folder) -> None:
         self.is_lost = False
+        """True once the sign of another driver was found in its place."""
         self._out = out
-        self._sign = sign
+        self._sign = DriverSign(uuid.uuid4().hex, socket.gethostname(), os.getpid())
 
     def take(self, beat_s: float, silence_s: float) -> None:
-        """Write the sign, once nobody else is at work.
+        """Write the sign once no other driver is at work.
 
         Raises:
-            InputError: somebody is.
+            InputError: another driver is at work.
         """
         while not self._put(self._await_silence(beat_s, silence_s)):
             pass
 
     def keep(self, beat_s: float, ended: threading.Event, interrupt: Interrupt) -> None:
-        """Move the sign until the body has ended; interrupt the body where the lease is lost."""
+        """Write a beat every `beat_s` until the body has ended; interrupt the body if the lease is lost."""
         while not ended.wait(beat_s):
             self._sign = replace(self._sign, beat=self._sign.beat + 1)
-            try:
-                found = _look(self._out)
-                if found is not None and found.sign.driver != self._sign.driver:
+            # A full disk or an unreachable bucket does not end the sweep; if it lasts, the runs report it.
+            with suppress(OSError):
+                found, version = _look(self._out)
+                if found is not None and found.driver != self._sign.driver:
                     self.is_lost = True
                     interrupt.send()
                     return
-                # Whoever was faster is found at the next beat.
-                self._put(found)
-            except OSError:
-                # A full disk or a bucket out of reach is no reason to end: the runs will say so, if it lasts.
-                continue
+                # If another driver was faster, the next beat finds its sign.
+                self._put(version)
 
     def withdraw(self) -> None:
-        """Take the sign away, if it is there and the folder can be reached; what the body raised matters more."""
+        """Delete the sign, if it is still there. An OSError is only logged, so that it hides no error of the body."""
         try:
             found = driver_of(self._out)
             if found is not None and found.driver == self._sign.driver:
@@ -183,39 +173,32 @@ class _Lease:
                 "%s/%s: can't be removed (%s); the next sweep finds that it does not move", self._out, _NAME, error
             )
 
-    def loss(self) -> MTNeuroError:
-        """The error that the lease is lost."""
-        driver = None
-        with suppress(OSError):
-            driver = driver_of(self._out)
-        return MTNeuroError(
-            f"{self._out}: {driver or 'another process'} has taken over this sweep; accepted: one driver to an --out"
-        )
+    def _put(self, version: Any) -> bool:
+        """Create the sign (`version` None) or replace this version; False if another driver was faster."""
+        content = _FILE.dump_json(self._sign)
+        if version is None:
+            return self._out.create(_NAME, content)
+        return self._out.replace_if(_NAME, content, version)
 
-    def _put(self, found: _Found | None) -> bool:
-        """Write the sign in the place of the one found; whether nobody was faster."""
-        if found is None:
-            return self._out.create(_NAME, self._sign.content())
-        return self._out.replace_if(_NAME, self._sign.content(), found.version)
-
-    def _await_silence(self, beat_s: float, silence_s: float) -> _Found | None:
-        """What is left in the folder once nobody else is at work."""
-        first = found = _look(self._out)
-        if first is None or first.sign.is_gone:
-            return first
+    def _await_silence(self, beat_s: float, silence_s: float) -> Any:
+        """Wait until no other driver is at work; returns the version of the sign that is left, None without one."""
+        first, first_version = _look(self._out)
+        if first is None or first.is_gone:
+            return first_version
         say(
-            f"{self._out}: {first.sign} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see "
+            f"{self._out}: {first} was the last to run a sweep here; waiting for {silence_s:g} s at most, to see "
             "whether it lives"
         )
+        version = first_version
         deadline = time.monotonic() + silence_s
         while time.monotonic() < deadline:
             time.sleep(min(beat_s / 2, 1.0))
-            found = _look(self._out)
-            if found is None or found.sign.is_gone:
+            found, version = _look(self._out)
+            if found is None or found.is_gone:
                 break
-            if found.version != first.version:
+            if version != first_version:
                 raise InputError(
-                    f"{self._out}: {found.sign} runs a sweep here; accepted: another --out (with the same --store, "
+                    f"{self._out}: {found} runs a sweep here; accepted: another --out (with the same --store, "
                     "nothing is read twice), or this one once that has ended"
                 )
-        return found
+        return version

@@ -1,4 +1,4 @@
-"""One JSON file per run: the truth that every table is derived from."""
+"""Run records, OUT/runs/RUN_ID.json, from which all results are derived; and the names of the files of weights."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "runs"
 _READERS = 16
-# Files that are left out for one reason, of which each is named.
+# Files that a warning names.
 _NAMED = 5
+# Files in the folder of a training: the last checkpoint, the final weights, and the outcome, which is written last.
+LAST = "last.pt"
+MODEL = "model.pt"
+TRAINED = "trained.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is kept of a run.
+    """The result of a run, with its settings.
 
     Attributes:
         run_id: Hash of `settings`.
-        status: A "stopped" candidate was ended early by the scheduler of its search. "error" runs are shown, and tried
-            again by the next submit.
+        status: "done"; "stopped" for a candidate that the scheduler of its search ended early; or "error", which the
+            next submit runs again.
         summary: The settings that tables show.
-        settings: All settings, from which the run can be repeated.
-        metrics: Split -> metrics.
-        history: One entry per epoch.
-        class_counts: Split -> region -> voxels of each class in the truth; of final segmentation runs.
-        timings: Seconds and rates of this one execution, and when it began and ended, in seconds since 1970.
-        placement: Workers, threads and devices that it ran on. Where it asked for less or more than its settings say,
-            "asked"; where it was tried again by itself, "alone_after": why; where memory was exhausted,
-            "out_of_memory".
-        versions: Of the libraries that decide the numbers.
-        host: Where the leader ran.
-        error: What went wrong, in one line.
-        notes: What a reader of the metrics has to know, one sentence each: a split without a class, a model that is
-            no better than one that predicts a single class.
+        settings: All settings of the run; see `load_settings`.
+        metrics: Split -> name -> value.
+        history: Metrics of each epoch, with its number "epoch".
+        class_counts: Split -> region -> number of true voxels of each class, for final segmentation runs.
+        timings: Durations in seconds, rates per second, and "began_at" and "ended_at" in seconds since 1970.
+        placement: Workers, threads and devices of the run; "asked" where these differ from its settings, "alone_after"
+            with the reason why it was repeated by itself, and "out_of_memory" where memory was exhausted.
+        versions: Library -> version, for the libraries that affect the numbers.
+        host: Host name of the leading worker.
+        error: Cause of the error, in one line.
+        notes: Caveats about the metrics, one sentence each, such as a split without a class.
     """
 
     run_id: str
@@ -69,10 +71,10 @@ class RunRecord:
         return cls(run.run_id, "error", run.summary(), run.model_dump(mode="json"), error=error, **details)
 
     def load_settings(self) -> RunSettings:
-        """The settings of the run.
+        """The settings of the run, validated.
 
         Raises:
-            InputError: they are not accepted, or are not those that the run is named by.
+            InputError: the settings are not accepted, or have another hash than `run_id`.
         """
         where = f"run {self.run_id}: settings"
         run = RunSettings.load(self.settings, where)
@@ -81,7 +83,7 @@ class RunRecord:
         return run
 
     def metric(self, name: str) -> float | None:
-        """A number such as `val/dataset/iou_mean`, or None where the run has none."""
+        """The value of a metric such as `val/dataset/iou_mean`; None if the run has no such number."""
         split, _, key = name.partition("/")
         value = self.metrics.get(split, {}).get(key)
         return value if isinstance(value, float) else None
@@ -95,9 +97,10 @@ class RunFolder:
         self._folder = out / _FOLDER
 
     def write(self, record: RunRecord) -> None:
-        """Write a run's file, whole or not at all. A finished run is never replaced, whoever else writes.
+        """Write the file of a run atomically. A file with status "done" is never replaced, also by concurrent calls.
 
-        A machine that has lost its head goes on for a while, and may end a run that the next sweep has already ended.
+        A machine that has lost the head of its cluster works on for a while, and may end a run that the next sweep has
+        ended already.
         """
         name, content = _name(record.run_id), json.dumps(asdict(record), indent=1, allow_nan=True).encode()
         while True:
@@ -114,24 +117,24 @@ class RunFolder:
                 return
 
     def read(self, run_id: str) -> RunRecord | None:
-        """The record of a run, or None where there is none, or its file is left out with a warning."""
+        """The record of a run; None if it has no file, or if its file is damaged, with a warning."""
         return next(iter(self.read_all([run_id])), None)
 
     def ids(self) -> list[str]:
-        """Ids of the runs that have a file, in order."""
+        """Sorted ids of the runs that have a file."""
         return [name.removesuffix(".json") for name in self._folder.list(".json")]
 
     def all(self) -> list[RunRecord]:
-        """Every record, in the order of the run ids."""
+        """All records, sorted by run id."""
         return self.read_all(self.ids())
 
     def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
-        """The records of runs, in their order; files that are none are left out with warnings that name them."""
+        """The records of these runs, in their order. Damaged files are left out, with one warning for each fault."""
         if self._folder.is_local:
             with uncollected():
                 found = list(map(self._read, run_ids))
         else:
-            # An answer of a bucket takes its time.
+            # A bucket takes long to answer.
             with ThreadPoolExecutor(_READERS) as readers:
                 found = list(readers.map(self._read, run_ids))
         left_out: dict[str, list[str]] = {}
@@ -157,7 +160,7 @@ class RunFolder:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Pause the search for reference cycles, of which the million objects of some thousand records have none."""
+    """Pause Python's search for reference cycles: the million objects of some thousand records have none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -177,11 +180,11 @@ def _name(run_id: str) -> str:
 
 
 def outcome(record: RunRecord | None, metric: str) -> str:
-    """What a run that has ended came to, in a few words.
+    """The outcome of a run that has ended, in a few words.
 
     Args:
-        record: Its record; None for one that left none.
-        metric: What it is judged by.
+        record: Record of the run; None if its process was lost.
+        metric: Name of the metric to show.
     """
     if record is None:
         return "error: its process was lost"
@@ -192,3 +195,18 @@ def outcome(record: RunRecord | None, metric: str) -> str:
         return f"{metric} {last.get(metric, math.nan):.4f}, stopped after epoch {last.get('epoch', 0)}"
     value, seconds = record.metric(metric), f"{record.timings.get('total_s', 0.0):.1f} s"
     return seconds if value is None else f"{metric} {value:.4f}, {seconds}"
+
+
+def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
+    """Folder of the checkpoints and final weights of a run, shared by all runs that need the same training."""
+    return out / "checkpoints" / run.train_id
+
+
+def is_trained(folder: Folder | None) -> bool:
+    """True if a finished training has left its weights in the folder."""
+    return folder is not None and folder.exists(TRAINED) and folder.exists(MODEL)
+
+
+def has_weights(out: Folder, run: RunSettings) -> bool:
+    """True if the training of a run is finished and has left its weights."""
+    return is_trained(checkpoint_folder(out, run))

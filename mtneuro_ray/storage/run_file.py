@@ -1,4 +1,4 @@
-"""The format of a run file, checked once, when it is read: what is not of this form is no run."""
+"""The format of run files, checked when they are read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from mtneuro_ray.errors import printable
 
 Status = Literal["done", "stopped", "error"]
 
-# Names that tables show, figures draw and terminals print.
+# A name in tables, figures and terminals: no control characters.
 _Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", max_length=1000)]
-# 64 bits, as the index has them.
+# An integer of 64 bits, as in the index.
 _Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Number = float | None
-# A number, one per class, or one per pair of classes.
+# A number, a list with one per class, or a matrix with one per pair of classes.
 _Plain = _Number | list[_Number | list[float]]
-# Any of these, or any of these per region.
+# Such a value, or a table of them by region.
 _Metric = _Plain | dict[_Text, _Plain]
 
 
@@ -44,7 +44,7 @@ class _Network(_Open):
     name: Name
     classes: _Whole
     seed: _Whole
-    # Their own keys may be a plugin's that is not installed here.
+    # Only their names are checked: the other keys may be those of a plugin that is not installed.
     model: _Table
     method: _Table
     loss: LossSettings = LossSettings()
@@ -98,14 +98,14 @@ class _RunFile(BaseModel):
 
 
 def parse_run_file(content: bytes, run_id: str) -> dict[str, Any]:
-    """The keys of a run file, as they stand in it.
+    """The keys and values of a run file, unchanged except that `error` and `notes` are made printable.
 
     Args:
-        content: The file.
-        run_id: The file's name, without its suffix.
+        content: Content of the file.
+        run_id: Name of the file without its suffix.
 
     Raises:
-        ValueError: what is wrong, in one line.
+        ValueError: the file is damaged, in one line.
     """
     try:
         _RunFile.model_validate_json(content)
@@ -136,8 +136,6 @@ def _mistake(error: ValidationError) -> str:
     what = first["msg"].removeprefix("Input should be ")
     if not key:
         return f"is no run file ({what})"
-    return (
-        f"{key}: is {shortened(first['input'])}; accepted: {what}"
-        if first["type"] != "missing"
-        else f"{key}: is missing"
-    )
+    if first["type"] == "missing":
+        return f"{key}: is missing"
+    return f"{key}: is {shortened(first['input'])}; accepted: {what}"

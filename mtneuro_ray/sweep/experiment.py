@@ -1,24 +1,83 @@
-"""One experiment of a sweep: the runs of its search, round by round, and its final runs. No torch, no Ray, no files."""
+"""One experiment of a sweep: its search, the selection of the best candidate, and its final runs. Without files."""
 
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from mtneuro_ray.config.axes import Scalar
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import Role, RunSettings
 from mtneuro_ray.config.space import Candidate, ExperimentSpace, Mode
 from mtneuro_ray.storage.records import RunRecord
-from mtneuro_ray.sweep.selection import Scored, Selection, select
 
-if TYPE_CHECKING:
-    from mtneuro_ray.sweep.tpe import Tpe
+# Default number of candidates that TPE proposes at once.
+_ROUND = 4
 
-ROUND = 4
-"""Candidates that tpe proposes at once by default."""
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A candidate with its validation values.
+
+    Attributes:
+        candidate: Searched key -> value.
+        values: The metric for each seed of the search; None for a run without a number.
+    """
+
+    candidate: Mapping[str, Scalar]
+    values: tuple[float | None, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the seeds; None unless every seed has a finite value."""
+        known = [value for value in self.values if value is not None and math.isfinite(value)]
+        return statistics.fmean(known) if known and len(known) == len(self.values) else None
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation (ddof 1) over the seeds; 0 for a single seed."""
+        known = [value for value in self.values if value is not None]
+        return statistics.stdev(known) if len(known) > 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The selected candidate and its rivals.
+
+    Attributes:
+        best: The candidate with the best mean; the first one of equal means.
+        ties: Other candidates with exactly the same mean.
+        close: Other candidates within one standard deviation (over the best's seeds) of the best, ties left out.
+    """
+
+    best: Scored
+    ties: tuple[Scored, ...]
+    close: tuple[Scored, ...]
+
+
+def select(scored: Sequence[Scored], mode: Mode) -> Selection | None:
+    """The candidate with the best mean over seeds. This is the only place where candidates are compared.
+
+    Args:
+        scored: Candidates in the order of their search, which decides between equal means.
+        mode: Whether larger ("max") or smaller ("min") values are better.
+
+    Returns:
+        None if no candidate has a finite value for each of its seeds.
+    """
+    sign = 1.0 if mode == "max" else -1.0
+    known = [(candidate, mean) for candidate in scored if (mean := candidate.mean) is not None]
+    if not known:
+        return None
+    best, best_mean = max(known, key=lambda pair: sign * pair[1])
+    others = [(candidate, mean) for candidate, mean in known if candidate is not best]
+    ties = tuple(candidate for candidate, mean in others if mean == best_mean)
+    close = tuple(candidate for candidate, mean in others if mean != best_mean and abs(best_mean - mean) <= best.std)
+    return Selection(best, ties, close)
 
 
 @dataclass(frozen=True)
@@ -26,14 +85,14 @@ class PlannedRun:
     """One run of a sweep.
 
     Attributes:
-        run: Settings of the training.
+        run: Settings of the run.
         pair: The task and network that the settings come from.
-        experiment: Name of its experiment, `model/task`.
-        candidate: Searched key -> value; of a final run also its seed.
-        metric: The metric that it is judged by.
-        mode: Whether more ("max") or less ("min") of the metric is better.
-        keeps_weights: Whether it leaves its weights for other runs although it is a candidate.
-        again: Whether it is trained although it has a result, because weights that a readout needs are gone.
+        experiment: Name of the experiment, `model/task`.
+        candidate: Searched key -> value; for a final run also "seed".
+        metric: Name of the validation metric, or of the metric to show where nothing is selected.
+        mode: Whether larger ("max") or smaller ("min") values of the metric are better.
+        keeps_weights: True for a candidate that leaves its weights for other runs.
+        again: True for a finished run that is trained again because a readout needs its weights and they are gone.
     """
 
     run: RunSettings
@@ -52,7 +111,7 @@ class PlannedRun:
 
     @cached_property
     def train_id(self) -> str:
-        """Id of the weights that the run trains or reads."""
+        """Id of the trained weights, shared by all runs that need the same training."""
         return self.run.train_id
 
     @cached_property
@@ -69,7 +128,7 @@ class PlannedRun:
 
 
 Rounds = Generator[list[PlannedRun], Sequence[RunRecord], None]
-"""Yields the runs of a round; is sent their records, in the same order, and yields the next round."""
+"""Generator of rounds: yields the runs of a round, and is sent their records in the same order."""
 
 
 def _addresses(pair: Pair) -> list[str]:
@@ -78,14 +137,14 @@ def _addresses(pair: Pair) -> list[str]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked pair of task and network, its axes and seeds, and the data that it reads.
+    """A task with a network, its search and seeds, and the data that it reads.
 
     Attributes:
         space: Axes, seeds, metric and mode.
-        pair: Task and network.
-        data: Identities of the volumes.
+        pair: Task and network, checked to fit together.
+        data: Identities of the volumes, image first.
         encoder_data: For a readout, identities of the volumes that its encoder is trained on.
-        origin: Name of the experiment whose candidate is taken, where nothing is searched here.
+        origin: Name of another experiment, whose selected candidate is used instead of a search.
     """
 
     space: ExperimentSpace
@@ -120,49 +179,49 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Its name in tables and progress lines, `model/task`."""
+        """Name in tables and progress lines, `model/task`."""
         return f"{self.pair.network.table_name}/{self.pair.task.name}"
 
     @property
     def metric(self) -> str:
-        """The metric that selects the candidate, or that a run without a search is judged by."""
+        """Name of the validation metric that selects the candidate; without a search, of the metric to show."""
         return self.space.metric or str(self.pair.task.declaration.shown)
 
     def rounds(self) -> Rounds:
         """The runs of the search, in rounds.
 
-        grid and random have one round. tpe has a round for each proposal of Optuna; equal records give equal rounds, in
-        this process and in any other. A candidate that was proposed before is in the round again, as the same run.
+        The samplers grid and random have one round; tpe has a round for each set of proposals. Equal records give equal
+        rounds in every process. A candidate that is proposed again is in the round again, as the same run.
         """
         if not self.space.searches:
             return
         if self.space.search.sampler == "tpe":
-            yield from self._proposed()
+            yield from self._tpe_rounds()
         else:
             yield [planned for candidate in self.space.search.candidates for planned in self._candidate_runs(candidate)]
 
     def final_runs(self, candidate: Candidate) -> list[PlannedRun]:
-        """A run for each seed at one candidate."""
+        """The final runs at one candidate, one for each seed."""
         return [self._planned("final", seed, candidate, {**candidate, "seed": seed}) for seed in self.space.seeds]
 
     def candidate_run(self, candidate: Candidate) -> PlannedRun:
-        """The training of one candidate with the search's own seed."""
+        """The run of one candidate with the seed of the search."""
         return self._planned("candidate", self.space.search.seed, candidate, candidate)
 
     def spread(self) -> list[RunSettings]:
-        """Final runs with every workload that can come: all listed values, and the ends of ranges, at one seed."""
+        """Final runs with every possible workload: all listed values and the ends of ranges, at one seed."""
         seed = self.space.seeds[0]
         return [self._planned("final", seed, each, each).run for each in self.space.search.checked_candidates]
 
     def selection(self, runs: Iterable[PlannedRun], records: Mapping[str, RunRecord]) -> Selection | None:
-        """The best of some candidates by what their runs ended with.
+        """The best candidate of a search by the records of its runs.
 
         Args:
-            runs: Runs of the search, in their order; with `over_seeds` several of each candidate.
-            records: Run id -> record; a run without one, or one that was stopped or failed, has no value.
+            runs: Runs of the search, in their order; with `over_seeds` several for each candidate.
+            records: Run id -> record. A run that is missing, was stopped or failed has no value.
 
         Returns:
-            None where no candidate has a value for each of its seeds.
+            None if no candidate has a value for each of its seeds.
         """
         values: dict[str, list[float | None]] = {}
         for planned in runs:
@@ -175,7 +234,7 @@ class Experiment:
 
     @property
     def only_candidate(self) -> Candidate | None:
-        """The candidate that needs no search to be known; None where there is a search, here or in the origin."""
+        """The candidate of an experiment without a search; None if there is a search, here or in the origin."""
         return None if self.space.searches or self.origin is not None else self.space.search.candidates[0]
 
     def _candidate_runs(self, candidate: Candidate) -> list[PlannedRun]:
@@ -192,15 +251,15 @@ class Experiment:
         keeps = role == "candidate" and self.space.search.over_seeds
         return PlannedRun(run, self.pair, self.name, told, self.metric, self.space.mode, keeps)
 
-    def _proposed(self) -> Rounds:
-        # Half a second of imports, which only this sampler needs.
-        from mtneuro_ray.sweep.tpe import Tpe
+    def _tpe_rounds(self) -> Rounds:
+        # Not at the top: that module imports this one.
+        from mtneuro_ray.sweep.study import Tpe
 
         search = self.space.search
-        tpe: Tpe = Tpe(search.axes, search.seed, self.space.mode, self.metric)
+        tpe = Tpe(search.axes, search.seed, self.space.mode, self.metric)
         left = search.trials or 0
         while left:
-            size = min(search.round or ROUND, left)
+            size = min(search.round or _ROUND, left)
             runs = [self.candidate_run(candidate) for candidate in tpe.ask(size)]
             tpe.tell((yield runs))
             left -= size

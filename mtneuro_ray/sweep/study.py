@@ -1,7 +1,7 @@
-"""The searches of a sweep as Optuna studies, for `optuna-dashboard` and for whoever knows Optuna.
+"""Optuna in a sweep: proposals by its Tree-structured Parzen Estimator (TPE), and the searches as Optuna studies.
 
-OUT/optuna.log, in Optuna's own journal format. Derived from the run files: no result depends on it, and it may be
-deleted; the next sweep writes it again.
+The studies are kept in OUT/optuna.log, in Optuna's journal format, for `optuna-dashboard`. The file is derived from the
+run files: no result depends on it, and the next sweep writes it again if it was deleted.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mtneuro_ray.config.axes import Axis, Range, choices
+from mtneuro_ray.config.space import Candidate, Mode
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
@@ -30,15 +31,57 @@ logger = logging.getLogger(__name__)
 
 NAME = "optuna.log"
 _RUN_ID = "run_id"
+_DIRECTIONS: dict[Mode, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
+
+
+class Tpe:
+    """Proposes the candidates of a search, a round at a time. Equal seeds and results give equal proposals.
+
+    Args:
+        axes: Searched key -> values or range.
+        seed: Seed of the sampler.
+        mode: Whether larger ("max") or smaller ("min") values of the metric are better.
+        metric: Name of the validation metric.
+    """
+
+    def __init__(self, axes: Mapping[str, Axis], seed: int, mode: Mode, metric: str) -> None:
+        # Not at the top: it takes half a second, and only these classes need it.
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Optuna's constant liar spreads the proposals of a round.
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        self._study = optuna.create_study(sampler=sampler, direction=_DIRECTIONS[mode])
+        self._axes, self._metric = axes, metric
+        self._asked: list[optuna.Trial] = []
+
+    def ask(self, count: int) -> list[Candidate]:
+        """The candidates of the next round."""
+        distributions = {key: _distribution(axis) for key, axis in self._axes.items()}
+        self._asked = [self._study.ask(distributions) for _ in range(count)]
+        rounding = {key: each.rounded for key, axis in self._axes.items() if isinstance(each := choices(axis), Range)}
+        return [
+            {key: rounding[key](value) if key in rounding else value for key, value in trial.params.items()}
+            for trial in self._asked
+        ]
+
+    def tell(self, records: Sequence[RunRecord]) -> None:
+        """Pass on the records of the candidates of the round, in the order in which they were proposed."""
+        for trial, record in zip(self._asked, records, strict=True):
+            state, value = _result(record, self._metric)
+            if record.status == "stopped":
+                for entry in record.history:
+                    trial.report(entry[self._metric], entry["epoch"])
+            self._study.tell(trial, value, state)
 
 
 class StudyLog:
-    """Tells Optuna's storage of candidates that have ended: one study an experiment, one trial a run.
+    """Writes the ended candidates of a sweep to Optuna's storage: one study per experiment, one trial per run.
 
-    Writes happen in a thread, in order. In a bucket the file appears when the sweep ends.
+    A thread writes them in order. In a bucket the file appears when the sweep ends.
 
     Args:
-        out: The output folder.
+        out: Output folder.
         experiments: Experiments of the sweep.
     """
 
@@ -54,7 +97,7 @@ class StudyLog:
         self._path = Path(self._temporary.name if self._temporary is not None else out.root) / NAME
 
     def add(self, planned: PlannedRun, record: RunRecord) -> None:
-        """Tell of a run that has ended. Final runs, and runs that the study has already, change nothing."""
+        """Add a run that has ended. Final runs, and runs that the study already has, are ignored."""
         if planned.experiment in self._experiments and planned.run.role == "candidate":
             self._writes.append(self._thread.submit(self._add, planned, record))
 
@@ -86,11 +129,10 @@ class StudyLog:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = {"max": optuna.study.StudyDirection.MAXIMIZE, "min": optuna.study.StudyDirection.MINIMIZE}
         if self._temporary is not None and self._out.exists(NAME):
             self._path.write_bytes(self._out.read(NAME))
         if self._path.is_file():
-            # A line that was cut short with its driver; what is appended would go on in it.
+            # Drop a last line that was cut short when the driver was killed; new lines would be appended to it.
             content = self._path.read_bytes()
             self._path.write_bytes(content[: content.rfind(b"\n") + 1])
 
@@ -99,59 +141,62 @@ class StudyLog:
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(self._path), lock_obj=lock))
             found = {}
             for name, experiment in self._experiments.items():
-                direction = directions[experiment.space.mode]
+                direction = _DIRECTIONS[experiment.space.mode]
                 study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
                 if study.metric_names != [experiment.metric]:
                     study.set_metric_names([experiment.metric])
                 found[name] = study, {str(trial.user_attrs.get(_RUN_ID)) for trial in study.get_trials(deepcopy=False)}
             return found
 
-        # Names of metrics are experimental in Optuna.
+        # Optuna calls the names of metrics experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             self._studies = studies()
         except Exception as error:
-            # The study is derived from the run files and made anew.
             logger.warning("%s: can't be read (%s); the study is written again", self._path, type(error).__name__)
             self._path.unlink(missing_ok=True)
             self._studies = studies()
 
 
 class _Unlocked:
-    """A lock that locks nothing: the output folder has one driver, and a lock file would outlive one that is killed."""
+    """A lock for Optuna that never blocks: the folder has one driver, and a killed driver would leave a lock file."""
 
     def acquire(self) -> bool:
-        """Take nothing."""
+        """Report success."""
         return True
 
     def release(self) -> None:
-        """Let go of nothing."""
+        """Do nothing."""
+
+
+def _result(record: RunRecord, metric: str) -> tuple[optuna.trial.TrialState, float | None]:
+    """State of the Optuna trial of a run, and its value if it is complete."""
+    from optuna.trial import TrialState
+
+    value = record.metric(metric)
+    if record.status == "done" and value is not None and math.isfinite(value):
+        return TrialState.COMPLETE, value
+    return TrialState.PRUNED if record.status == "stopped" else TrialState.FAIL, None
 
 
 def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> optuna.trial.FrozenTrial:
     import optuna
-    from optuna.trial import TrialState
 
-    value = record.metric(planned.metric)
-    state = TrialState.FAIL
-    if record.status == "done" and value is not None and math.isfinite(value):
-        state = TrialState.COMPLETE
-    elif record.status == "stopped":
-        state = TrialState.PRUNED
+    state, value = _result(record, planned.metric)
     entries = {int(entry["epoch"]): float(entry[planned.metric]) for entry in record.history if planned.metric in entry}
     distributions = {key: _distribution(axis) for key, axis in experiment.space.search.axes.items()}
     if "seed" in planned.candidate:
         distributions["seed"] = optuna.distributions.CategoricalDistribution(experiment.space.seeds)
     trial = optuna.trial.create_trial(
         state=state,
-        value=value if state is TrialState.COMPLETE else None,
+        value=value,
         params={key: planned.candidate[key] for key in distributions},
         distributions=distributions,
         user_attrs={_RUN_ID: planned.run_id},
         intermediate_values=entries,
     )
     if {"began_at", "ended_at"} <= record.timings.keys():
-        # Optuna's times are local and name no zone; without them a trial takes no time in the dashboard.
+        # Optuna's times are local, without a zone; without them the dashboard shows no duration.
         trial.datetime_start = datetime.fromtimestamp(record.timings["began_at"])
         trial.datetime_complete = datetime.fromtimestamp(record.timings["ended_at"])
     return trial

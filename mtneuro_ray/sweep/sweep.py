@@ -13,8 +13,7 @@ from typing import Literal
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.storage.records import RunRecord
-from mtneuro_ray.sweep.experiment import Experiment, PlannedRun, Rounds
-from mtneuro_ray.sweep.selection import Selection
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun, Rounds, Selection
 
 Stage = Literal["search", "repeat", "evaluate"]
 STAGES: tuple[Stage, ...] = ("search", "repeat", "evaluate")

@@ -15,8 +15,8 @@ from torch import nn
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine.checkpoint import Progress, read_trained, resume, save
 from mtneuro_ray.engine.loop import Outcome, train
-from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import LAST, MODEL, TRAINED
 from tests.engine.data import data_of, run_of
 
 CPU = torch.device("cpu")

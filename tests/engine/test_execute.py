@@ -12,9 +12,8 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.engine import execute as executing
 from mtneuro_ray.engine.execute import execute, train_here
 from mtneuro_ray.engine.loop import train
-from mtneuro_ray.storage.checkpoints import LAST, MODEL, TRAINED, checkpoint_folder, has_weights
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.records import LAST, MODEL, TRAINED, RunFolder, checkpoint_folder, has_weights
 from tests.engine.data import data_of, run_of
 from tests.settings import task_settings
 

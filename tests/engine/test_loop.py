@@ -21,8 +21,8 @@ from mtneuro_ray.methods.training.supervised import Supervised
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models import MODELS
 from mtneuro_ray.models.build import build_model
-from mtneuro_ray.storage.checkpoints import LAST, MODEL
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import LAST, MODEL
 from mtneuro_ray.tasks.training.segmentation import SegmentationTask
 from tests.engine.data import Data, data_of, run_of, small_encoder_classifier
 

@@ -13,8 +13,8 @@ from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.engine.predict import measure, predict
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.storage.checkpoints import MODEL
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import MODEL
 from tests.engine.data import Data, data_of, run_of
 
 CPU = torch.device("cpu")
