@@ -16,7 +16,8 @@ from rich.text import Text
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.lease import SILENCE_S, DriverSign, driver_of
 from mtneuro_ray.storage.records import RunFolder, RunRecord, outcome
-from mtneuro_ray.sweep.outline import Outline
+from mtneuro_ray.sweep.experiment import Experiment
+from mtneuro_ray.sweep.outline import read_outline
 from mtneuro_ray.sweep.sweep import Sweep, Total
 
 _LAST_LINES = 8
@@ -27,7 +28,7 @@ class _View:
     """Runs, sweep and driver of an output folder; only files that may have changed are read again."""
 
     out: Folder
-    outline: Outline = field(default_factory=Outline)
+    experiments: list[Experiment] = field(default_factory=list)
     sweep: Sweep = field(default_factory=lambda: Sweep([]))
     records: dict[str, RunRecord] = field(default_factory=dict)
     sign: DriverSign | None = None
@@ -47,10 +48,10 @@ class _View:
         ended = [record for record in runs.read_all(wanted) if record != known.get(record.run_id)]
         is_new = all(record.run_id not in known for record in ended)
         known.update((record.run_id, record) for record in ended)
-        outline = Outline.read(self.out)
-        if outline != self.outline or not is_new:
+        experiments = read_outline(self.out)
+        if experiments != self.experiments or not is_new:
             # A run with another outcome than before may change the runs that follow from it.
-            self.outline, self.sweep = outline, Sweep(outline.experiments, known.values())
+            self.experiments, self.sweep = experiments, Sweep(experiments, known.values())
         waiting = {record.run_id: record for record in ended}
         while found := [planned for planned in self.sweep.open if planned.run_id in waiting]:
             for planned in found:
@@ -60,7 +61,7 @@ class _View:
     @property
     def has_runs(self) -> bool:
         """Whether the folder holds a sweep or runs."""
-        return bool(self.records or self.outline.experiments)
+        return bool(self.records or self.experiments)
 
     @property
     def is_over(self) -> bool:
@@ -70,7 +71,7 @@ class _View:
     @property
     def totals(self) -> dict[str, Total]:
         """Progress of each stage of the sweep, or of all runs where there is no sweep."""
-        if self.outline.experiments:
+        if self.experiments:
             return {stage: total for stage, total in self.sweep.totals().items() if total.expected}
         failed = sum(record.status == "error" for record in self.records.values())
         return {"runs": Total(len(self.records), len(self.records) - failed, failed)}
@@ -96,7 +97,7 @@ class _View:
     def best(self) -> list[str]:
         """One line for each search with its best candidate so far, by the mean over its seeds."""
         lines = []
-        for experiment in self.outline.experiments:
+        for experiment in self.experiments:
             selection = self.sweep.best(experiment) if experiment.space.searches else None
             if selection is not None:
                 candidate = " ".join(f"{key}={value}" for key, value in selection.best.candidate.items())

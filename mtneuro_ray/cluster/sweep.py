@@ -16,7 +16,7 @@ from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, has_weights
 from mtneuro_ray.sweep.experiment import Experiment
-from mtneuro_ray.sweep.outline import Outline
+from mtneuro_ray.sweep.outline import write_outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result
 
 
@@ -87,7 +87,7 @@ def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, 
         connected(where.address, where.num_cpus, resources.of_a_trial, read),
         StudyLog(where.out, pipeline.experiments) as study,
     ):
-        Outline(pipeline.experiments).write(where.out)
+        write_outline(where.out, pipeline.experiments)
         # While the first data are read.
         from mtneuro_ray.cluster.dispatch import Dispatch
         from mtneuro_ray.cluster.packing import Packing

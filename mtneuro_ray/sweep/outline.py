@@ -1,13 +1,9 @@
-"""The experiments of a sweep, left in its output folder for those who watch it from elsewhere. No result depends on it.
-
-OUT/sweep.json
-"""
+"""OUT/sweep.json: the experiments of the last sweep, for `results runs --watch`. No result depends on it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,41 +19,39 @@ _NAME = "sweep.json"
 _VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """The last sweep of an output folder.
-
-    Attributes:
-        experiments: Its experiments; none where there is no outline of this version.
-    """
-
-    experiments: Sequence[Experiment] = ()
-
-    def write(self, out: Folder) -> None:
-        """Leave it in an output folder, whole or not at all."""
-        content = {"version": _VERSION, "experiments": [_as_json(experiment) for experiment in self.experiments]}
-        out.write(_NAME, json.dumps(content).encode())
-
-    @classmethod
-    def read(cls, out: Folder) -> Outline:
-        """The outline in an output folder; an empty one where there is none of this version."""
-        try:
-            content = json.loads(out.read(_NAME))
-            if content["version"] != _VERSION:
-                return cls()
-            return cls([_experiment(values) for values in content["experiments"]])
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError, MTNeuroError):
-            return cls()
+def write_outline(out: Folder, experiments: Sequence[Experiment]) -> None:
+    """Write the experiments of a sweep into its output folder."""
+    values = [
+        {
+            "space": each.space.model_dump(mode="json"),
+            "pair": _pair_as_json(each.pair),
+            "data": each.data,
+            "encoder_data": each.encoder_data,
+            "origin": each.origin,
+        }
+        for each in experiments
+    ]
+    out.write(_NAME, json.dumps({"version": _VERSION, "experiments": values}).encode())
 
 
-def _as_json(experiment: Experiment) -> dict[str, Any]:
-    return {
-        "space": experiment.space.model_dump(mode="json"),
-        "pair": _pair_as_json(experiment.pair),
-        "data": experiment.data,
-        "encoder_data": experiment.encoder_data,
-        "origin": experiment.origin,
-    }
+def read_outline(out: Folder) -> list[Experiment]:
+    """The experiments of the last sweep in an output folder; empty without a file of this version."""
+    try:
+        content = json.loads(out.read(_NAME))
+        if content["version"] != _VERSION:
+            return []
+        return [
+            Experiment(
+                ExperimentSpace.load(values["space"], _NAME),
+                _pair(values["pair"]),
+                tuple(values["data"]),
+                tuple(values["encoder_data"]),
+                values["origin"],
+            )
+            for values in content["experiments"]
+        ]
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError, MTNeuroError):
+        return []
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:
@@ -67,13 +61,6 @@ def _pair_as_json(pair: Pair) -> dict[str, Any]:
         "files": [str(pair.task_file), str(pair.network_file)],
         "encoder": None if pair.encoder is None else _pair_as_json(pair.encoder),
     }
-
-
-def _experiment(values: Mapping[str, Any]) -> Experiment:
-    space = ExperimentSpace.load(values["space"], _NAME)
-    return Experiment(
-        space, _pair(values["pair"]), tuple(values["data"]), tuple(values["encoder_data"]), values["origin"]
-    )
 
 
 def _pair(values: Mapping[str, Any]) -> Pair:

@@ -1,14 +1,13 @@
-"""Which runs of a sweep are needed, which may start, and what is selected, given what has ended. No Ray, no files.
+"""The runs of a sweep: those that are needed, ready to start, or selected, given the records of ended runs.
 
-The only place that knows the rule. The driver, the plan's estimate, `results runs --watch` and the cluster simulation
-ask it.
+The only implementation of this rule: the driver, the plan's estimate, `results runs --watch` and the simulation of a
+cluster use it. It uses neither Ray nor files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Literal
 
 from mtneuro_ray.config.run import RunSettings
@@ -21,13 +20,13 @@ STAGES: tuple[Stage, ...] = ("search", "repeat", "evaluate")
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How far a stage is.
+    """Numbers of runs of a stage.
 
     Attributes:
-        known: Runs that are known to be needed.
+        known: Runs with known settings, ended or not.
         done: Known runs that are done or were stopped.
         failed: Known runs that ended in an error.
-        unknown: Runs that will be needed, at most, and whose settings depend on results to come.
+        unknown: Upper limit of the runs to come whose settings depend on results.
     """
 
     known: int = 0
@@ -37,22 +36,21 @@ class Total:
 
     @property
     def expected(self) -> int:
-        """All runs of the stage, as far as their number is known."""
+        """Upper limit of all runs of the stage."""
         return self.known + self.unknown
 
 
 @dataclass(slots=True)
 class _Search:
-    """The search of one experiment as it goes.
+    """State of one experiment.
 
     Attributes:
         experiment: The experiment.
-        rounds: Its rounds to come.
-        round: Runs of the round that has begun; a run may stand in it twice.
-        runs: Run id -> run, of all rounds so far.
-        is_over: Whether no round is to come.
-        has_finals: Whether the final runs are known, or none will be.
-        finals: The final runs.
+        rounds: Generator of the rounds to come.
+        round: Runs of the current round; a run may occur twice.
+        runs: Run id -> run, for all rounds so far.
+        is_over: True if no round is to come.
+        finals: Final runs, empty if no candidate has a value; None while the candidate is unknown.
     """
 
     experiment: Experiment
@@ -60,36 +58,35 @@ class _Search:
     round: list[PlannedRun] = field(default_factory=list)
     runs: dict[str, PlannedRun] = field(default_factory=dict)
     is_over: bool = False
-    has_finals: bool = False
-    finals: list[PlannedRun] = field(default_factory=list)
+    finals: list[PlannedRun] | None = None
 
 
 def is_result(record: RunRecord, *, stops: bool) -> bool:
-    """Whether a record of an earlier sweep counts as a result; a run that has none is trained again.
+    """True if the record of an earlier sweep counts as a result; otherwise its run is trained again.
 
     Args:
         record: The record.
-        stops: Whether this sweep stops candidates early, so that one stopped before counts, too.
+        stops: True if this sweep stops candidates early; then stopped candidates count, too.
     """
     return record.status == "done" or (stops and record.status == "stopped")
 
 
 def _slim(record: RunRecord) -> RunRecord:
-    """The record without what no rule looks at: thousands of them are kept."""
+    """The record without the fields that no rule reads, because thousands are kept in memory."""
     return replace(record, settings={}, class_counts={}, versions={}, notes=[])
 
 
 class Sweep:
-    """The runs of some experiments.
+    """The runs of a list of experiments, and their state.
 
     The final runs of an experiment are known as soon as its own search is over. Of final runs with equal weights one
-    trains and the others wait for it; a readout waits for the run of its encoder. The set of runs and every selection
-    are functions of the records alone, not of the order in which the runs end.
+    trains and the others wait for it; a readout waits for its encoder run. The set of runs and every selection depend
+    on the records alone, not on the order in which the runs end.
 
     Args:
-        experiments: With distinct names.
+        experiments: Experiments with distinct names.
         records: Records of earlier sweeps that count as results (see `is_result`).
-        has_weights: Whether the finished training of a run has left its weights. Asked only for runs that have ended.
+        has_weights: Returns whether the finished training of a run has left its weights. Called for ended runs only.
     """
 
     def __init__(
@@ -107,28 +104,30 @@ class Sweep:
         self._records = {record.run_id: _slim(record) for record in records}
         self._known: dict[str, PlannedRun] = {}
         self._stages: dict[str, Stage] = {}
-        # Weights -> the runs that train or evaluate them; weights -> the readouts of their encoder.
+        # Id of weights -> runs that train or evaluate them; id of weights -> readouts of this encoder.
         self._of_weights: dict[str, list[PlannedRun]] = {}
         self._readouts: dict[str, list[PlannedRun]] = {}
         self._trained: dict[str, bool] = {}
         self._open: dict[str, PlannedRun] = {}
+        # Runs that became known since the last call of `end`.
+        self._new: list[PlannedRun] = []
         for search in self._searches.values():
             self._advance(search)
         self._told = {planned.run_id for planned in self.ready()}
 
     @property
     def known(self) -> list[PlannedRun]:
-        """All runs that are known to be needed, ended or not, in the order of the experiments."""
+        """All known runs, ended or not, in the order of the experiments."""
         ordered: dict[str, PlannedRun] = {}
         for search in self._searches.values():
             ordered.update(search.runs)
-            for planned in search.finals:
+            for planned in search.finals or ():
                 runs = [planned] if planned.encoder is None else [planned.encoder, planned]
                 ordered.update((each.run_id, self._known[each.run_id]) for each in runs)
         return list(ordered.values())
 
     def find(self, run_id: str) -> PlannedRun | None:
-        """The known run of this id, if there is one."""
+        """The known run with this id; None without one."""
         return self._known.get(run_id)
 
     @property
@@ -138,24 +137,24 @@ class Sweep:
 
     @property
     def records(self) -> Mapping[str, RunRecord]:
-        """Run id -> record, of all runs that have ended, without their settings."""
+        """Run id -> record of each ended run, without settings, class counts, versions and notes."""
         return self._records
 
     @property
     def is_complete(self) -> bool:
-        """Whether every run that is needed has ended."""
+        """True if all needed runs have ended."""
         return not self._open
 
     def stage(self, planned: PlannedRun) -> Stage:
-        """The stage of a known run: a final run belongs to "evaluate" where another run trains its weights."""
+        """The stage of a known run: "evaluate" for a final run whose weights another run trains."""
         return self._stages[planned.run_id]
 
     def ready(self) -> list[PlannedRun]:
-        """Open runs that need nothing that is still to come, in the order in which they became known."""
+        """Open runs that need no result of another open run, in the order in which they became known."""
         return [planned for planned in self._open.values() if self.is_ready(planned)]
 
     def is_ready(self, planned: PlannedRun) -> bool:
-        """Whether an open run needs nothing that is still to come."""
+        """True if an open run needs no result of another open run."""
         if planned.run.role == "candidate":
             return True
         if planned.encoder is not None and planned.encoder.run_id in self._open:
@@ -164,39 +163,38 @@ class Sweep:
             return True
         waiting = [self._open[each.run_id] for each in self._of_weights[planned.train_id] if each.run_id in self._open]
         if planned.encoder is not None:
-            # The encoder's run failed; another with equal weights may not.
+            # The encoder run failed; another run with equal weights may succeed.
             return not waiting
         trainer = next((each for each in waiting if each.again), waiting[0])
         return trainer.run_id == planned.run_id
 
     def end(self, record: RunRecord) -> list[PlannedRun]:
-        """Take a run as ended.
+        """Record that a run has ended.
 
         Returns:
-            The runs that have become ready by it. Each run is returned once, unless it was ready from the start.
+            The runs that become ready by it. Each run is returned at most once, and not if it was ready from the start.
         """
         planned = self._open.pop(record.run_id)
         self._records[record.run_id] = _slim(record)
         if record.status == "done" and (planned.keeps_weights or planned.run.role == "final"):
             self._trained[planned.train_id] = True
-        before = len(self._known)
+        self._new = []
         if planned.run.role == "candidate":
             self._advance(self._searches[planned.experiment])
         waiting = [*self._of_weights.get(planned.train_id, ()), *self._readouts.get(planned.train_id, ())]
-        new = list(islice(reversed(self._known.values()), len(self._known) - before))[::-1]
-        touched = {each.run_id: each for each in [*waiting, *new]}
+        touched = dict.fromkeys(each.run_id for each in [*waiting, *self._new])
         open_now = [self._open[run_id] for run_id in touched if run_id in self._open and run_id not in self._told]
         ready = [each for each in open_now if self.is_ready(each)]
         self._told.update(each.run_id for each in ready)
         return ready
 
     def best(self, experiment: Experiment) -> Selection | None:
-        """The best candidate of an experiment's search so far; None without a search or a value."""
+        """The best candidate so far in the search of an experiment or of its origin; None without a value."""
         search = self._searches[experiment.origin or experiment.name]
         return search.experiment.selection(search.runs.values(), self._records)
 
     def totals(self) -> dict[Stage, Total]:
-        """How far each stage is."""
+        """Numbers of runs of each stage."""
         counts = {stage: {"known": 0, "done": 0, "failed": 0, "unknown": 0} for stage in STAGES}
         for run_id, stage in self._stages.items():
             counts[stage]["known"] += 1
@@ -206,17 +204,17 @@ class Sweep:
             space = search.experiment.space
             if not search.is_over:
                 counts["search"]["unknown"] += max(0, space.num_candidate_runs - len(search.runs))
-            if not search.has_finals:
+            if search.finals is None:
                 counts["repeat"]["unknown"] += len(space.seeds)
         return {stage: Total(**each) for stage, each in counts.items()}
 
     def problems(self) -> list[str]:
-        """What went wrong, a line per run or experiment, in the order of the experiments; empty where all is done."""
-        lines = []
-        for search in self._searches.values():
-            if search.has_finals and not search.finals:
-                name = search.experiment.name
-                lines.append(f"{name}: no candidate has a validation value, so there is nothing to repeat")
+        """Errors, one line per run or experiment, in the order of the experiments; empty if all runs are done."""
+        lines = [
+            f"{name}: no candidate has a validation value, so there is nothing to repeat"
+            for name, search in self._searches.items()
+            if search.finals == []
+        ]
         for planned in self.known:
             record = self._records.get(planned.run_id)
             if record is None or record.status == "error":
@@ -224,7 +222,7 @@ class Sweep:
         return lines
 
     def _advance(self, search: _Search) -> None:
-        """Begin the next round where every run of the last has ended, and the final runs where there is none."""
+        """Start the next round if all runs of the current one have ended; after the last round, add the final runs."""
         while not search.is_over and all(planned.run_id not in self._open for planned in search.round):
             try:
                 if not search.round:
@@ -241,18 +239,12 @@ class Sweep:
                 self._add(planned, "search")
 
     def _repeat(self, search: _Search) -> None:
-        """Make the final runs of an experiment known, now that its candidate is."""
+        """Add the final runs of an experiment, once its candidate is known."""
         experiment = search.experiment
-        candidate = experiment.only_candidate
-        if candidate is None:
-            origin = self._searches[experiment.origin or experiment.name].experiment
-            candidate = origin.only_candidate
-            selection = None if candidate is not None else self.best(experiment)
-            candidate = candidate if selection is None else dict(selection.best.candidate)
-        search.has_finals = True
-        if candidate is None:
-            return
-        search.finals = experiment.final_runs(candidate)
+        candidate = self._searches[experiment.origin or experiment.name].experiment.only_candidate
+        if candidate is None and (selection := self.best(experiment)) is not None:
+            candidate = dict(selection.best.candidate)
+        search.finals = [] if candidate is None else experiment.final_runs(candidate)
         for planned in search.finals:
             if planned.encoder is not None:
                 self._add(planned.encoder, "repeat")
@@ -264,6 +256,7 @@ class Sweep:
         if run_id in self._known:
             return
         self._known[run_id] = planned
+        self._new.append(planned)
         is_readout = planned.run.encoder_run is not None
         others = self._of_weights.setdefault(planned.train_id, [])
         self._stages[run_id] = "evaluate" if is_readout or (stage == "repeat" and others) else stage
@@ -275,7 +268,7 @@ class Sweep:
                 self._train_again(self._known[planned.encoder.run_id])
 
     def _train_again(self, encoder: PlannedRun) -> None:
-        """Open the run of an encoder that is done, where the weights that a readout needs are gone."""
+        """Open a finished encoder run again if the weights that a readout needs are gone."""
         if encoder.run_id in self._open or self._records[encoder.run_id].status != "done":
             return
         if any(other.run_id in self._open for other in self._of_weights[encoder.train_id]):
@@ -284,7 +277,7 @@ class Sweep:
             self._open[encoder.run_id] = replace(encoder, again=True)
 
     def _has_trained(self, train_id: str) -> bool:
-        """Whether weights are there."""
+        """True if a finished run has left these weights."""
         if train_id not in self._trained:
             done = [
                 planned

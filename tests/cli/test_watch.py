@@ -16,7 +16,7 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
-from mtneuro_ray.sweep.outline import Outline
+from mtneuro_ray.sweep.outline import write_outline
 from tests.sweep.test_experiment import candidates_of, done, experiment_of
 
 METRIC = "val/dataset/iou_mean"
@@ -49,7 +49,7 @@ class Sweep:
         self.out.write("driver.json", json.dumps(sign).encode())
 
     def outline(self, *experiments: Experiment) -> None:
-        Outline(experiments or [SEARCH]).write(self.out)
+        write_outline(self.out, experiments or [SEARCH])
 
     def end(self, *records: RunRecord) -> None:
         self.sign()

@@ -18,7 +18,7 @@ from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
-from mtneuro_ray.sweep.outline import Outline
+from mtneuro_ray.sweep.outline import read_outline, write_outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result
 from tests.settings import cube
 from tests.sweep.test_experiment import NAN
@@ -316,9 +316,9 @@ def test_which_earlier_records_are_results(status: Any, stops: bool, counts: boo
 
 def test_an_outline_gives_the_same_sweep_elsewhere(experiments: list[Experiment], tmp_path: Path) -> None:
     out = Folder(tmp_path)
-    Outline(experiments).write(out)
+    write_outline(out, experiments)
     played = play(experiments, 3, Random(3)).sweep
-    again = Sweep(Outline.read(out).experiments, played.records.values())
+    again = Sweep(read_outline(out), played.records.values())
     assert [each.run_id for each in again.known] == [each.run_id for each in played.known]
     assert again.problems() == played.problems()
 
@@ -326,4 +326,4 @@ def test_an_outline_gives_the_same_sweep_elsewhere(experiments: list[Experiment]
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 1}', b'{"version": 2, "experiments": [{"x": 1}]}'])
 def test_an_outline_of_another_version_or_make_is_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_bytes(content)
-    assert not Outline.read(Folder(tmp_path)).experiments
+    assert read_outline(Folder(tmp_path)) == []
