@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 
@@ -162,90 +162,76 @@ class Estimate:
     too_large: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Estimator:
-    """Simulates sweeps with measured costs.
+def estimate(
+    experiments: Sequence[Experiment],
+    table: CostTable,
+    resources: ResourceSettings,
+    machines: Machines,
+    device: str | None = None,
+) -> Estimate:
+    """Simulate a sweep with measured costs; its searches select their slowest candidates.
 
-    Attributes:
+    Args:
+        experiments: Experiments of the sweep.
         table: Measured costs.
         resources: Resources of a trial; with `packing`, as many trials share a GPU as fit by the table.
         machines: Machines of the cluster.
         device: GPU of the table; None: the GPU with the least free memory.
+
+    Raises:
+        InputError: a trial has no room on these machines.
     """
+    on_gpu = resources.gpus_per_worker > 0
+    every = {experiment.name: experiment.spread() for experiment in experiments}
+    all_runs = [run for runs in every.values() for run in runs]
+    found = {
+        workload.key: table.find(workload, on_gpu=on_gpu, threads=resources.cpus_per_worker, device=device)
+        for workload in workloads(all_runs, on_gpu=on_gpu)
+    }
+    costs = {key: cost for key, cost in found.items() if cost is not None}
+    missing = tuple(sorted(found.keys() - costs.keys()))
+    too_large = tuple(sorted(key for key, cost in costs.items() if not cost.fits))
+    if missing or too_large:
+        return Estimate(missing=missing, too_large=too_large)
 
-    table: CostTable
-    resources: ResourceSettings
-    machines: Machines
-    device: str | None = None
+    def cost_of(run: RunSettings) -> Cost | None:
+        return costs.get(Workload.of(run, on_gpu=on_gpu).key)
 
-    @property
-    def on_gpu(self) -> bool:
-        """Whether trials have GPUs."""
-        return self.resources.gpus_per_worker > 0
+    def load_of(planned: PlannedRun, stage: Stage) -> Load:
+        # Inside a range nothing was measured: the slowest measured run stands for all.
+        runs = [planned.run] if cost_of(planned.run) else every.get(planned.experiment, all_runs)
+        seconds, count = max(
+            (seconds_of(run, cost, trains=stage != "evaluate"), _per_device(run, cost, resources, machines))
+            for run in runs
+            if (cost := cost_of(run))
+        )
+        return Load(seconds, Fraction(1, count), 2 * seconds if planned.run.role == "candidate" else seconds)
 
-    def estimate(self, experiments: Sequence[Experiment]) -> Estimate:
-        """Simulate a sweep whose searches select their slowest candidates.
+    def load_unshared(planned: PlannedRun, stage: Stage) -> Load:
+        return replace(load_of(planned, stage), share=Fraction(1))
 
-        Raises:
-            InputError: a trial has no room on these machines.
-        """
-        every = {experiment.name: experiment.spread() for experiment in experiments}
-        threads = self.resources.cpus_per_worker
-        found = {
-            workload.key: self.table.find(workload, on_gpu=self.on_gpu, threads=threads, device=self.device)
-            for workload in workloads((run for runs in every.values() for run in runs), on_gpu=self.on_gpu)
-        }
-        costs = {key: cost for key, cost in found.items() if cost is not None}
-        missing = tuple(sorted(found.keys() - costs.keys()))
-        too_large = tuple(sorted(key for key, cost in costs.items() if not cost.fits))
-        if missing or too_large:
-            return Estimate(missing=missing, too_large=too_large)
-        shared = self._play(experiments, every, costs, shares=True)
-        return Estimate(shared, self._play(experiments, every, costs, shares=False) if self.on_gpu else shared)
+    def played(load: Callable[[PlannedRun, Stage], Load]) -> Played:
+        devices = machines.nodes * (machines.gpus if on_gpu else 1)
+        found = play(Sweep(experiments), load, devices, resources.max_concurrent)
+        return replace(found, wall_s=found.wall_s + max(cost.process_s for cost in costs.values()))
 
-    def _play(
-        self,
-        experiments: Sequence[Experiment],
-        every: Mapping[str, Sequence[RunSettings]],
-        costs: Mapping[str, Cost],
-        *,
-        shares: bool,
-    ) -> Played:
-        def cost_of(run: RunSettings) -> Cost | None:
-            return costs.get(Workload.of(run, on_gpu=self.on_gpu).key)
+    shared = played(load_of)
+    return Estimate(shared, played(load_unshared) if on_gpu else shared)
 
-        def load_of(planned: PlannedRun, stage: Stage) -> Load:
-            # Inside a range nothing was measured: the slowest measured run stands for all.
-            others = every.get(planned.experiment) or [run for runs in every.values() for run in runs]
-            runs = [planned.run] if cost_of(planned.run) else others
-            timed = [
-                (seconds_of(run, cost, trains=stage != "evaluate"), self._per_device(run, cost))
-                for run in runs
-                if (cost := cost_of(run))
-            ]
-            seconds, per_device = max(timed)
-            priority = 2 * seconds if planned.run.role == "candidate" else seconds
-            return Load(seconds, Fraction(1, per_device) if shares else Fraction(1), priority)
 
-        devices = self.machines.nodes * (self.machines.gpus if self.on_gpu else 1)
-        played = play(Sweep(experiments), load_of, devices, self.resources.max_concurrent)
-        start = max(cost.process_s for cost in costs.values())
-        return Played(start + played.wall_s, played.runs, played.run_s)
-
-    def _per_device(self, run: RunSettings, cost: Cost) -> int:
-        """Number of trials like this one that a device holds."""
-        resources, machines = self.resources, self.machines
-        if self.on_gpu:
-            fitting = cost.per_device(run) if resources.packing else int(1 / resources.gpus_per_worker)
-            by_cpus = None if machines.cpus is None else machines.cpus // machines.gpus // resources.cpus_per_worker
-        else:
-            memory = _MEMORY_FOR_TRIALS * cost.device_bytes
-            fitting = int(memory / cost.bytes_of(run)) if resources.packing else 2**31
-            by_cpus = (machines.cpus or 0) // resources.cpus_per_worker
-        fitting = fitting if by_cpus is None else min(max(fitting, 1), by_cpus)
-        if fitting < 1:
-            raise InputError(
-                f"--cpus-per-node: {machines.cpus} are too few for a trial of {resources.cpus_per_worker} CPUs; "
-                "accepted: as many as the machines have"
-            )
-        return fitting
+def _per_device(run: RunSettings, cost: Cost, resources: ResourceSettings, machines: Machines) -> int:
+    """Number of such trials that a device holds."""
+    if resources.gpus_per_worker > 0:
+        fitting = cost.per_device(run) if resources.packing else int(1 / resources.gpus_per_worker)
+        by_cpus = None if machines.cpus is None else machines.cpus // machines.gpus // resources.cpus_per_worker
+    else:
+        memory = _MEMORY_FOR_TRIALS * cost.device_bytes
+        fitting = int(memory / cost.bytes_of(run)) if resources.packing else 2**31
+        by_cpus = (machines.cpus or 0) // resources.cpus_per_worker
+    fitting = fitting if by_cpus is None else min(max(fitting, 1), by_cpus)
+    if fitting < 1:
+        raise InputError(
+            f"--cpus-per-node: {machines.cpus} are too few for a trial of {resources.cpus_per_worker} CPUs; "
+            "accepted: as many as the machines have"
+        )
+    return fitting

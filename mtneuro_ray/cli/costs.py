@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mtneuro_ray.capacity.costs import MARGIN, Cost, CostTable, Workload, read_table, workloads, write_table
-from mtneuro_ray.capacity.estimate import Estimator, Load, Machines, play
+from mtneuro_ray.capacity.estimate import Load, Machines, estimate, play
 from mtneuro_ray.cli.options import Overrides, Preset, Space, Volume, written
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
@@ -166,16 +166,16 @@ def estimated(
     }
     if path is None:
         return found
-    estimate = Estimator(read_table(path), resources, machines, options.gpu).estimate(experiments)
-    if estimate.shared is None or estimate.unshared is None:
-        missing, too_large = list(estimate.missing), list(estimate.too_large)
+    times = estimate(experiments, read_table(path), resources, machines, options.gpu)
+    if times.shared is None or times.unshared is None:
+        missing, too_large = list(times.missing), list(times.too_large)
         return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}
     ingest_s = None if options.ingest_rate is None else source_bytes / (options.ingest_rate * 1e6)
-    wall = [played.wall_s + (ingest_s or 0.0) for played in (estimate.shared, estimate.unshared)]
+    wall = [played.wall_s + (ingest_s or 0.0) for played in (times.shared, times.unshared)]
     price, units = options.price_per_node_hour, machines.nodes
     if options.price_per_gpu_hour is not None:
         price, units = options.price_per_gpu_hour, found["gpus"]
-    runs, run_s = estimate.shared.runs, estimate.shared.run_s
+    runs, run_s = times.shared.runs, times.shared.run_s
     hours = sum(run_s.values()) / _HOUR
     return {
         **found,
@@ -209,30 +209,28 @@ def _assumptions(resources: ResourceSettings, ingest_s: float | None) -> list[st
     ]
 
 
-def as_text(estimate: Mapping[str, Any]) -> list[str]:
+def as_text(found: Mapping[str, Any]) -> list[str]:
     """The estimate as lines of text."""
-    where = f"estimate on {estimate['nodes']} machine" + ("s" if estimate["nodes"] != 1 else "")
-    where += f" with {estimate['gpus']} GPUs in all" if estimate["gpus"] else ""
-    if "stages" not in estimate:
+    where = f"estimate on {found['nodes']} machine" + ("s" if found["nodes"] != 1 else "")
+    where += f" with {found['gpus']} GPUs in all" if found["gpus"] else ""
+    if "stages" not in found:
         return [
             f"{where}: not known",
-            *(f"  {name:16} {count:6} runs" for name, count in estimate["runs"].items()),
-            *(f"  not measured: {key}" for key in estimate["missing"]),
-            *(f"  did not fit when it was measured: {key}" for key in estimate["too_large"]),
-            *([f"  to measure: {estimate['command']}"] if estimate["command"] else []),
+            *(f"  {name:16} {count:6} runs" for name, count in found["runs"].items()),
+            *(f"  not measured: {key}" for key in found["missing"]),
+            *(f"  did not fit when it was measured: {key}" for key in found["too_large"]),
+            *([f"  to measure: {found['command']}"] if found["command"] else []),
         ]
-    kind = "GPU hours" if "gpu_hours" in estimate else "CPU hours"
+    kind = "GPU hours" if "gpu_hours" in found else "CPU hours"
     lines = [f"{where}:"]
-    lines += [
-        f"  {row['stage']:16} {row['runs']:6} runs  {_time(row['run_s'])} one by one" for row in estimate["stages"]
-    ]
-    if estimate["ingest_s"] is not None:
-        lines.append(f"  {'ingest':16}              {_time(estimate['ingest_s'])}")
-    lines.append(f"  {kind:16} {estimate[kind.replace(' ', '_').lower()]:11.2f}")
-    lines.append(f"  {'wall time':16}              {_span(estimate['wall_s'], _time)}")
-    if estimate["money"] is not None:
-        lines.append(f"  {'money':16}              {_span(estimate['money'], '{:.2f}'.format)}")
-    return [*lines, *(f"  assumed: {text}" for text in estimate["assumptions"])]
+    lines += [f"  {row['stage']:16} {row['runs']:6} runs  {_time(row['run_s'])} one by one" for row in found["stages"]]
+    if found["ingest_s"] is not None:
+        lines.append(f"  {'ingest':16}              {_time(found['ingest_s'])}")
+    lines.append(f"  {kind:16} {found[kind.replace(' ', '_').lower()]:11.2f}")
+    lines.append(f"  {'wall time':16}              {_span(found['wall_s'], _time)}")
+    if found["money"] is not None:
+        lines.append(f"  {'money':16}              {_span(found['money'], '{:.2f}'.format)}")
+    return [*lines, *(f"  assumed: {text}" for text in found["assumptions"])]
 
 
 def _span(values: list[float], as_words: Callable[[float], str]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.capacity.costs import CostTable, Workload
-from mtneuro_ray.capacity.estimate import Estimator, Load, Machines, play, seconds_of
+from mtneuro_ray.capacity.estimate import Estimate, Load, Machines, estimate, play, seconds_of
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.errors import InputError
@@ -143,55 +143,52 @@ def test_tpe_is_played_round_by_round(tmp_path: Path) -> None:
     assert played.wall_s == 4
 
 
-def _estimator(
+def _estimate(
     space: Path, machines: Machines, gpus: float = 0.0, packing: str | None = None, **changes: object
-) -> Estimator:
+) -> Estimate:
     table = CostTable()
     for run in runs_of_space(space):
         table = table.add(Workload.of(run, on_gpu=gpus > 0), cost(device="GPU" if gpus else "cpu", **changes))
-    return Estimator(table, ResourceSettings(gpus_per_worker=gpus, packing=packing), machines)
+    resources = ResourceSettings(gpus_per_worker=gpus, packing=packing)
+    return estimate(_experiments(str(space)), table, resources, machines)
 
 
-def _walls(estimator: Estimator, space: Path) -> list[float]:
+def _walls(found: Estimate) -> list[float]:
     """Seconds of the sweep where sharing costs nothing, and where it gains nothing."""
-    estimate = estimator.estimate(_experiments(str(space)))
-    assert estimate.shared is not None
-    assert estimate.unshared is not None
-    return [estimate.shared.wall_s, estimate.unshared.wall_s]
+    assert found.shared is not None
+    assert found.unshared is not None
+    return [found.shared.wall_s, found.unshared.wall_s]
 
 
 def test_a_sweep_by_hand(tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path)
     # 96, 40 and 40 images: two epochs are 12 steps of 16 or 6 of 32, and 80 images of val. A candidate takes 23 or 17
     # s, a final run, with 40 images of test, 4 s more; a process needs 5 s to start.
-    estimator = _estimator(tiny.space, Machines(1, cpus=2))
-    played = estimator.estimate(_experiments(str(tiny.space))).shared
-    assert played is not None
-    assert played.runs == {"search": 4, "repeat": 2}
-    assert played.run_s == pytest.approx({"search": 2 * 23 + 2 * 17, "repeat": 2 * 27})
+    found = _estimate(write_tiny(tmp_path).space, Machines(1, cpus=2))
+    assert found.shared is not None
+    assert found.shared.runs == {"search": 4, "repeat": 2}
+    assert found.shared.run_s == pytest.approx({"search": 2 * 23 + 2 * 17, "repeat": 2 * 27})
     # Longest first, on two CPUs: twice 23, twice 17, and the final runs at the slowest candidate.
-    assert _walls(estimator, tiny.space) == pytest.approx([5 + 23 + 17 + 27] * 2)
+    assert _walls(found) == pytest.approx([5 + 23 + 17 + 27] * 2)
 
 
 def test_packed_trials_take_between_sharing_for_nothing_and_sharing_without_gain(tmp_path: Path) -> None:
     space = write_tiny(tmp_path).space
     one_by_one = 5 + 80 + 54
     # 2 GB, 2.5 with the margin: three share 10 GB.
-    packed = _walls(_estimator(space, Machines(1, gpus=1), 1.0, "t.json"), space)
-    assert packed == pytest.approx([5 + 17 + 17 + 27, one_by_one])
-    assert _walls(_estimator(space, Machines(1, gpus=1), 1.0), space) == pytest.approx([one_by_one] * 2)
-    assert _walls(_estimator(space, Machines(2, gpus=1), 0.5), space)[0] == pytest.approx(5 + 23 + 27)
+    packed = _estimate(space, Machines(1, gpus=1), 1.0, "t.json")
+    assert _walls(packed) == pytest.approx([5 + 17 + 17 + 27, one_by_one])
+    assert _walls(_estimate(space, Machines(1, gpus=1), 1.0)) == pytest.approx([one_by_one] * 2)
+    assert _walls(_estimate(space, Machines(2, gpus=1), 0.5))[0] == pytest.approx(5 + 23 + 27)
     # Two CPUs hold two trials, whatever the memory.
-    by_cpus = _estimator(space, Machines(1, gpus=1, cpus=2), 1.0, "t.json")
-    assert _walls(by_cpus, space)[0] == pytest.approx(5 + 40 + 27)
+    by_cpus = _estimate(space, Machines(1, gpus=1, cpus=2), 1.0, "t.json")
+    assert _walls(by_cpus)[0] == pytest.approx(5 + 40 + 27)
 
 
 def test_memory_of_a_machine_bounds_its_trials_where_they_are_packed(tmp_path: Path) -> None:
     space = write_tiny(tmp_path).space
     # 70 % of 10 GB hold two trials of 2.5.
-    packed = _estimator(space, Machines(1, cpus=8), packing="t.json")
-    assert _walls(packed, space)[0] == pytest.approx(5 + 40 + 27)
-    assert _walls(_estimator(space, Machines(1, cpus=8)), space)[0] == pytest.approx(5 + 23 + 27)
+    assert _walls(_estimate(space, Machines(1, cpus=8), packing="t.json"))[0] == pytest.approx(5 + 40 + 27)
+    assert _walls(_estimate(space, Machines(1, cpus=8)))[0] == pytest.approx(5 + 23 + 27)
 
 
 def test_what_was_not_measured_or_did_not_fit_is_named_and_nothing_is_estimated(tmp_path: Path) -> None:
@@ -199,14 +196,12 @@ def test_what_was_not_measured_or_did_not_fit_is_named_and_nothing_is_estimated(
     experiments = _experiments(str(tiny.space))
     first, *_ = runs_of_space(tiny.space)
     table = CostTable().add(Workload.of(first, on_gpu=False), cost(fits=False))
-    found = Estimator(table, ResourceSettings(), Machines(1, cpus=1)).estimate(experiments)
+    found = estimate(experiments, table, ResourceSettings(), Machines(1, cpus=1))
     assert found.shared is None
     assert found.missing == ("UNet n_blocks=2 start_filters=4, 1 x 16 x 16, 3 classes, batch 32, fp32",)
     assert found.too_large == ("UNet n_blocks=2 start_filters=4, 1 x 16 x 16, 3 classes, batch 16, fp32",)
 
 
 def test_a_machine_with_too_few_cpus_is_refused(tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path)
-    estimator = _estimator(tiny.space, Machines(1, gpus=4, cpus=2), 1.0)
     with pytest.raises(InputError, match="--cpus-per-node: 2 are too few for a trial of 1 CPUs"):
-        estimator.estimate(_experiments(str(tiny.space)))
+        _estimate(write_tiny(tmp_path).space, Machines(1, gpus=4, cpus=2), 1.0)
