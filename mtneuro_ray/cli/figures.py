@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -72,12 +72,10 @@ def run_report(out: Out = "out", store: Store = None) -> int:
         return load_split(cutouts, run.data[0], run.data[1], run.task, split)
 
     notes: list[str] = []
-    try:
+    scenes: list[Scene] = []
+    # Tables and curves need no predictions.
+    with _noted(notes, "Pictures of predictions are left out: "):
         scenes = stored_scenes(shown_runs(results.records, folder), folder, load)
-    except MTNeuroError as error:
-        # Tables and curves need no predictions.
-        scenes = []
-        notes.append(f"Pictures of predictions are left out: {error}")
     shown = _pictures(results.records, scenes, folder, cutouts, notes, makes_missing=False)
     with working("drawing the report"):
         page = html_page(results, f"MTNeuro on Ray: {folder}", shown, notes)
@@ -87,12 +85,12 @@ def run_report(out: Out = "out", store: Store = None) -> int:
 
 
 @contextmanager
-def _noted(problems: list[str]) -> Iterator[None]:
+def _noted(problems: list[str], prefix: str = "") -> Iterator[None]:
     """Add an error of the body to `problems`, and go on."""
     try:
         yield
     except MTNeuroError as error:
-        problems.append(str(error))
+        problems.append(f"{prefix}{error}")
 
 
 def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> list[Scene]:
@@ -131,58 +129,38 @@ def _pictures(
     Missing projections of embeddings and mined views are made with `makes_missing`, else left out. One line is added
     to `problems` for each picture that fails and is left out.
     """
-    from mtneuro_ray.results.figures.gallery import prediction_pictures, run_pictures, table_pictures
-
-    yield from prediction_pictures(scenes)
-    yield from table_pictures(records)
-    yield from _embedding_pictures(records, out, problems, makes_missing)
-    yield from _view_pictures(records, out, store, problems, makes_missing)
-    yield from _correlation_pictures(records, store)
-    yield from run_pictures(records)
-
-
-def _embedding_pictures(
-    records: Sequence[RunRecord], out: Folder, problems: list[str], makes_missing: bool
-) -> Iterator[Picture]:
+    from mtneuro_ray.results.figures import gallery
     from mtneuro_ray.results.figures.embeddings import is_projected, projection_of
-    from mtneuro_ray.results.figures.gallery import embedding_pictures, read_out_runs
+
+    yield from gallery.prediction_pictures(scenes)
+    yield from gallery.table_pictures(records)
 
     projections = []
-    for record in read_out_runs(records):
+    for record in gallery.read_out_runs(records):
         if makes_missing or is_projected(out, record.run_id):
             with _noted(problems):
                 projections.append((record, projection_of(out, record.run_id, say)))
-    yield from embedding_pictures(projections)
+    yield from gallery.embedding_pictures(projections)
 
-
-def _view_pictures(
-    records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str], makes_missing: bool
-) -> Iterator[Picture]:
-    from mtneuro_ray.results.figures.gallery import mining_runs, view_picture
-
-    for record in mining_runs(records, out):
+    for record in gallery.mining_runs(records, out):
         with _noted(problems):
             if makes_missing and not views.exist(out, record.run_id):
                 from mtneuro_ray.engine.mine_views import write_views
 
                 write_views(record, out, store)
             if views.exist(out, record.run_id):
-                yield view_picture(record, views.read(out, record.run_id))
+                yield gallery.view_picture(record, views.read(out, record.run_id))
 
-
-def _correlation_pictures(records: Sequence[RunRecord], store: CutoutStore) -> Iterator[Picture]:
-    """Correlation of the slices of each image volume, where the store holds them: no voxel is read for it."""
-    from mtneuro_ray.results.figures.gallery import correlation_picture, stored_stacks
-
-    def load(run: RunSettings, split: Split) -> SplitArrays:
-        # Only the images: a readout's targets would take long to measure.
+    def load_images(run: RunSettings, split: Split) -> SplitArrays:
+        # Without the targets of a readout, which would take long to measure.
         task = run.task.model_copy(update={"task": "classification"})
         return load_split(store, run.data[0], None, task, split)
 
+    # Correlation of slices, only for images in the store: no voxel is read for it.
     for record in widest(records):
-        try:
-            stacks = stored_stacks(record, load)
-        except MTNeuroError:
-            continue
+        stacks = []
+        with suppress(MTNeuroError):
+            stacks = gallery.stored_stacks(record, load_images)
         if stacks:
-            yield correlation_picture(record, stacks)
+            yield gallery.correlation_picture(record, stacks)
+    yield from gallery.run_pictures(records)

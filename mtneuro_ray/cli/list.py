@@ -16,7 +16,7 @@ from mtneuro_ray.config.loading import find, load_network, load_task, packaged_n
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.space import SweepSpace, load_space
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.registry import Declaration, registry
+from mtneuro_ray.registry import KINDS, Declaration, registry
 
 Rows = list[dict[str, str]]
 # Title -> rows of the same columns.
@@ -56,12 +56,13 @@ def run_list(
 
 
 def _all(kind: str) -> Listings:
-    rows_of = {"networks": _network_row, "spaces": _space_row, "tasks": _task_row}
-    packaged = [rows_of[kind](name) for name in packaged_names(kind)] if kind in rows_of else []
-    if kind in ("networks", "spaces"):
-        return {kind: packaged}
-    declared = [{"name": name, "summary": each.summary} for name, each in registry(kind).all().items()]
-    return {"kinds of task": declared, "tasks": packaged} if kind == "tasks" else {kind: declared}
+    listings = {}
+    if kind in KINDS:
+        rows = [{"name": name, "summary": each.summary} for name, each in registry(kind).all().items()]
+        listings["kinds of task" if kind == "tasks" else kind] = rows
+    if kind in ("tasks", "networks", "spaces"):
+        listings[kind] = [_packaged(kind, name) for name in packaged_names(kind)]
+    return listings
 
 
 def _one(kind: str, name: str) -> Listings:
@@ -83,7 +84,7 @@ def _declared(kind: str, declaration: Declaration) -> Listings:
     """A declaration's fields, and every key of its settings."""
     facts = [{"what": "summary", "value": declaration.summary}]
     for field in fields(declaration):
-        text = _told(getattr(declaration, field.name))
+        text = _in_words(getattr(declaration, field.name))
         if field.name not in ("name", "summary", "build", "settings") and text:
             facts.append({"what": field.name.replace("_", " "), "value": text})
     listings = {f"{kind}: {declaration.name}": facts}
@@ -93,12 +94,12 @@ def _declared(kind: str, declaration: Declaration) -> Listings:
     return listings
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
     """A value of a declaration in words; empty for objects and functions."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        parts = [_told(each) for each in value]
+        parts = [_in_words(each) for each in value]
         return ", ".join(parts) if all(parts) else ""
     described = isinstance(value, str | int | float) or "__str__" in vars(type(value))
     return str(value) if described else ""
@@ -113,30 +114,26 @@ def _with_values(keys: Rows, values: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _network_row(name: str) -> dict[str, str]:
-    network, _ = load_network(name)
-    return {
-        "name": name,
-        "model": network.model.name,
-        "method": network.method.name,
-        "classes": str(network.classes),
-        "predicts": f"each {network.declaration.predicts}",
-    }
-
-
-def _task_row(name: str) -> dict[str, str]:
-    task, _ = load_task(name)
-    regions = dict.fromkeys(cube.region for cube in task.cubes)
-    return {
-        "name": name,
-        "kind": task.task,
-        "classes": ", ".join(task.classes),
-        "regions": ", ".join(regions),
-        "image": task.image_chan,
-    }
-
-
-def _space_row(name: str) -> dict[str, str]:
+def _packaged(kind: str, name: str) -> dict[str, str]:
+    """The row of a packaged task, network or space."""
+    if kind == "networks":
+        network, _ = load_network(name)
+        return {
+            "name": name,
+            "model": network.model.name,
+            "method": network.method.name,
+            "classes": str(network.classes),
+            "predicts": f"each {network.declaration.predicts}",
+        }
+    if kind == "tasks":
+        task, _ = load_task(name)
+        return {
+            "name": name,
+            "kind": task.task,
+            "classes": ", ".join(task.classes),
+            "regions": ", ".join(dict.fromkeys(cube.region for cube in task.cubes)),
+            "image": task.image_chan,
+        }
     space = load_space(find("spaces", name))
     networks = dict.fromkeys(experiment.network for experiment in space.experiments)
     return {
