@@ -1,4 +1,8 @@
-"""A folder on this machine or in a bucket; readers see each file whole or not at all."""
+"""A folder on this machine or in a bucket; readers see each file whole or not at all.
+
+Files of this machine are read and written by hand: obstore's local store, which serves buckets well, cannot replace a
+file under a condition, lists files that are still being written, and reads a run file many times slower.
+"""
 
 from __future__ import annotations
 
