@@ -45,7 +45,7 @@ class Folder:
     """
 
     is_local = True
-    """Whether the files have paths on this machine."""
+    """True if the files have paths on this machine."""
 
     def __new__(cls, root: str | os.PathLike[str]) -> Folder:
         """A folder of the class that the root needs."""

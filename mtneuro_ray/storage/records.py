@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.errors import InputError, printable
@@ -130,32 +130,33 @@ class RunFolder:
 
     def read_all(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """The records of these runs, in their order. Damaged files are left out, with one warning for each fault."""
+        wanted = list(run_ids)
         if self._folder.is_local:
             with uncollected():
-                found = list(map(self._read, run_ids))
+                found = list(map(self._read, wanted))
         else:
             # A bucket takes long to answer.
             with ThreadPoolExecutor(_READERS) as readers:
-                found = list(readers.map(self._read, run_ids))
+                found = list(readers.map(self._read, wanted))
         left_out: dict[str, list[str]] = {}
-        for one in found:
-            if isinstance(one, _LeftOut):
-                left_out.setdefault(one.reason, []).append(one.name)
+        for run_id, one in zip(wanted, found, strict=True):
+            if isinstance(one, str):
+                left_out.setdefault(one, []).append(_name(run_id))
         for reason, names in left_out.items():
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             logger.warning("%s", printable(f"{self._folder}/{', '.join(names[:_NAMED])}{more}: left out: {reason}"))
         return [one for one in found if isinstance(one, RunRecord)]
 
-    def _read(self, run_id: str) -> RunRecord | _LeftOut | None:
-        name = _name(run_id)
+    def _read(self, run_id: str) -> RunRecord | str | None:
+        """The record of a run, the fault of its file, or None without a file."""
         try:
-            return RunRecord(**parse_run_file(self._folder.read(name), run_id))
+            return RunRecord(**parse_run_file(self._folder.read(_name(run_id)), run_id))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            return _LeftOut(name, str(error))
+            return str(error)
         except OSError as error:
-            return _LeftOut(name, error.strerror or str(error))
+            return error.strerror or str(error)
 
 
 @contextmanager
@@ -168,11 +169,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-class _LeftOut(NamedTuple):
-    name: str
-    reason: str
 
 
 def _name(run_id: str) -> str:
@@ -202,9 +198,9 @@ def checkpoint_folder(out: Folder, run: RunSettings) -> Folder:
     return out / "checkpoints" / run.train_id
 
 
-def is_trained(folder: Folder | None) -> bool:
+def is_trained(folder: Folder) -> bool:
     """True if a finished training has left its weights in the folder."""
-    return folder is not None and folder.exists(TRAINED) and folder.exists(MODEL)
+    return folder.exists(TRAINED) and folder.exists(MODEL)
 
 
 def has_weights(out: Folder, run: RunSettings) -> bool:

@@ -1,1 +1,1 @@
-"""Which runs a sweep consists of. Pure: no Ray, no torch."""
+"""The runs of a sweep: searches, selections and final runs. Without Ray and torch."""

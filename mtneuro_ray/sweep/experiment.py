@@ -64,7 +64,7 @@ def select(scored: Sequence[Scored], mode: Mode) -> Selection | None:
 
     Args:
         scored: Candidates in the order of their search, which decides between equal means.
-        mode: Whether larger ("max") or smaller ("min") values are better.
+        mode: "max" if larger values are better, "min" if smaller ones are.
 
     Returns:
         None if no candidate has a finite value for each of its seeds.
@@ -90,7 +90,7 @@ class PlannedRun:
         experiment: Name of the experiment, `model/task`.
         candidate: Searched key -> value; for a final run also "seed".
         metric: Name of the validation metric, or of the metric to show where nothing is selected.
-        mode: Whether larger ("max") or smaller ("min") values of the metric are better.
+        mode: "max" if larger values of the metric are better, "min" if smaller ones are.
         keeps_weights: True for a candidate that leaves its weights for other runs.
         again: True for a finished run that is trained again because a readout needs its weights and they are gone.
     """
@@ -162,7 +162,7 @@ class Experiment:
         """The experiments of a sweep.
 
         Args:
-            entries: What `load_sweep` returns.
+            entries: Checked experiments, as `load_sweep` returns them.
             identities: Returns the identities of the volumes that a pair reads; by default their addresses, to count
                 or measure runs without opening a volume.
         """
@@ -231,11 +231,6 @@ class Experiment:
             values.setdefault(json.dumps(candidate), []).append(value)
         scored = [Scored(json.loads(candidate), tuple(each)) for candidate, each in values.items()]
         return select(scored, self.space.mode)
-
-    @property
-    def only_candidate(self) -> Candidate | None:
-        """The candidate of an experiment without a search; None if there is a search, here or in the origin."""
-        return None if self.space.searches or self.origin is not None else self.space.search.candidates[0]
 
     def _candidate_runs(self, candidate: Candidate) -> list[PlannedRun]:
         if not self.space.search.over_seeds:

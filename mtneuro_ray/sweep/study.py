@@ -40,7 +40,7 @@ class Tpe:
     Args:
         axes: Searched key -> values or range.
         seed: Seed of the sampler.
-        mode: Whether larger ("max") or smaller ("min") values of the metric are better.
+        mode: "max" if larger values of the metric are better, "min" if smaller ones are.
         metric: Name of the validation metric.
     """
 

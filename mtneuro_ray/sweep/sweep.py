@@ -241,10 +241,12 @@ class Sweep:
     def _repeat(self, search: _Search) -> None:
         """Add the final runs of an experiment, once its candidate is known."""
         experiment = search.experiment
-        candidate = self._searches[experiment.origin or experiment.name].experiment.only_candidate
-        if candidate is None and (selection := self.best(experiment)) is not None:
-            candidate = dict(selection.best.candidate)
-        search.finals = [] if candidate is None else experiment.final_runs(candidate)
+        origin = self._searches[experiment.origin or experiment.name].experiment
+        if not origin.space.searches:
+            search.finals = experiment.final_runs(origin.space.search.candidates[0])
+        else:
+            selection = self.best(experiment)
+            search.finals = [] if selection is None else experiment.final_runs(dict(selection.best.candidate))
         for planned in search.finals:
             if planned.encoder is not None:
                 self._add(planned.encoder, "repeat")

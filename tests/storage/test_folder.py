@@ -111,7 +111,7 @@ def test_names_right_under_the_root_are_listed_in_order(root: str) -> None:
 
 
 def test_more_files_than_fit_in_one_answer_are_listed(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of a bucket; a folder has no such answers.
+    # The names of a bucket arrive in pages; a local folder has no pages.
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     folder = Folder(root)
     names = [f"{number:02}" for number in range(8)]
@@ -178,7 +178,7 @@ def test_a_relative_folder_stays_where_it_was_named(tmp_path: Path, monkeypatch:
 
 
 def all_at_once(action: Callable[[int], bool], count: int = 8) -> list[bool]:
-    """What `count` threads that call an action at the same moment are told."""
+    """Results of an action that `count` threads call at the same moment, in the order of the threads."""
     together = threading.Barrier(count)
 
     def call(number: int) -> bool:
@@ -457,7 +457,7 @@ def test_a_bucket_that_can_not_be_used_is_one_line_that_names_it(
 
 
 def test_an_endpoint_of_the_environment_is_heeded(bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on the machines of a cluster, where an address has no options."""
+    """On the machines of a cluster an address has no options."""
     Folder(bucket).write("x", b"1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3.endpoint}")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

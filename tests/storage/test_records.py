@@ -73,7 +73,7 @@ def test_a_run_that_is_not_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["done", "error"])
 def test_of_several_that_end_a_run_at_once_a_finished_one_stays(root: str, status: Literal["done", "error"]) -> None:
-    """As machines do that take each other for lost: what fails is written before, or after, what is done."""
+    """Two machines that each count the other as lost write "done" and "error" in any order."""
     runs = RunFolder(Folder(root))
     if status == "error":
         runs.write(FAILED)

@@ -1,4 +1,4 @@
-"""What a run says is found under its id, whatever ends it."""
+"""Logs of runs that end in every way."""
 
 from __future__ import annotations
 

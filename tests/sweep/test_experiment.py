@@ -50,7 +50,7 @@ def best_candidate(experiment: Experiment, records: dict[str, RunRecord]) -> Can
 
 
 def done(run: RunSettings, value: float, metric: str = "dataset/iou_mean") -> RunRecord:
-    """A run that ended with this on validation, and with something else on test."""
+    """A finished run with this value on validation, and another one on test."""
     metrics = {"val": {metric: value}, "test": {metric: 1.0 - value}}
     return RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), metrics)
 
@@ -62,7 +62,7 @@ def stopped(run: RunSettings, *values: float) -> RunRecord:
 
 
 def best_of(search: Experiment, values: list[float | str | None], metric: str = "dataset/iou_mean") -> Any:
-    """The candidate that is chosen where the candidates end with these values; text is an error, None no run."""
+    """The selected candidate if the candidates end with these values; a text is an error, None a missing run."""
     records = {}
     for plan, value in zip(candidates_of(search), values, strict=True):
         run = plan.run
@@ -182,12 +182,12 @@ def tpe_of(axes: dict[str, Any], trials: int, mode: str = "max", **keys: Any) ->
 
 
 def quality(plan: PlannedRun) -> float:
-    """What is to be made small, by a learning rate near 0.001 and small batches."""
+    """Loss of a candidate, smallest for a learning rate of 0.001 and small batches."""
     return (math.log10(plan.run.network.optimizer.learning_rate) + 3.0) ** 2 + 0.1 * plan.run.network.data.batch_size
 
 
 def outcome(plan: PlannedRun) -> RunRecord:
-    """A run that ends as its settings decide: now and then in an error, without a number, or stopped on its way."""
+    """A record that depends on the settings: sometimes an error, a stopped run, or one without a number."""
     fate = zlib.crc32(str(plan).encode()) % 10
     if fate < 2:
         return RunRecord.failed(plan.run, "diverged")
@@ -204,8 +204,7 @@ Records = dict[str, RunRecord]
 def finish(
     search: Experiment, records: Records, order: Callable[[list[PlannedRun]], None], most: int = 10**9
 ) -> list[PlannedRun]:
-    """Train what is known and missing, at most so many candidates, until no more come; the candidates that are known
-    then."""
+    """End known candidates without a record, at most `most`, until no new ones follow; returns all candidates."""
     while True:
         plans = searched(search, records)
         missing = [plan for plan in plans if plan.run_id not in records]

@@ -93,7 +93,7 @@ def experiments(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 def ended(planned: PlannedRun, seed: int, failing: float) -> RunRecord:
-    """What a run ends with: chance, but the same for the same run and seed."""
+    """A random record of a run, the same for the same run and seed."""
     random = Random(f"{planned.run_id} {seed}")
     run = planned.run
     if random.random() < failing:
@@ -112,7 +112,7 @@ def done(planned: PlannedRun, value: float) -> RunRecord:
 
 @dataclass
 class Played:
-    """What came of a sweep that was played to its end."""
+    """A sweep that was simulated, and the ids of its runs in the order in which they ended."""
 
     sweep: Sweep
     order: list[str]
@@ -151,7 +151,7 @@ def play(
 
 
 def check_needs(sweep: Sweep, planned: PlannedRun, running: dict[str, PlannedRun]) -> None:
-    """What a run needs has ended, and nobody trains the same weights beside it."""
+    """Check that the encoder run of a run has ended, and that no other running run trains the same weights."""
     if planned.run.encoder_run is not None:
         assert planned.run.encoder_run.run_id in sweep.records
     else:
