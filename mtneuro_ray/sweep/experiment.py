@@ -198,20 +198,17 @@ class Experiment:
         if self.space.search.sampler == "tpe":
             yield from self._tpe_rounds()
         else:
-            yield [planned for candidate in self.space.search.candidates for planned in self._candidate_runs(candidate)]
+            seeds = self.space.seeds if self.space.search.over_seeds else (None,)
+            yield [self._planned("candidate", each, seed) for each in self.space.search.candidates for seed in seeds]
 
     def final_runs(self, candidate: Candidate) -> list[PlannedRun]:
         """The final runs at one candidate, one for each seed."""
-        return [self._planned("final", seed, candidate, {**candidate, "seed": seed}) for seed in self.space.seeds]
-
-    def candidate_run(self, candidate: Candidate) -> PlannedRun:
-        """The run of one candidate with the seed of the search."""
-        return self._planned("candidate", self.space.search.seed, candidate, candidate)
+        return [self._planned("final", candidate, seed) for seed in self.space.seeds]
 
     def spread(self) -> list[RunSettings]:
         """Final runs with every possible workload: all listed values and the ends of ranges, at one seed."""
-        seed = self.space.seeds[0]
-        return [self._planned("final", seed, each, each).run for each in self.space.search.checked_candidates]
+        candidates = self.space.search.checked_candidates
+        return [self._planned("final", candidate, self.space.seeds[0]).run for candidate in candidates]
 
     def selection(self, runs: Iterable[PlannedRun], records: Mapping[str, RunRecord]) -> Selection | None:
         """The best candidate of a search by the records of its runs.
@@ -232,19 +229,16 @@ class Experiment:
         scored = [Scored(json.loads(candidate), tuple(each)) for candidate, each in values.items()]
         return select(scored, self.space.mode)
 
-    def _candidate_runs(self, candidate: Candidate) -> list[PlannedRun]:
-        if not self.space.search.over_seeds:
-            return [self.candidate_run(candidate)]
-        return [self._planned("candidate", seed, candidate, {**candidate, "seed": seed}) for seed in self.space.seeds]
-
-    def _planned(self, role: Role, seed: int, candidate: Candidate, told: Candidate) -> PlannedRun:
-        network = self.pair.network.replace(str(self.pair.network_file), **{**candidate, "seed": seed})
+    def _planned(self, role: Role, candidate: Candidate, seed: int | None = None) -> PlannedRun:
+        """The run of one candidate, with this seed or the search's own; only a seed given here is part of its name."""
+        named = candidate if seed is None else {**candidate, "seed": seed}
+        network = self.pair.network.replace(str(self.pair.network_file), **{"seed": self.space.search.seed, **named})
         encoder = None
         if self.pair.encoder is not None:
             encoder = RunSettings.of(self.pair.encoder.task, network, "final", self.encoder_data)
         run = RunSettings.of(self.pair.task, network, role, self.data, encoder)
         keeps = role == "candidate" and self.space.search.over_seeds
-        return PlannedRun(run, self.pair, self.name, told, self.metric, self.space.mode, keeps)
+        return PlannedRun(run, self.pair, self.name, named, self.metric, self.space.mode, keeps)
 
     def _tpe_rounds(self) -> Rounds:
         # Not at the top: that module imports this one.
@@ -255,6 +249,6 @@ class Experiment:
         left = search.trials or 0
         while left:
             size = min(search.round or _ROUND, left)
-            runs = [self.candidate_run(candidate) for candidate in tpe.ask(size)]
+            runs = [self._planned("candidate", candidate) for candidate in tpe.ask(size)]
             tpe.tell((yield runs))
             left -= size
