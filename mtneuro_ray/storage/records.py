@@ -93,7 +93,6 @@ class RunFolder:
     """The run files of one output folder."""
 
     def __init__(self, out: Folder) -> None:
-        self.out = out
         self._folder = out / _FOLDER
 
     def write(self, record: RunRecord) -> None:

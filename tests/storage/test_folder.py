@@ -481,6 +481,8 @@ def test_keys_and_region_of_the_profile_are_used(tmp_path: Path, monkeypatch: py
         "access_key_id": "mine",
         "secret_access_key": "hidden%",
     }
+    _, _, store = open_store("s3://bucket/out?region=us-west-2")
+    assert dict(store.config)["region"] == "us-west-2"
     (tmp_path / "credentials").write_bytes(b"\xff")
     with pytest.raises(InputError, match="color: unknown option"):
         open_store("s3://bucket/out?color=red")
