@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "optuna.log"
 _RUN_ID = "run_id"
+_MOST_CHOICES = 64
 _DIRECTIONS: dict[Mode, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 
 
@@ -184,7 +185,7 @@ def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> op
 
     state, value = _result(record, planned.metric)
     entries = {int(entry["epoch"]): float(entry[planned.metric]) for entry in record.history if planned.metric in entry}
-    distributions = {key: _distribution(axis) for key, axis in experiment.space.search.axes.items()}
+    distributions = {key: _shown_distribution(axis) for key, axis in experiment.space.search.axes.items()}
     if "seed" in planned.candidate:
         distributions["seed"] = optuna.distributions.CategoricalDistribution(experiment.space.seeds)
     trial = optuna.trial.create_trial(
@@ -200,6 +201,21 @@ def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> op
         trial.datetime_start = datetime.fromtimestamp(record.timings["began_at"])
         trial.datetime_complete = datetime.fromtimestamp(record.timings["ended_at"])
     return trial
+
+
+def _shown_distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
+    """Distribution of an axis in the log. A long list of numbers is a range: each trial keeps all choices of a list."""
+    import optuna
+
+    values = choices(axis)
+    if (
+        isinstance(values, tuple)
+        and len(values) > _MOST_CHOICES
+        and all(type(value) in (int, float) for value in values)
+    ):
+        numbers = [float(value) for value in values]
+        return optuna.distributions.FloatDistribution(min(numbers), max(numbers))
+    return _distribution(axis)
 
 
 def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:

@@ -73,7 +73,11 @@ def is_result(record: RunRecord, *, stops: bool) -> bool:
 
 def _slim(record: RunRecord) -> RunRecord:
     """The record without the fields that no rule reads, because thousands are kept in memory."""
-    return replace(record, settings={}, class_counts={}, versions={}, notes=[])
+    numbers = {
+        split: {name: value for name, value in values.items() if isinstance(value, float)}
+        for split, values in record.metrics.items()
+    }
+    return replace(record, settings={}, metrics=numbers, class_counts={}, versions={}, notes=[])
 
 
 class Sweep:

@@ -84,6 +84,16 @@ def test_ranges_are_distributions(tmp_path: Path) -> None:
     }
 
 
+def test_a_long_list_of_numbers_is_shown_as_a_range(tmp_path: Path) -> None:
+    rates = [1e-3 + 1e-5 * number for number in range(65)]
+    long = experiment_of({"learning_rate": rates})
+    planned = candidates_of(long)[-1]
+    write(Folder(tmp_path), long, [(planned, done(planned.run, 0.5))])
+    [trial] = trials(tmp_path)
+    assert trial.params == {"learning_rate": rates[-1]}
+    assert trial.distributions == {"learning_rate": optuna.distributions.FloatDistribution(rates[0], rates[-1])}
+
+
 def test_seeds_of_a_search_over_seeds_are_parameters(tmp_path: Path) -> None:
     over_seeds = experiment_of(search={"axes": {"learning_rate": [0.1, 0.01]}, "over_seeds": True}, seeds=[3, 4])
     runs = candidates_of(over_seeds)
