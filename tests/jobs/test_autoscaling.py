@@ -136,6 +136,12 @@ def is_worker_raylet(pid: int, head: PrivateHead) -> bool:
         return False
 
 
+def trial_nodes(cluster: Scaled) -> set[str]:
+    """Nodes of the processes of trials, ended ones included; one that was not needed any more has none."""
+    actors = [actor for actor in cluster.ask("actors") if actor["class_name"] == "ImplicitFunc"]
+    return {actor["node_id"] for actor in actors} - {None}
+
+
 def test_a_sweep_gets_machines_and_gives_them_back(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", epochs=1)
     with open(tiny.space, "a") as space:
@@ -153,10 +159,9 @@ def test_a_sweep_gets_machines_and_gives_them_back(tmp_path: Path) -> None:
         machines = cluster.workers()
         assert set(machines.values()) == {"cpu_worker"}
         assert {launch.split()[0] for launch in cluster.launches} == {"cpu_worker"}
-        trials = {actor["node_id"] for actor in cluster.ask("actors") if actor["class_name"] == "ImplicitFunc"}
-        trials.discard(None)  # of an actor that was not needed any more
-        assert trials <= machines.keys()
-        assert len(trials) > 1
+        # The dashboard hears of actors a little later than the driver.
+        wait_for(lambda: len(trial_nodes(cluster)) > 1, "two machines have had trials")
+        assert trial_nodes(cluster) <= machines.keys()
 
         wait_for(lambda: not cluster.workers("ALIVE"), "the machines are given back")
         wait_for(lambda: not any(is_worker_raylet(pid, cluster.head) for pid in cluster.head.pids), "they have ended")
