@@ -151,7 +151,7 @@ def fetch_here(
 
 def is_small(cutouts: Iterable[Cutout]) -> bool:
     """Whether this process reads cutouts in less time than Ray and Ray Data take to start."""
-    return sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts) <= _SMALL_BYTES
+    return sum(cutout.num_bytes for cutout in cutouts) <= _SMALL_BYTES
 
 
 def _rows(cutouts: Iterable[Cutout]) -> tuple[list[VolumeSource], list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.errors import in_one_line
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.sweep.sweep import Sweep
+
+logger = logging.getLogger(__name__)
 
 # Trials that wait for room: enough that an autoscaler sees the demand, few enough for the driver.
 _MOST_CONCURRENT = 128
@@ -152,10 +155,11 @@ def run_all(sweep: Sweep, dispatch: Dispatch, out: Folder, resources: ResourceSe
     )
     try:
         tuner.fit()
-    except Exception:
+    except Exception as error:
         # At its end Tune reads its state and errors back from files that a full disk may have cut short.
         if not dispatch.is_over:
             raise
+        logger.info("%s/ray: Tune's own state can't be read (%s); nothing needs it", out, in_one_line(error))
 
 
 def _scheduler(sweep: Sweep, dispatch: Dispatch, resources: ResourceSettings) -> Ordered:

@@ -48,6 +48,11 @@ class Cutout:
     source: VolumeSource
     roi: Roi
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its voxels in the type of the volume."""
+        return self.roi.num_voxels * self.source.dtype.itemsize
+
 
 # Fetches cutouts into a store, here or on a cluster; calls the last argument with the bytes of each.
 Fetcher = Callable[[CutoutStore, list[Cutout], Callable[[int], None]], None]
@@ -181,7 +186,7 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
     with ingest_lock(store):
         cutouts = pending(store, task, volumes)
         if cutouts:
-            total = sum(cutout.roi.num_voxels * cutout.source.dtype.itemsize for cutout in cutouts)
+            total = sum(cutout.num_bytes for cutout in cutouts)
             with byte_progress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as advance:
                 fetch_all(store, cutouts, advance)
     return volumes
