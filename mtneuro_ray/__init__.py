@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mtneuro_ray.api.task_data import TaskData, load_task
     from mtneuro_ray.api.training import SweepJob as Sweep
     from mtneuro_ray.api.training import train
+    from mtneuro_ray.onboarding.inspection import inspect_volume
     from mtneuro_ray.results.query import Results
     from mtneuro_ray.volumes.source import open_volume
 
@@ -28,9 +29,10 @@ _API = {
     "load_task": "mtneuro_ray.api.task_data:load_task",
     "train": "mtneuro_ray.api.training:train",
     "Results": "mtneuro_ray.results.query:Results",
+    "inspect_volume": "mtneuro_ray.onboarding.inspection:inspect_volume",
     "open_volume": "mtneuro_ray.volumes.source:open_volume",
 }
-__all__ = ["Results", "Sweep", "TaskData", "__version__", "load_task", "open_volume", "train"]
+__all__ = ["Results", "Sweep", "TaskData", "__version__", "inspect_volume", "load_task", "open_volume", "train"]
 
 
 def __getattr__(name: str) -> Any:

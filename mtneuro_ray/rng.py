@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     MINING = 3
     HEADS = 4
     METHOD = 5
+    INSPECTION = 6
 
 
 def generator(seed: int, step: int, purpose: Purpose) -> np.random.Generator:

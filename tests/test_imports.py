@@ -30,6 +30,7 @@ ROOMS = (
     "losses",
     "metrics",
     "data",
+    "onboarding",
     "tasks",
     "methods",
     "sweep",
@@ -51,6 +52,7 @@ WITHOUT_TORCH = {
     "storage",
     "sweep",
     "results",
+    "onboarding",
     "api",
     "cli",
 }

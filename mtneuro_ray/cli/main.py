@@ -22,6 +22,11 @@ from mtneuro_ray.interrupts import interruptible
 _PROGRAM = "mtneuro-ray"
 # Command -> its module, its help, whose first line is shown in the list of commands, and an example.
 COMMANDS = {
+    "inspect": (
+        "inspect",
+        "Show what volumes hold: metadata, grey values, labels.\n\nReads a bounded sample of the voxels.",
+        "inspect phantom://thalamocortical/image",
+    ),
     "plan": (
         "plan",
         "Show what would be read and run, and estimate its cost.\n\nStarts no cluster and reads no voxels.",

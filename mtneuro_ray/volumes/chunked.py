@@ -66,9 +66,16 @@ class ChunkedSource(VolumeSource):
         self.shape, self.dtype = _described(store, view, self.uri)
         self.voxel_size_um, self.origin_um = _placed(store, self._axes, metadata)
         self._domain = _box_of(view.domain)
+        depth, height, width = view.chunk_layout.read_chunk.shape
+        self.chunk_shape = (int(depth), int(height), int(width))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_view"}
+
+    @property
+    def domain(self) -> Roi:
+        """The box that has voxels."""
+        return self._domain
 
     @functools.cached_property
     def _view(self) -> Any:

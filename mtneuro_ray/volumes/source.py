@@ -33,6 +33,7 @@ class VolumeSource(ABC):
         voxel_size_um: Micrometers along z, y, x; None where the metadata do not say.
         origin_um: Position of voxel (0, 0, 0) in micrometers; None where the metadata do not say.
         indexed: Values are indices into a palette: labels, not grey values.
+        chunk_shape: Voxels along z, y, x that are stored together; None where the volume is not chunked.
     """
 
     uri: str
@@ -43,6 +44,12 @@ class VolumeSource(ABC):
     voxel_size_um: Micrometers | None = None
     origin_um: Micrometers | None = None
     indexed: bool = False
+    chunk_shape: Shape | None = None
+
+    @property
+    def domain(self) -> Roi:
+        """The box that has voxels; some volumes have none below an offset."""
+        return Roi.at((0, 0, 0), self.shape)
 
     def read(self, roi: Roi) -> Voxels:
         """The voxels of `roi`, a C-contiguous array of shape `roi.shape`.
