@@ -44,7 +44,9 @@ class Range(Settings):
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
 
-_LIST = TypeAdapter(Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=10_000)])
+_LIST: TypeAdapter[tuple[Scalar, ...]] = TypeAdapter(
+    Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=10_000)]
+)
 
 
 def _parsed(value: Any, union: Any) -> tuple[Scalar, ...] | Range:
