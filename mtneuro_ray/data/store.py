@@ -33,9 +33,12 @@ def as_stored(voxels: Voxels, uri: str, roi: Roi) -> Bytes:
         InputError: a value needs more than 8 bits.
     """
     if voxels.dtype != np.uint8:
-        top = int(voxels.max())
-        if top > 255:
-            raise InputError(f"{uri}: box {roi} holds the value {top}; accepted: grey values and labels 0 to 255")
+        with np.errstate(invalid="ignore"):
+            unlike = voxels[voxels.astype(np.uint8) != voxels]
+        if unlike.size:
+            raise InputError(
+                f"{uri}: box {roi} holds the value {unlike.max()}; accepted: grey values and labels 0 to 255"
+            )
     return np.ascontiguousarray(voxels, dtype=np.uint8)
 
 

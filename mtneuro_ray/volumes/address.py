@@ -18,6 +18,7 @@ from mtneuro_ray.retry import TransientError, persist
 
 # tensorstore's drivers of each scheme, in the order to try.
 DRIVERS = {"zarr": ("zarr3", "zarr"), "n5": ("n5",), "precomputed": ("neuroglancer_precomputed",)}
+_ATTRIBUTES = {"zarr": ("zarr.json", ".zattrs"), "n5": ("attributes.json",), "precomputed": ("info",)}
 # Seconds that one operation may take, in addition to its voxels at `SLOWEST_BYTES_PER_S`.
 TIMEOUT_S = 60.0
 SLOWEST_BYTES_PER_S = 2**20
@@ -37,10 +38,12 @@ class Address:
     Attributes:
         scheme: `zarr`, `n5` or `precomputed`.
         place: Absolute folder, or `s3://`, `gs://`, `http://` or `https://` address, without a last slash.
+        scale: Number of the scale of a precomputed volume.
     """
 
     scheme: str
     place: str
+    scale: int = 0
 
     @classmethod
     def parse(cls, uri: str, base: Path) -> Address:
@@ -95,6 +98,8 @@ class Address:
         """
         for driver in DRIVERS[self.scheme]:
             spec = {"driver": driver, "kvstore": self._kvstore, "fill_missing_data_reads": fill}
+            if self.scale:
+                spec["scale_index"] = self.scale
             try:
                 return self.finish(partial(_begin_open, spec), "metadata")
             except FileNotFoundError:
@@ -102,13 +107,13 @@ class Address:
         return None
 
     def attributes(self) -> dict[str, Any]:
-        """User attributes of a Zarr node, from `zarr.json` or `.zattrs`; empty where there are none.
+        """User attributes of a Zarr or N5 node, or the `info` of a precomputed volume; empty where there are none.
 
         Raises:
             InputError: they are no JSON object.
             SourceError: they could not be read.
         """
-        for key in ("zarr.json", ".zattrs"):
+        for key in _ATTRIBUTES[self.scheme]:
             content = self._content(key)
             if content is None:
                 continue

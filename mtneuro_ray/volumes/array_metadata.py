@@ -1,17 +1,18 @@
-"""Names of axes, level and voxel size of a Zarr array, from OME-Zarr and xarray metadata."""
+"""Names of axes, levels and voxel sizes of chunked arrays, from the metadata of OME-Zarr, xarray and N5."""
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.volumes.axes import short
 
 # Micrometers of one unit, under the names of OME-Zarr (UDUNITS) and the short ones that tensorstore gives.
 _MICROMETERS = {
+    **dict.fromkeys(("picometer", "pm"), 1e-6),
     **dict.fromkeys(("angstrom", "A"), 1e-4),
     **dict.fromkeys(("nanometer", "nm"), 1e-3),
     **dict.fromkeys(("micrometer", "micron", "um", "\u00b5m", "\u03bcm"), 1.0),
@@ -20,8 +21,6 @@ _MICROMETERS = {
     **dict.fromkeys(("meter", "m"), 1e6),
 }
 _T = TypeVar("_T")
-# Names that libraries give to axes that nobody named.
-_UNNAMED = re.compile(r"((phony_)?dim_?|axis_?)?\d*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class ArrayMetadata:
 
     Attributes:
         axes: Names, in lower case; empty where they are not named.
-        scale_um: Voxel size in micrometers; empty where it is not known.
+        scale_um: Voxel size in micrometers, 0 along axes that are no space; empty where it is not known.
         origin_um: Position of the first voxel in micrometers; empty where it is not known.
         level: Path of the array below the group that the metadata describe.
     """
@@ -41,35 +40,38 @@ class ArrayMetadata:
     level: str = ""
 
 
-def multiscale(attributes: Any, where: str, level: str | None = None) -> ArrayMetadata | None:
-    """The OME-Zarr metadata of one level of a group; None where the group has none or lacks that level.
+def multiscale(attributes: Any, where: str) -> list[ArrayMetadata]:
+    """The OME-Zarr metadata of every level of a group, the finest first; empty where the group has none.
 
     Args:
         attributes: Attributes of the group, version 0.1 to 0.5 of OME-Zarr.
         where: Address of the group, for errors.
-        level: Path of the level; the first, which is the finest, by default.
 
     Raises:
         InputError: the metadata are not as OME-Zarr has them.
     """
 
-    def parse() -> ArrayMetadata | None:
+    def parse() -> list[ArrayMetadata]:
         found = attributes.get("ome", attributes).get("multiscales") or []
         datasets = (found[0].get("datasets") or []) if found else []
-        chosen = [each for each in datasets if level is None or each["path"].strip("/") == level][:1]
-        if not chosen:
-            return None
+        if not datasets:
+            return []
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in found[0].get("axes") or []]
-        names = tuple(axis["name"].lower() for axis in axes)
-        path = str(chosen[0]["path"]).strip("/")
-        steps = [step for each in (chosen[0], found[0]) for step in each.get("coordinateTransformations") or []]
-        scale, origin = _transformed(steps, len(axes))
-        units = [_micrometers(axis.get("unit"), size) for axis, size in zip(axes, scale, strict=True)]
-        known = [unit for unit in units if unit is not None]
-        if not steps or len(known) < len(units):
-            return ArrayMetadata(names, level=path)
-        sizes, starts = (tuple(map(operator.mul, known, lengths)) for lengths in (scale, origin))
-        return ArrayMetadata(names, sizes, starts, path)
+        if not axes and str(found[0].get("version")) in ("0.1", "0.2"):
+            axes = [{"name": name} for name in "tczyx"]  # fixed until version 0.3
+        names = short([axis["name"] for axis in axes])
+        units = [axis.get("unit") for axis in axes]
+        placed = []
+        for dataset in datasets:
+            steps = [step for each in (dataset, found[0]) for step in each.get("coordinateTransformations") or []]
+            placed.append(_transformed(steps, len(axes)))
+        factors = _factors(names, units, placed[0][0])
+        levels = []
+        for dataset, (scale, origin) in zip(datasets, placed, strict=True):
+            path = str(dataset["path"]).strip("/")
+            sizes, starts = (tuple(map(operator.mul, factors, lengths)) for lengths in (scale, origin))
+            levels.append(ArrayMetadata(names, sizes, starts, path) if factors else ArrayMetadata(names, level=path))
+        return levels
 
     return _parsed(parse, f"{where}: multiscales")
 
@@ -85,9 +87,9 @@ def dimension_names(attributes: Any, where: str) -> tuple[str, ...]:
     )
 
 
-def named(axes: Sequence[str]) -> bool:
-    """Whether axes have names that somebody gave them."""
-    return not all(_UNNAMED.fullmatch(name) for name in axes)
+def micrometers_of(name: str) -> float | None:
+    """Micrometers of one unit of length by its name or sign; None where it is no length."""
+    return _MICROMETERS.get(name.strip()) or _MICROMETERS.get(name.strip().lower().removesuffix("s"))
 
 
 def micrometers_of_unit(unit: Any) -> float | None:
@@ -110,11 +112,18 @@ def _transformed(steps: Sequence[Any], rank: int) -> tuple[list[float], list[flo
     return scale, origin
 
 
-def _micrometers(unit: Any, size: float) -> float | None:
-    """Micrometers of one unit. Sizes without a unit are micrometers, but 1 is unknown (None): it is the default."""
-    if unit is None:
-        return None if size == 1.0 else 1.0
-    return _MICROMETERS.get(unit)
+def _factors(names: Sequence[str], units: Sequence[Any], finest: Sequence[float]) -> list[float]:
+    """Micrometers of one unit along each axis, 0 along axes that are no space; empty where they are not known.
+
+    Sizes without a unit are micrometers, unless all of the finest level are 1: that is the default, not a size.
+    """
+    space = [axis for axis, name in enumerate(names) if name in ("z", "y", "x")]
+    if not space or all(units[axis] is None and finest[axis] == 1.0 for axis in space):
+        return []
+    factors = [0.0] * len(names)
+    for axis in space:
+        factors[axis] = 1.0 if units[axis] is None else _MICROMETERS.get(units[axis], 0.0)
+    return factors if all(factors[axis] * finest[axis] > 0 for axis in space) else []
 
 
 def _parsed(parse: Callable[[], _T], what: str) -> _T:

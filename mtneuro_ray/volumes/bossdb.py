@@ -102,7 +102,7 @@ class Channel:
 
     starts: Shape
     stops: Shape
-    dtype: np.dtype[np.unsignedinteger]
+    dtype: np.dtype[Any]
     voxel_size_um: Micrometers | None
 
 

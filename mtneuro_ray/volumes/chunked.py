@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,16 @@ import tensorstore as ts
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes.address import Address
-from mtneuro_ray.volumes.array_metadata import ArrayMetadata, dimension_names, micrometers_of_unit, multiscale, named
+from mtneuro_ray.volumes.array_metadata import ArrayMetadata, micrometers_of_unit
+from mtneuro_ray.volumes.axes import Layout, axis_names, named, short
 from mtneuro_ray.volumes.chunk_grid import ChunkGrid
 from mtneuro_ray.volumes.file_set import FileSet
-from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels
+from mtneuro_ray.volumes.options import Micrometers, Options
+from mtneuro_ray.volumes.pyramids import find_array
+from mtneuro_ray.volumes.source import VolumeSource, Voxels, voxel_type
 
-# Axes of arrays that do not name theirs, by number of axes. tensorstore presents an N5 array in the order of its
-# `dimensions` attribute, which is x first by convention.
-UNNAMED_AXES = {
-    "zarr": {3: "zyx", 4: "czyx", 5: "tczyx"},
-    "n5": {3: "xyz", 4: "xyzc", 5: "xyzct"},
-    "precomputed": {4: "xyzc"},
-}
 # tensorstore allocates a whole chunk to read a voxel of it, and aborts the process where memory does not suffice.
 MOST_CHUNK_BYTES = 2**31
-_PYRAMID_DEPTH = 2
 _METADATA_FILES = ("zarr.json", "attributes.json")
 
 logger = logging.getLogger(__name__)
@@ -49,22 +44,34 @@ class ChunkedSource(VolumeSource):
     a moved copy and another one after a voxel changed. A remote array is identified by its address and metadata:
     voxels that are rewritten in place there are found only by `ingest --verify`.
 
+    Args:
+        address: Place of the array, or of the group or volume that holds its levels.
+        options: Channel, level, voxel size and names of axes.
+
     Raises:
-        InputError: there is no such array, or it is no 3D volume of unsigned integers.
+        InputError: there is no such array, level or channel, or it is no volume of numbers with axes z, y, x.
         SourceError: it could not be opened.
     """
 
     parallel_reads = 8
 
-    def __init__(self, address: Address) -> None:
-        self.uri = address.uri
-        store, self._address, metadata = _find(address)
+    def __init__(self, address: Address, options: Options | None = None) -> None:
+        options = options or Options()
+        found = find_array(address, options)
+        store, self._address, self.levels = found.store, found.address, found.num_levels
+        self._layout = Layout.of(_names(store, found.metadata, options.axes, address), store.domain.shape, address.uri)
+        self._channel = self._layout.selected(options.channel, address.uri)
+        self.num_channels = 1 if self._channel is not None else self._layout.num_channels
         # A chunk that is not stored is an error at first, so that it can be logged.
         self._fill = False
-        self._axes = _axes(store, address, metadata)
-        self._view = view = _as_zyx(store, self._axes, address)
+        level = str(found.level) if found.level else None
+        self.uri = address.uri + replace(options, channel=self._channel, level=level, target_um=None).query
+        part = Options(channel=self._channel, level=level).query.replace("?", " ")
+        self._names = (address.uri if address.remote else address.scheme, part)
+        self._view = view = _as_zyx(store, self._layout, self._channel)
         self.shape, self.dtype = _described(store, view, self.uri)
-        self.voxel_size_um, self.origin_um = _placed(store, self._axes, metadata)
+        found_um, self.origin_um = _placed(store, self._layout, found.metadata)
+        self.voxel_size_um = options.voxel_size_um or found_um
         self._domain = _box_of(view.domain)
         depth, height, width = view.chunk_layout.read_chunk.shape
         self.chunk_shape = (int(depth), int(height), int(width))
@@ -83,7 +90,7 @@ class ChunkedSource(VolumeSource):
         store = self._address.open(self._fill)
         if store is None:
             raise InputError(f"{self.uri}: no {self._address.scheme} array there")
-        return _as_zyx(store, self._axes, self._address)
+        return _as_zyx(store, self._layout, self._channel)
 
     @functools.cached_property
     def identity(self) -> str:  # type: ignore[override]
@@ -91,14 +98,14 @@ class ChunkedSource(VolumeSource):
         spec = self._view.spec().to_json()
         metadata = {key: spec[key] for key in spec if key not in ("kvstore", "context", "fill_missing_data_reads")}
         digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-        if self._address.remote:
-            return f"{self.uri} sha256:{digest.hexdigest()}"
-        digest.update(self._files.digest().encode())
-        return f"{self._address.scheme} sha256:{digest.hexdigest()}"
+        if not self._address.remote:
+            digest.update(self._files.digest().encode())
+        name, part = self._names
+        return f"{name} sha256:{digest.hexdigest()}{part}"
 
     @functools.cached_property
     def _grid(self) -> ChunkGrid | None:
-        return ChunkGrid.of(self._address.open(fill=True), self._axes)
+        return ChunkGrid.of(self._address.open(fill=True), self._layout.names)
 
     @functools.cached_property
     def _files(self) -> FileSet:
@@ -160,83 +167,48 @@ class ChunkedSource(VolumeSource):
 def open_chunked(uri: str, base: Path) -> ChunkedSource:
     """Open `zarr://`, `n5://` or `precomputed://` and a folder, which may be relative to `base`, or a bucket's address.
 
-    Of an OME-Zarr group the first level is read, of a precomputed volume scale 0 and channel 0. Errors are those of
-    `Address.parse` and `ChunkedSource`.
+    `?channel=`, `?level=`, `?target_um=`, `?voxel_size=` and `?axes=` may follow. Of an OME-Zarr, N5 or precomputed
+    pyramid the finest level is read by default. Errors are those of `Address.parse`, `Options.split` and
+    `ChunkedSource`.
     """
-    return ChunkedSource(Address.parse(uri, base))
+    place, options = Options.split(uri)
+    return ChunkedSource(Address.parse(place, base), options)
 
 
-def _find(address: Address) -> tuple[Any, Address, ArrayMetadata]:
-    """The open array, its address, and the metadata around it; the first level of a group."""
-    if not address.remote and not Path(address.place).is_dir():
-        raise InputError(f"{address.uri}: no such folder")
-    store = address.open(fill=False)
-    if store is not None:
-        return store, address, _metadata_of_array(address) if address.scheme == "zarr" else ArrayMetadata()
-    if address.scheme == "zarr":
-        metadata = multiscale(address.attributes(), address.uri) or ArrayMetadata(level="0")
-        store = address.at(metadata.level).open(fill=False)
-        if store is not None:
-            return store, address.at(metadata.level), metadata
-    raise InputError(f"{address.uri}: no {address.scheme} array there")
-
-
-def _metadata_of_array(address: Address) -> ArrayMetadata:
-    """Metadata of a Zarr array in the pyramid above it, else in its own attributes."""
-    for parent, path in address.parents(_PYRAMID_DEPTH):
-        found = multiscale(parent.attributes(), parent.uri, path)
-        if found is not None:
-            return found
-    return ArrayMetadata(dimension_names(address.attributes(), address.uri))
-
-
-def _as_zyx(store: Any, names: Sequence[str], address: Address) -> Any:
-    """The array with axes z, y, x: others are dropped where they are one long (or a precomputed channel)."""
-    if sorted(set(names) & set("zyx")) != ["x", "y", "z"] or len(set(names)) < len(names):
-        raise InputError(f"{address.uri}: axes {', '.join(names)}; accepted: z, y, x and others of length 1")
-    origin, shape = store.domain.inclusive_min, store.domain.shape
-    others = [axis for axis, name in enumerate(names) if name not in "zyx"]
-    for axis in others:
-        if shape[axis] != 1 and address.scheme != "precomputed":
-            raise InputError(f"{address.uri}: axis {names[axis]} is {shape[axis]} long; accepted: 1")
-    if others:
-        store = store[ts.d[tuple(others)][tuple(origin[axis] for axis in others)]]
-    kept = [name for name in names if name in "zyx"]
-    return store.transpose([kept.index(name) for name in "zyx"])
-
-
-def _axes(store: Any, address: Address, metadata: ArrayMetadata) -> tuple[str, ...]:
-    """Names of the array's axes: in the array, else in the metadata around it, else by the number of axes."""
-    own, around = tuple(label.lower() for label in store.domain.labels), metadata.axes
-    rank = store.rank
-    if named(own) and around and own != around:
+def _names(store: Any, metadata: ArrayMetadata, given: str, address: Address) -> list[str]:
+    """Names of the array's axes: in the array, else in the metadata around it, else in the address."""
+    own, around = short(store.domain.labels), metadata.axes
+    if named(own) and around and address.scheme != "precomputed" and own != around:
         raise InputError(f"{address.uri}: axes {', '.join(own)} in the array, {', '.join(around)} in its metadata")
-    for names in (own, around):
-        if names and named(names):
-            if len(names) != rank:
-                raise InputError(f"{address.uri}: {rank} axes with {len(names)} names; accepted: a name for each")
-            return names
-    if rank not in UNNAMED_AXES[address.scheme]:
-        raise InputError(f"{address.uri}: {rank} axes; accepted: z, y, x and others of length 1")
-    return tuple(UNNAMED_AXES[address.scheme][rank])
+    found = next((names for names in (own, around) if names and named(names)), ())
+    return axis_names(found, given, store.domain.shape, address.uri, reverse=address.scheme == "n5")
 
 
-def _placed(store: Any, axes: Sequence[str], metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
+def _as_zyx(store: Any, layout: Layout, channel: int | None) -> Any:
+    """One channel of the array with axes z, y, x."""
+    origin = store.domain.inclusive_min
+    chosen = {axis: origin[axis] for axis in layout.single}
+    if layout.channel_axis is not None:
+        chosen[layout.channel_axis] = origin[layout.channel_axis] + (channel or 0)
+    if chosen:
+        axes = sorted(chosen)
+        store = store[ts.d[tuple(axes)][tuple(chosen[axis] for axis in axes)]]
+    kept = [axis for axis in range(len(layout.names)) if axis not in chosen]
+    store = store.transpose([kept.index(axis) for axis in layout.order])
+    return store if len(layout.order) == 3 else store[ts.newaxis]
+
+
+def _placed(store: Any, layout: Layout, metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
     """Voxel size and origin along z, y, x, in micrometers; None where they are not known."""
-    order = [axes.index(axis) for axis in "zyx"]
     if metadata.scale_um:
-        z, y, x = order
-        scale, origin = metadata.scale_um, metadata.origin_um
-        return (scale[z], scale[y], scale[x]), (origin[z], origin[y], origin[x])
-    sizes = [micrometers_of_unit(store.dimension_units[axis]) for axis in order]
-    known = [size for size in sizes if size]
-    return ((known[0], known[1], known[2]) if len(known) == 3 else None), None
+        return layout.spatial(metadata.scale_um), layout.spatial(metadata.origin_um)
+    sizes = layout.spatial([micrometers_of_unit(unit) for unit in store.dimension_units]) or (None, None, None)
+    z, y, x = sizes
+    return ((z, y, x) if z and y and x else None), None
 
 
-def _described(store: Any, view: Any, uri: str) -> tuple[Shape, np.dtype[np.unsignedinteger]]:
-    dtype = np.dtype(view.dtype.numpy_dtype)
-    if dtype.kind != "u":
-        raise InputError(f"{uri}: voxels are {dtype}; accepted: uint8, uint16, uint32, uint64")
+def _described(store: Any, view: Any, uri: str) -> tuple[Shape, np.dtype[Any]]:
+    dtype = voxel_type(np.dtype(view.dtype.numpy_dtype), uri)
     depth, height, width = (int(stop) for stop in view.domain.exclusive_max)
     if min(view.domain.shape) < 1 or min(depth, height, width) < 1:
         raise InputError(f"{uri}: holds no voxel at z, y, x of 0 or above")

@@ -54,7 +54,7 @@ class VolumeConformance:
         assert source.shape == case.shape
         assert all(type(side) is int for side in source.shape)
         assert source.dtype == case.truth.dtype
-        assert source.dtype.kind == "u"
+        assert source.dtype.kind in "biuf"
         assert source.dtype.isnative
 
     def test_any_box_is_a_slice_of_the_truth(self, case: VolumeCase) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +12,19 @@ import numpy.typing as npt
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes import VOLUMES
+from mtneuro_ray.volumes.options import Micrometers as Micrometers
+from mtneuro_ray.volumes.options import with_channel
 from mtneuro_ray.volumes.schemes import VolumeDeclaration
 
-Voxels = npt.NDArray[np.unsignedinteger]
-Micrometers = tuple[float, float, float]
+# Of one of the types below.
+Voxels = npt.NDArray[Any]
+_TYPES = {
+    np.dtype(name) for name in ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)))
+} | {np.dtype(f"float{bits}") for bits in (16, 32, 64)}
 
 
 class VolumeSource(ABC):
-    """A read-only 3D volume of unsigned integers, axes z, y, x.
+    """A read-only 3D volume of numbers, axes z, y, x, with one or several channels.
 
     Any box may be read in any process and in any order, and is the same part of the same volume. A source is cheap
     to build, can be pickled and may be used by several threads at once. `volumes.conformance` tests this contract.
@@ -28,37 +34,57 @@ class VolumeSource(ABC):
         identity: Name of the data. Two sources with one identity hold the same voxels; voxels that change get another
             identity wherever the service or file system shows the change (see each scheme).
         shape: Voxels along z, y, x.
-        dtype: An unsigned integer type.
+        dtype: bool, an integer of 8 to 64 bits, signed or not, or a float of 16, 32 or 64 bits; native byte order.
         parallel_reads: Reads that one process should have in flight: 1 where they compute, more where they wait.
         voxel_size_um: Micrometers along z, y, x; None where the metadata do not say.
         origin_um: Position of voxel (0, 0, 0) in micrometers; None where the metadata do not say.
         indexed: Values are indices into a palette: labels, not grey values.
         chunk_shape: Voxels along z, y, x that are stored together; None where the volume is not chunked.
+        num_channels: Channels of the volume. Only a volume of one channel can be read: `channel` selects one.
+        levels: Resolution levels at the address, of which this is one; 1 where there are no others.
     """
 
     uri: str
     identity: str
     shape: Shape
-    dtype: np.dtype[np.unsignedinteger]
+    dtype: np.dtype[Any]
     parallel_reads: int = 1
     voxel_size_um: Micrometers | None = None
     origin_um: Micrometers | None = None
     indexed: bool = False
     chunk_shape: Shape | None = None
+    num_channels: int = 1
+    levels: int = 1
 
     @property
     def domain(self) -> Roi:
         """The box that has voxels; some volumes have none below an offset."""
         return Roi.at((0, 0, 0), self.shape)
 
-    def read(self, roi: Roi) -> Voxels:
-        """The voxels of `roi`, a C-contiguous array of shape `roi.shape`.
+    def channel(self, index: int) -> VolumeSource:
+        """One channel as a volume of its own, which `uri` and `identity` name.
+
+        Args:
+            index: Number of the channel, from 0.
 
         Raises:
-            InputError: the box leaves the volume.
+            InputError: there is no such channel.
+            SourceError: the volume can't be opened any more.
+        """
+        if not 0 <= index < self.num_channels:
+            raise InputError(f"{self.uri}: channel: {index}; accepted: {self._channels}")
+        return self if self.num_channels == 1 else open_volume(with_channel(self.uri, index))
+
+    def read(self, roi: Roi) -> Voxels:
+        """The voxels of `roi`, a C-contiguous array of shape `roi.shape` and type `dtype`.
+
+        Raises:
+            InputError: the box leaves the volume, or the volume has several channels.
             SourceError: the volume could not be read, changed since its identity was taken, or returned voxels of
                 another shape or type.
         """
+        if self.num_channels > 1:
+            raise InputError(f"{self.uri}: has {self.num_channels} channels; accepted: one of them, {self._channels}")
         if not roi.within(self.shape):
             depth, height, width = self.shape
             raise InputError(
@@ -73,6 +99,10 @@ class VolumeSource(ABC):
                 f"{self.uri}: box {roi} came back as {voxels.dtype} {voxels.shape}, not {self.dtype} {roi.shape}"
             )
         return np.ascontiguousarray(voxels)
+
+    @property
+    def _channels(self) -> str:
+        return f"?channel=0 to {self.num_channels - 1}" if self.num_channels > 1 else "?channel=0"
 
     @abstractmethod
     def _read(self, roi: Roi) -> Voxels:
@@ -104,6 +134,20 @@ class VolumeSource(ABC):
         self.__dict__.update(again.__dict__)
 
 
+def voxel_type(dtype: np.dtype[Any], where: str) -> np.dtype[Any]:
+    """A stored type in native byte order.
+
+    Raises:
+        InputError: voxels can't be of this type.
+    """
+    native = dtype.newbyteorder("=")
+    if native not in _TYPES:
+        raise InputError(
+            f"{where}: voxels of type {dtype}; accepted: bool, int8 to int64, uint8 to uint64, float16 to float64"
+        )
+    return native
+
+
 def scheme_of(uri: str) -> str:
     """The scheme of a volume's URI: the part before `:`, or before `://` for `package.module:attribute://...`."""
     scheme, slashes, _ = uri.partition("://")
@@ -127,7 +171,8 @@ def open_volume(uri: str, base: Path | None = None) -> VolumeSource:
 
     Args:
         uri: `phantom://...`, `bossdb://collection/experiment/channel`, `file:path`, `zarr://...`, `n5://...`,
-            `precomputed://...`, or the scheme of an installed plugin.
+            `precomputed://...`, or the scheme of an installed plugin. `?KEY=VALUE&...` behind it selects a channel and
+            a level and overrides what the metadata say; see `Options`.
         base: Folder that relative paths start from; the working folder by default.
 
     Raises:

@@ -33,9 +33,15 @@ WRITERS: dict[str, tuple[Writer, str]] = {
 
 
 def random_volume(seed: int, dtype: str, shape: Shape = SHAPE) -> Voxels:
-    """Uniform over the whole range of the type."""
+    """Uniform over the whole range of the type; floats of any size and sign."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=np.dtype(dtype), endpoint=True)
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return rng.integers(0, 2, shape).astype(bool)
+    if kind.kind == "f":
+        return (rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4, shape)).astype(kind)
+    span = np.iinfo(kind)
+    return rng.integers(span.min, span.max, shape, dtype=kind, endpoint=True)
 
 
 @pytest.fixture(scope="session", params=["phantom", "bossdb", *WRITERS])

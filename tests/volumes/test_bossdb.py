@@ -227,7 +227,7 @@ def test_boxes_below_the_frame_and_other_types_are_refused(server: BossServer, s
     server.starts = (2, 0, 0)
     with pytest.raises(InputError, match=rf"box {BOX} leaves the volume; accepted: from \(2, 0, 0\)"):
         BossSource(URI, settings).read(BOX)
-    server.channels["lab/brain/image"] = cast(Voxels, TRUTH.astype(np.float32))
+    server.channels["lab/brain/image"] = TRUTH.astype(np.float32)
     with pytest.raises(SourceError, match=r"unusable answer \(ValueError: float32 is not a valid data type"):
         BossSource(URI, settings)
 
