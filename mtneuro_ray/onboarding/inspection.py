@@ -193,7 +193,7 @@ def channels_of(source: VolumeSource) -> list[VolumeSource]:
     """Every channel of a volume as a volume of its own."""
     if num_channels(source) == 1:
         return [source]
-    return [source.channel(index) for index in range(num_channels(source))]  # type: ignore[attr-defined]
+    return [source.channel(index) for index in range(num_channels(source))]
 
 
 def address_of(text: str) -> str:

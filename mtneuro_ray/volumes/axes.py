@@ -68,7 +68,11 @@ class Layout:
     @property
     def shape(self) -> Shape:
         """Voxels along z, y, x."""
-        depth, height, width = [1, *(self.lengths[axis] for axis in self.order)][-3:]
+        return self.sides(self.lengths)
+
+    def sides(self, lengths: Sequence[int]) -> Shape:
+        """Lengths along z, y, x of one length for each axis of the array; 1 along z where the array has none."""
+        depth, height, width = [1, *(int(lengths[axis]) for axis in self.order)][-3:]
         return depth, height, width
 
     @property

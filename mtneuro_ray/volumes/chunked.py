@@ -73,8 +73,7 @@ class ChunkedSource(VolumeSource):
         found_um, self.origin_um = _placed(store, self._layout, found.metadata)
         self.voxel_size_um = options.voxel_size_um or found_um
         self._domain = _box_of(view.domain)
-        depth, height, width = view.chunk_layout.read_chunk.shape
-        self.chunk_shape = (int(depth), int(height), int(width))
+        self.chunk_shape = self._layout.sides(store.chunk_layout.read_chunk.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_view"}
