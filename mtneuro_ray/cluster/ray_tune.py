@@ -101,6 +101,7 @@ class _Ends(Callback):
         entries = self._history.pop(trial.config[_RUN], {})
         if ENTRY in trial.last_result:
             self._dispatch.stopped(trial.config[_RUN], [entries[epoch] for epoch in sorted(entries)])
+        _forget(trial)
         self._dispatch.end(trial.config[_RUN])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -109,7 +110,15 @@ class _Ends(Callback):
             self._dispatch.warming -= 1
             return
         self._history.pop(trial.config[_RUN], None)
+        _forget(trial)
         self._dispatch.end(trial.config[_RUN], _reason(trial))
+
+
+def _forget(trial: Trial) -> None:
+    """Drop what Tune keeps of a trial that has ended, or a driver's memory grows with the number of its runs."""
+    trial.config.pop(_JOB)
+    trial.metric_analysis.clear()
+    trial.metric_n_steps.clear()
 
 
 def _reason(trial: Trial) -> str:
