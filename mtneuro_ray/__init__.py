@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mtneuro_ray.api.training import train
     from mtneuro_ray.onboarding.inspection import inspect_volume
     from mtneuro_ray.results.query import Results
+    from mtneuro_ray.results.tissue.measure import measure
     from mtneuro_ray.volumes.source import open_volume
 
 __version__ = "0.2.0"
@@ -27,12 +28,23 @@ _API = {
     "Sweep": "mtneuro_ray.api.training:SweepJob",
     "TaskData": "mtneuro_ray.api.task_data:TaskData",
     "load_task": "mtneuro_ray.api.task_data:load_task",
+    "measure": "mtneuro_ray.results.tissue.measure:measure",
     "train": "mtneuro_ray.api.training:train",
     "Results": "mtneuro_ray.results.query:Results",
     "inspect_volume": "mtneuro_ray.onboarding.inspection:inspect_volume",
     "open_volume": "mtneuro_ray.volumes.source:open_volume",
 }
-__all__ = ["Results", "Sweep", "TaskData", "__version__", "inspect_volume", "load_task", "open_volume", "train"]
+__all__ = [
+    "Results",
+    "Sweep",
+    "TaskData",
+    "__version__",
+    "inspect_volume",
+    "load_task",
+    "measure",
+    "open_volume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

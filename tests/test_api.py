@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
-@pytest.mark.parametrize("function", ["Sweep", "inspect_volume", "load_task", "train"])
+@pytest.mark.parametrize("function", ["Sweep", "inspect_volume", "load_task", "measure", "train"])
 def test_an_example_of_a_docstring_prints_what_it_says(function: str, store: Path, tmp_path: Path) -> None:
     documented = getattr(mtneuro_ray, function)
     names = {"mtneuro_ray": mtneuro_ray, "store": store, "out": tmp_path}

@@ -63,6 +63,12 @@ COMMANDS = {
         "Write what trained segmentation models predict.\n\nWrites OUT/predictions/RUN.zarr, as OME-Zarr.",
         "predict --out out --model UNet_2D",
     ),
+    "measure": (
+        "measure",
+        "Count cells and measure vessels in a label volume.\n\nShares of classes, connected components and their "
+        "sizes, lengths by skeleton; by box and by region, in blocks.",
+        "measure --prediction zarr://labels.zarr --classes vessels=1,cells=2 --voxel-size 4,2,2 --to cells.parquet",
+    ),
     "figures": (
         "figures",
         "Draw everything that the runs allow, into OUT/figures.\n\nSlices and 3D views of predictions, embeddings and "

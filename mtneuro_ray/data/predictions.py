@@ -107,6 +107,14 @@ def exist(place: Folder) -> bool:
     return place.exists(_META)
 
 
+def are_at(place: Folder) -> bool:
+    """Whether a folder holds predictions of a run, and no other kind of Zarr node."""
+    try:
+        return "cubes" in json.loads(place.read(_META))["attributes"]
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return False
+
+
 def read(place: str | os.PathLike[str] | Folder) -> Predictions:
     """The predictions in a folder that `write` has written.
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.phantom import anatomy, render
+from mtneuro_ray.volumes.phantom import anatomy, objects, render
 from mtneuro_ray.volumes.phantom.noise import Box
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
@@ -65,6 +65,18 @@ class PhantomSource(VolumeSource):
         for tile in roi.split(_WIDE if roi.shape[0] <= _THIN else _TILE):
             out[tile.slices_within(roi)] = renderer(self._seed, tile.ranges)
         return out
+
+
+def cell_centres(seed: int, box: Roi) -> npt.NDArray[np.float32]:
+    """Centres (N, 3) of the cells of a phantom that lie in a box, z, y, x in voxels: the truth behind `pixel_labels`.
+
+    Cells may touch or overlap each other, and vessels are drawn over them.
+    """
+    centres = objects.cell_solids(seed, box.ranges).centre.T
+    low, high = np.array(box.ranges, np.float32).T
+    # Voxel i holds the positions from i - 0.5 to i + 0.5.
+    inside: npt.NDArray[np.float32] = centres[np.all((centres >= low - 0.5) & (centres < high - 0.5), axis=1)]
+    return inside
 
 
 def open_phantom(uri: str, base: Path) -> PhantomSource:

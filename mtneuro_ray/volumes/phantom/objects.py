@@ -64,7 +64,20 @@ def _unit_vectors(parts: list[Floats]) -> Floats:
 
 
 def cells(seed: int, box: Box) -> Iterator[Painted]:
-    """The cells of a box: ellipsoids with a paler nucleus, sparser where the tissue is myelinated."""
+    """The cells of a box: ellipsoids with a paler nucleus."""
+    solids, tone, nucleus = _cells(seed, box)
+    for number, index, depth in covered(solids, box):
+        core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
+        yield (index, (tone[number] + core * nucleus[number]).astype(np.int16))
+
+
+def cell_solids(seed: int, box: Box) -> Solids:
+    """The ellipsoids of all cells that may reach into a box; vessels are drawn over them."""
+    return _cells(seed, box)[0]
+
+
+def _cells(seed: int, box: Box) -> tuple[Solids, Floats, Floats]:
+    """Ellipsoids, grey values and brightness of the nuclei, sparser where the tissue is myelinated."""
     grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH)
     chance, *u = uniforms(hashes, 10)
     centre = _scatter(grid, u[:3], CELL_SITE)
@@ -75,7 +88,7 @@ def cells(seed: int, box: Box) -> Iterator[Painted]:
     at = (np.floor(v[likely]).astype(np.int64) for v in centre)
     myelinated = fibres_at(seed, *at)[0] > 0
     kept = likely[~myelinated | (chance < by_label("cells_in_myelin")[label])[likely]]
-    yield from _ellipsoids(np.stack(centre)[:, kept], label[kept], [v[kept] for v in u[3:]], box)
+    return _ellipsoids(np.stack(centre)[:, kept], label[kept], [v[kept] for v in u[3:]])
 
 
 def _region_of(points: Sequence[Floats]) -> Labels:
@@ -83,17 +96,14 @@ def _region_of(points: Sequence[Floats]) -> Labels:
     return labels_at(tissue_table(), z, y, x)
 
 
-def _ellipsoids(centre: Floats, label: Labels, u: list[Floats], box: Box) -> Iterator[Painted]:
+def _ellipsoids(centre: Floats, label: Labels, u: list[Floats]) -> tuple[Solids, Floats, Floats]:
     """Cells of their regions' size at `centre`, shaped by six random numbers each."""
     girth = by_label("radius")[label] * (np.float32(0.7) + np.float32(0.55) * u[0])
     ratio = np.float32(1) + np.float32(0.6) * u[1] * u[1]
     stretch = (np.float32(1) - np.float32(1) / (ratio * ratio)) / (girth * girth)
     solids = Solids(centre, reach_of(girth * ratio), girth, stretch, _unit_vectors(u[2:5]))
     tone = np.float32(34) + (np.float32(50) + by_label("pallor")[label]) * u[5]
-    nucleus = np.float32(36) * u[4]
-    for number, index, depth in covered(solids, box):
-        core = (depth < np.float32(0.36)) & (depth > np.float32(0.06))
-        yield (index, (tone[number] + core * nucleus[number]).astype(np.int16))
+    return solids, tone, np.float32(36) * u[4]
 
 
 def _node(key: int, site: list[Ints]) -> list[Floats]:

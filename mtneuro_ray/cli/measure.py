@@ -1,0 +1,152 @@
+"""`mtneuro-ray measure`: from a label volume to counts, sizes, lengths and shares."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Annotated, Literal
+
+from typer import Option
+
+from mtneuro_ray.cli.options import path, written
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.results.render import show
+from mtneuro_ray.results.tissue.measure import measure
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.source import Micrometers
+
+_BOX = re.compile(r"(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10})")
+_LABEL = re.compile(r"[+-]?\d{1,20}")
+
+
+def run_measure(
+    prediction: Annotated[
+        str,
+        Option(
+            metavar="URI",
+            callback=path,
+            help="label volume, such as zarr://FOLDER, or a folder that `predict` has written",
+        ),
+    ],
+    classes: Annotated[
+        list[str],
+        Option(
+            "--classes",
+            metavar="NAME=LABEL,...",
+            help="names of classes and their labels; default: those in the metadata of predictions",
+        ),
+    ] = [],
+    count: Annotated[
+        list[str],
+        Option(
+            "--count",
+            metavar="NAME",
+            help="class whose connected components are counted; default: those called cell..., nucle..., soma...",
+        ),
+    ] = [],
+    length: Annotated[
+        list[str],
+        Option(
+            "--length",
+            metavar="NAME",
+            help="class whose length is measured by its skeleton; default: those called vessel..., capillar...",
+        ),
+    ] = [],
+    ignore: Annotated[
+        list[str], Option("--ignore", metavar="LABEL,...", help="labels of voxels that are not measured")
+    ] = [],
+    box: Annotated[
+        list[str],
+        Option("--box", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part to measure, in voxels, half-open; default: everything"),
+    ] = [],
+    task: Annotated[
+        str | None, Option(callback=path, help="measure the cubes of this task, by name or path; instead of --box")
+    ] = None,
+    regions: Annotated[str | None, Option(metavar="URI", help="volume of region labels, of the same voxels")] = None,
+    region_names: Annotated[
+        list[str], Option("--region-names", metavar="NAME=LABEL,...", help="names of its labels; default: the labels")
+    ] = [],
+    voxel_size: Annotated[
+        str | None,
+        Option(metavar="Z,Y,X", help="sides of a voxel in micrometers, or one number; default: the metadata's"),
+    ] = None,
+    min_voxels: Annotated[int, Option(metavar="N", min=1, max=2**31, help="leave out components of fewer voxels")] = 1,
+    format: Annotated[Literal["table", "json"], Option()] = "table",
+    to: Annotated[
+        str | None, Option(metavar="FILE.parquet", callback=written, help="write one row per component")
+    ] = None,
+) -> int:
+    """Measure a label volume."""
+    if to is not None and not to.endswith(".parquet"):
+        raise InputError(f"--to: {to}: accepted: a path that ends in .parquet")
+    found = measure(
+        prediction,
+        classes=_labels("--classes", classes) or None,
+        count=count or None,
+        length=length or None,
+        ignore=[_label("--ignore", text) for word in ignore for text in word.split(",")],
+        boxes=[parse_box("--box", text) for text in box],
+        task=task,
+        regions=regions,
+        region_names={label: name for name, label in _labels("--region-names", region_names).items()},
+        voxel_size_um=None if voxel_size is None else parse_voxel_size("--voxel-size", voxel_size),
+        min_voxels=min_voxels,
+    )
+    if to is not None:
+        found.write_components(to)
+    if format == "json":
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        show(found.tables())
+    return 0
+
+
+def parse_box(option: str, text: str) -> Roi:
+    """The box in `z0:z1,y0:y1,x0:x1`.
+
+    Raises:
+        InputError: it is malformed or empty.
+    """
+    match = _BOX.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise InputError(f"{option}: {text!r} is no box; accepted: Z0:Z1,Y0:Y1,X0:X1 in voxels, half-open")
+    z0, z1, y0, y1, x0, x1 = map(int, match.groups())
+    try:
+        return Roi((z0, z1), (y0, y1), (x0, x1))
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def parse_voxel_size(option: str, text: str) -> Micrometers:
+    """The three micrometers in `z,y,x`, or one number for all.
+
+    Raises:
+        InputError: it is malformed, or not above 0.
+    """
+    try:
+        sides = [float(word) for word in text.split(",")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 3) or not all(0 < side < math.inf for side in sides):
+        raise InputError(f"{option}: {text!r} is no size; accepted: Z,Y,X or one number, in micrometers, above 0")
+    z, y, x = sides * (3 // len(sides))
+    return (z, y, x)
+
+
+def _labels(option: str, words: list[str]) -> dict[str, int]:
+    """Names and labels in `name=label,name=label`."""
+    found: dict[str, int] = {}
+    for part in (part.strip() for word in words for part in word.split(",")):
+        name, _, label = part.rpartition("=")
+        if not name or name in found:
+            problem = f"{name!r} stands twice" if name else f"{part!r} is no NAME=LABEL"
+            raise InputError(f"{option}: {problem}; accepted: NAME=LABEL,NAME=LABEL,...")
+        found[name] = _label(option, label)
+    return found
+
+
+def _label(option: str, text: str) -> int:
+    if not _LABEL.fullmatch(text.strip()):
+        raise InputError(f"{option}: {text!r} is no label; accepted: a whole number")
+    return int(text)
