@@ -159,8 +159,7 @@ def _predictions_at(uri: str) -> Folder | None:
         InputError: it is no address of a volume, and there are no predictions either.
     """
     plain = uri.removeprefix("zarr://")
-    is_path = ":" not in plain or plain.startswith(_BUCKETS)
-    if not is_path:
+    if ":" in plain and not uri.startswith(_BUCKETS):
         return None
     folder = Folder(plain)
     if predictions.are_at(folder):
