@@ -105,7 +105,7 @@ def _store_cpu_s_per_byte(folder: Path) -> float:
     for number in range(rounds):
         roi = Roi.at((number * CUTOUT_SHAPE[0], 0, 0), CUTOUT_SHAPE)
         voxels = np.frombuffer(blosc.decompress(packed), np.uint64).reshape(CUTOUT_SHAPE)
-        store.write("labels", roi, as_stored(voxels, "labels", roi))
+        store.write("labels", roi, as_stored(voxels))
     return (time.process_time() - began) / rounds / labels.nbytes
 
 

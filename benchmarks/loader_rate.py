@@ -37,7 +37,7 @@ class _PlainDataset(Dataset[tuple[Tensor, Tensor]]):
         return len(self._split)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image = torch.from_numpy(self._split.images[index]).float() / 255
+        image = torch.from_numpy(self._split.images[index, 0]).float() / 255
         if self._split.masks is None:
             return image, torch.tensor(self._split.labels[index])
         return image, torch.from_numpy(self._split.masks[index]).long()
@@ -47,7 +47,7 @@ def _split(images: int, side: int, masks: bool) -> SplitArrays:
     random = np.random.default_rng(0)
     shape = (images, 1, side, side)
     return SplitArrays(
-        images=random.integers(0, 256, shape, np.uint8),
+        images=random.integers(0, 256, shape, np.uint8)[:, np.newaxis],
         masks=random.integers(0, 4, shape, np.uint8) if masks else None,
         labels=random.integers(0, 4, images),
         regions=np.zeros(images, np.int64),
@@ -81,7 +81,7 @@ def _drain(loader: DataLoader[tuple[Tensor, Tensor]]) -> None:
 def _compare(name: str, split: SplitArrays, batch_size: int, rounds: int) -> None:
     resident, task = ResidentSplit(split, _CPU), _task()
     dataset = _PlainDataset(split)
-    source = split.images if split.masks is None else np.stack([split.images, split.masks])
+    source = split.images if split.masks is None else np.stack([split.images[:, 0], split.masks])
     target = np.empty_like(source)
     seconds = take_turns(
         {

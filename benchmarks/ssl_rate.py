@@ -92,7 +92,7 @@ class _Tiles(Dataset[tuple[Tensor, Tensor, int]]):
         return len(self._arrays)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        image = torch.from_numpy(self._arrays.images[index])
+        image = torch.from_numpy(self._arrays.images[index, 0])
         return self._view(image), self._view(image), int(self._arrays.labels[index])
 
     def _view(self, image: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class _Tiles(Dataset[tuple[Tensor, Tensor, int]]):
 def _arrays(images: int, side: int) -> SplitArrays:
     random = np.random.default_rng(0)
     return SplitArrays(
-        images=random.integers(0, 256, (images, 1, side, side), np.uint8),
+        images=random.integers(0, 256, (images, 1, 1, side, side), np.uint8),
         masks=None,
         labels=random.integers(0, 4, images),
         regions=np.zeros(images, np.int64),

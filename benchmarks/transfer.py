@@ -68,14 +68,13 @@ def phantom_twin(task: TaskSettings) -> TaskSettings:
 def side_of(task: TaskSettings, task_file: Path, store: CutoutStore) -> Side:
     """A task with the identities of its volumes and its splits."""
     volumes = ingest(store, task, task_file)
-    annotation = None if volumes.annotation is None else volumes.annotation.identity
     identities = tuple(channel.identity for channel in volumes.channels)
-    return task, identities, load_splits(store, volumes.image.identity, annotation, task)
+    return task, identities, load_splits(store, volumes.identities, task)
 
 
 def features_of(arrays: SplitArrays) -> npt.NDArray[np.float64]:
     """Texture features of every image, (N, 24)."""
-    return np.array([texture_features(image[0].astype(np.float64)) for image in arrays.images])
+    return np.array([texture_features(image[0, 0].astype(np.float64)) for image in arrays.images])
 
 
 def compare_features(sides: Mapping[str, Side]) -> None:

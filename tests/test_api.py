@@ -72,7 +72,7 @@ def test_a_dataset_has_the_split_s_images_and_targets(tmp_path: Path) -> None:
     assert len(dataset) == len(arrays) == 40
     image, mask = dataset[3]
     assert arrays.masks is not None
-    np.testing.assert_array_equal(image.numpy(), arrays.images[3].astype(np.float32) / 255)
+    np.testing.assert_array_equal(image.numpy(), arrays.images[3, 0].astype(np.float32) / 255)
     np.testing.assert_array_equal(mask.numpy(), arrays.masks[3, 0])
     labels = mtneuro_ray.load_task(str(write_tiny(tmp_path / "c", kind="classification").task), store=tmp_path / "s")
     assert [int(labels.dataset("test")[number][1]) for number in (0, -1)] == [0, 1]

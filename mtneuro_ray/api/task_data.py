@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mtneuro_ray.config import loading
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import ingest
 from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
 from mtneuro_ray.data.store import CutoutStore
@@ -43,7 +44,7 @@ class TaskData:
     """Cutouts; missing voxels are read from the task's volumes once."""
 
     def arrays(self, split: Split) -> SplitArrays:
-        """One split as numpy arrays: images (N, Z, Y, X) uint8, masks, labels, regions.
+        """One split as numpy arrays: images (N, C, Z, Y, X) in the volume's type, masks, labels, regions.
 
         Raises:
             InputError: the task has no such split, or the data do not fit its settings.
@@ -52,8 +53,7 @@ class TaskData:
         splits = list(dict.fromkeys(cube.split for cube in self.settings.cubes))
         if split not in splits:
             raise InputError(f"{self.settings.name}: split: is {split!r}; accepted: {', '.join(splits)}")
-        image, annotation = self._identities
-        return load_split(self.store, image, annotation, self.settings, split)
+        return load_split(self.store, self._identities, self.settings, split)
 
     def dataset(self, split: Split) -> SplitDataset:
         """One split as a torch Dataset of (image, target) pairs.
@@ -68,14 +68,12 @@ class TaskData:
 
     def splits(self) -> dict[Split, SplitArrays]:
         """Every split as numpy arrays."""
-        image, annotation = self._identities
-        return load_splits(self.store, image, annotation, self.settings)
+        return load_splits(self.store, self._identities, self.settings)
 
     @cached_property
-    def _identities(self) -> tuple[str, str | None]:
-        """Identities of image and annotation, after the task's voxels are in the store."""
-        volumes = ingest(self.store, self.settings, self.file)
-        return volumes.image.identity, volumes.annotation.identity if volumes.annotation else None
+    def _identities(self) -> Identities:
+        """Identities of the volumes, after the task's voxels are in the store."""
+        return ingest(self.store, self.settings, self.file).identities
 
 
 def load_task(

@@ -10,7 +10,6 @@ from typer import Argument, Option
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data import ingest
-from mtneuro_ray.data.sampling import channel_boxes
 from mtneuro_ray.errors import InputError
 
 
@@ -38,8 +37,7 @@ def run_ingest(
 
     with connected(address, num_cpus):
         volumes = ingest.ingest(cutouts, settings, file, fetch_all)
-    needed = channel_boxes(settings)[: len(volumes.channels)]
-    voxels = sum(box.num_voxels for boxes in needed for box in boxes)
+    voxels = sum(box.num_voxels for _, boxes in volumes.needed(settings) for box in boxes)
     if verify:
         checked = ingest.verify(cutouts, settings, volumes)
         print(f"{settings.name}: {checked} voxels were read again in other cuts and are those in the store")

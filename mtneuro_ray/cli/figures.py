@@ -15,6 +15,7 @@ from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import mined_views as views
+from mtneuro_ray.data.identities import Identities, by_role
 from mtneuro_ray.data.predictions import exist, place_of
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import CutoutStore
@@ -69,7 +70,7 @@ def run_report(out: Out = "out", store: Store = None) -> int:
     from mtneuro_ray.results.report import html_page
 
     def load(run: RunSettings, split: Split) -> SplitArrays:
-        return load_split(cutouts, run.data[0], run.data[1], run.task, split)
+        return load_split(cutouts, by_role(run.task, run.data), run.task, split)
 
     notes: list[str] = []
     scenes: list[Scene] = []
@@ -154,7 +155,7 @@ def _pictures(
     def load_images(run: RunSettings, split: Split) -> SplitArrays:
         # Without the targets of a readout, which would take long to measure.
         task = run.task.model_copy(update={"task": "classification"})
-        return load_split(store, run.data[0], None, task, split)
+        return load_split(store, Identities(by_role(run.task, run.data).images), task, split)
 
     # Correlation of slices, only for images in the store: no voxel is read for it.
     for record in widest(records):

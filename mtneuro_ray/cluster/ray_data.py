@@ -20,6 +20,7 @@ from ray import ObjectRef
 
 from mtneuro_ray.cluster.ray_metrics import tell_read
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.sampling import Block, blocks
@@ -228,12 +229,12 @@ def measure_attributes(
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)
 def _load(
     store: CutoutStore,
-    identities: tuple[str, str | None],
+    identities: Identities,
     task: TaskSettings,
     split: Split,
     targets: dict[Split, Attributes],
 ) -> tuple[SplitArrays, int]:
-    arrays = load_split(store, *identities, task, split, targets)
+    arrays = load_split(store, identities, task, split, targets)
     return arrays, len(arrays)
 
 
@@ -266,11 +267,11 @@ def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes, *, be
         InputError: the annotation holds a label that is no class.
         StoreError: voxels are missing or damaged.
     """
-    identities = (volumes.image.identity, None if volumes.annotation is None else volumes.annotation.identity)
+    identities = volumes.identities
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
         # Small, and kept by the driver: a split that is built again, while trials hold all CPUs, needs no such task.
-        targets = measure_attributes(store, str(identities[1]), task, beside_trials=beside_trials)
+        targets = measure_attributes(store, str(identities.annotation), task, beside_trials=beside_trials)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
     loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split, targets) for split in splits}

@@ -5,7 +5,9 @@ A model's and a method's own settings derive from `ModelSettings` and `MethodSet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from mtneuro_ray.config.base import Count, Fraction, NonNegative, Positive, Rate, Settings
 from mtneuro_ray.errors import InputError
@@ -27,8 +29,8 @@ class ModelSettings(Settings):
 
     name: str
     """Name of the model, or `package.module:name` of its declaration."""
-    in_channels: Literal[1] = 1
-    """Channels of the image."""
+    in_channels: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Identities of the image; those of the task's volumes where it is 1."""
     dim: Literal[2, 3] = 2
     """Spatial axes: 2 for slices, 3 for volumes."""
 

@@ -7,6 +7,7 @@ to the bit for any number of workers, any batching and after any restart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,18 +57,20 @@ def draw_crops(seed: int, epoch: int, samples: Sequence[int] | Indices, shape: t
 
 
 def cut_crops(images: Tensor, corners: Tensor) -> Tensor:
-    """Crops of half the side, V of each image: (V * B, 1, Y // 2, X // 2), ordered by view, then by image.
+    """Crops of half the side, V of each image: (V * B, C, [Z,] Y // 2, X // 2), ordered by view, then by image.
 
     Args:
-        images: (B, 1, Y, X), any dtype and device.
-        corners: (V, B, 2) int64, first row and column of each crop.
+        images: (B, C, [Z,] Y, X), any dtype and device.
+        corners: (V, B, 2) int64, first row and column of each crop, the same in all channels and slices.
     """
-    _, _, height, width = images.shape
-    rows, columns = corners.to(images.device, non_blocking=True)[..., None, None, :].unbind(-1)
+    count, *planes, height, width = images.shape
+    rows, columns = corners.to(images.device, non_blocking=True)[..., None, None, None, :].unbind(-1)
     rows = rows + torch.arange(height // 2, device=images.device).unsqueeze(1)
     columns = columns + torch.arange(width // 2, device=images.device)
-    own = torch.arange(len(images), device=images.device).view(-1, 1, 1)
-    return images.squeeze(1)[own, rows, columns].flatten(0, 1).unsqueeze(1)
+    each = math.prod(planes)
+    own = torch.arange(count * each, device=images.device).view(count, each, 1, 1)
+    cut = images.reshape(-1, height, width)[own, rows, columns]
+    return cut.view(-1, *planes, height // 2, width // 2)
 
 
 def augment_pairs(image: Tensor, mask: Tensor, ops: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +100,7 @@ def augment_images(image: Tensor, ops: Tensor) -> Tensor:
         image = torch.where((ops & TRANSPOSE) != 0, image.transpose(-1, -2), image)
     image = torch.where((ops & FLIP_Y) != 0, image.flip(-2), image)
     image = torch.where((ops & FLIP_X) != 0, image.flip(-1), image)
-    if image.dim() == 5:
+    if image.dim() == 5 and image.shape[-3] > 1:
         image = torch.where((ops & FLIP_Z) != 0, image.flip(-3), image)
     return image
 

@@ -21,7 +21,7 @@ def export_splits(
 ) -> list[Path]:
     """Write the arrays of each split, and `task.json`, which describes them; return the files.
 
-    `SPLIT.npz`, or `SPLIT_ARRAY.npy`, with the arrays "images" (N, Z, Y, X) uint8, "labels" (N,) int64, "regions" (N,)
+    `SPLIT.npz`, or `SPLIT_ARRAY.npy`, with the arrays "images" (N, C, Z, Y, X), "labels" (N,) int64, "regions" (N,)
     int64, and where the task has them "masks" (N, Z, Y, X) uint8 and "targets" (N, 4, A) float64.
 
     Args:
@@ -45,7 +45,7 @@ def export_splits(
                 np.save(written[-1], array)
     about = {
         "task": task.model_dump(mode="json"),
-        "axes": {"images": "N, Z, Y, X", "masks": "N, Z, Y, X", "labels": "N", "regions": "N"},
+        "axes": {"images": "N, C, Z, Y, X", "masks": "N, Z, Y, X", "labels": "N", "regions": "N"},
         "classes": list(task.classes),
         "regions": list(next(iter(data.values())).region_names),
         "shapes": shapes,

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.attributes import KINDS
+from mtneuro_ray.data.identities import Identities, reads_annotation
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, SourceError
@@ -30,15 +31,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Volumes:
-    """The opened channels of a task."""
+    """The opened volumes of a task.
 
-    image: VolumeSource
+    Attributes:
+        images: Channels of the image.
+        annotation: Labels; None where the task reads none.
+    """
+
+    images: tuple[VolumeSource, ...]
     annotation: VolumeSource | None
 
     @property
     def channels(self) -> list[VolumeSource]:
-        """The opened volumes, image first."""
-        return [self.image] if self.annotation is None else [self.image, self.annotation]
+        """All of them, the image's channels first."""
+        return [*self.images, *([] if self.annotation is None else [self.annotation])]
+
+    @property
+    def identities(self) -> Identities:
+        """Their identities."""
+        own = tuple(image.identity for image in self.images)
+        return Identities(own, None if self.annotation is None else self.annotation.identity)
+
+    def needed(self, task: TaskSettings) -> list[tuple[VolumeSource, list[Roi]]]:
+        """The boxes of each volume that a task reads."""
+        images, annotations = channel_boxes(task)
+        return [
+            *((image, images) for image in self.images),
+            *([] if self.annotation is None else [(self.annotation, annotations)]),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +76,6 @@ class Cutout:
 
 # Fetches cutouts into a store, here or on a cluster; calls the last argument with the bytes of each.
 Fetcher = Callable[[CutoutStore, list[Cutout], Callable[[int], None]], None]
-
-
-def reads_annotation(task: TaskSettings) -> bool:
-    """Whether a task reads its annotation volume."""
-    return task.annotation_chan is not None and task.label_map is not None
 
 
 def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
@@ -99,7 +114,7 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
                     "others"
                 )
     volumes = Volumes(
-        open_volume(task.image_chan, task_file.parent),
+        (open_volume(task.image_chan, task_file.parent),),
         open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation(task) else None,
     )
     for source in volumes.channels:
@@ -109,34 +124,41 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
 
 
 def check_alignment(volumes: Volumes, where: str) -> None:
-    """Check that the image has grey values and that the annotation has its shape, voxel size and origin.
+    """Check that the image has grey values and that its channels and the annotation have one shape, size and origin.
 
     Voxel size and origin are compared where the metadata of both volumes give them.
 
     Raises:
         InputError: the two do not fit together.
     """
-    image, annotation = volumes.image, volumes.annotation
-    if image.indexed:
-        raise InputError(
-            f"{where}: image_chan: {image.uri} has a palette, its values are indices; accepted: greyscale pictures "
-            "(a palette is for labels)"
-        )
-    if annotation is None:
-        return
-    if annotation.shape != image.shape:
-        theirs, own = (" x ".join(map(str, volume.shape)) for volume in (annotation, image))
-        raise InputError(
-            f"{where}: annotation_chan: {annotation.uri} is {theirs} voxels, the image {own}; accepted: the same "
-            "(z x y x x)"
-        )
+    for image in volumes.images:
+        if image.indexed:
+            raise InputError(
+                f"{where}: image_chan: {image.uri} has a palette, its values are indices; accepted: greyscale pictures "
+                "(a palette is for labels)"
+            )
+    for other in volumes.images[1:]:
+        _check_aligned(f"{where}: image_chan", other, volumes.images[0])
+        if other.dtype != volumes.images[0].dtype:
+            raise InputError(
+                f"{where}: image_chan: {other.uri} holds {other.dtype}, the first channel {volumes.images[0].dtype}; "
+                "accepted: channels of one type"
+            )
+    if volumes.annotation is not None:
+        _check_aligned(f"{where}: annotation_chan", volumes.annotation, volumes.images[0])
+
+
+def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None:
+    if other.shape != image.shape:
+        theirs, own = (" x ".join(map(str, volume.shape)) for volume in (other, image))
+        raise InputError(f"{where}: {other.uri} is {theirs} voxels, the image {own}; accepted: the same (z x y x x)")
     for what, theirs_um, own_um in (
-        ("a voxel size", annotation.voxel_size_um, image.voxel_size_um),
-        ("its origin at", annotation.origin_um, image.origin_um),
+        ("a voxel size", other.voxel_size_um, image.voxel_size_um),
+        ("its origin at", other.origin_um, image.origin_um),
     ):
         if theirs_um and own_um and not np.allclose(theirs_um, own_um, rtol=1e-3, atol=1e-6):
             raise InputError(
-                f"{where}: annotation_chan: {annotation.uri} has {what} {list(theirs_um)} um (z, y, x), the image "
+                f"{where}: {other.uri} has {what} {list(theirs_um)} um (z, y, x), the image "
                 f"{list(own_um)}; accepted: the same"
             )
 
@@ -149,8 +171,8 @@ def identities_of(pair: Pair) -> list[str]:
 def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:
     """Cutouts that the store lacks, after deleting shards that are damaged."""
     cutouts: list[Cutout] = []
-    for source, needed in zip(volumes.channels, channel_boxes(task), strict=False):
-        store.drop_damaged(source.identity, needed)
+    for source, needed in volumes.needed(task):
+        store.drop_damaged(source.identity, needed, source.dtype)
         cutouts.extend(Cutout(source, roi) for roi in missing(needed, store.boxes(source.identity)))
     return cutouts
 
@@ -163,7 +185,7 @@ def fetch(store: CutoutStore, cutout: Cutout) -> int:
         InputError: it holds values that can't be stored.
     """
     voxels = cutout.source.read(cutout.roi)
-    store.write(cutout.source.identity, cutout.roi, as_stored(voxels, cutout.source.uri, cutout.roi))
+    store.write(cutout.source.identity, cutout.roi, as_stored(voxels))
     return voxels.nbytes
 
 
@@ -215,7 +237,7 @@ def verify(
     """
     random = np.random.default_rng(seed)
     num_voxels = 0
-    for source, needed in zip(volumes.channels, channel_boxes(task), strict=False):
+    for source, needed in volumes.needed(task):
         for _ in range(num_boxes):
             outer = needed[random.integers(len(needed))]
             most = [min(side, limit) for side, limit in zip(outer.shape, VERIFIED_SHAPE, strict=True)]
@@ -225,8 +247,10 @@ def verify(
                 for (start, stop), side in zip(outer.ranges, sides, strict=True)
             ]
             box = Roi.at(origin, sides)
-            again = as_stored(source.read(box), source.uri, box)
-            differing = int(np.count_nonzero(again != store.read(source.identity, [box])[0]))
+            again, stored = source.read(box), store.read(source.identity, [box])[0]
+            # NaN is unequal to itself.
+            same = (again == stored) | ((again != again) & (stored != stored))
+            differing = again.size - int(np.count_nonzero(same))
             if differing:
                 raise SourceError(
                     f"{source.uri}: box {box}: {differing} of {box.num_voxels} voxels differ from those in "

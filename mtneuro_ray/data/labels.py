@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.data.store import Bytes, Stored
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 
@@ -21,6 +21,24 @@ def class_table(label_map: Mapping[int, int]) -> Bytes:
     for label, value in label_map.items():
         table[label] = value
     return table
+
+
+def in_a_byte(annotations: Stored, rois: Sequence[Roi], task: TaskSettings) -> Bytes:
+    """Annotations (N, Z, Y, X) at N boxes as bytes.
+
+    Raises:
+        InputError: a label is not between 0 and 255.
+    """
+    if annotations.dtype == np.uint8:
+        return annotations
+    outside = (annotations < 0) | (annotations > 255) | (annotations != annotations.astype(np.uint8))
+    if outside.any():
+        where = int(np.argmax(outside.reshape(len(rois), -1).any(axis=1)))
+        value = annotations[where][outside[where]][0]
+        raise InputError(
+            f"{task.annotation_chan}: box {rois[where]} holds the value {value}; accepted: labels 0 to 255"
+        )
+    return annotations.astype(np.uint8)
 
 
 def classes_of(annotations: Bytes, rois: Sequence[Roi], task: TaskSettings) -> Bytes:

@@ -22,6 +22,8 @@ FOLDER = "views"
 class Views:
     """Views of R images, and P crops of other images for each, in falling similarity to its first view.
 
+    Grey values are those of the first channel, as bytes (`data.shown`).
+
     Attributes:
         regions: (R,) regions of the images.
         images: (R, Y, X) grey values.

@@ -1,4 +1,4 @@
-"""A split as torch tensors: on a device as bytes, from which batches are gathered, or as a plain torch Dataset."""
+"""A split as torch tensors of the volume's type: on a device, from which batches are gathered, or as a Dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Batch:
     """Images of one step, on the device of the model.
 
     Attributes:
-        images: (B, Z, Y, X) uint8 grey values.
+        images: (B, C, Z, Y, X) grey values in the type of the volume; unsigned integers of 16 and 32 bits as signed
+            ones of the same bits, which every operation of torch takes. `Task.inputs` reads them as what they are.
         masks: (B, Z, Y, X) uint8 classes, or None.
         labels: (B,) int64 classes of whole images.
         partner: Images to mix these with, one each, or None.
@@ -47,7 +48,7 @@ class Batch:
 
 
 class ResidentSplit:
-    """One split on one device, as uint8.
+    """One split on one device, in the type of the volume.
 
     Args:
         arrays: The split; read-only views of shared memory are fine, nothing is written to them.
@@ -81,7 +82,8 @@ class ResidentSplit:
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
     """One split, in the order of its cubes, then z, y, x.
 
-    An item is the image, float32 (1, [Z,] Y, X), grey values as fractions of the data type's maximum, and its target:
+    An item is the image, float32 (C, [Z,] Y, X), and its target. Grey values of bytes are fractions of 255, those of
+    other types as they are. The target is
     the classes of its voxels, int64 ([Z,] Y, X), where the task has masks; the attributes of its corners, float32
     (4, A), where it has targets; the class of the image, an int64 scalar, otherwise. Z is left out where it is 1.
 
@@ -97,8 +99,10 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         arrays = self.arrays
-        image = torch.tensor(arrays.images[index], dtype=torch.float32).div_(255)
-        image = image if len(image) == 1 else image.unsqueeze(0)
+        own = arrays.images[index]
+        image = torch.from_numpy(own.astype(np.float32))
+        image = image.div_(255) if own.dtype == np.uint8 else image
+        image = image.squeeze(1) if image.shape[1] == 1 else image
         if arrays.masks is not None:
             mask = torch.tensor(arrays.masks[index], dtype=torch.int64)
             return image, mask.squeeze(0) if len(mask) == 1 else mask
@@ -115,6 +119,8 @@ def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        array = array.view(f"i{array.dtype.itemsize}")
     with warnings.catch_warnings():
         # Arrays from Ray's object store can't be written to; they are only ever read.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

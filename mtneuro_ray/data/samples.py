@@ -5,19 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.data.labels import UNMAPPED, class_table, classes_of
+from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.labels import UNMAPPED, class_table, classes_of, in_a_byte
 from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.roi import Roi
 
 logger = logging.getLogger(__name__)
 
 Labels = npt.NDArray[np.int64]
+Images = npt.NDArray[Any]
+"""Grey values: integers of 8 to 32 bits, or floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class SplitArrays:
     """The data of one split for training or evaluation.
 
     Attributes:
-        images: (N, Z, Y, X) grey values, area-averaged by the task's `downsample`.
+        images: (N, C, Z, Y, X) grey values in the type of the volume, area-averaged by the task's `downsample`.
         masks: (N, Z, Y, X) classes of every voxel in a segmentation task, else None.
         labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
@@ -34,7 +40,7 @@ class SplitArrays:
             (`roi.corners`), measured at the volume's resolution.
     """
 
-    images: Bytes
+    images: Images
     masks: Bytes | None
     labels: Labels
     regions: Labels
@@ -54,21 +60,18 @@ class SplitArrays:
         return counts
 
 
-def load_splits(
-    store: CutoutStore, image_identity: str, annotation_identity: str | None, task: TaskSettings
-) -> dict[Split, SplitArrays]:
+def load_splits(store: CutoutStore, identities: Identities, task: TaskSettings) -> dict[Split, SplitArrays]:
     """Assemble every split of a task; see `load_split`."""
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
-        targets = load_attributes(store, str(annotation_identity), task)
+        targets = load_attributes(store, str(identities.annotation), task)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
-    return {split: load_split(store, image_identity, annotation_identity, task, split, targets) for split in splits}
+    return {split: load_split(store, identities, task, split, targets) for split in splits}
 
 
 def load_split(
     store: CutoutStore,
-    image_identity: str,
-    annotation_identity: str | None,
+    identities: Identities,
     task: TaskSettings,
     split: Split,
     targets: Mapping[Split, Attributes] | None = None,
@@ -77,8 +80,7 @@ def load_split(
 
     Args:
         store: Cutouts that hold every voxel of the split.
-        image_identity: Identity of the image volume.
-        annotation_identity: Identity of the annotation volume; None where the task reads none.
+        identities: Identities of the volumes.
         task: The task.
         split: Name of the split.
         targets: Attributes of every split of a readout task, where they are known; they are measured otherwise.
@@ -89,14 +91,14 @@ def load_split(
     """
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
-    images = np.stack(store.read(image_identity, rois))
+    images = _read_images(store, identities.images, rois, task)
     masks, own_targets = None, None
     labels = np.array([sample.label or 0 for sample in plan], np.int64)
     label_map = task.label_map
     if task.declaration.labels == "corner":
-        own_targets = (targets or load_attributes(store, str(annotation_identity), task))[split]
-    elif annotation_identity is not None and label_map is not None:
-        annotations = np.stack(store.read(annotation_identity, rois))
+        own_targets = (targets or load_attributes(store, str(identities.annotation), task))[split]
+    elif identities.annotation is not None and label_map is not None:
+        annotations = in_a_byte(np.stack(store.read(identities.annotation, rois)), rois, task)
         if task.declaration.labels == "image":
             labels = _region_labels(annotations, class_table(label_map), plan, task)
         else:
@@ -114,15 +116,38 @@ def load_split(
     )
 
 
-def area_average(images: Bytes, factor: int) -> Bytes:
-    """Average `factor` x `factor` blocks of the last two axes, rounded half up to uint8."""
+def _read_images(store: CutoutStore, identities: Sequence[str], rois: Sequence[Roi], task: TaskSettings) -> Images:
+    """Grey values (N, C, Z, Y, X) of N boxes.
+
+    Raises:
+        InputError: channels are of several types, or of one that has more digits than a network reads.
+    """
+    channels = [np.stack(store.read(identity, rois)) for identity in identities]
+    kinds = {channel.dtype for channel in channels}
+    if len(kinds) > 1 or any(kind.kind != "f" and kind.itemsize > 4 for kind in kinds):
+        names = ", ".join(sorted(kind.name for kind in kinds))
+        raise InputError(
+            f"{task.name}: image_chan: holds {names}; accepted: channels of one type, of integers up to 32 bits or "
+            "of floats"
+        )
+    return channels[0][:, np.newaxis] if len(channels) == 1 else np.stack(channels, axis=1)
+
+
+def area_average(images: Images, factor: int) -> Images:
+    """Average `factor` x `factor` blocks of the last two axes, in the type of the images.
+
+    Integers are rounded half up; floats are summed in 64 bits.
+    """
     if factor == 1:
         return images
     *lead, height, width = images.shape
     blocks = images.reshape(*lead, height // factor, factor, width // factor, factor)
-    total = blocks.sum(axis=(-3, -1), dtype=np.uint32)
     area = factor * factor
-    averaged: Bytes = ((2 * total + area) // (2 * area)).astype(np.uint8)
+    if images.dtype.kind == "f":
+        mean: Images = (blocks.sum(axis=(-3, -1), dtype=np.float64) / area).astype(images.dtype)
+        return mean
+    total = blocks.sum(axis=(-3, -1), dtype=np.uint32 if images.dtype == np.uint8 else np.int64)
+    averaged: Images = ((2 * total + area) // (2 * area)).astype(images.dtype)
     return averaged
 
 

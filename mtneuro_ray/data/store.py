@@ -1,7 +1,8 @@
 """The cutout store: every voxel that was read from a volume, in checksummed Parquet shards.
 
 A shard is one box of one source. Its file name is the box and its folder the hash of the source's identity, so runs,
-workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes.
+workers and tasks that need the same voxels find the same file, and two writers of a shard write the same bytes. Voxels
+keep their type; integers of 64 bits, which services use for labels of any size, take the least type that holds a box.
 """
 
 from __future__ import annotations
@@ -9,37 +10,48 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.errors import StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.volumes.source import Voxels
 
 FORMAT_VERSION = 1
 _SUFFIX = ".parquet"
 
 Bytes = npt.NDArray[np.uint8]
+Stored = npt.NDArray[Any]
+"""Voxels of a box, (Z, Y, X), of a type in STORED."""
+
+STORED = tuple(np.dtype(f"{kind}{size}") for kind in "uif" for size in (1, 2, 4, 8) if (kind, size) != ("f", 1))
+"""Types of stored voxels: integers of 8 to 64 bits, floats of 16 to 64."""
+_SHRUNK = 8
 
 
-def as_stored(voxels: Voxels, uri: str, roi: Roi) -> Bytes:
-    """Voxels as the store keeps them, one byte each: BossDB serves labels of at most 8 bits as 64.
+def as_stored(voxels: Stored) -> Stored:
+    """Voxels (Z, Y, X) as the store keeps them, without loss: in their own type, in the machine's byte order.
 
-    Raises:
-        InputError: a value needs more than 8 bits.
+    Integers of 64 bits take the smallest type that holds them all: BossDB serves labels of at most 8 bits as 64. Truth
+    values are stored as 0 and 1.
     """
-    if voxels.dtype != np.uint8:
-        with np.errstate(invalid="ignore"):
-            unlike = voxels[voxels.astype(np.uint8) != voxels]
-        if unlike.size:
-            raise InputError(
-                f"{uri}: box {roi} holds the value {unlike.max()}; accepted: grey values and labels 0 to 255"
-            )
-    return np.ascontiguousarray(voxels, dtype=np.uint8)
+    dtype = voxels.dtype
+    if dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
+    elif dtype.kind in "iu" and dtype.itemsize == _SHRUNK and voxels.size:
+        dtype = _common(np.min_scalar_type(voxels.min()), np.min_scalar_type(voxels.max()))
+    return np.ascontiguousarray(voxels, dtype=dtype.newbyteorder("="))
+
+
+def _common(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
+    """The smallest type that holds all values of two; of integers, one of 64 bits."""
+    dtype = np.result_type(one, other)
+    # NumPy makes uint64 and a signed type a float. The voxels are of one volume: with signs, it is int64.
+    return np.dtype(np.int64) if dtype.kind == "f" and one.kind != "f" and other.kind != "f" else dtype
 
 
 class CutoutStore:
@@ -60,14 +72,14 @@ class CutoutStore:
         names = self._source_folder(identity).list(_SUFFIX)
         return [roi for name in names if (roi := _box_named(name.removesuffix(_SUFFIX)))]
 
-    def write(self, identity: str, roi: Roi, voxels: Bytes) -> int:
+    def write(self, identity: str, roi: Roi, voxels: Stored) -> int:
         """Write one shard, whole or not at all, and return its size in bytes.
 
         Raises:
             StoreError: it can't be written.
         """
-        if voxels.shape != roi.shape or voxels.dtype != np.uint8:
-            raise ValueError(f"{voxels.dtype} {voxels.shape} is not uint8 {roi.shape}")
+        if voxels.shape != roi.shape or voxels.dtype not in STORED:
+            raise ValueError(f"{voxels.dtype} {voxels.shape} is not {roi.shape} integers or floats")
         content = _encode(identity, roi, np.ascontiguousarray(voxels))
         folder = self._source_folder(identity)
         try:
@@ -77,7 +89,7 @@ class CutoutStore:
             raise StoreError(f"{folder}: shard {roi} can't be written: {error.strerror or error}") from None
         return len(content)
 
-    def read_shard(self, identity: str, roi: Roi) -> Bytes:
+    def read_shard(self, identity: str, roi: Roi) -> Stored:
         """The voxels of one shard, axes z, y, x.
 
         Raises:
@@ -94,28 +106,39 @@ class CutoutStore:
         except Exception as error:  # Parquet that is damaged makes its reader raise nearly anything
             raise StoreError(f"{folder}: shard {roi} is damaged ({type(error).__name__})") from None
 
-    def drop_damaged(self, identity: str, needed: Iterable[Roi]) -> list[Roi]:
-        """Check the shards that hold voxels of `needed`; delete those that are damaged and return their boxes."""
+    def drop_damaged(self, identity: str, needed: Iterable[Roi], dtype: np.dtype[Any] | None = None) -> list[Roi]:
+        """Check the shards that hold voxels of `needed`; delete those that are damaged and return their boxes.
+
+        So are those of another type than `dtype`, that of the volume, unless it is one of those that `as_stored` makes
+        smaller: an earlier version stored 16 bits in 8 where all voxels of a box fitted.
+        """
         wanted = list(needed)
+        own = (
+            dtype if dtype is not None and dtype in STORED and (dtype.kind == "f" or dtype.itemsize < _SHRUNK) else None
+        )
         damaged = []
         for roi in self.boxes(identity):
             if not any(roi.intersection(box) for box in wanted):
                 continue
             try:
-                self.read_shard(identity, roi)
+                found = self.read_shard(identity, roi).dtype
+                if own is not None and found != own:
+                    raise StoreError(f"shard {roi} is {found}, not {own}")
             except StoreError:
                 self._source_folder(identity).delete(f"{roi}{_SUFFIX}")
                 damaged.append(roi)
         return damaged
 
-    def read(self, identity: str, boxes: Iterable[Roi]) -> list[Bytes]:
+    def read(self, identity: str, boxes: Iterable[Roi]) -> list[Stored]:
         """The voxels of any boxes that shards cover, each (z, y, x), every shard decoded once.
+
+        All are of one type, the smallest that holds those of the shards.
 
         Raises:
             StoreError: voxels are missing or a shard is damaged.
         """
         wanted = list(boxes)
-        out = [np.empty(box.shape, np.uint8) for box in wanted]
+        out: list[Stored] = []
         left = [box.num_voxels for box in wanted]
         seen: list[Roi] = []
         for shard in self.boxes(identity):
@@ -123,6 +146,10 @@ class CutoutStore:
             if not targets:
                 continue
             voxels = self.read_shard(identity, shard)
+            if not out:
+                out = [np.empty(box.shape, voxels.dtype) for box in wanted]
+            elif out[0].dtype != (dtype := _common(out[0].dtype, voxels.dtype)):
+                out = [each.astype(dtype) for each in out]
             for n, overlap in targets:
                 out[n][overlap.slices_within(wanted[n])] = voxels[overlap.slices_within(shard)]
                 left[n] -= sum(piece.num_voxels for piece in overlap.outside(seen))
@@ -130,7 +157,7 @@ class CutoutStore:
         for box, voxels_left in zip(wanted, left, strict=True):
             if voxels_left:
                 raise StoreError(f"{self.folder}: {voxels_left} voxels of box {box} of {identity} are not stored")
-        return out
+        return out or [np.empty(box.shape, np.uint8) for box in wanted]
 
 
 def _box_named(name: str) -> Roi | None:
@@ -142,14 +169,16 @@ def _box_named(name: str) -> Roi | None:
     return roi if str(roi) == name else None
 
 
-def _digest(identity: str, roi: Roi, voxels: Bytes) -> str:
-    header = json.dumps([FORMAT_VERSION, identity, str(roi), list(voxels.shape)])
+def _digest(identity: str, roi: Roi, voxels: Stored) -> str:
+    # Bytes are the usual case, and name no type.
+    dtype = [] if voxels.dtype == np.uint8 else [voxels.dtype.name]
+    header = json.dumps([FORMAT_VERSION, identity, str(roi), list(voxels.shape), *dtype])
     digest = hashlib.sha256(header.encode())
-    digest.update(memoryview(voxels.data))
+    digest.update(memoryview(voxels.view(np.uint8).data))
     return digest.hexdigest()
 
 
-def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
+def _encode(identity: str, roi: Roi, voxels: Stored) -> bytes:
     planes = pa.FixedShapeTensorArray.from_numpy_ndarray(voxels)
     table = pa.table({"z": pa.array(np.arange(*roi.z, dtype=np.int32)), "voxels": planes})
     table = table.replace_schema_metadata(
@@ -162,19 +191,19 @@ def _encode(identity: str, roi: Roi, voxels: Bytes) -> bytes:
         }
     )
     sink = pa.BufferOutputStream()
-    # Parquet has no 8-bit integers. Split into streams, the three zero bytes of each voxel compress to nothing.
+    # Parquet has no integers below 32 bits. Split into streams, the zero bytes of each voxel compress to nothing.
     encoding = {"voxels.list.element": "BYTE_STREAM_SPLIT"}
     pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=False, column_encoding=encoding)
     return bytes(sink.getvalue())
 
 
-def _decode(content: bytes, identity: str, roi: Roi) -> Bytes:
+def _decode(content: bytes, identity: str, roi: Roi) -> Stored:
     table = pq.read_table(pa.BufferReader(content))
     planes = table.column("voxels").combine_chunks()
     if not isinstance(planes, pa.FixedShapeTensorArray):
         raise ValueError(f"type {planes.type}")
-    voxels: Bytes = np.ascontiguousarray(planes.to_numpy_ndarray())
-    if voxels.shape != roi.shape or voxels.dtype != np.uint8:
+    voxels: Stored = np.ascontiguousarray(planes.to_numpy_ndarray())
+    if voxels.shape != roi.shape or voxels.dtype not in STORED:
         raise ValueError(f"{voxels.dtype} {voxels.shape}")
     if (table.schema.metadata or {})[b"mtneuro.sha256"].decode() != _digest(identity, roi, voxels):
         raise ValueError("checksum")

@@ -12,6 +12,7 @@ from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.identities import by_role
 from mtneuro_ray.data.ingest import ingest, open_volumes
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays, load_split
@@ -98,10 +99,9 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
         InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
         SourceError: a volume can't be read.
     """
-    # Tasks whose cubes say their regions read no annotation.
-    image, annotation = run.data if len(run.data) > 1 else (run.data[0], None)
+    identities = by_role(run.task, run.data)
     try:
-        return load_split(store, image, annotation, run.task, split)
+        return load_split(store, identities, run.task, split)
     except StoreError:
         # Through a copy that is not checked, so that no other split is read for it.
         # The cells of a readout are found in the annotation of all of its cubes.
@@ -115,7 +115,7 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
                 "volume it was trained on; accepted: the --store that the run used"
             ) from None
         ingest(store, part, Path(run.task.name))
-    return load_split(store, image, annotation, run.task, split)
+    return load_split(store, identities, run.task, split)
 
 
 def target_of(

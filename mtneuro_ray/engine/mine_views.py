@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from mtneuro_ray.data.embeddings import Vectors
 from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.resident import ResidentSplit, parts
 from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.shown import shown
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.finished import opened, stored_split
 from mtneuro_ray.errors import InputError
@@ -63,19 +65,22 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
     shape = (arrays.images.shape[-2], arrays.images.shape[-1])
     draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, settings)
     pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, settings)
-    cut = cut_views(split.gather(chosen).images, draws).view(_VIEWS, len(chosen), 1, shape[0] // 2, shape[1] // 2)
-    crops = cut_views(split.gather(pool).images, pool_draws)
+    cut, crops = (cut_views(split.gather(own).images, of) for own, of in ((chosen, draws), (pool, pool_draws)))
     task = build_task(run)
-    cosines = _features(task, model, cut[0]) @ _features(task, model, crops).T
-    shown, kept = _ranked(cosines, chosen, pool)
+    cosines = _features(task, model, cut[: len(chosen)]) @ _features(task, model, crops).T
+    ranks, kept = _ranked(cosines, chosen, pool)
+    # The same crops as pictures.
+    grey = shown(arrays.images)
+    pictures = ResidentSplit(replace(arrays, images=grey[:, None]), torch.device("cpu"))
+    cut, crops = (cut_views(pictures.gather(own).images, of) for own, of in ((chosen, draws), (pool, pool_draws)))
     names = np.array(arrays.region_names)
     return Views(
         regions=names[arrays.regions[chosen]],
-        images=arrays.images[chosen, 0],
+        images=grey[chosen, 0],
         corners=draws.corners.transpose(0, 1).numpy(),
-        views=cut[:, :, 0].transpose(0, 1).numpy(),
-        pool_regions=names[arrays.regions[pool]][shown],
-        pool=crops[:, 0].numpy()[shown],
+        views=cut.view(_VIEWS, len(chosen), *cut.shape[-2:]).transpose(0, 1).numpy(),
+        pool_regions=names[arrays.regions[pool]][ranks],
+        pool=crops[:, 0, 0].numpy()[ranks],
         cosines=kept,
         pool_size=np.array([len(pool)]),
     )

@@ -56,7 +56,7 @@ def endless_steps(steps: Steps, rate: float = _RATE) -> Iterator[None]:
 def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
     """Noise of the shape of a run's images, and random classes; `count` training images, by default two batches."""
     task, batch = run.task, run.network.training.batch_size
-    voxels = task.volume_z * math.prod(task.tile_size)
+    voxels = run.network.model.in_channels * task.volume_z * math.prod(task.tile_size)
     # Images of one pass of the evaluation.
     _, at_once = next(parts(0, 2**31, voxels))
     counts: dict[Split, int] = {"train": count or max(2 * batch, 2), "val": at_once}
@@ -66,9 +66,10 @@ def random_splits(run: RunSettings, count: int = 0) -> dict[Split, SplitArrays]:
 def _random_split(run: RunSettings, count: int) -> SplitArrays:
     task, random = run.task, np.random.default_rng(0)
     classes, shape = len(task.classes), (count, task.volume_z, *task.tile_size)
+    channels = (count, run.network.model.in_channels, *shape[1:])
     masks = random.integers(0, classes, shape, np.uint8) if task.declaration.labels == "voxel" else None
     return SplitArrays(
-        images=random.integers(0, 256, shape, np.uint8),
+        images=random.integers(0, 256, channels, np.uint8),
         masks=masks,
         labels=np.arange(count) % classes,
         regions=np.zeros(count, np.int64),

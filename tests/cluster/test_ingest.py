@@ -126,11 +126,11 @@ def test_shared_splits_equal_those_loaded_here_and_damage_is_fetched_again(clust
     assert set(shared) == {"train", "val", "test"}
     assert volumes.annotation is not None
     for split, arrays in shared.items():
-        here = load_split(store, volumes.image.identity, volumes.annotation.identity, task, split)
+        here = load_split(store, volumes.identities, task, split)
         assert (arrays.images == here.images).all()
         assert arrays.masks is not None
         assert here.masks is not None
         assert (arrays.masks == here.masks).all()
     image = np.load(tiny.image)
     first = boxes(task)[0]
-    assert (store.read(volumes.image.identity, [first])[0] == image[first.slices]).all()
+    assert (store.read(volumes.images[0].identity, [first])[0] == image[first.slices]).all()

@@ -16,6 +16,7 @@ from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
@@ -93,7 +94,7 @@ def _undisturbed(record: RunRecord, tiny: Tiny, store: Path) -> Outcome:
     """What the run of a record gives in this process."""
     run = RunSettings.load(record.settings, "record")
     image, labels = (channel.identity for channel in open_volumes(run.task, tiny.task).channels)
-    data = load_splits(CutoutStore(Folder(store)), image, labels, run.task)
+    data = load_splits(CutoutStore(Folder(store)), Identities((image,), labels), run.task)
     return train(run, {split: data[split] for split in ("train", "val")}, WorkerContext())
 
 

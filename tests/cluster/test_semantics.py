@@ -8,6 +8,7 @@ import pytest
 from mtneuro_ray.cluster.ray_data import get_splits, measure_attributes, share_task
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.sampling import samples
@@ -53,7 +54,7 @@ def test_shared_targets_are_those_measured_in_one_process(cluster: None, tmp_pat
     store, file = CutoutStore(Folder(tmp_path / "store")), tmp_path / "task.json"
     shared = get_splits(share_task(store, task.replace("task", downsample=2, max_slices=35), file))
     image, labels = (channel.identity for channel in open_volumes(task, file).channels)
-    here = load_splits(store, image, labels, task.replace("task", downsample=2, max_slices=35))
+    here = load_splits(store, Identities((image,), labels), task.replace("task", downsample=2, max_slices=35))
     assert shared.keys() == here.keys() == {"train", "test"}
     for split, arrays in shared.items():
         check(arrays, here[split])
@@ -86,4 +87,4 @@ def test_a_split_of_a_readout_that_is_read_again_has_the_cells_of_all_slices(
     store = CutoutStore(Folder(tmp_path / "empty"))
     found = stored_split(store, run, "test")
     assert len(found) == len(samples(task, "test"))
-    check(found, load_splits(store, identities[0], identities[1], task)["test"])
+    check(found, load_splits(store, Identities((identities[0],), identities[1]), task)["test"])

@@ -14,6 +14,7 @@ from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace, SearchSettings
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import load_splits
 from mtneuro_ray.data.store import CutoutStore
@@ -120,7 +121,7 @@ def test_trials_start_from_the_weights_of_their_encoder(cluster: None, tmp_path:
         assert sweep([(space, pair)], ResourceSettings(), Where(store, out)) == []
         trial = RunFolder(out).read(plan.run_id)
         image, labels = identities
-        splits, encoder = load_splits(store, image, labels, pair.task), fetch_encoder(plan.run.network)
+        splits, encoder = load_splits(store, Identities((image,), labels), pair.task), fetch_encoder(plan.run.network)
         here = train_here(plan.run, splits, Folder(tmp_path / "here"), encoder=encoder)
         assert trial is not None
         assert (trial.status, trial.history, trial.metrics) == ("done", here.history, here.metrics)

@@ -152,3 +152,13 @@ def test_mixup_draws_from_another_stream_than_the_order_of_an_epoch() -> None:
         mixup = draw_mixup(2, key, 6, 1.0, 0.5)
         assert mixup is not None
         assert mixup.lambda_ != order.beta(0.5, 0.5)
+
+
+def test_crops_are_the_same_place_in_all_channels_and_slices() -> None:
+    images = torch.arange(2 * 3 * 2 * 6 * 8, dtype=torch.int16).view(2, 3, 2, 6, 8)
+    corners = torch.tensor([[[0, 4], [3, 1]], [[2, 2], [1, 0]]])
+    cut = cut_crops(images, corners)
+    assert cut.shape == (4, 3, 2, 3, 4)
+    for row, (view, image) in enumerate(np.ndindex(2, 2)):
+        y, x = corners[view, image].tolist()
+        assert torch.equal(cut[row], images[image, :, :, y : y + 3, x : x + 4])

@@ -46,7 +46,7 @@ def splits() -> dict[Split, SplitArrays]:
     for split in names:
         count = len(samples(TASK, split))
         found[split] = SplitArrays(
-            images=np.zeros((count, 1, 3, 4), np.uint8),
+            images=np.zeros((count, 1, 1, 3, 4), np.uint8),
             masks=None,
             labels=np.zeros(count, np.int64),
             regions=np.zeros(count, np.int64),

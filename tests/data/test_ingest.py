@@ -9,7 +9,6 @@ from mtneuro_ray.data import sampling as plan
 from mtneuro_ray.data.ingest import (
     Volumes,
     check_alignment,
-    fetch,
     fetch_here,
     ingest_lock,
     open_volumes,
@@ -36,7 +35,7 @@ def volumes(fails_after: int | None = None, dtype: Any = np.uint64) -> tuple[Mem
     random = np.random.default_rng(0)
     image = MemoryVolume(random.integers(0, 256, SHAPE, dtype=np.uint8), "image", fails_after)
     labels = MemoryVolume(random.integers(0, 3, SHAPE, dtype=dtype), "labels")
-    return image, labels, Volumes(image, labels)
+    return image, labels, Volumes((image,), labels)
 
 
 def ingest(store: CutoutStore, task: TaskSettings, opened: Volumes) -> int:
@@ -119,13 +118,33 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped(tmp_path: Path, reads: i
     np.testing.assert_array_equal(first.reads + second.reads, needed(ONE))
 
 
-def test_a_label_that_cannot_be_stored_is_refused_and_leaves_no_shard(tmp_path: Path) -> None:
+def test_channels_of_16_bits_are_stored_as_they_are_and_checked_again(tmp_path: Path) -> None:
     store = CutoutStore(Folder(tmp_path))
-    source = MemoryVolume(np.full(SHAPE, 256, np.uint16))
-    [first, *_] = pending(store, ONE, Volumes(source, None))
-    with pytest.raises(InputError, match="holds the value 256"):
-        fetch(store, first)
-    assert store.boxes(source.identity) == []
+    random = np.random.default_rng(0)
+    channels = [MemoryVolume(random.integers(0, 2**16, SHAPE, np.uint16), name) for name in ("red", "green")]
+    opened = Volumes(tuple(channels), None)
+    assert ingest(store, ONE, opened) == 2 * 2 * needed(ONE).sum()
+    assert pending(store, ONE, opened) == []
+    for source in channels:
+        stored = store.read(source.identity, plan.boxes(ONE))
+        assert {voxels.dtype for voxels in stored} == {np.dtype(np.uint16)}
+        np.testing.assert_array_equal(stored[0], source.read(plan.boxes(ONE)[0]))
+    assert verify(store, ONE, opened, num_boxes=1, seed=0) > 0
+    channels[1]._voxels += 1
+    with pytest.raises(SourceError, match="memory:green: box"):
+        verify(store, ONE, opened, num_boxes=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (np.zeros(SHAPE, np.uint16), "memory:other holds uint16, the first channel uint8"),
+        (np.zeros((1, 2, 3), np.uint8), "image_chan: memory:other is 1 x 2 x 3 voxels, the image 12 x 24 x 40"),
+    ],
+)
+def test_channels_that_do_not_fit_together_are_refused(other: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_alignment(Volumes((volumes()[0], MemoryVolume(other, "other")), None), "task.json")
 
 
 def test_a_box_outside_the_volume_is_refused_when_the_volumes_are_opened(tmp_path: Path) -> None:
@@ -199,7 +218,7 @@ def test_volumes_that_fit_or_do_not_say_are_accepted() -> None:
     check_alignment(aligned(), "task.json")
     check_alignment(aligned({"voxel_size_um": (2.0, 1.0, 1.0)}, {"indexed": True}), "task.json")
     check_alignment(aligned({"voxel_size_um": (1.17,) * 3}, {"voxel_size_um": (1.1700001,) * 3}), "task.json")
-    check_alignment(Volumes(volumes()[0], None), "task.json")
+    check_alignment(Volumes((volumes()[0],), None), "task.json")
 
 
 def test_verification_finds_voxels_that_differ(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import logging
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.samples import SplitArrays, area_average, load_split, load_splits
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import load_attributes
@@ -34,7 +37,7 @@ def load(
     store.write("image", whole, image)
     if labels is not None:
         store.write("labels", whole, labels)
-    return load_split(store, "image", None if labels is None else "labels", task, split)
+    return load_split(store, Identities(("image",), None if labels is None else "labels"), task, split)
 
 
 def slow_average(image: Bytes, factor: int) -> Bytes:
@@ -81,11 +84,11 @@ def test_images_and_masks_are_the_boxes_of_the_plan_in_its_order(tmp_path: Path)
     plan = samples(task, "train")
     assert len(arrays_) == len(plan) == 3 * 2 * 4 + 2 * 1 * 5
     assert arrays_.masks is not None
-    assert arrays_.images.shape == arrays_.masks.shape == (34, 1, 12, 8)
+    assert arrays_.images[:, 0].shape == arrays_.masks.shape == (34, 1, 12, 8)
     for image, mask, region, label, sample in zip(
         arrays_.images, arrays_.masks, arrays_.regions, arrays_.labels, plan, strict=True
     ):
-        np.testing.assert_array_equal(image, IMAGE[sample.roi.slices])
+        np.testing.assert_array_equal(image[0], IMAGE[sample.roi.slices])
         np.testing.assert_array_equal(mask, LABELS[sample.roi.slices])
         assert (arrays_.region_names[region], label) == (sample.region, sample.label)
     assert arrays_.region_names == ("B", "A")
@@ -94,9 +97,9 @@ def test_images_and_masks_are_the_boxes_of_the_plan_in_its_order(tmp_path: Path)
 def test_volumes_keep_their_slices(tmp_path: Path) -> None:
     arrays_ = load(tmp_path, task_settings(volume_z=2, downsample=2), split="train")
     assert arrays_.masks is not None
-    assert arrays_.images.shape == arrays_.masks.shape == (2, 2, 8, 8)
+    assert arrays_.images[:, 0].shape == arrays_.masks.shape == (2, 2, 8, 8)
     for z in range(4):
-        np.testing.assert_array_equal(arrays_.images[z // 2, z % 2], slow_average(IMAGE[z, :16, :16], 2))
+        np.testing.assert_array_equal(arrays_.images[z // 2, 0, z % 2], slow_average(IMAGE[z, :16, :16], 2))
         np.testing.assert_array_equal(arrays_.masks[z // 2, z % 2], LABELS[z, 1:16:2, 1:16:2])
 
 
@@ -104,7 +107,7 @@ def test_volumes_keep_their_slices(tmp_path: Path) -> None:
 def test_each_split_is_its_own_cubes(tmp_path: Path, split: Any) -> None:
     task = task_settings()
     [z] = [each.z for each in task.cubes if each.split == split]
-    np.testing.assert_array_equal(load(tmp_path, task, split=split).images[:, 0], IMAGE[slice(*z), :16, :16])
+    np.testing.assert_array_equal(load(tmp_path, task, split=split).images[:, 0, 0], IMAGE[slice(*z), :16, :16])
 
 
 def test_axons_are_background_in_three_classes(tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_voxels_that_are_not_stored_are_an_error(tmp_path: Path) -> None:
     store = CutoutStore(Folder(tmp_path))
     store.write("image", Roi.at((0, 0, 0), (3, 16, 16)), IMAGE[:3, :16, :16])
     with pytest.raises(StoreError, match=r"256 voxels of box z3-4_y0-16_x0-16 of image are not stored"):
-        load_split(store, "image", None, task_settings(annotation_chan="file:l.npy"), "train")
+        load_split(store, Identities(("image",)), task_settings(annotation_chan="file:l.npy"), "train")
 
 
 def readout_task(**changes: Any) -> TaskSettings:
@@ -211,13 +214,13 @@ def readout_task(**changes: Any) -> TaskSettings:
 def test_a_readout_task_has_targets_of_whole_tiles_beside_its_small_images(tmp_path: Path) -> None:
     task = readout_task(downsample=2, max_slices=3)
     arrays_ = load(tmp_path, task)
-    assert arrays_.images.shape == (6, 1, 8, 8)
+    assert arrays_.images.shape == (6, 1, 1, 8, 8)
     assert arrays_.masks is None
     assert arrays_.targets is not None
     assert arrays_.labels.tolist() == [1, 1, 1, 0, 0, 0]
     for image, corners, sample in zip(arrays_.images, arrays_.targets, samples(task, "train"), strict=True):
         tile, labels = IMAGE[sample.roi.slices][0], LABELS[sample.roi.slices][0]
-        np.testing.assert_array_equal(image[0], slow_average(tile, 2))
+        np.testing.assert_array_equal(image[0, 0], slow_average(tile, 2))
         vessels = [100 * np.mean(labels[y : y + 8, x : x + 8] == 1) for y in (0, 8) for x in (0, 8)]
         np.testing.assert_allclose(corners[:, 0], vessels)
 
@@ -226,7 +229,7 @@ def test_splits_that_are_loaded_together_are_those_loaded_one_by_one(tmp_path: P
     task = readout_task()
     alone = {split: load(tmp_path, task, split=split) for split in ("train", "test")}
     store = CutoutStore(Folder(tmp_path))
-    together = load_splits(store, "image", "labels", task)
+    together = load_splits(store, Identities(("image",), "labels"), task)
     targets = load_attributes(store, "labels", task)
     assert together.keys() == alone.keys() == targets.keys()
     for split, arrays_ in together.items():
@@ -239,3 +242,41 @@ def test_splits_that_are_loaded_together_are_those_loaded_one_by_one(tmp_path: P
 def test_only_readout_tasks_have_targets(tmp_path: Path) -> None:
     assert load(tmp_path, task_settings()).targets is None
     assert load(tmp_path, region_task()).targets is None
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int8", "int16", "int32", "float16", "float32", "float64"])
+def test_averages_keep_the_type_and_round_half_up(dtype: str) -> None:
+    random, kind = np.random.default_rng(3), np.dtype(dtype)
+    if kind.kind == "f":
+        values = random.normal(0, 100, (2, 3, 1, 6, 9)).astype(kind)
+    else:
+        values = random.integers(np.iinfo(kind).min, np.iinfo(kind).max, (2, 3, 1, 6, 9), kind, endpoint=True)
+    found = area_average(values, 3)
+    assert (found.dtype, found.shape) == (kind, (2, 3, 1, 2, 3))
+    for place in np.ndindex(found.shape):
+        rows, columns = (slice(3 * start, 3 * start + 3) for start in place[3:])
+        block = [Fraction(each) for each in values[(*place[:3], rows, columns)].ravel().tolist()]
+        mean = sum(block) / 9
+        if kind.kind == "f":
+            np.testing.assert_allclose(float(found[place]), float(mean), rtol=8 * float(np.finfo(kind).eps))
+        else:
+            assert int(found[place]) == math.floor(mean + Fraction(1, 2))
+
+
+def test_images_of_several_channels_and_16_bits_are_read_as_they_are(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    channels = random.integers(-(2**15), 2**15, (2, *SHAPE)).astype(np.int16)
+    store, whole = CutoutStore(Folder(tmp_path)), Roi.at((0, 0, 0), SHAPE)
+    for name, voxels in zip("ab", channels, strict=True):
+        store.write(name, whole, voxels)
+    store.write("labels", whole, LABELS.astype(np.uint16))
+    task = task_settings()
+    found = load_split(store, Identities(("a", "b"), "labels"), task, "train")
+    assert found.images.dtype == np.int16
+    assert found.images.shape == (4, 2, 1, 16, 16)
+    np.testing.assert_array_equal(found.images[:, :, 0], channels[:, :4, :16, :16].transpose(1, 0, 2, 3))
+    np.testing.assert_array_equal(found.masks, load(tmp_path / "8", task).masks)
+    store.write("wide", whole, channels[0].astype(np.int64))
+    for names, kinds in ((("a", "labels"), "int16, uint16"), (("wide",), "int64")):
+        with pytest.raises(InputError, match=f"image_chan: holds {kinds}; accepted: "):
+            load_split(store, Identities(names), task, "train")

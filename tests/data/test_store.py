@@ -1,17 +1,17 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.data.store import STORED, CutoutStore, as_stored
+from mtneuro_ray.errors import StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from tests.test_roi import SHAPE, boxes
@@ -101,10 +101,10 @@ def test_an_array_that_is_not_contiguous_is_written_as_its_values(tmp_path: Path
 
 def test_an_array_of_another_shape_or_type_is_not_written(tmp_path: Path) -> None:
     store = CutoutStore(Folder(tmp_path))
-    with pytest.raises(ValueError, match="is not uint8"):
+    with pytest.raises(ValueError, match="integers or floats"):
         store.write(IDENTITY, WHOLE, VOLUME[:2])
-    with pytest.raises(ValueError, match="uint16"):
-        store.write(IDENTITY, WHOLE, VOLUME.astype(np.uint16))
+    with pytest.raises(ValueError, match="bool"):
+        store.write(IDENTITY, WHOLE, VOLUME > 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -242,22 +242,53 @@ def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
         store_of(tmp_path).read_shard(IDENTITY, WHOLE)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
-def test_labels_are_kept_in_one_byte(dtype: type[np.unsignedinteger]) -> None:
-    labels: npt.NDArray[np.unsignedinteger] = np.array([[[0, 8, 255]]], dtype)
-    stored = as_stored(labels, "u", Roi.at((0, 0, 0), (1, 1, 3)))
+@pytest.mark.parametrize("dtype", STORED)
+def test_voxels_of_every_type_read_back_to_the_bit(tmp_path: Path, dtype: np.dtype[Any]) -> None:
+    bits = np.random.default_rng(2).integers(0, 256, (*SHAPE[:2], SHAPE[2] * dtype.itemsize), np.uint8)
+    voxels = np.ascontiguousarray(bits).view(dtype)  # with NaN and infinity among floats
+    store = CutoutStore(Folder(tmp_path))
+    store.write(IDENTITY, WHOLE, voxels)
+    found = store.read(IDENTITY, [WHOLE])[0]
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found.view(np.uint8), voxels.view(np.uint8))
+    assert store.drop_damaged(IDENTITY, [WHOLE], dtype) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int64, np.bool_])
+def test_labels_of_8_bits_that_come_as_64_are_kept_in_one_byte(dtype: type[np.generic]) -> None:
+    labels = np.array([[[0, 1, 255 if dtype is not np.bool_ else 1]]], dtype)
+    stored = as_stored(labels)
     assert stored.dtype == np.uint8
-    assert stored.tolist() == [[[0, 8, 255]]]
+    assert stored.tolist() == labels.astype(int).tolist()
 
 
-@pytest.mark.parametrize("value", [256, 2**32, 2**64 - 1])
-def test_a_label_above_one_byte_is_refused_with_its_box(value: int) -> None:
-    roi = Roi.at((0, 0, 0), (1, 1, 2))
-    with pytest.raises(InputError) as caught:
-        as_stored(np.array([[[1, value]]], np.uint64), "bossdb://a/b/c", roi)
-    assert str(caught.value) == (
-        f"bossdb://a/b/c: box {roi} holds the value {value}; accepted: grey values and labels 0 to 255"
-    )
+@given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=6))
+def test_integers_of_64_bits_take_the_smallest_type_that_loses_nothing(values: list[int]) -> None:
+    signed = [value for value in values if value < 2**63] or [0]
+    for dtype, own in ((np.int64, signed), (np.uint64, [abs(value) for value in values])):
+        voxels = np.array([[own]], dtype)
+        stored = as_stored(voxels)
+        assert stored.dtype in STORED
+        assert stored.tolist() == [[own]]
+
+
+def test_shards_of_several_types_are_read_as_one_that_holds_all(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path))
+    left, right = (Roi.at((0, 0, x), (1, 1, 2)) for x in (0, 2))
+    for values, common in (([[-1, 2], [3, 2**40]], np.int64), ([[0, 2], [3, 300]], np.uint16)):
+        for roi, own in zip((left, right), values, strict=True):
+            store.write(IDENTITY, roi, as_stored(np.array([[own]], np.int64)))
+        found = store.read(IDENTITY, [Roi.at((0, 0, 0), (1, 1, 4))])[0]
+        assert found.dtype == common
+        assert found.ravel().tolist() == [*values[0], *values[1]]
+
+
+def test_a_shard_of_another_type_than_the_volume_is_read_again(tmp_path: Path) -> None:
+    # An earlier version stored 16 bits in one byte where all voxels of a box fitted.
+    store = store_of(tmp_path, WHOLE)
+    assert store.drop_damaged(IDENTITY, [WHOLE], np.dtype(np.uint64)) == []
+    assert store.drop_damaged(IDENTITY, [WHOLE], np.dtype(np.uint16)) == [WHOLE]
+    assert store.boxes(IDENTITY) == []
 
 
 def test_a_shard_of_random_voxels_is_hardly_larger_than_they_are(tmp_path: Path) -> None:

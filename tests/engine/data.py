@@ -26,7 +26,7 @@ def arrays(count: int, seed: int, *, masks: bool, depth: int = 1, side: int = 16
     brightness = 60 * (classes if masks else labels[:, None, None, None])
     images = np.clip(brightness + random.normal(60, 15, classes.shape), 0, 255).astype(np.uint8)
     return SplitArrays(
-        images=images,
+        images=images[:, None],
         masks=classes.astype(np.uint8) if masks else None,
         labels=labels.astype(np.int64),
         regions=np.arange(count) % 2,

@@ -67,7 +67,7 @@ def head_of(run: RunSettings, split: SplitArrays) -> EncoderClassifier:
 
 def crops_of(split: SplitArrays, kind: str) -> tuple[Tensor, Tensor]:
     """What is shown of the images, one after the other, and its labels."""
-    images, labels = torch.from_numpy(split.images).float() / 255, torch.from_numpy(split.labels)
+    images, labels = torch.from_numpy(split.images[:, 0]).float() / 255, torch.from_numpy(split.labels)
     if kind == "whole":
         return images, labels
     turns = (0, 1, 2, 3) if kind == "dense" else (0,)

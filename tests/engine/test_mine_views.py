@@ -40,7 +40,7 @@ def test_views_are_crops_of_half_the_side_at_their_corners() -> None:
     assert views.regions.tolist() == ["A", "B"]
     for number, region in enumerate((0, 1)):
         own = np.flatnonzero(data.regions == region)
-        np.testing.assert_array_equal(views.images[number], data.images[own[len(own) // 2], 0])
+        np.testing.assert_array_equal(views.images[number], data.images[own[len(own) // 2], 0, 0])
         for (y, x), view in zip(views.corners[number], views.views[number], strict=True):
             np.testing.assert_array_equal(view, views.images[number, y : y + SIDE // 2, x : x + SIDE // 2])
 
@@ -59,10 +59,10 @@ def test_the_pool_holds_crops_of_other_images_only() -> None:
     data, views = examples(3)
     for number in range(2):
         for crop, region in zip(views.pool[number], views.pool_regions[number], strict=True):
-            windows = np.lib.stride_tricks.sliding_window_view(data.images[:, 0], (8, 8), axis=(1, 2))
+            windows = np.lib.stride_tricks.sliding_window_view(data.images[:, 0, 0], (8, 8), axis=(1, 2))
             sources = np.flatnonzero((windows == crop).all(axis=(3, 4)).any(axis=(1, 2)))
             assert len(sources) == 1
-            assert not np.array_equal(data.images[sources[0], 0], views.images[number])
+            assert not np.array_equal(data.images[sources[0], 0, 0], views.images[number])
             assert data.region_names[data.regions[sources[0]]] == region
 
 

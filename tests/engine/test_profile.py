@@ -69,9 +69,9 @@ def test_every_method_is_measured_by_the_steps_that_train_it(
 def test_random_data_have_the_shape_and_classes_of_a_run() -> None:
     run = _workload(run_of("segmentation"))
     train = random_splits(run)["train"]
-    assert train.images.shape == (6, 1, 16, 16)
+    assert train.images.shape == (6, 1, 1, 16, 16)
     assert train.masks is not None
-    assert train.masks.shape == train.images.shape
+    assert train.masks.shape == (6, 1, 16, 16)
     assert set(train.masks.ravel()) == {0, 1, 2}
     assert len(random_splits(run, 9)["train"]) == 9
 

@@ -50,7 +50,7 @@ class TargetNetwork(nn.Module):
         self.target = deepcopy(self.online).requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Views (N, 1, y, x) -> features (N, F), predictions for the augmented term and for the mined term."""
+        """Views (N, C, y, x) -> features (N, F), predictions for the augmented term and for the mined term."""
         features = self.online.encoder(images)
         projections = self.online.projector(features)
         predictions = self.predictor(projections)

@@ -82,7 +82,7 @@ class SelfSupervised(SteppedMethod):
     def build(self, encoder: nn.Module, features: int) -> nn.Module:
         """The trained module: `encoder`, which gives `features` numbers per image, with its heads.
 
-        It takes views (V * b, 1, y, x), all first ones before all second ones, and returns a tuple: the features of
+        It takes views (V * b, C, y, x), all first ones before all second ones, and returns a tuple: the features of
         the encoder, then the tensors that `losses` reads. Weights are drawn from torch's generator, which is seeded.
         """
 
@@ -119,7 +119,7 @@ class SelfSupervised(SteppedMethod):
         return {**{name: value.detach() for name, value in sums.items()}, "feature_std": std * (stop - start)}
 
     def inputs(self, samples: Indices, numbers: Numbers) -> Tensor:
-        """Views of samples (B,) as the encoder reads them: (V * B, 1, y, x), overwritten by the next as many.
+        """Views of samples (B,) as the encoder reads them: (V * B, C, y, x), overwritten by the next as many.
 
         `numbers` (V, B, NUMBERS), uniform in [0, 1), decide the views.
         """
@@ -163,7 +163,7 @@ class EncoderWithHead(nn.Module):
         self.encoder, self.head = encoder, head
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 1, y, x) -> (N, F), (N, D)."""
+        """(N, C, y, x) -> (N, F), (N, D)."""
         features = self.encoder(images)
         return features, self.head(features)
 

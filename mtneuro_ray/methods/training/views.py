@@ -56,7 +56,7 @@ class ViewDraws:
 
 
 def cut_views(images: Tensor, draws: ViewDraws) -> Tensor:
-    """The crops, turned: (B, 1, Y, X) -> (V * B, 1, Y // 2, X // 2), all first views before all second ones."""
+    """The crops, turned: (B, C, [Z,] Y, X) -> (V * B, C, [Z,] Y // 2, X // 2), ordered by view, then by image."""
     views = cut_crops(images, draws.corners)
     if draws.symmetries is None:
         return views
@@ -64,9 +64,9 @@ def cut_views(images: Tensor, draws: ViewDraws) -> Tensor:
 
 
 def shade_views(inputs: Tensor, draws: ViewDraws) -> Tensor:
-    """Model inputs (V * B, 1, y, x) with changed contrast and brightness."""
+    """Model inputs (V * B, C, y, x) with changed contrast and brightness, alike in all channels of a view."""
     if draws.greys is None or not len(inputs):
         return inputs
     contrast, shift = draws.greys.to(inputs.device, non_blocking=True).view(-1, 2, 1, 1, 1).unbind(1)
-    std, mean = torch.std_mean(inputs, dim=(1, 2, 3), keepdim=True, correction=0)
+    std, mean = torch.std_mean(inputs, dim=(2, 3), keepdim=True, correction=0)
     return torch.addcmul(mean + shift * std, inputs - mean, contrast)

@@ -25,11 +25,11 @@ _ITERATIONS = 200
 
 
 class Decomposition(nn.Module):
-    """Weights of the components of images: (B, 1, Y, X) -> (B, components); where fewer were fitted, the last are 0.
+    """Weights of the components of images: (B, C, Y, X) -> (B, components); where fewer were fitted, the last are 0.
 
     Attributes:
-        mean: (Y * X,) subtracted first; zeros for NMF.
-        basis: (K, Y * X) one component per row.
+        mean: (C * Y * X,) subtracted first; zeros for NMF.
+        basis: (K, C * Y * X) one component per row.
     """
 
     mean: Tensor
@@ -42,7 +42,7 @@ class Decomposition(nn.Module):
         self.register_buffer("basis", torch.zeros(0, 0))
 
     def fit(self, images: Floats, seed: int) -> None:
-        """Fit the components to images (N, Y * X), not negative for NMF; `seed` is for randomised solvers."""
+        """Fit the components to images (N, C * Y * X), not negative for NMF; `seed` is for randomised solvers."""
         from sklearn.decomposition import NMF, PCA
         from sklearn.exceptions import ConvergenceWarning
 
@@ -60,7 +60,7 @@ class Decomposition(nn.Module):
         self.basis = torch.tensor(basis, dtype=torch.float32, device=device)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, Y, X) -> (B, components).
+        """(B, C, Y, X) -> (B, components).
 
         Raises:
             TrainingError: the images are not of the size that was fitted.

@@ -11,7 +11,7 @@ from mtneuro_ray.models.dropout import GlobalChannelDropout
 from mtneuro_ray.models.volumetric import VNET_SIZES
 
 _STEM_CHANNELS = 16
-# Channels of the blocks and dilation of their convolutions (Li et al. 2017, figure 1).
+# Identities of the blocks and dilation of their convolutions (Li et al. 2017, figure 1).
 _STAGES = ((16, 1), (32, 2), (64, 4))
 
 
@@ -82,8 +82,9 @@ class VNetLight(nn.Module):
             ValueError: a spatial axis has a size that the strides do not divide.
         """
         VNET_SIZES.check("VNetLight", image.shape[2:])
-        repeats = _STEM_CHANNELS // image.shape[1]
-        features = self.stem_activation(self.stem(image) + image.repeat(1, repeats, 1, 1, 1))
+        repeats = -(-_STEM_CHANNELS // image.shape[1])
+        repeated = image.repeat(1, repeats, 1, 1, 1)[:, :_STEM_CHANNELS]
+        features = self.stem_activation(self.stem(image) + repeated)
         skips: list[Tensor] = []
         for block in self.down:
             skips.append(features)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.mosaic import assemble
+from mtneuro_ray.data.shown import shown
 from mtneuro_ray.results.benchmark import changed_images, family_of, part_of
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.figures.comparison import draw_comparison
@@ -137,7 +138,7 @@ def stored_stacks(record: RunRecord, load: SplitLoader) -> list[Stack]:
     """
     run = record.load_settings()
     splits = dict.fromkeys(cube.split for cube in run.task.cubes)
-    mosaics = [mosaic for split in splits for mosaic in assemble(run.task, split, load(run, split).images)]
+    mosaics = [mosaic for split in splits for mosaic in assemble(run.task, split, shown(load(run, split).images))]
     return [stack for stack in stacks_of(mosaics) if len(stack.z) > 1]
 
 

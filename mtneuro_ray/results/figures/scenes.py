@@ -13,6 +13,7 @@ from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.mosaic import EMPTY, assemble
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.shown import shown
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Shape
@@ -106,7 +107,7 @@ def scenes_of(runs: Iterable[tuple[RunSettings, Predictions]], load: SplitLoader
 
 def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArrays) -> list[Scene]:
     assert arrays.masks is not None
-    images = assemble(run.task, predictions.split, arrays.images)
+    images = assemble(run.task, predictions.split, shown(arrays.images))
     truths = assemble(run.task, predictions.split, arrays.masks)
     return [
         Scene(

@@ -69,17 +69,19 @@ class Task(ABC):
         return self.declaration.selection[0].removeprefix("val/")
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Input of the model: (B, Z, Y, X) uint8 -> (B, 1, [Z,] Y, X), scaled by the network's `input_norm`.
+        """Input of the model: (B, C, Z, Y, X) -> (B, C, [Z,] Y, X) float32, scaled by the network's `input_norm`.
 
         Z is dropped where it is 1. The result is overwritten by the next call for as many images.
         """
-        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255).unsqueeze(1)
+        if images.dtype != torch.uint8:
+            raise InputError(f"{self.run.task.name}: image_chan: holds {images.dtype}; accepted: uint8")
+        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255)
         if self.network.data.input_norm == "image" and len(images):
-            std, mean = torch.std_mean(scaled.flatten(1), dim=1, correction=0)
-            each = (-1, *(1 for _ in scaled.shape[1:]))
+            std, mean = torch.std_mean(scaled.flatten(2), dim=2, correction=0)
+            each = (*std.shape, *(1 for _ in scaled.shape[2:]))
             # A flat image has no deviation to scale by: one grey level in 255 bounds the division.
             scaled.sub_(mean.view(each)).div_(std.clamp_min(1 / 255).view(each))
-        return scaled.squeeze(2) if images.shape[1] == 1 else scaled
+        return scaled.squeeze(2) if images.shape[2] == 1 else scaled
 
     def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
         """A tensor of this shape, type and device, the same one each time.
@@ -92,7 +94,7 @@ class Task(ABC):
         return self._scratches[key]
 
     def crops(self, images: Tensor) -> list[Tensor]:
-        """Parts of images (B, Z, Y, X) on which predictions are made; by default the whole images."""
+        """Parts of images (B, C, Z, Y, X) on which predictions are made; by default the whole images."""
         return [images]
 
     @abstractmethod

@@ -16,7 +16,7 @@ class ClassificationTask(Task):
 
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
         """Flips and rotations of the images."""
-        return Batch(augment_images(batch.images.unsqueeze(1), ops).squeeze(1), None, batch.labels)
+        return Batch(augment_images(batch.images, ops), None, batch.labels)
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of each image, (B,); of a mixture, that of both labels in their shares (mixup, Zhang et al. 2018)."""
@@ -30,7 +30,7 @@ class ClassificationTask(Task):
         return own * batch.lambda_ + other * (1 - batch.lambda_)
 
     def crops(self, images: Tensor) -> list[Tensor]:
-        """The whole of images (B, Z, Y, X), or crops (B, Z, Y / 2, X / 2), as `eval_crops` says."""
+        """The whole of images (B, C, Z, Y, X), or crops (B, C, Z, Y / 2, X / 2), as `eval_crops` says."""
         kind, (height, width) = self.network.evaluation.eval_crops, images.shape[-2:]
         if kind == "whole":
             return [images]

@@ -17,8 +17,8 @@ class SegmentationTask(Task):
 
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
         """The same flips and rotations of images and masks."""
-        images, masks = augment_pairs(batch.images.unsqueeze(1), cast(Tensor, batch.masks), ops)
-        return Batch(images.squeeze(1), masks, batch.labels)
+        images, masks = augment_pairs(batch.images, cast(Tensor, batch.masks), ops)
+        return Batch(images, masks, batch.labels)
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of each image, (B,)."""

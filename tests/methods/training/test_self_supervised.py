@@ -136,7 +136,7 @@ class SlowFit:
         draws = ViewDraws.of(numbers[None], (16, 16), self.ssl)
         crops = []
         for sample, (top, left) in zip(samples, draws.corners[0].tolist(), strict=True):
-            crops.append(self.images[sample, :, top : top + 8, left : left + 8] * np.float32(1 / 255))
+            crops.append(self.images[sample, 0, :, top : top + 8, left : left + 8] * np.float32(1 / 255))
         return torch.from_numpy(np.stack(crops)).double()
 
     def mined(self, queries: Tensor, samples: Any, pool: Any, features: Tensor, choices: Any) -> Tensor:

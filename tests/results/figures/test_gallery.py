@@ -230,7 +230,7 @@ def test_the_slices_of_a_run_are_those_of_its_splits_one_below_the_other() -> No
 
     [stack] = stored_stacks(record, load)
     assert (stack.region, stack.z.tolist()) == ("A", [0, 1, 2, 3, 5, 6, 8, 9])
-    np.testing.assert_array_equal(stack.images[4:6], arrays(2, 5, masks=False).images[:, 0])
+    np.testing.assert_array_equal(stack.images[4:6], arrays(2, 5, masks=False).images[:, 0, 0])
     picture = correlation_picture(record, [stack])
     assert picture.title == "Correlation of slices, file data, regions, downsampling 1"
     found = np.asarray(picture.figure.axes[1].get_images()[0].get_array())

@@ -66,7 +66,7 @@ def _run(classes: tuple[str, ...], regions: tuple[str, ...]) -> tuple[RunSetting
     settings = {"name": f"task_{len(classes)}", "classes": list(classes), "cubes": cubes}
     run = run_settings(task=settings, network={"classes": len(classes), "name": "net"})
     split = split_arrays(2 * len(regions), 0, masks=True)
-    predicted = np.full_like(split.images, len(classes) - 1)
+    predicted = np.full_like(split.images[:, 0], len(classes) - 1)
     return run, Predictions.of(run, "test", assemble(run.task, "test", predicted)), split
 
 
@@ -84,8 +84,8 @@ def test_settings_of_one_box_stand_together_and_keep_their_own_truth() -> None:
     assert (alone.region, [each.task for each in alone.layers]) == ("ZI", ["task_3"])
     assert both.richest.classes[-1] == "axons"
     assert (both.offset, alone.offset) == ((8, 0, 0), (8, 0, 16))
-    np.testing.assert_array_equal(both.image, four[2].images[:, 0])
-    np.testing.assert_array_equal(alone.image, three[2].images[2:, 0])
+    np.testing.assert_array_equal(both.image, four[2].images[:, 0, 0])
+    np.testing.assert_array_equal(alone.image, three[2].images[2:, 0, 0])
     masks = three[2].masks
     assert masks is not None
     np.testing.assert_array_equal(both.layers[0].truth, masks[:2, 0])
@@ -107,7 +107,7 @@ def test_a_prediction_of_the_centre_is_shown_over_the_centre() -> None:
     middle = Mosaic("CTX", (8, 3, 5), (1, 1, 1), np.zeros((2, 10, 6), np.uint8))
     [found] = scenes_of([(run, Predictions.of(run, "test", [middle]))], lambda *_: split)
     assert found.offset == (8, 3, 5)
-    np.testing.assert_array_equal(found.image, split.images[:, 0, 3:13, 5:11])
+    np.testing.assert_array_equal(found.image, split.images[:, 0, 0, 3:13, 5:11])
 
 
 def test_scenes_of_regions() -> None:

@@ -37,7 +37,7 @@ def task_of(**network: Any) -> Task:
 
 def batch_of(seed: int, count: int = 5) -> Batch:
     random = np.random.default_rng(seed)
-    images = torch.from_numpy(random.integers(0, 256, (count, 1, 8, 8), np.uint8))
+    images = torch.from_numpy(random.integers(0, 256, (count, 1, 1, 8, 8), np.uint8))
     return Batch(images, None, torch.from_numpy(random.integers(0, CLASSES, count)))
 
 
@@ -49,21 +49,21 @@ def confusions_of(judged: Judged) -> Counts:
 def test_a_mixture_is_learned_as_the_soft_target_of_both_labels(lambda_: float) -> None:
     own, other, model = batch_of(0), batch_of(1), Linear()
     losses = task_of().losses(model, replace(own, partner=other, lambda_=lambda_))
-    inputs = lambda_ * own.images.float() / 255 + (1 - lambda_) * other.images.float() / 255
+    inputs = lambda_ * own.images[:, 0].float() / 255 + (1 - lambda_) * other.images[:, 0].float() / 255
     soft = lambda_ * F.one_hot(own.labels, CLASSES) + (1 - lambda_) * F.one_hot(other.labels, CLASSES)
     torch.testing.assert_close(losses, -(soft * model(inputs).log_softmax(1)).sum(1))
 
 
 def test_without_a_partner_the_label_is_all() -> None:
     own, model = batch_of(0), Linear()
-    expected = F.cross_entropy(model(own.images.float() / 255), own.labels, reduction="none")
+    expected = F.cross_entropy(model(own.images[:, 0].float() / 255), own.labels, reduction="none")
     torch.testing.assert_close(task_of().losses(model, own), expected)
     torch.testing.assert_close(task_of().losses(model, replace(own, partner=batch_of(1), lambda_=1.0)), expected)
 
 
 def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_probability() -> None:
     batch, model = batch_of(0), Linear(4)
-    crops = [batch.images[:, 0, rows, columns].unsqueeze(1).float() / 255 for rows, columns in corners(8, 8)]
+    crops = [batch.images[:, 0, 0, rows, columns].unsqueeze(1).float() / 255 for rows, columns in corners(8, 8)]
     each = torch.stack([model(crop).log_softmax(1) for crop in crops], dim=1).detach()
     with torch.no_grad():
         corner, whole = (task_of(eval_crops=crops).judge(model, batch) for crops in ("corners", "pooled"))
@@ -82,10 +82,10 @@ def test_corners_are_samples_and_pooled_corners_are_one_that_has_their_mean_log_
 @pytest.mark.parametrize(("width", "turns"), [(8, (0, 1, 2, 3)), (12, (0, 2))], ids=["square", "oblong"])
 def test_dense_crops_are_pooled_over_places_and_rotations(width: int, turns: tuple[int, ...]) -> None:
     random, model = np.random.default_rng(3), Linear(4)
-    images = random.integers(0, 256, (5, 1, 8, width), np.uint8)
+    images = random.integers(0, 256, (5, 1, 1, 8, width), np.uint8)
     batch = Batch(torch.from_numpy(images), None, torch.from_numpy(random.integers(0, CLASSES, 5)))
     shown = [
-        np.rot90(images[..., rows, columns], turn, (2, 3)).astype(np.float32) / 255
+        np.rot90(images[:, 0, :, rows, columns], turn, (2, 3)).astype(np.float32) / 255
         for rows, columns in overlapping_crops(8, width)
         for turn in turns
     ]

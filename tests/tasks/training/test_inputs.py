@@ -7,12 +7,12 @@ import torch
 from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import run_of
 
-IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), np.uint8))
+IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 1, 8, 8), np.uint8))
 
 
 def test_unit_inputs_are_fractions_of_255() -> None:
     inputs = build_task(run_of("segmentation")).inputs(IMAGES)
-    torch.testing.assert_close(inputs, IMAGES.float() / 255)
+    torch.testing.assert_close(inputs, IMAGES[:, 0].float() / 255)
 
 
 def test_image_inputs_have_mean_0_and_deviation_1_whatever_the_brightness_and_contrast() -> None:
@@ -29,11 +29,11 @@ def test_image_inputs_have_mean_0_and_deviation_1_whatever_the_brightness_and_co
 @pytest.mark.parametrize("norm", ["unit", "image"])
 def test_flat_images_and_no_images_give_finite_inputs(norm: str) -> None:
     task = build_task(run_of("segmentation", input_norm=norm))
-    flat = torch.full((2, 1, 8, 8), 7, dtype=torch.uint8)
+    flat = torch.full((2, 1, 1, 8, 8), 7, dtype=torch.uint8)
     assert task.inputs(flat).isfinite().all()
     assert task.inputs(flat[:0]).shape == (0, 1, 8, 8)
 
 
 def test_a_stack_of_slices_keeps_its_z_axis() -> None:
-    stack = IMAGES.reshape(1, 3, 8, 8)
+    stack = IMAGES.reshape(1, 1, 3, 8, 8)
     assert build_task(run_of("segmentation")).inputs(stack).shape == (1, 1, 3, 8, 8)

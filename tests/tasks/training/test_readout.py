@@ -58,7 +58,7 @@ def probe(run: RunSettings, model: nn.Module, data: dict[Split, SplitArrays], co
 def quarters(images: npt.NDArray[np.uint8]) -> Floats:
     """Mean grey, 0 to 1, of the quarters of the corners: (N, 4, 4)."""
     quarter = SIDE // 4
-    means: Floats = (images[:, 0] / 255).reshape(len(images), 2, 2, quarter, 2, 2, quarter).mean(axis=(3, 6))
+    means: Floats = (images[:, 0, 0] / 255).reshape(len(images), 2, 2, quarter, 2, 2, quarter).mean(axis=(3, 6))
     return means.transpose(0, 1, 3, 2, 4).reshape(len(images), 4, 4)
 
 
@@ -70,7 +70,7 @@ def data_of(noise: float = 0.0) -> dict[Split, SplitArrays]:
     names: tuple[Split, ...] = ("train", "test")
     for split in names:
         count = len(samples(TASK, split))
-        images = random.integers(0, 256, (count, 1, SIDE, SIDE), dtype=np.uint8)
+        images = random.integers(0, 256, (count, 1, 1, SIDE, SIDE), dtype=np.uint8)
         targets = 3 + quarters(images) @ weights
         targets += noise * random.normal(size=targets.shape)
         zeros = np.zeros(count, np.int64)
@@ -125,7 +125,7 @@ def test_embeddings_are_the_features_of_each_corner_scaled_by_itself(
     assert found.vectors.shape == (4 * (45 + 13), latent or 5)
     model.eval()
     for row in (0, 5, 102, 203, 231):
-        image = np.concatenate([data["train"].images, data["test"].images])[row // 4, 0]
+        image = np.concatenate([data["train"].images, data["test"].images])[row // 4, 0, 0]
         y, x = divmod(row % 4, 2)
         corner = torch.from_numpy(image[8 * y : 8 * y + 8, 8 * x : 8 * x + 8] / 255).float()
         if norm == "image":

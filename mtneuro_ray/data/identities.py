@@ -1,0 +1,33 @@
+"""Which identities of a run's data are those of the image's channels, and which is that of the annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtneuro_ray.config.task import TaskSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Identities of the volumes that images are read from.
+
+    Attributes:
+        images: Image volumes, one per channel.
+        annotation: Annotation volume; None where the task reads none.
+    """
+
+    images: tuple[str, ...]
+    annotation: str | None = None
+
+
+def reads_annotation(task: TaskSettings) -> bool:
+    """Whether a task reads its annotation volume."""
+    return task.annotation_chan is not None and task.label_map is not None
+
+
+def by_role(task: TaskSettings, data: Sequence[str]) -> Identities:
+    """The identities of a run's data (`RunSettings.data`), by what they are read for."""
+    if reads_annotation(task) and len(data) > 1:
+        return Identities(tuple(data[:-1]), data[-1])
+    return Identities(tuple(data))
