@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,15 @@ class _Runs(Searcher):
 
 
 class _Ends(Callback):
-    """Tells the dispatch of trials that end, with the history of those that were stopped."""
+    """Tells the dispatch of trials that end, with the history of those that were stopped.
+
+    Attributes:
+        error: What the dispatch raised last: Tune gives it back as text alone.
+    """
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
+        self.error: Exception | None = None
         # Run id -> epoch -> entry; a trial that was lost comes back to epochs that it has reported before.
         self._history: dict[str, dict[int, dict[str, Any]]] = {}
 
@@ -99,10 +105,11 @@ class _Ends(Callback):
             self._dispatch.warming -= 1
             return
         entries = self._history.pop(trial.config[_RUN], {})
-        if ENTRY in trial.last_result:
-            self._dispatch.stopped(trial.config[_RUN], [entries[epoch] for epoch in sorted(entries)])
         _forget(trial)
-        self._dispatch.end(trial.config[_RUN])
+        with self._keeping_errors():
+            if ENTRY in trial.last_result:
+                self._dispatch.stopped(trial.config[_RUN], [entries[epoch] for epoch in sorted(entries)])
+            self._dispatch.end(trial.config[_RUN])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell of a trial that was given up."""
@@ -111,7 +118,16 @@ class _Ends(Callback):
             return
         self._history.pop(trial.config[_RUN], None)
         _forget(trial)
-        self._dispatch.end(trial.config[_RUN], _reason(trial))
+        with self._keeping_errors():
+            self._dispatch.end(trial.config[_RUN], _reason(trial))
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def _forget(trial: Trial) -> None:
@@ -144,6 +160,7 @@ def run_all(sweep: Sweep, dispatch: Dispatch, out: Folder, resources: ResourceSe
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     # Its state is of no use: a sweep goes on from its run files.
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "86400"
+    ends = _Ends(dispatch)
     tuner = Tuner(
         ray.tune.with_resources(_run_trial, _bundle_of),
         tune_config=TuneConfig(
@@ -158,13 +175,15 @@ def run_all(sweep: Sweep, dispatch: Dispatch, out: Folder, resources: ResourceSe
             name="sweep",
             storage_path=(out / "ray").root,
             verbose=0,
-            callbacks=[_Ends(dispatch)],
+            callbacks=[ends],
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
     try:
         tuner.fit()
     except Exception as error:
+        if ends.error is not None:
+            raise ends.error from None
         # At its end Tune reads its state and errors back from files that a full disk may have cut short.
         if not dispatch.is_over:
             raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mtneuro_ray.cluster.dispatch import Dispatch
 from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
@@ -134,6 +136,17 @@ def test_a_candidate_that_diverges_is_recorded_and_stops_nothing(cluster: None, 
     runs = Results(tmp_path / "out").runs()
     assert [run["status"] for run in runs if run["learning_rate"] == 1e12] == ["error"]
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
+
+
+def test_a_disk_that_fills_when_a_trial_ends_is_said_as_such(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Dispatch, run_id: str, reason: str | None = None) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{run_id}.json")
+
+    monkeypatch.setattr(Dispatch, "end", fail)
+    with pytest.raises(OSError, match=r"No space left on device: '\w+\.json'"):
+        _sweep(write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01]", epochs=1), tmp_path / "out")
 
 
 @pytest.mark.slow
