@@ -1,0 +1,197 @@
+"""Labels of a volume, where they lie, and what of it is annotated at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.onboarding.boxes import BOX_SHAPE, read_boxes, spread_boxes
+from mtneuro_ray.roi import Range, Roi, Shape
+from mtneuro_ray.volumes.source import VolumeSource
+
+SCANNED_VOXELS = 2**25
+# More labels than this are taken for the numbers of instances.
+MOST_CLASSES = 20
+# With those that mean "not annotated"; and ids that are told apart at all.
+_MOST_LABELS, _MOST_IDS = MOST_CLASSES + 8, 2**20
+# Extent in y and x of the columns that are read along z, where not every voxel is.
+_COLUMN, _COLUMNS = 48, 2**22
+# Share of slices without a label, and number of groups of slices with labels, from which slices count as annotated
+# one by one; and the least share of a usual slice's labels at the ends of these groups. An object that ends does so
+# gradually, annotation does not.
+_EMPTY, _GROUPS, _ABRUPT = 0.3, 3, 0.3
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScan:
+    """Labels of the voxels that were read.
+
+    Attributes:
+        uri: Canonical address of the volume.
+        domain: The box of the volume that has voxels.
+        labels: Labels in ascending order. For instance ids 0 and 1, where 1 stands for every id.
+        void: Labels that mean "not annotated", such as -1 or 255 beside others; they are not in `labels`.
+        num_instances: Number of ids where labels are instance ids, else 0.
+        counts: For z, y, x: voxels of each label in each slice across the axis, from the start of `domain`,
+            (slices, labels).
+        read: For z, y, x: voxels that were read of each slice, (slices,).
+        is_whole: Every voxel was read.
+    """
+
+    uri: str
+    domain: Roi
+    labels: tuple[int, ...]
+    void: tuple[int, ...]
+    num_instances: int
+    counts: tuple[Counts, Counts, Counts]
+    read: tuple[Counts, Counts, Counts]
+    is_whole: bool
+
+    @property
+    def totals(self) -> dict[int, int]:
+        """Label -> voxels that were read."""
+        return dict(zip(self.labels, map(int, self.counts[0].sum(axis=0)), strict=True))
+
+    @property
+    def has_background(self) -> bool:
+        """Whether 0 is one of several labels."""
+        return len(self.labels) > 1 and self.labels[0] == 0
+
+    def labelled(self, axis: int) -> Counts:
+        """Voxels with another label than 0 in each slice across an axis."""
+        return self.counts[axis][:, 1 if self.has_background else 0 :].sum(axis=1)
+
+    @property
+    def annotated_box(self) -> Roi:
+        """The smallest box with every label that was seen but 0; where not all was read, as wide as it may be."""
+        return Roi(*(self._extent(axis) for axis in range(3)))
+
+    def _extent(self, axis: int) -> Range:
+        start, stop = self.domain.ranges[axis]
+        filled = np.flatnonzero(self.labelled(axis))
+        if not self.has_background or not len(filled):
+            return start, stop
+        first, last = int(filled[0]), int(filled[-1])
+        if not self.is_whole:
+            # The labels may go on up to the next slice that was read and had none.
+            empty = np.flatnonzero((self.read[axis] > 0) & (self.labelled(axis) == 0))
+            first = max((int(n) + 1 for n in empty if n < first), default=0)
+            last = min((int(n) - 1 for n in empty if n > last), default=stop - start - 1)
+        return start + first, start + last + 1
+
+    @property
+    def annotated_slices(self) -> tuple[int, ...] | None:
+        """The slices across z that alone are annotated, where it seems so; None for dense annotation."""
+        if not self.has_background:
+            return None
+        labelled, read = self.labelled(0), self.read[0]
+        filled = np.flatnonzero(labelled)
+        if len(filled) < _GROUPS:
+            return None
+        within = slice(int(filled[0]), int(filled[-1]) + 1)
+        known = read[within] > 0
+        empty = known & (labelled[within] == 0)
+        breaks = [n for n, (a, b) in enumerate(pairwise(filled)) if b - a > 1 and empty[a + 1 - filled[0]]]
+        if empty.sum() < _EMPTY * known.sum() or len(breaks) + 1 < _GROUPS:
+            return None
+        shares = labelled[filled] / read[filled]
+        ends = [*(shares[n] for n in breaks), *(shares[n + 1] for n in breaks)]
+        if np.median(ends) < _ABRUPT * np.median(shares):
+            return None
+        return tuple(int(n) + self.domain.z[0] for n in filled)
+
+
+def scan_labels(source: VolumeSource, most_voxels: int = SCANNED_VOXELS, seed: int = 0) -> LabelScan:
+    """Read labels, all of them up to `most_voxels`, else boxes in every part of the volume and columns along z.
+
+    Raises:
+        InputError: the voxels are no whole numbers, or have one value.
+        SourceError: the volume can't be read.
+    """
+    if source.dtype.kind not in "biu":
+        raise InputError(f"{source.uri}: voxels are {source.dtype}; accepted: labels, which are whole numbers")
+    boxes = spread_boxes(source.domain, most_voxels, BOX_SHAPE, seed)
+    is_whole = source.domain.num_voxels <= most_voxels
+    if not is_whole:
+        boxes += _columns(source.domain, seed)
+    seen: set[int] = set()
+    parts = []
+    for box, voxels in read_boxes(source, boxes, f"scanning the labels of {source.uri}"):
+        values = np.unique(voxels)
+        if len(seen) < _MOST_IDS:
+            seen.update(values.tolist())
+        parts.append(_Part(box, values, _slice_counts(voxels, values)))
+    if len(seen) < 2:
+        raise InputError(f"{source.uri}: every voxel that was read is {seen.pop()}; accepted: two labels or more")
+    return _gathered(source, is_whole, seen, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Slice counts of the values of one box, along each axis (slices, values); of 0 and all else for many values."""
+
+    box: Roi
+    values: npt.NDArray[Any]
+    counts: list[Counts]
+
+
+def _slice_counts(voxels: npt.NDArray[Any], values: npt.NDArray[Any]) -> list[Counts]:
+    masks = [voxels == value for value in values] if len(values) <= _MOST_LABELS else [voxels == 0, voxels != 0]
+    others = ((1, 2), (0, 2), (0, 1))
+    return [np.stack([mask.sum(axis=axes) for mask in masks], axis=1) for axes in others]
+
+
+def _gathered(source: VolumeSource, is_whole: bool, seen: set[int], parts: Sequence[_Part]) -> LabelScan:
+    void = _void(seen, source.dtype)
+    labels = sorted(seen - set(void))
+    is_instances = len(labels) > MOST_CLASSES
+    if is_instances:
+        labels = [0, 1]
+    domain = source.domain
+    counts = [np.zeros((extent, len(labels)), np.int64) for extent in domain.shape]
+    read = [np.zeros(extent, np.int64) for extent in domain.shape]
+    for part in parts:
+        for axis, (start, stop) in enumerate(part.box.ranges):
+            here = slice(start - domain.origin[axis], stop - domain.origin[axis])
+            read[axis][here] += part.box.num_voxels // (stop - start)
+            columns = part.counts[axis].T
+            values = part.values.tolist() if len(part.values) == len(columns) else [0, 1]
+            for value, column in zip(values, columns, strict=True):
+                if value not in void:
+                    counts[axis][here, int(value != 0) if is_instances else labels.index(value)] += column
+    return LabelScan(
+        uri=source.uri,
+        domain=domain,
+        labels=tuple(labels),
+        void=void,
+        num_instances=len(seen) - len(void) - (0 in seen) if is_instances else 0,
+        counts=(counts[0], counts[1], counts[2]),
+        read=(read[0], read[1], read[2]),
+        is_whole=is_whole,
+    )
+
+
+def _void(seen: set[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Negative labels, and the greatest of an integer type beside at least two labels that are much smaller."""
+    void = {label for label in seen if label < 0}
+    rest = sorted(seen - void)
+    tops = {2**bits - 1 for bits in (8, 16, 32, 64)} | {2**bits - 1 for bits in (31, 63)}
+    if dtype.kind != "b" and len(rest) > 2 and rest[-1] in tops and rest[-2] < rest[-1] // 2:
+        void.add(rest[-1])
+    return tuple(sorted(void))
+
+
+def _columns(domain: Roi, seed: int) -> list[Roi]:
+    """Boxes that together hold some places in y and x at every z."""
+    shape: Shape = (domain.shape[0], *(min(side, _COLUMN) for side in domain.shape[1:]))
+    columns = spread_boxes(domain, max(_COLUMNS, math.prod(shape)), shape, seed)
+    return [piece for column in columns for piece in column.split((_COLUMN, *shape[1:]))]
