@@ -26,7 +26,7 @@ _COLUMN, _COLUMNS = 48, 2**22
 # Share of slices without a label, and number of groups of slices with labels, from which slices count as annotated
 # one by one; and the least share of a usual slice's labels at the ends of these groups. An object that ends does so
 # gradually, annotation does not.
-_EMPTY, _GROUPS, _ABRUPT = 0.3, 3, 0.3
+_EMPTY, _GROUPS, _ABRUPT = 0.3, 3, 0.5
 
 Counts = npt.NDArray[np.int64]
 
