@@ -27,6 +27,12 @@ COMMANDS = {
         "Show what volumes hold: metadata, grey values, labels.\n\nReads a bounded sample of the voxels.",
         "inspect phantom://thalamocortical/image",
     ),
+    "init": (
+        "init",
+        "Write a task, a network and a tune space for a volume.\n\nFitted to data and machine, with the reasons. "
+        "On a terminal it asks for what is missing. `sweep` then runs as it is.",
+        "init --image image.tif --labels labels.tif project",
+    ),
     "plan": (
         "plan",
         "Show what would be read and run, and estimate its cost.\n\nStarts no cluster and reads no voxels.",

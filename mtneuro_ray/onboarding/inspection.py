@@ -131,10 +131,10 @@ def inspect_channel(
         uri=source.uri,
         shape=source.shape,
         dtype=str(source.dtype),
-        channels=num_channels(whole),
+        channels=whole.num_channels,
         voxel_size_um=source.voxel_size_um,
         origin_um=source.origin_um,
-        levels=getattr(whole, "levels", 1),
+        levels=whole.levels,
         chunk_shape=source.chunk_shape,
         sampled_voxels=len(values),
         **_grey_values(values, finite),
@@ -184,16 +184,9 @@ def _most_frequent(values: Array) -> Any:
     return found[counts.argmax()]
 
 
-def num_channels(source: VolumeSource) -> int:
-    """Channels of a volume."""
-    return int(getattr(source, "num_channels", 1))
-
-
 def channels_of(source: VolumeSource) -> list[VolumeSource]:
     """Every channel of a volume as a volume of its own."""
-    if num_channels(source) == 1:
-        return [source]
-    return [source.channel(index) for index in range(num_channels(source))]
+    return [source.channel(index) for index in range(source.num_channels)]
 
 
 def address_of(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.boxes import BOX_SHAPE, read_boxes, spread_boxes
-from mtneuro_ray.roi import Range, Roi, Shape
+from mtneuro_ray.roi import Range, Roi
 from mtneuro_ray.volumes.source import VolumeSource
 
 SCANNED_VOXELS = 2**25
@@ -68,7 +68,8 @@ class LabelScan:
 
     def labelled(self, axis: int) -> Counts:
         """Voxels with another label than 0 in each slice across an axis."""
-        return self.counts[axis][:, 1 if self.has_background else 0 :].sum(axis=1)
+        labelled: Counts = self.counts[axis][:, 1 if self.has_background else 0 :].sum(axis=1)
+        return labelled
 
     @property
     def annotated_box(self) -> Roi:
@@ -110,8 +111,16 @@ class LabelScan:
         return tuple(int(n) + self.domain.z[0] for n in filled)
 
 
-def scan_labels(source: VolumeSource, most_voxels: int = SCANNED_VOXELS, seed: int = 0) -> LabelScan:
+def scan_labels(
+    source: VolumeSource, mask: VolumeSource | None = None, most_voxels: int = SCANNED_VOXELS, seed: int = 0
+) -> LabelScan:
     """Read labels, all of them up to `most_voxels`, else boxes in every part of the volume and columns along z.
+
+    Args:
+        source: The labels.
+        mask: A volume of the same shape that is 0 where the labels count for nothing.
+        most_voxels: Upper bound of the voxels, but for the columns.
+        seed: Seed of the places that are read.
 
     Raises:
         InputError: the voxels are no whole numbers, or have one value.
@@ -126,28 +135,39 @@ def scan_labels(source: VolumeSource, most_voxels: int = SCANNED_VOXELS, seed: i
     seen: set[int] = set()
     parts = []
     for box, voxels in read_boxes(source, boxes, f"scanning the labels of {source.uri}"):
-        values = np.unique(voxels)
+        kept = np.ones(box.shape, np.bool_) if mask is None else mask.read(box) != 0
+        values = np.unique(voxels[kept])
         if len(seen) < _MOST_IDS:
             seen.update(values.tolist())
-        parts.append(_Part(box, values, _slice_counts(voxels, values)))
+        parts.append(_Part(box, values, _slice_counts(voxels, kept, values), _over_slices(kept)))
     if len(seen) < 2:
-        raise InputError(f"{source.uri}: every voxel that was read is {seen.pop()}; accepted: two labels or more")
+        found = f"is {seen.pop()}" if seen else f"is outside of the mask {mask.uri if mask else ''}"
+        raise InputError(f"{source.uri}: every voxel that was read {found}; accepted: two labels or more")
     return _gathered(source, is_whole, seen, parts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Slice counts of the values of one box, along each axis (slices, values); of 0 and all else for many values."""
+    """Voxels in the slices of one box along each axis: of each value (slices, values), and of all (slices,).
+
+    Where there are many values, of 0 and of all else.
+    """
 
     box: Roi
     values: npt.NDArray[Any]
     counts: list[Counts]
+    read: list[Counts]
 
 
-def _slice_counts(voxels: npt.NDArray[Any], values: npt.NDArray[Any]) -> list[Counts]:
-    masks = [voxels == value for value in values] if len(values) <= _MOST_LABELS else [voxels == 0, voxels != 0]
-    others = ((1, 2), (0, 2), (0, 1))
-    return [np.stack([mask.sum(axis=axes) for mask in masks], axis=1) for axes in others]
+def _slice_counts(voxels: npt.NDArray[Any], kept: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> list[Counts]:
+    few = len(values) <= _MOST_LABELS
+    masks = [(voxels == value) & kept for value in values] if few else [(voxels == 0) & kept, (voxels != 0) & kept]
+    each = [_over_slices(mask) for mask in masks] or [[np.zeros(side, np.int64) for side in kept.shape]]
+    return [np.stack([counts[axis] for counts in each], axis=1) for axis in range(3)]
+
+
+def _over_slices(mask: npt.NDArray[np.bool_]) -> list[Counts]:
+    return [mask.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
 
 
 def _gathered(source: VolumeSource, is_whole: bool, seen: set[int], parts: Sequence[_Part]) -> LabelScan:
@@ -162,10 +182,9 @@ def _gathered(source: VolumeSource, is_whole: bool, seen: set[int], parts: Seque
     for part in parts:
         for axis, (start, stop) in enumerate(part.box.ranges):
             here = slice(start - domain.origin[axis], stop - domain.origin[axis])
-            read[axis][here] += part.box.num_voxels // (stop - start)
-            columns = part.counts[axis].T
-            values = part.values.tolist() if len(part.values) == len(columns) else [0, 1]
-            for value, column in zip(values, columns, strict=True):
+            read[axis][here] += part.read[axis]
+            values = part.values.tolist() if len(part.values) <= _MOST_LABELS else [0, 1]
+            for value, column in zip(values, part.counts[axis].T, strict=False):
                 if value not in void:
                     counts[axis][here, int(value != 0) if is_instances else labels.index(value)] += column
     return LabelScan(
@@ -192,6 +211,7 @@ def _void(seen: set[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
 
 def _columns(domain: Roi, seed: int) -> list[Roi]:
     """Boxes that together hold some places in y and x at every z."""
-    shape: Shape = (domain.shape[0], *(min(side, _COLUMN) for side in domain.shape[1:]))
+    depth, height, width = domain.shape
+    shape = (depth, min(height, _COLUMN), min(width, _COLUMN))
     columns = spread_boxes(domain, max(_COLUMNS, math.prod(shape)), shape, seed)
     return [piece for column in columns for piece in column.split((_COLUMN, *shape[1:]))]

@@ -1,0 +1,62 @@
+"""Processors, memory and GPUs of this machine, asked of the system without importing torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+
+_SECONDS_TO_ANSWER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a run may use here.
+
+    Attributes:
+        cpus: Processors that this process may use.
+        memory_bytes: Memory of the machine, or of the container where that has a limit.
+        gpus: Name and memory in bytes of each NVIDIA GPU.
+    """
+
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def gpu_bytes(self) -> int:
+        """Memory of the GPU with the least; 0 without one."""
+        return min((size for _, size in self.gpus), default=0)
+
+    def __str__(self) -> str:
+        gpus = ", ".join(f"{name} ({size / 2**30:.0f} GiB)" for name, size in self.gpus) or "no GPU"
+        return f"{self.cpus} CPUs, {self.memory_bytes / 2**30:.0f} GiB of memory, {gpus}"
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _text("/sys/fs/cgroup/memory.max").strip()
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=min(memory, int(limit)) if limit.isdecimal() else memory,
+        gpus=_gpus(),
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _gpus() -> tuple[tuple[str, int], ...]:
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_TO_ANSWER, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = [line.rpartition(",") for line in answer.splitlines()]
+    return tuple((name.strip(), int(size) * 2**20) for name, _, size in rows if size.strip().isdecimal())

@@ -1,0 +1,67 @@
+"""The tune space and the README of a project as text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def space_file(
+    name: str,
+    task: str,
+    network: str,
+    seeds: Sequence[int],
+    axes: Mapping[str, Sequence[Any]],
+    resources: Mapping[str, Any],
+    reasons: Mapping[str, str],
+) -> str:
+    """The tune space as TOML, with the reasons as comments."""
+    comments = [f"{what}: {why}" for what, why in reasons.items()]
+    lines = [line for each in comments for line in textwrap.wrap(each, 116, subsequent_indent="    ")]
+    return "\n".join(
+        [
+            *(f"# {line}" for line in lines),
+            f"name = {json.dumps(name)}",
+            f"task = {json.dumps(task)}",
+            f"network = {json.dumps(network)}",
+            f"seeds = {[*seeds]}",
+            "",
+            "[search]",
+            'sampler = "grid"',
+            *(f"axes.{key} = {json.dumps([*values])}" for key, values in axes.items()),
+            "",
+            "[run]",
+            *(f"{key} = {json.dumps(value)}" for key, value in resources.items()),
+            "",
+        ]
+    )
+
+
+def task_file(task: Mapping[str, Any]) -> str:
+    """The task as JSON, a line for each key and each cube."""
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in task.items() if key != "cubes"]
+    cubes = ",\n".join(f"    {json.dumps(cube)}" for cube in task["cubes"])
+    return "{\n" + ",\n".join([*lines, f'  "cubes": [\n{cubes}\n  ]']) + "\n}\n"
+
+
+def readme(name: str, image: str, folder: str, space: str, reasons: Mapping[str, str], warnings: Sequence[str]) -> str:
+    """The page that says how to go on, and why the files are as they are."""
+    there = shlex.quote(folder)
+    sections = [
+        f"# {name}",
+        "A first look takes minutes, on small images and for two epochs:",
+        f"    mtneuro-ray sweep --space {there}/{space} --preset smoke --out {there}/smoke",
+        "The whole search, then the results:",
+        f"    mtneuro-ray sweep --space {there}/{space} --out {there}/out\n"
+        f"    mtneuro-ray results table --out {there}/out",
+        "`task.json` holds the boxes, `network.json` the model and its training, `space.toml` the search. Change them "
+        "as you like: a run is named by its settings, so runs of other settings stay.",
+        "## Why the files are as they are",
+        "\n".join(f"- **{what}**: {why}" for what, why in reasons.items()),
+    ]
+    if warnings:
+        sections += ["## What to know", "\n".join(f"- {each}" for each in warnings)]
+    return "\n\n".join(sections) + "\n"

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import itertools
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtneuro_ray.config.loading import load_network, load_task
+from mtneuro_ray.config.sweeps import load_sweep
+from mtneuro_ray.config.task import SPLITS
+from mtneuro_ray.data.sampling import count_samples
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.onboarding.facts import Wishes
+from mtneuro_ray.onboarding.fingerprint import step_memory
+from mtneuro_ray.onboarding.machine import Machine, this_machine
+from mtneuro_ray.onboarding.project import Project, write_project
+
+LAPTOP = Machine(4, 16 * 2**30)
+STATION = Machine(16, 128 * 2**30, (("H200", 140 * 2**30),))
+
+
+def volumes(
+    folder: Path, shape: tuple[int, int, int] = (40, 64, 96), classes: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with brighter blocks, and their labels."""
+    random = np.random.default_rng(1)
+    blocks = random.integers(0, classes, [-(-side // 8) for side in shape]).astype(np.uint8)
+    labels = blocks.repeat(8, axis=0).repeat(8, axis=1).repeat(8, axis=2)[tuple(map(slice, shape))]
+    image = np.clip(50 + 40 * labels + random.normal(0, 10, shape), 0, 255).astype(np.uint8)
+    save(folder, image, labels)
+    return image, labels
+
+
+def save(folder: Path, image: np.ndarray, labels: np.ndarray) -> None:
+    np.save(folder / "image.npy", image)
+    np.save(folder / "labels.npy", labels)
+
+
+def project(folder: Path, machine: Machine = LAPTOP, **wishes: Any) -> Project:
+    asked = Wishes(f"file:{folder}/image.npy", f"file:{folder}/labels.npy", **wishes)
+    return write_project(asked, folder / "project", machine=machine)
+
+
+def test_files_load_and_a_sweep_has_images_of_every_class_in_every_split(tmp_path: Path) -> None:
+    _, labels = volumes(tmp_path)
+    found = project(tmp_path)
+    folder = tmp_path / "project"
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "network.json", "space.toml", "task.json"]
+    task, _ = load_task(str(folder / "task.json"))
+    network, _ = load_network(str(folder / "network.json"))
+    assert task.classes == ("background", "label_1", "label_2")
+    assert (network.classes, network.model.dim, task.volume_z) == (3, 2, 1)
+    for split in SPLITS:
+        voxels = [labels[cube.roi.slices] for cube in task.cubes if cube.split == split]
+        assert set(np.concatenate([each.ravel() for each in voxels])) == {0, 1, 2}
+    for preset in (None, "smoke"):
+        space, [(experiment, pair)] = load_sweep(str(folder / "space.toml"), preset=preset)
+        assert space.name == "project"
+        assert all(count_samples(pair.task, split) > 0 for split in SPLITS)
+        assert experiment.searches
+    assert found.warnings == [] or all("splits" in each or "split" in each for each in found.warnings)
+    toml = (folder / "space.toml").read_text()
+    assert tomllib.loads(toml)["task"] == "task.json"
+    page = (folder / "README.md").read_text()
+    for what in ("machine", "texture", "splits", "dimensions", "batch"):
+        assert f"# {what}: " in toml
+        assert f"- **{what}**: {found.reasons[what]}" in page
+    assert f"mtneuro-ray sweep --space {folder}/space.toml --preset smoke" in page
+
+
+def test_two_calls_write_the_same_files(tmp_path: Path) -> None:
+    volumes(tmp_path)
+    project(tmp_path)
+    first = {path.name: path.read_text() for path in (tmp_path / "project").iterdir()}
+    asked = Wishes(f"file:{tmp_path}/image.npy", f"file:{tmp_path}/labels.npy")
+    write_project(asked, tmp_path / "project", machine=LAPTOP, force=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "project").iterdir()} == first
+
+
+def test_the_gap_is_twice_the_correlation_length(tmp_path: Path) -> None:
+    volumes(tmp_path, (60, 64, 64))
+    project(tmp_path)
+    task = json.loads((tmp_path / "project/task.json").read_text())
+    z = sorted(cube["z"] for cube in task["cubes"])
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(z) if after != before]
+    # Blocks of 8 voxels: their autocorrelation falls linearly, to 1 / e at 5.
+    assert all(8 <= gap <= 12 for gap in gaps), gaps
+
+
+def test_a_machine_with_a_gpu_gets_3d_and_more_channels(tmp_path: Path) -> None:
+    volumes(tmp_path, (64, 96, 96))
+    project(tmp_path, STATION)
+    task, _ = load_task(str(tmp_path / "project/task.json"))
+    space, [(_, pair)] = load_sweep(str(tmp_path / "project/space.toml"))
+    assert task.volume_z > 1
+    assert space.run.gpus_per_worker == 1
+    assert pair.network.model.model_dump()["start_filters"] == 32
+
+
+def test_single_annotated_slices_are_the_cubes(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path, (80, 64, 64))
+    sparse = np.zeros_like(labels)
+    sparse[3::5] = labels[3::5]
+    save(tmp_path, image, sparse)
+    found = project(tmp_path)
+    task, _ = load_task(str(tmp_path / "project/task.json"))
+    assert {cube.z[0] % 5 for cube in task.cubes} == {3}
+    assert {cube.z[1] - cube.z[0] for cube in task.cubes} == {1}
+    assert {cube.split for cube in task.cubes} == {*SPLITS}
+    assert any("16 slices" in each for each in found.warnings)
+    write_project(
+        Wishes(f"file:{tmp_path}/image.npy", f"file:{tmp_path}/labels.npy", dense=True),
+        tmp_path / "dense",
+        machine=LAPTOP,
+    )
+    dense, _ = load_task(str(tmp_path / "dense/task.json"))
+    assert len(dense.cubes) < 6
+
+
+def test_labels_that_are_no_indices_are_mapped_and_named(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path)
+    save(tmp_path, image, np.array([0, 40, 7], np.uint8)[labels])
+    project(tmp_path, classes=("bg", "vessels", "cells"))
+    task = json.loads((tmp_path / "project/task.json").read_text())
+    assert task["annotation_map"] == {"0": 0, "7": 1, "40": 2}
+    assert task["classes"] == ["bg", "vessels", "cells"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "text"),
+    [
+        ({"classes": ("a", "b")}, "--classes: 2 names, the labels are 0, 1, 2; accepted: 3 names, in that order"),
+        ({"mask": "file:small.npy"}, "--mask: file:"),
+    ],
+)
+def test_wishes_that_do_not_fit_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wishes: dict[str, Any], text: str
+) -> None:
+    volumes(tmp_path)
+    np.save(tmp_path / "small.npy", np.ones((3, 4, 5), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^{text}"):
+        project(tmp_path, **wishes)
+    assert not (tmp_path / "project").exists()
+
+
+def test_a_volume_that_is_too_small_is_one_line(tmp_path: Path) -> None:
+    volumes(tmp_path, (2, 8, 24))
+    with pytest.raises(InputError, match=r"2 x 8 x 24 voxels have no room for train, val and test images"):
+        project(tmp_path)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    volumes(tmp_path)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"project: is not empty; accepted: another folder, or --force"):
+        project(tmp_path)
+    assert [path.name for path in (tmp_path / "project").iterdir()] == ["notes.txt"]
+    asked = Wishes(f"file:{tmp_path}/image.npy", f"file:{tmp_path}/labels.npy")
+    write_project(asked, tmp_path / "project", machine=LAPTOP, force=True)
+    assert (tmp_path / "project/notes.txt").read_text() == "mine"
+    assert (tmp_path / "project/space.toml").is_file()
+
+
+def test_the_memory_of_a_step_grows_with_batch_channels_and_blocks() -> None:
+    base = {"voxels": 8 * 128 * 128, "dim": 2, "blocks": 4, "filters": 16, "channels": 1, "classes": 3}
+    least = step_memory(**base)
+    for key, value in {"voxels": 16 * 128 * 128, "blocks": 5, "filters": 32, "channels": 8, "classes": 9}.items():
+        assert step_memory(**{**base, key: value}) > least, key
+
+
+def test_this_machine_has_processors_and_memory() -> None:
+    machine = this_machine()
+    assert machine.cpus >= 1
+    assert machine.memory_bytes > 2**28
+    assert replace(machine, gpus=(("A", 8), ("B", 4))).gpu_bytes == 4
