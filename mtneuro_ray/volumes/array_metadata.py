@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any, TypeVar
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.axes import short
+from mtneuro_ray.volumes.options import Micrometers, Options
 
+_MOST_SHOWN = 6
 # Micrometers of one unit, under the names of OME-Zarr (UDUNITS) and the short ones that tensorstore gives.
 _MICROMETERS = {
     **dict.fromkeys(("picometer", "pm"), 1e-6),
@@ -76,6 +79,41 @@ def multiscale(attributes: Any, where: str) -> list[ArrayMetadata]:
     return _parsed(parse, f"{where}: multiscales")
 
 
+def choose(levels: Sequence[ArrayMetadata], options: Options, where: str) -> int:
+    """The number of the level that the options select; the finest by default.
+
+    Raises:
+        InputError: there is no such level, or its voxel size is not known.
+    """
+    wanted, paths = options.level, [each.level for each in levels]
+    if options.target_um is not None:
+        return nearest_level([_sizes(each) for each in levels], options.target_um, where)
+    if wanted is None:
+        return 0
+    if wanted in paths and not wanted.isdecimal():
+        return paths.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(levels):
+        return int(wanted)
+    named = f" or {', '.join(paths[:_MOST_SHOWN])}" if any(paths) else ""
+    raise InputError(f"{where}: level: {wanted}; accepted: 0 to {len(levels) - 1}{named}")
+
+
+def nearest_level(sizes: Sequence[Micrometers | None], target_um: Micrometers, where: str) -> int:
+    """The number of the level whose voxel size differs least from a target, as a factor; the finest of equals.
+
+    Raises:
+        InputError: voxel sizes are not known.
+    """
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        raise InputError(f"{where}: target_um: its metadata give no voxel size; accepted: ?level=0 to {len(sizes) - 1}")
+
+    def distance(size: Micrometers) -> float:
+        return sum(math.log(own / wanted) ** 2 for own, wanted in zip(size, target_um, strict=True))
+
+    return min(range(len(known)), key=lambda number: distance(known[number]))
+
+
 def dimension_names(attributes: Any, where: str) -> tuple[str, ...]:
     """Names of the axes in `_ARRAY_DIMENSIONS`, where xarray writes them in Zarr 2; empty without that attribute.
 
@@ -97,6 +135,11 @@ def micrometers_of_unit(unit: Any) -> float | None:
     if unit is None or unit.base_unit not in _MICROMETERS:
         return None
     return float(unit.multiplier) * _MICROMETERS[unit.base_unit]
+
+
+def _sizes(level: ArrayMetadata) -> Micrometers | None:
+    named = dict(zip(level.axes or "xyz", level.scale_um, strict=False))
+    return (named["z"], named["y"], named["x"]) if {"z", "y", "x"} <= set(named) else None
 
 
 def _transformed(steps: Sequence[Any], rank: int) -> tuple[list[float], list[float]]:

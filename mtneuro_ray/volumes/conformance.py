@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,6 +36,9 @@ class VolumeCase:
         where: A box of the volume with known voxels.
         truth: The voxels in that box, of the volume's type.
         secrets: Texts, such as tokens, that must appear in nothing that is logged, pickled or stored.
+        several: Address of a volume with several channels; empty where the scheme has no such volumes.
+        channels: The voxels of each of its channels in the box `where`.
+        levels: All voxels of each resolution level of the volume, the finest first; empty where it has but one.
     """
 
     uri: str
@@ -43,6 +47,9 @@ class VolumeCase:
     where: Roi
     truth: Voxels
     secrets: tuple[str, ...] = ()
+    several: str = ""
+    channels: tuple[Voxels, ...] = ()
+    levels: tuple[Voxels, ...] = ()
 
 
 class VolumeConformance:
@@ -121,6 +128,41 @@ class VolumeConformance:
         again = open_volume(source.uri)
         assert (again.uri, again.identity) == (source.uri, source.identity)
 
+    def test_channels(self, case: VolumeCase) -> None:
+        """A volume of one channel is its channel 0; of one with several, each is a volume, and only they are read."""
+        source = open_volume(case.uri)
+        assert source.num_channels == 1
+        assert source.channel(0).identity == source.identity
+        assert "accepted: ?channel=0" in _error(lambda: source.channel(1))
+        if not case.several:
+            return
+        whole = open_volume(case.several)
+        assert whole.num_channels == len(case.channels)
+        assert f"?channel=0 to {whole.num_channels - 1}" in _error(lambda: whole.read(case.where))
+        assert "accepted: ?channel=0 to" in _error(lambda: whole.channel(whole.num_channels))
+        found = [whole.channel(index) for index in range(whole.num_channels)]
+        assert len({whole.identity, *(each.identity for each in found)}) == len(found) + 1
+        for each, truth in zip(found, case.channels, strict=True):
+            again = open_volume(each.uri)
+            assert (again.num_channels, again.uri, again.identity) == (1, each.uri, each.identity)
+            for one in (each, again, pickle.loads(pickle.dumps(each))):
+                np.testing.assert_array_equal(one.read(case.where), truth)
+
+    def test_levels(self, case: VolumeCase) -> None:
+        """Each level is a volume of its own; the finest is the volume itself."""
+        source = open_volume(case.uri)
+        assert source.levels == max(1, len(case.levels))
+        found = [open_volume(_with_level(case.uri, number)) for number in range(len(case.levels))]
+        assert len({each.identity for each in found}) == len(found)
+        assert all(each.identity == source.identity for each in found[:1])
+        for each, truth in zip(found, case.levels, strict=True):
+            assert (each.shape, each.levels) == (truth.shape, len(found))
+            for one in (each, open_volume(each.uri), pickle.loads(pickle.dumps(each))):
+                np.testing.assert_array_equal(one.read(Roi.at((0, 0, 0), truth.shape)), truth)
+        if found:
+            words = _error(lambda: open_volume(_with_level(case.uri, len(found))))
+            assert f"level: {len(found)}; accepted: 0 to {len(found) - 1}" in words
+
     def test_nothing_shown_holds_a_secret(self, case: VolumeCase) -> None:
         """No token is in the address, the identity, the attributes or a pickle."""
         source = open_volume(case.uri)
@@ -133,3 +175,16 @@ def _check(source: VolumeSource, box: Roi, case: VolumeCase) -> None:
     assert voxels.dtype == source.dtype
     assert voxels.flags.c_contiguous
     np.testing.assert_array_equal(voxels, case.truth[box.slices_within(case.where)])
+
+
+def _with_level(uri: str, number: int) -> str:
+    return f"{uri}{'&' if '?' in uri else '?'}level={number}"
+
+
+def _error(act: Callable[[], object]) -> str:
+    """The message of the `InputError` that is raised; empty without one."""
+    try:
+        act()
+    except InputError as error:
+        return str(error)
+    return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.address import Address
-from mtneuro_ray.volumes.array_metadata import ArrayMetadata, dimension_names, multiscale
+from mtneuro_ray.volumes.array_metadata import ArrayMetadata, choose, dimension_names, multiscale
 from mtneuro_ray.volumes.n5_metadata import n5_levels, n5_metadata
-from mtneuro_ray.volumes.options import Micrometers, Options
+from mtneuro_ray.volumes.options import Options
 
 # Folders above an array that may describe it as a level.
 _PYRAMID_DEPTH = 2
@@ -56,53 +55,14 @@ def find_array(address: Address, options: Options) -> Found:
             raise InputError(f"{address.uri}: no precomputed array there")
         number = choose(levels, options, address.uri)
         return _opened(address, replace(address, scale=number), levels, number)
-    store = address.open(fill=False)
+    is_group = address.scheme == "n5" and "dimensions" not in address.attributes()
+    store = None if is_group else address.open(fill=False)
     if store is not None:
         choose([ArrayMetadata()], options, address.uri)
         return Found(store, address, _metadata_of_array(address))
     levels = n5_levels(address) if address.scheme == "n5" else _zarr_levels(address)
     number = choose(levels, options, address.uri)
     return _opened(address, address.at(levels[number].level), levels, number)
-
-
-def choose(levels: Sequence[ArrayMetadata], options: Options, where: str) -> int:
-    """The number of the level that the options select; the finest by default.
-
-    Raises:
-        InputError: there is no such level, or its voxel size is not known.
-    """
-    wanted, paths = options.level, [each.level for each in levels]
-    if options.target_um is not None:
-        return nearest_level([_sizes(each) for each in levels], options.target_um, where)
-    if wanted is None:
-        return 0
-    if wanted in paths and not wanted.isdecimal():
-        return paths.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(levels):
-        return int(wanted)
-    named = f" or {', '.join(paths[:_MOST_SHOWN])}" if any(paths) else ""
-    raise InputError(f"{where}: level: {wanted}; accepted: 0 to {len(levels) - 1}{named}")
-
-
-def nearest_level(sizes: Sequence[Micrometers | None], target_um: Micrometers, where: str) -> int:
-    """The number of the level whose voxel size differs least from a target, as a factor; the finest of equals.
-
-    Raises:
-        InputError: voxel sizes are not known.
-    """
-    known = [size for size in sizes if size is not None]
-    if len(known) < len(sizes):
-        raise InputError(f"{where}: target_um: its metadata give no voxel size; accepted: ?level=0 to {len(sizes) - 1}")
-
-    def distance(size: Micrometers) -> float:
-        return sum(math.log(own / wanted) ** 2 for own, wanted in zip(size, target_um, strict=True))
-
-    return min(range(len(known)), key=lambda number: distance(known[number]))
-
-
-def _sizes(level: ArrayMetadata) -> Micrometers | None:
-    named = dict(zip(level.axes or "xyz", level.scale_um, strict=False))
-    return (named["z"], named["y"], named["x"]) if {"z", "y", "x"} <= set(named) else None
 
 
 def _opened(group: Address, address: Address, levels: Sequence[ArrayMetadata], number: int) -> Found:

@@ -264,7 +264,7 @@ def test_lasting_fault_ends_in_one_clear_error(bucket: Bucket, address: Address,
 def test_unreachable_bucket_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "BACKOFF_S", 0.01)
     monkeypatch.setattr(addresses, "ATTEMPTS", 1)
-    with pytest.raises(SourceError, match=r"^n5://http://127\.0\.0\.1:9/x: metadata could not be read in 1"):
+    with pytest.raises(SourceError, match=r"^n5://http://127\.0\.0\.1:9/x: attributes.json could not be read in 1"):
         ChunkedSource(Address("n5", "http://127.0.0.1:9/x"))
 
 

@@ -79,16 +79,12 @@ def test_colour_tiff_is_refused(tmp_path: Path, planar: str) -> None:
         open_volume(f"file:{tmp_path}/colour.tif")
 
 
-@pytest.mark.parametrize("dtype", ["int16", "float32"])
 @pytest.mark.parametrize("suffix", [".npy", ".tif"])
-def test_other_types_are_refused(tmp_path: Path, suffix: str, dtype: str) -> None:
+def test_complex_voxels_are_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"volume{suffix}"
-    data = np.zeros((3, 4, 5), dtype)
-    if suffix == ".npy":
-        np.save(path, data)
-    else:
-        tifffile.imwrite(path, data, photometric="minisblack")
-    with pytest.raises(InputError, match=rf"volume\{suffix}: {dtype} .*; accepted: "):
+    data = np.zeros((3, 4, 5), "complex64")
+    np.save(path, data) if suffix == ".npy" else tifffile.imwrite(path, data, photometric="minisblack")
+    with pytest.raises(InputError, match=rf"volume\{suffix}: .*complex64.*; accepted: "):
         open_volume(f"file:{path}")
 
 
