@@ -10,7 +10,7 @@ from pydantic import Field
 from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
-from mtneuro_ray.roi import Roi
+from mtneuro_ray.roi import Roi, Shape
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -57,10 +57,10 @@ class TaskSettings(Settings):
     """Names of the classes, in the order of their indices."""
     tile_size: tuple[Positive, Positive]
     """Height and width of an image, in voxels of the volume."""
-    tile_stride: tuple[Positive, Positive] | None = None
-    """Step from one image of a cube to the next along y and x; the tile's own size by default."""
+    tile_stride: tuple[Positive, Positive] | tuple[Positive, Positive, Positive] | None = None
+    """Step from one image of a cube to the next along y and x, or along z, y and x; the image's own size by default."""
     volume_z: Positive = 1
-    """Consecutive slices of an image: 1 is 2D. Images of a cube never share a slice."""
+    """Consecutive slices of an image: 1 is 2D. Images of a cube share slices only with a `tile_stride` along z."""
     downsample: Positive = 1
     """Area-averaging factor along y and x."""
     max_slices: Positive | None = None
@@ -75,18 +75,24 @@ class TaskSettings(Settings):
     """Boxes that images are cut from: each with its region, split, ranges of z, y, x (half-open) and label."""
 
     @property
-    def stride(self) -> tuple[int, int]:
-        """Step between images along y and x."""
-        return self.tile_stride or self.tile_size
+    def image_size(self) -> Shape:
+        """Voxels of an image along z, y, x, before downsampling."""
+        return (self.volume_z, *self.tile_size)
+
+    @property
+    def stride(self) -> Shape:
+        """Step between images along z, y, x."""
+        steps = self.tile_stride or self.tile_size
+        return steps if len(steps) == 3 else (self.volume_z, *steps)
 
     def windows(self, cube: Cube) -> range:
         """First slices of all groups of `volume_z` slices in a cube, before `max_slices`."""
-        return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.volume_z)
+        return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.stride[0])
 
     def tile_starts(self, cube: Cube) -> tuple[range, range]:
         """First rows and first columns of the images of a cube."""
         (y0, y1), (x0, x1) = cube.y, cube.x
-        (height, width), (step_y, step_x) = self.tile_size, self.stride
+        (height, width), (_, step_y, step_x) = self.tile_size, self.stride
         return range(y0, y1 - height + 1, step_y), range(x0, x1 - width + 1, step_x)
 
     def count_images(self, cube: Cube) -> int:

@@ -81,7 +81,7 @@ def cut(task: TaskSettings, split: Split, mosaics: Sequence[Mosaic], shape: Shap
 
 def overlapping(task: TaskSettings) -> bool:
     """Whether images of a cube share pixels."""
-    return any(stride < size for stride, size in zip(task.stride, task.tile_size, strict=True))
+    return any(stride < size for stride, size in zip(task.stride, task.image_size, strict=True))
 
 
 def _cubes(task: TaskSettings, split: Split) -> list[Cube]:
@@ -98,9 +98,9 @@ def _origins(task: TaskSettings, cube: Cube, shape: Sequence[int]) -> list[Shape
 
 def _laid(task: TaskSettings, cube: Cube, origins: list[Shape], images: Bytes) -> Mosaic:
     step = (1, task.downsample, task.downsample)
-    if any(stride % task.downsample for stride in task.stride):
+    if any(stride % task.downsample for stride in task.stride[1:]):
         raise InputError(
-            f"{task.name}: tile_stride: {list(task.stride)} is no whole number of pixels at downsample "
+            f"{task.name}: tile_stride: {list(task.stride[1:])} is no whole number of pixels at downsample "
             f"{task.downsample}; accepted: a multiple of it"
         )
     low = (min(z for z, _, _ in origins), min(y for _, y, _ in origins), min(x for _, _, x in origins))

@@ -52,7 +52,7 @@ def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
     """The images of one cube, in the order z, y, x."""
     rows, columns = task.tile_starts(cube)
     return [
-        Sample(cube.split, cube.region, cube.label, Roi.at((z, y, x), (task.volume_z, *task.tile_size)))
+        Sample(cube.split, cube.region, cube.label, Roi.at((z, y, x), task.image_size))
         for z in _windows(task, cube)
         for y in rows
         for x in columns
@@ -89,8 +89,8 @@ def remainders(task: TaskSettings) -> list[str]:
     for number, cube in enumerate(task.cubes):
         rows, columns = task.tile_starts(cube)
         windows = task.windows(cube)
-        height, width = task.tile_size
-        used = (len(windows) * task.volume_z, rows[-1] - rows[0] + height, columns[-1] - columns[0] + width)
+        starts, sizes = (windows, rows, columns), task.image_size
+        used = tuple(steps[-1] - steps[0] + size for steps, size in zip(starts, sizes, strict=True))
         if used != cube.roi.shape:
             left_out = 1 - math.prod(used) / cube.roi.num_voxels
             sides = ", ".join(
@@ -136,7 +136,7 @@ def _runs(starts: Sequence[int], depth: int) -> list[tuple[int, int]]:
         return [(starts[0], starts[-1] + depth)]
     runs: list[tuple[int, int]] = []
     for start in starts:
-        if runs and runs[-1][1] == start:
+        if runs and runs[-1][1] >= start:
             runs[-1] = (runs[-1][0], start + depth)
         else:
             runs.append((start, start + depth))
