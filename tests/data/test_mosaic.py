@@ -31,6 +31,8 @@ def cases(draw: st.DrawFn) -> Case:
     step = draw(st.sampled_from([1, 2, 4]))
     tile = [step * draw(st.integers(3, 6)) for _ in "yx"]
     stride = draw(st.none() | st.tuples(*(st.integers(1, 8).map(lambda n: n * step) for _ in "yx")))
+    if stride is not None and draw(st.booleans()):
+        stride = (draw(st.integers(1, 4)), *stride)
     depth = draw(st.integers(1, 3))
     margin = (draw(st.integers(0, (depth - 1) // 2)), draw(st.integers(0, 1)), draw(st.integers(0, 1)))
     boxes = []
@@ -113,6 +115,8 @@ def test_of_overlapping_images_the_later_wins() -> None:
     assert overlapping(task)
     assert not overlapping(two_tiles())
     assert not overlapping(two_tiles(tile_stride=[16, 20]))
+    deep = [cube(z=(0, 4)), cube(split="val", z=(5, 9)), cube(split="test", z=(10, 14))]
+    assert overlapping(task_settings(cubes=deep, volume_z=2, tile_stride=[1, 16, 16]))
     [mosaic] = assemble(task, "test", np.stack([np.full((1, 16, 16), value, np.uint8) for value in (1, 2)]))
     assert mosaic.pixels[0, 5].tolist() == [1] * 8 + [2] * 16
     earlier, later = cut(task, "test", [mosaic], (1, 16, 16))

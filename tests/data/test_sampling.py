@@ -100,6 +100,19 @@ def test_overlapping_tiles_step_by_the_stride() -> None:
     assert origins == [(0, y, 1) for y in (2, 6, 10, 14)]
 
 
+def test_images_step_along_z_too_where_the_stride_has_three_numbers() -> None:
+    cubes = [cube(z=(0, 9)), cube(split="val", z=(9, 13)), cube(split="test", z=(13, 17))]
+    task = task_settings(volume_z=4, tile_stride=[2, 16, 16], cubes=cubes)
+    assert [sample.roi.z for sample in plan.samples(task, "train")] == [(0, 4), (2, 6), (4, 8)]
+    assert plan.boxes(task)[0].z == (0, 8)
+    assert plan.remainders(task) == [
+        "cubes.0 (A, train): no image holds 11.1 % of its voxels: z 1 of 9 remain beyond the last image"
+    ]
+    assert task_settings(tile_stride=[3, 4]).stride == (1, 3, 4)
+    with pytest.raises(InputError, match=r"^task.json: tile_stride"):
+        task_settings(tile_stride=[0, 4])
+
+
 @pytest.mark.parametrize(
     ("most", "slices"),
     [(1, [5]), (2, [2, 7]), (3, [1, 5, 8]), (5, [1, 3, 5, 7, 9]), (10, list(range(10))), (99, list(range(10)))],
@@ -116,7 +129,7 @@ tasks = st.builds(
         volume_z=depth,
         max_slices=most,
         tile_size=[tile, tile],
-        tile_stride=stride and [stride, stride],
+        tile_stride=stride,
         cubes=[
             cube(z=(0, 9), y=[0, sides[0]], x=[3, 3 + sides[1]]),
             cube(split="val", z=(9, 13)),
@@ -126,7 +139,7 @@ tasks = st.builds(
     st.integers(1, 4),
     st.none() | st.integers(1, 9),
     st.integers(1, 8),
-    st.none() | st.integers(1, 8),
+    st.none() | st.lists(st.integers(1, 8), min_size=2, max_size=3),
     st.tuples(st.integers(8, 20), st.integers(8, 20)),
 )
 
@@ -143,7 +156,7 @@ def test_boxes_hold_every_image_and_no_voxel_outside_the_cubes(task: TaskSetting
         cubes[each.roi.slices] = True
     assert not (needed & ~read).any()
     assert not (read & ~cubes).any()
-    if task.stride[0] <= task.tile_size[0]:
+    if all(step <= size for step, size in zip(task.stride, task.image_size, strict=True)):
         np.testing.assert_array_equal(read, needed)
 
 
