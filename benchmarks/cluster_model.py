@@ -208,7 +208,7 @@ def _readings(tasks: Iterable[TaskSettings]) -> Iterator[list[int]]:
     present: dict[str, list[Roi]] = {}
     for task in tasks:
         cutouts: list[int] = []
-        channels = [task.image_chan, str(task.annotation_chan)]
+        channels = [task.image_chan, str(task.annotation_chan), str(task.mask_chan)]
         for _, channel, needed in zip(bytes_per_voxel(task), channels, channel_boxes(task), strict=False):
             have = present.setdefault(channel, [])
             new = missing(needed, have)

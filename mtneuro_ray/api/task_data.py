@@ -12,7 +12,7 @@ from mtneuro_ray.config import loading
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import ingest
-from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
+from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits, log_absent
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
@@ -53,7 +53,9 @@ class TaskData:
         splits = list(dict.fromkeys(cube.split for cube in self.settings.cubes))
         if split not in splits:
             raise InputError(f"{self.settings.name}: split: is {split!r}; accepted: {', '.join(splits)}")
-        return load_split(self.store, self._identities, self.settings, split)
+        found = load_split(self.store, self._identities, self.settings, split)
+        log_absent(self.settings, {split: found.absent(self.settings.classes)})
+        return found
 
     def dataset(self, split: Split) -> SplitDataset:
         """One split as a torch Dataset of (image, target) pairs.

@@ -22,7 +22,7 @@ from mtneuro_ray.cluster.ray_metrics import tell_read
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest
-from mtneuro_ray.data.samples import SplitArrays, load_split
+from mtneuro_ray.data.samples import SplitArrays, load_split, log_absent
 from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
@@ -224,8 +224,8 @@ def measure_attributes(
     return by_split(task, zip(in_order, results(measured), strict=True))
 
 
-# No CPU of its own: it must run while trials hold all of them, when a lost node's splits are built again. The number of
-# images is a result of its own, so that the driver can wait for it, and hear of errors, without fetching the images.
+# No CPU of its own: it must run while trials hold all of them, when a lost node's splits are built again. The classes
+# that it lacks are a result of their own, so that the driver can wait for them, and hear of errors, without the images.
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)
 def _load(
     store: CutoutStore,
@@ -233,9 +233,9 @@ def _load(
     task: TaskSettings,
     split: Split,
     targets: dict[Split, Attributes],
-) -> tuple[SplitArrays, int]:
+) -> tuple[SplitArrays, list[str]]:
     arrays = load_split(store, identities, task, split, targets)
-    return arrays, len(arrays)
+    return arrays, arrays.absent(task.classes)
 
 
 def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> SplitRefs:
@@ -275,7 +275,8 @@ def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes, *, be
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
     loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split, targets) for split in splits}
-    results([count for _, count in loads.values()], unread=[arrays for arrays, _ in loads.values()])
+    absent = results([names for _, names in loads.values()], unread=[arrays for arrays, _ in loads.values()])
+    log_absent(task, dict(zip(loads, absent, strict=True)))
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 

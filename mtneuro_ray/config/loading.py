@@ -82,7 +82,7 @@ def load_network(name: str) -> tuple[NetworkSettings, Path]:
 
 def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
     """The task with its channels read from `volume`: `phantom`, or the base URI of a copy with the same names."""
-    channels = {"image_chan": task.image_chan, "annotation_chan": task.annotation_chan}
+    channels = {key: getattr(task, key) for key in ("image_chan", "annotation_chan", "mask_chan")}
     return task.replace(where, **{key: _channel_of(volume, uri) for key, uri in channels.items() if uri is not None})
 
 

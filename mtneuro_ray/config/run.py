@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from mtneuro_ray.config.base import Settings
+from mtneuro_ray.config.labels import with_absent
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
@@ -36,6 +37,11 @@ class RunSettings(Settings):
     protocol_version: int = PROTOCOL_VERSION
 
     @classmethod
+    def load(cls, values: Mapping[str, Any], where: str, prefix: str = "") -> Self:
+        """Check settings as a run file has them, also one from before there was the task's key `absent`."""
+        return super().load(_with_absent(values), where, prefix)
+
+    @classmethod
     def of(
         cls,
         task: TaskSettings,
@@ -57,7 +63,8 @@ class RunSettings(Settings):
         """Hash of the settings: equal settings on equal data are one run, on any machine.
 
         Keys at their defaults are left out, so a new key does not change the ids of old runs; a changed default needs
-        another PROTOCOL_VERSION.
+        another PROTOCOL_VERSION. The task's `absent` is the exception: left out at "one", the rule before there was
+        this key, so that those runs and the benchmark's keep their ids, and part of the id at its default.
         """
         return _hash(self._naming())
 
@@ -85,8 +92,10 @@ class RunSettings(Settings):
         """Settings that the hashes are made of."""
         # Identities stand for voxels and weights, whatever their address.
         task, network = self.task.changed(), self.network.changed()
-        for key in ("image_chan", "annotation_chan", "encoder_task"):
+        for key in ("image_chan", "annotation_chan", "mask_chan", "encoder_task", "absent"):
             task.pop(key, None)
+        if self.task.absent != "one":
+            task["absent"] = self.task.absent
         values: dict[str, Any] = {"task": task, "network": network, "role": self.role, "data": list(self.data)}
         if self.weights is not None:
             network["model"].pop("encoder_weights", None)
@@ -105,6 +114,12 @@ class RunSettings(Settings):
         """Settings that tables show. Learning rate, batch size and epochs are those of the encoder's training."""
         names = {"model": self.model, "task": self.task.name, "role": self.role, "seed": self.network.seed}
         return {**names, **self.network.training._asdict()}
+
+
+def _with_absent(run: Mapping[str, Any]) -> dict[str, Any]:
+    encoder_run = run.get("encoder_run")
+    inner = {"encoder_run": _with_absent(encoder_run)} if isinstance(encoder_run, Mapping) else {}
+    return {**run, "task": with_absent(run.get("task")), **inner}
 
 
 def _hash(values: Mapping[str, Any]) -> str:

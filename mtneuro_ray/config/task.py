@@ -8,6 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
+from mtneuro_ray.config.labels import (
+    Absent,
+    AnnotatedBox,
+    LabelKey,
+    LabelRange,
+    SomeLabels,
+    annotated_parts,
+    check_annotated,
+    check_label_keys,
+    class_named,
+    label_range,
+)
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -69,8 +81,20 @@ class TaskSettings(Settings):
     """Edge of a voxel along y and x before downsampling, in micrometers."""
     encoder_task: str | None = None
     """For a readout, the task that trains the encoder, by name or path relative to this file; task1 by default."""
-    annotation_map: dict[int, Count] | None = None
-    """Class of each label in the annotation; in segmentation a label is its own class by default."""
+    annotation_map: dict[LabelKey, Count] | None = None
+    """Class of each label in the annotation, or of a range such as "1-255" (both ends included); in segmentation a
+    label is its own class by default."""
+    unlisted_labels: Count | Label = "refuse"
+    """What labels outside of the map are: an error ("refuse"; in classification the cube's own label counts), not
+    annotated ("ignore"), or all one class, by name or index."""
+    ignore_labels: tuple[SomeLabels, ...] = ()
+    """Labels of voxels that are not annotated: they take part in no loss and no metric."""
+    mask_chan: Label | None = None
+    """Address of a volume that is 0 where the annotation is to be ignored."""
+    annotated: Annotated[tuple[AnnotatedBox, ...], Field(min_length=1)] | None = None
+    """Boxes or single slices (ranges of z, y, x) outside of which nothing is annotated; everything is by default."""
+    absent: Absent = "leave_out"
+    """Score of a class without one voxel in a split: none, so it is left out of means, or 1 (the paper's rule)."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
     """Boxes that images are cut from: each with its region, split, ranges of z, y, x (half-open) and label."""
 
@@ -102,13 +126,37 @@ class TaskSettings(Settings):
         return min(windows, self.max_slices or windows) * len(rows) * len(columns)
 
     @property
-    def label_map(self) -> dict[int, int] | None:
-        """Class of each label in the annotation, or None if the cubes' own labels are the only ones."""
+    def label_map(self) -> dict[LabelRange, int] | None:
+        """Class of each range of labels in the annotation; None if the cubes' own labels are the only ones."""
         if self.annotation_map is not None:
-            return dict(self.annotation_map)
+            return {label_range(key): value for key, value in self.annotation_map.items()}
         if self.declaration.labels == "image":
-            return dict(ROI_LABEL_TO_REGION) if self.classes == REGIONS else None
-        return {label: label for label in range(len(self.classes))}
+            regions = {(label, label): value for label, value in ROI_LABEL_TO_REGION.items()}
+            return regions if self.classes == REGIONS else None
+        return {(label, label): label for label in range(len(self.classes))}
+
+    @property
+    def ignored_ranges(self) -> list[LabelRange]:
+        """Ranges of labels that are not annotated."""
+        return [label_range(str(label)) for label in self.ignore_labels]
+
+    @property
+    def unlisted_class(self) -> int | None:
+        """Class of labels outside of the map; None where they are refused or ignored."""
+        if self.unlisted_labels in ("refuse", "ignore"):
+            return None
+        return class_named(self.unlisted_labels, self.classes, "unlisted_labels")
+
+    @property
+    def ignoring(self) -> tuple[str, ...]:
+        """Keys by which voxels of the annotation are ignored."""
+        given = {
+            "ignore_labels": bool(self.ignore_labels),
+            "mask_chan": self.mask_chan is not None,
+            "annotated": self.annotated is not None,
+            "unlisted_labels": self.unlisted_labels == "ignore",
+        }
+        return tuple(key for key, is_given in given.items() if is_given)
 
     @property
     def declaration(self) -> Any:
@@ -141,13 +189,13 @@ class TaskSettings(Settings):
         if self.encoder_task is not None and not self.declaration.reads_encoder:
             raise InputError(f"{where}: encoder_task: belongs to a readout, not to {self.task}; accepted: leave it out")
         top = len(self.classes) - 1
-        for label, value in (self.annotation_map or {}).items():
-            if not 0 <= label <= 255:
-                raise InputError(f"{where}: annotation_map.{label}: is no label; accepted: 0 to 255")
-            if value > top:
-                raise InputError(f"{where}: annotation_map.{label}: class {value} is outside; accepted: 0 to {top}")
+        check_label_keys(self.annotation_map, self.ignore_labels, len(self.classes), where)
+        check_annotated(self.annotated or (), where)
+        if self.unlisted_labels not in ("refuse", "ignore"):
+            class_named(self.unlisted_labels, self.classes, f"{where}: unlisted_labels")
         if self.declaration.needs_annotation and self.annotation_chan is None:
             raise InputError(f"{where}: annotation_chan: is missing; a {self.task} task requires it")
+        self._check_ignoring(where)
         if self.declaration.labels != "image":
             return
         for number, cube in enumerate(self.cubes):
@@ -157,6 +205,18 @@ class TaskSettings(Settings):
             if cube.label > top:
                 problem = f"{cube.label} is outside the classes"
                 raise InputError(f"{where}: cubes.{number}.label: {problem}; accepted: 0 to {top}")
+
+    def _check_ignoring(self, where: str) -> None:
+        """Check that keys which ignore voxels have an annotation to ignore parts of."""
+        keys = (*self.ignoring, *(["unlisted_labels"] if self.unlisted_class is not None else []))
+        if keys and (self.annotation_chan is None or self.label_map is None):
+            missing = "annotation_chan" if self.annotation_chan is None else "annotation_map"
+            raise InputError(f"{where}: {keys[0]}: there is no annotation to read; accepted: with {missing}")
+        if self.ignoring and self.declaration.labels == "corner":
+            raise InputError(
+                f"{where}: {self.ignoring[0]}: a {self.task} task counts and measures cells, so it needs every voxel "
+                "annotated; accepted: leave it out"
+            )
 
     def _check_cube(self, where: str, number: int, cube: Cube) -> None:
         try:
@@ -182,6 +242,13 @@ class TaskSettings(Settings):
             if split not in present:
                 raise InputError(
                     f"{where}: cubes: split {split} is empty; accepted: a cube in each of {', '.join(required)}"
+                )
+        for split in dict.fromkeys(cube.split for cube in self.cubes):
+            own = [cube.roi for cube in self.cubes if cube.split == split]
+            if self.annotated is not None and not any(annotated_parts(self.annotated, roi) for roi in own):
+                raise InputError(
+                    f"{where}: annotated: no voxel of the {split} split is annotated; accepted: a box or slice in one "
+                    "of its cubes"
                 )
         for (i, a), (j, b) in combinations(enumerate(self.cubes), 2):
             shared = a.roi.intersection(b.roi)

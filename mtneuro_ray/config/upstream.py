@@ -108,6 +108,7 @@ def native_task(values: dict[str, Any], where: str) -> dict[str, Any]:
         "annotation_chan": values["annotation_chan"],
         "tile_size": values["tile_size"],
         "volume_z": values.get("volume_z", 1),
+        "absent": "one",
         "cubes": _cubes(values, regions, kind, where),
         **_classes(kind, flags["combine_ax_and_bg"]),
     }

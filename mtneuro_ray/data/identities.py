@@ -1,4 +1,4 @@
-"""Which identities of a run's data are those of the image's channels, and which is that of the annotation."""
+"""Which identities of a run's data are those of the image's channels, and which are those of annotation and mask."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ class Identities:
     Attributes:
         images: Image volumes, one per channel.
         annotation: Annotation volume; None where the task reads none.
+        mask: Volume that is 0 where the annotation is ignored; None where the task has none.
     """
 
     images: tuple[str, ...]
     annotation: str | None = None
+    mask: str | None = None
 
 
 def reads_annotation(task: TaskSettings) -> bool:
@@ -28,6 +30,8 @@ def reads_annotation(task: TaskSettings) -> bool:
 
 def by_role(task: TaskSettings, data: Sequence[str]) -> Identities:
     """The identities of a run's data (`RunSettings.data`), by what they are read for."""
-    if reads_annotation(task) and len(data) > 1:
-        return Identities(tuple(data[:-1]), data[-1])
-    return Identities(tuple(data))
+    images, labels = list(data), []
+    for is_read in (task.mask_chan is not None, reads_annotation(task)):
+        labels.append(images.pop() if is_read and len(images) > 1 else None)
+    mask, annotation = labels
+    return Identities(tuple(images), annotation, mask)

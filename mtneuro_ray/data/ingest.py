@@ -40,24 +40,26 @@ class Volumes:
 
     images: tuple[VolumeSource, ...]
     annotation: VolumeSource | None
+    mask: VolumeSource | None = None
 
     @property
     def channels(self) -> list[VolumeSource]:
-        """All of them, the image's channels first."""
-        return [*self.images, *([] if self.annotation is None else [self.annotation])]
+        """All of them: the image's channels, annotation, mask."""
+        return [*self.images, *(volume for volume in (self.annotation, self.mask) if volume is not None)]
 
     @property
     def identities(self) -> Identities:
         """Their identities."""
-        own = tuple(image.identity for image in self.images)
-        return Identities(own, None if self.annotation is None else self.annotation.identity)
+        labels = [None if volume is None else volume.identity for volume in (self.annotation, self.mask)]
+        return Identities(tuple(image.identity for image in self.images), *labels)
 
     def needed(self, task: TaskSettings) -> list[tuple[VolumeSource, list[Roi]]]:
         """The boxes of each volume that a task reads."""
-        images, annotations = channel_boxes(task)
+        images, annotations, masks = channel_boxes(task)
         return [
             *((image, images) for image in self.images),
             *([] if self.annotation is None else [(self.annotation, annotations)]),
+            *([] if self.mask is None else [(self.mask, masks)]),
         ]
 
 
@@ -84,7 +86,7 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
     Raises:
         InputError: a channel is malformed, or a cube leaves its volume.
     """
-    for uri in filter(None, (task.image_chan, task.annotation_chan)):
+    for uri in filter(None, (task.image_chan, task.annotation_chan, task.mask_chan)):
         declaration = declaration_of(uri)
         known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
         if declaration.offline(uri):
@@ -95,7 +97,8 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
 
 def bytes_per_voxel(task: TaskSettings) -> list[int]:
     """Transferred bytes per voxel of each channel that is read, image first."""
-    return [1, *([declaration_of(str(task.annotation_chan)).label_bytes] if reads_annotation(task) else [])]
+    read = [task.annotation_chan, task.mask_chan] if reads_annotation(task) else []
+    return [1, *(declaration_of(uri).label_bytes for uri in read if uri is not None)]
 
 
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
@@ -116,6 +119,7 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     volumes = Volumes(
         (open_volume(task.image_chan, task_file.parent),),
         open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation(task) else None,
+        open_volume(task.mask_chan, task_file.parent) if task.mask_chan is not None else None,
     )
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
@@ -124,12 +128,12 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
 
 
 def check_alignment(volumes: Volumes, where: str) -> None:
-    """Check that the image has grey values and that its channels and the annotation have one shape, size and origin.
+    """Check that the image has grey values and that its channels, annotation and mask have one shape, size and origin.
 
     Voxel size and origin are compared where the metadata of both volumes give them.
 
     Raises:
-        InputError: the two do not fit together.
+        InputError: they do not fit together, or labels are no integers.
     """
     for image in volumes.images:
         if image.indexed:
@@ -144,8 +148,11 @@ def check_alignment(volumes: Volumes, where: str) -> None:
                 f"{where}: image_chan: {other.uri} holds {other.dtype}, the first channel {volumes.images[0].dtype}; "
                 "accepted: channels of one type"
             )
-    if volumes.annotation is not None:
-        _check_aligned(f"{where}: annotation_chan", volumes.annotation, volumes.images[0])
+    for key, labels in (("annotation_chan", volumes.annotation), ("mask_chan", volumes.mask)):
+        if labels is not None:
+            _check_aligned(f"{where}: {key}", labels, volumes.images[0])
+            if labels.dtype.kind not in "bui":
+                raise InputError(f"{where}: {key}: {labels.uri} holds {labels.dtype}; accepted: integers")
 
 
 def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None:

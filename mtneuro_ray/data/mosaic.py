@@ -85,7 +85,8 @@ def overlapping(task: TaskSettings) -> bool:
 
 
 def _cubes(task: TaskSettings, split: Split) -> list[Cube]:
-    return [cube for cube in task.cubes if cube.split == split]
+    """The cubes of a split that have images; those without an annotated voxel have none."""
+    return [cube for cube in task.cubes if cube.split == split and cube_samples(task, cube)]
 
 
 def _origins(task: TaskSettings, cube: Cube, shape: Sequence[int]) -> list[Shape]:

@@ -27,7 +27,7 @@ class Batch:
     Attributes:
         images: (B, C, Z, Y, X) grey values in the type of the volume; unsigned integers of 16 and 32 bits as signed
             ones of the same bits, which every operation of torch takes. `Task.inputs` reads them as what they are.
-        masks: (B, Z, Y, X) uint8 classes, or None.
+        masks: (B, Z, Y, X) uint8 classes, IGNORED (255) where a voxel does not count; or None.
         labels: (B,) int64 classes of whole images.
         partner: Images to mix these with, one each, or None.
         lambda_: Share of these images in the mixture.
@@ -57,7 +57,7 @@ class ResidentSplit:
 
     def __init__(self, arrays: SplitArrays, device: torch.device) -> None:
         self.arrays = arrays
-        self._device = device
+        self.device = device
         masks = None if arrays.masks is None else _tensor(arrays.masks, device)
         self._whole = Batch(_tensor(arrays.images, device), masks, _tensor(arrays.labels, device))
 
@@ -66,7 +66,7 @@ class ResidentSplit:
 
     def gather(self, indices: Indices) -> Batch:
         """A copy of the images of these indices."""
-        index = torch.from_numpy(indices).to(self._device, non_blocking=True)
+        index = torch.from_numpy(indices).to(self.device, non_blocking=True)
         return self._whole.pick(lambda tensor: tensor.index_select(0, index))
 
     def part(self, start: int, stop: int) -> Batch:
@@ -83,9 +83,9 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
     """One split, in the order of its cubes, then z, y, x.
 
     An item is the image, float32 (C, [Z,] Y, X), and its target. Grey values of bytes are fractions of 255, those of
-    other types as they are. The target is
-    the classes of its voxels, int64 ([Z,] Y, X), where the task has masks; the attributes of its corners, float32
-    (4, A), where it has targets; the class of the image, an int64 scalar, otherwise. Z is left out where it is 1.
+    other types as they are. The target is the classes of its voxels, int64 ([Z,] Y, X), 255 where a voxel does not
+    count, where the task has masks; the attributes of its corners, float32 (4, A), where it has targets; the class of
+    the image, an int64 scalar, otherwise. Z is left out where it is 1.
 
     Attributes:
         arrays: The split as numpy arrays.

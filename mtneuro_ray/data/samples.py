@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
-from mtneuro_ray.data.labels import UNMAPPED, class_table, classes_of, in_a_byte
+from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, LabelMap, annotated_at, classes_of
 from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
@@ -32,7 +32,7 @@ class SplitArrays:
 
     Attributes:
         images: (N, C, Z, Y, X) grey values in the type of the volume, area-averaged by the task's `downsample`.
-        masks: (N, Z, Y, X) classes of every voxel in a segmentation task, else None.
+        masks: (N, Z, Y, X) classes of every voxel in a segmentation task, IGNORED where it does not count, else None.
         labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
@@ -56,17 +56,34 @@ class SplitArrays:
         for region in range(len(counts)):
             here = self.regions == region
             truth = self.labels[here] if self.masks is None else self.masks[here]
-            counts[region] = np.bincount(truth.ravel(), minlength=num_classes)
+            counts[region] = np.bincount(truth.ravel(), minlength=IGNORED + 1)[:num_classes]
         return counts
+
+    def absent(self, classes: Sequence[str]) -> list[str]:
+        """The classes without a voxel that counts, or without an image where there are no masks."""
+        if self.targets is not None:
+            return []
+        counts = self.class_counts(len(classes)).sum(0)
+        return [name for name, count in zip(classes, counts, strict=True) if not count]
 
 
 def load_splits(store: CutoutStore, identities: Identities, task: TaskSettings) -> dict[Split, SplitArrays]:
-    """Assemble every split of a task; see `load_split`."""
+    """Assemble every split of a task, and log classes that a split lacks; see `load_split`."""
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
         targets = load_attributes(store, str(identities.annotation), task)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
-    return {split: load_split(store, identities, task, split, targets) for split in splits}
+    found = {split: load_split(store, identities, task, split, targets) for split in splits}
+    log_absent(task, {split: arrays.absent(task.classes) for split, arrays in found.items()})
+    return found
+
+
+def log_absent(task: TaskSettings, absent: Mapping[Split, Sequence[str]]) -> None:
+    """Log the classes that each split of a task lacks, in one line."""
+    found = "; ".join(f"{split} has no {', '.join(names)}" for split, names in absent.items() if names)
+    if found:
+        score = "scores 1" if task.absent == "one" else "has no score there, and none in a mean"
+        logger.warning("%s: classes without a voxel or image: %s; such a class %s", task.name, found, score)
 
 
 def load_split(
@@ -87,10 +104,12 @@ def load_split(
 
     Raises:
         StoreError: voxels are missing or damaged.
-        InputError: an annotation holds a label that is no class.
+        InputError: an annotation holds a label that is no class, or no voxel of the split counts.
     """
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
+    if not rois:
+        raise _nothing_counts(task, split)
     images = _read_images(store, identities.images, rois, task)
     masks, own_targets = None, None
     labels = np.array([sample.label or 0 for sample in plan], np.int64)
@@ -98,13 +117,17 @@ def load_split(
     if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(identities.annotation), task))[split]
     elif identities.annotation is not None and label_map is not None:
-        annotations = in_a_byte(np.stack(store.read(identities.annotation, rois)), rois, task)
+        annotations = store.read(identities.annotation, rois)
+        mask = None if identities.mask is None else store.read(identities.mask, rois)
+        flags = annotated_at(rois, task, mask)
         if task.declaration.labels == "image":
-            labels = _region_labels(annotations, class_table(label_map), plan, task)
+            labels = _region_labels(annotations, flags, plan, task)
         else:
             # The label at the middle of each block that `area_average` merges.
             middles = slice(task.downsample // 2, None, task.downsample)
-            masks = np.ascontiguousarray(classes_of(annotations, rois, task)[..., middles, middles])
+            masks = np.ascontiguousarray(classes_of(annotations, rois, task, flags)[..., middles, middles])
+            if task.ignoring and (masks == IGNORED).all():
+                raise _nothing_counts(task, split)
     names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
     return SplitArrays(
         images=area_average(images, task.downsample),
@@ -151,17 +174,33 @@ def area_average(images: Images, factor: int) -> Images:
     return averaged
 
 
-def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], task: TaskSettings) -> Labels:
-    """Class of each image: the most frequent label of its annotation, mapped (PROTOCOL, Data).
+def _nothing_counts(task: TaskSettings, split: Split) -> InputError:
+    return InputError(
+        f"{task.name}: {', '.join(task.ignoring)}: no voxel of the {split} split is left; accepted: at least one that "
+        "is annotated and has a class"
+    )
 
-    The class of the cube stands where that label is 0 (not annotated) or has no class. Every image whose annotation
-    contradicts its cube is logged.
+
+def _region_labels(
+    annotations: Sequence[Annotation], flags: Flags | None, plan: Sequence[Sample], task: TaskSettings
+) -> Labels:
+    """Class of each image: the most frequent label of its annotation among voxels that count, mapped (PROTOCOL, Data).
+
+    The class of the cube stands where that label is 0 (not annotated) or has no class, and where no voxel counts. Every
+    image whose annotation contradicts its cube is logged.
     """
     labels = np.empty(len(plan), np.int64)
+    label_map = LabelMap.of(task)
     for number, (annotation, sample) in enumerate(zip(annotations, plan, strict=True)):
-        mode = int(np.bincount(annotation.ravel(), minlength=256).argmax())
-        value, own = int(table[mode]), int(sample.label or 0)
-        silent = mode == 0 or value == UNMAPPED
+        counted = annotation.ravel()
+        if task.ignoring:
+            classes, refused = label_map.classes(annotation)
+            counts = classes != IGNORED if refused is None else (classes != IGNORED) | refused
+            counted = annotation[counts if flags is None else counts & flags[number]]
+        own = int(sample.label or 0)
+        mode = _most_frequent(counted) if counted.size else 0
+        value = int(label_map.classes(np.array([mode], annotation.dtype))[0][0])
+        silent = mode == 0 or value == IGNORED
         labels[number] = own if silent else value
         if value != own:
             reason = "not annotated" if mode == 0 else "no class"
@@ -174,3 +213,11 @@ def _region_labels(annotations: Bytes, table: Bytes, plan: Sequence[Sample], tas
                 f"{reason}: the cube's own is kept" if silent else f"class {task.classes[value]}",
             )
     return labels
+
+
+def _most_frequent(labels: Annotation) -> int:
+    """The most frequent label; the least of several."""
+    if labels.dtype == np.uint8:
+        return int(np.bincount(labels).argmax())
+    values, counts = np.unique(labels, return_counts=True)
+    return int(values[counts.argmax()])

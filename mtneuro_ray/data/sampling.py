@@ -49,24 +49,34 @@ def samples(task: TaskSettings, split: Split) -> list[Sample]:
 
 
 def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
-    """The images of one cube, in the order z, y, x."""
+    """The images of one cube that have an annotated voxel by the task's boxes, in the order z, y, x."""
     rows, columns = task.tile_starts(cube)
-    return [
-        Sample(cube.split, cube.region, cube.label, Roi.at((z, y, x), task.image_size))
-        for z in _windows(task, cube)
-        for y in rows
-        for x in columns
-    ]
+    rois = (Roi.at((z, y, x), task.image_size) for z in _windows(task, cube) for y in rows for x in columns)
+    return [Sample(cube.split, cube.region, cube.label, roi) for roi in rois if _is_annotated(task, roi)]
+
+
+def _is_annotated(task: TaskSettings, roi: Roi) -> bool:
+    return task.annotated is None or any(box.within(roi) for box in task.annotated)
 
 
 def count_samples(task: TaskSettings, split: Split) -> int:
-    """Images of a split, without listing them."""
-    return sum(task.count_images(cube) for cube in task.cubes if cube.split == split)
+    """Images of a split."""
+    return sum(_count_images(task, cube) for cube in task.cubes if cube.split == split)
+
+
+def _count_images(task: TaskSettings, cube: Cube) -> int:
+    # Listed only where boxes decide: there may be millions.
+    return task.count_images(cube) if task.annotated is None else len(cube_samples(task, cube))
 
 
 def _windows(task: TaskSettings, cube: Cube) -> Sequence[int]:
-    """First slices of a cube's images: all that fit, or `max_slices` of them at the middles of equal parts."""
-    every = task.windows(cube)
+    """First slices of a cube's images: all that fit, or `max_slices` of them at the middles of equal parts.
+
+    Slices outside of the annotated boxes do not count.
+    """
+    every: Sequence[int] = task.windows(cube)
+    if task.annotated is not None:
+        every = [z for z in every if _is_annotated(task, Roi((z, z + task.volume_z), cube.y, cube.x))]
     if task.max_slices is None or task.max_slices >= len(every):
         return every
     return [every[(2 * part + 1) * len(every) // (2 * task.max_slices)] for part in range(task.max_slices)]
@@ -105,13 +115,14 @@ def remainders(task: TaskSettings) -> list[str]:
     return lines
 
 
-def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi]]:
-    """Boxes to read of the image, and of the annotation.
+def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi], list[Roi]]:
+    """Boxes to read of the image, of the annotation, and of its mask.
 
     A readout task needs the annotation of whole cubes: a cell may extend beyond the images of a cube.
     """
     images = boxes(task)
-    return images, sorted({cube.roi for cube in task.cubes}) if task.declaration.labels == "corner" else images
+    cubes = sorted({cube.roi for cube in task.cubes})
+    return images, cubes if task.declaration.labels == "corner" else images, images
 
 
 def blocks(task: TaskSettings) -> list[Block]:
@@ -197,7 +208,7 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
         per_class: Counter[str] = Counter()
         for cube in task.cubes:
             if cube.split == split:
-                per_class[cube.region] += task.count_images(cube)
+                per_class[cube.region] += _count_images(task, cube)
         if images := per_class.total():
             corners = {"corners": 4 * images} if task.declaration.labels == "corner" else {}
             splits[split] = {"images": images, **corners, "per_class": dict(per_class)}

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
 from mtneuro_ray.data.attributes import ATTRIBUTES, KINDS
-from mtneuro_ray.data.labels import classes_of, in_a_byte
+from mtneuro_ray.data.labels import classes_of
 from mtneuro_ray.data.sampling import Block, blocks, cube_samples
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.roi import Roi, corners
@@ -78,8 +78,7 @@ def load_attributes(store: CutoutStore, identity: str, task: TaskSettings) -> di
 
 def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Block) -> Tissue:
     """Kinds and cells of the voxels of a block."""
-    annotations = in_a_byte(store.read(identity, [block.roi])[0][np.newaxis], [block.roi], task)
-    classes = classes_of(annotations, [block.roi], task)[0]
+    classes = classes_of(store.read(identity, [block.roi]), [block.roi], task)[0]
     table = np.zeros(256, np.uint8)
     for number, kind in enumerate(KINDS, 1):
         table[task.classes.index(kind)] = number

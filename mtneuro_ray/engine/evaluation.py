@@ -36,27 +36,30 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
 
     Returns:
         Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
-        regions; "loss", the mean over images.
+        regions; "loss", the mean over images with a voxel that counts.
     """
     regions = split.arrays.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
     losses: list[float] = []
+    counted = 0
     states = {region: task.start() for region in np.unique(regions).tolist()}
     for judged, place in judged_parts(task, module, split, context):
         losses.extend(judged.losses.double().tolist())
+        counted += judged.num_counted
         here = regions[place]
         for region in np.unique(here).tolist():
             rows = np.flatnonzero(here == region)
             own = judged if len(rows) == len(here) else judged.rows(rows)
             states[region] = task.update(states[region], own)
-    gathered = context.gather((losses, states))
-    merged = {region: task.merged([own[region] for _, own in gathered]) for region in states}
+    gathered = context.gather((losses, counted, states))
+    merged = {region: task.merged([own[region] for *_, own in gathered]) for region in states}
     metrics = task.compute(task.merged(list(merged.values())))
     if task.declaration.measures_regions:
         names, counts = split.arrays.region_names, np.bincount(regions)
         metrics["regions"] = {
             names[region]: {**task.compute(state), "images": float(counts[region])} for region, state in merged.items()
         }
-    metrics["loss"] = math.fsum(value for part, _ in gathered for value in part) / len(split)
+    total, images = math.fsum(value for part, *_ in gathered for value in part), sum(own for _, own, _ in gathered)
+    metrics["loss"] = total / images if images else math.nan
     return metrics
 
 
@@ -71,7 +74,7 @@ def constant_prediction(task: Task, metrics: Metrics) -> tuple[str, float] | Non
         return None
     for predicted, name in enumerate(task.run.task.classes):
         confusion = np.zeros((1, len(truth), len(truth)), np.int64)
-        confusion[0, :, predicted] = truth
+        confusion[0, :, predicted] = np.array(truth)
         value = metric.of(confusion).get(task.selection)
         if isinstance(value, float) and (best is None or value > best[1]):
             best = name, value

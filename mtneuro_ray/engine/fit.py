@@ -156,7 +156,8 @@ class Fit:
         assert self._validation is not None
         assert self.steps.signal is not None
         value, best = metrics[self._validation.selection], self.progress.best_value
-        assert isinstance(value, float)
+        assert value is None or isinstance(value, float)
+        value = math.nan if value is None else value
         if best is not None and not _is_better(value, best, self._validation.mode):
             return False
         self.progress.best_value = value

@@ -14,6 +14,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.mosaic import assemble, cut, overlapping
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.resident import ResidentSplit
@@ -76,7 +77,8 @@ def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     for own, true in zip(predicted, truth, strict=True):
         # A single slice is judged as in training, in 2D: a metric of shapes would take it for a volume.
         images = [torch.from_numpy(each if len(each) == 1 else each[None]).long() for each in (own, true)]
-        states = task.update(states, Judged(torch.zeros(1), images[0], images[1]))
+        mask = images[1] != IGNORED if run.task.ignoring else None
+        states = task.update(states, Judged(torch.zeros(1), images[0], images[1], mask))
     return task.compute(states)
 
 

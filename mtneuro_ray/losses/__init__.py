@@ -8,14 +8,19 @@ CROSS_ENTROPY = LossDeclaration(
     summary="Cross-entropy, the mean over voxels (paper, section 4)",
     build="mtneuro_ray.losses.functions:cross_entropy",
     takes_weights=True,
+    takes_mask=True,
 )
 DICE = LossDeclaration(
     name="dice",
     summary="1 - Dice, the mean over classes (Milletari et al. 2016)",
     build="mtneuro_ray.losses.functions:dice",
+    takes_mask=True,
 )
 FOCAL = LossDeclaration(
-    name="focal", summary="Focal loss with gamma 2 (Lin et al. 2017)", build="mtneuro_ray.losses.functions:focal"
+    name="focal",
+    summary="Focal loss with gamma 2 (Lin et al. 2017)",
+    build="mtneuro_ray.losses.functions:focal",
+    takes_mask=True,
 )
 LOSSES = Registry(
     "losses",

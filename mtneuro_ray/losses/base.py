@@ -17,6 +17,9 @@ class LossDeclaration(Declaration):
 
     Attributes:
         takes_weights: Whether it has a keyword `class_weights`, (classes,) or None.
+        takes_mask: Whether it has a keyword `mask`, (B, ...) true where a voxel counts, or None where all do. Other
+            voxels have class 0 in the truth. A sample without a voxel that counts has loss 0.
     """
 
     takes_weights: bool = False
+    takes_mask: bool = False

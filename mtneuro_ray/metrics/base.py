@@ -22,8 +22,13 @@ from mtneuro_ray.registry import Declaration
 if TYPE_CHECKING:
     from torch import Tensor
 
-Metrics: TypeAlias = "dict[str, float | list[float] | list[int] | list[list[int]] | dict[str, Metrics]]"
-"""Metric name -> value, value per class, confusion matrix, or each region's metrics; can be written as JSON."""
+Metrics: TypeAlias = (
+    "dict[str, float | list[float] | list[float | None] | list[int] | list[list[int]] | dict[str, Metrics] | None]"
+)
+"""Metric name -> value, value per class, confusion matrix, or each region's metrics; can be written as JSON.
+
+None stands for a value that there is not, as the score of a class without a voxel; a `Metric` may give NaN for it.
+"""
 
 Counts = npt.NDArray[np.int64]
 
@@ -64,7 +69,7 @@ class Metric(ABC):
         Args:
             state: The state so far, which may be changed in place.
             prediction: (B, ...) predicted classes, on any device.
-            truth: (B, ...) true classes, int64.
+            truth: (B, ...) true classes, int64; 255 where a voxel does not count.
             mask: (B, ...) true where a voxel counts; None where all do.
         """
 
@@ -96,24 +101,26 @@ class PerImageMetric(Metric):
         Args:
             prediction: ([Z,] Y, X) predicted classes.
             truth: The same shape, true classes.
-            mask: The same shape, true where a voxel counts.
+            mask: The same shape, true where a voxel counts, as some voxel does.
         """
 
     def update(
         self, state: list[Sequence[float]], prediction: Tensor, truth: Tensor, mask: Tensor | None
     ) -> list[Sequence[float]]:
-        """One row more for each image."""
+        """One row more for each image with a voxel that counts."""
         arrays = [prediction.cpu().numpy(), truth.cpu().numpy()]
         masks = np.ones(arrays[1].shape, np.bool_) if mask is None else mask.cpu().numpy()
-        state.extend(self.measure(*image) for image in zip(*arrays, masks, strict=True))
+        state.extend(self.measure(*image) for image in zip(*arrays, masks, strict=True) if image[-1].any())
         return state
 
     def compute(self, state: list[Sequence[float]]) -> Metrics:
-        """The mean of each column over the images that have one."""
-        columns = [_mean_of_numbers(column) for column in zip(*state, strict=True)]
+        """The mean of each column over the images that have one; nothing without an image."""
+        if not state:
+            return {}
+        columns = [mean_of_numbers(column) for column in zip(*state, strict=True)]
         if len(columns) == 1:
             return {self.name: columns[0]}
-        return {self.name: columns, f"{self.name}_mean": _mean_of_numbers(columns)}
+        return {self.name: columns, f"{self.name}_mean": mean_of_numbers(columns)}
 
 
 class ConfusionMetric(Metric):
@@ -145,9 +152,17 @@ def ratio(part: Counts, whole: Counts, where_empty: float) -> npt.NDArray[np.flo
     return np.divide(part, whole, out=empty, where=whole > 0)
 
 
-def _mean_of_numbers(values: Iterable[float]) -> float:
+def mean_of_numbers(values: Iterable[float]) -> float:
+    """The mean of the values that are numbers; NaN where none is."""
     numbers = [float(value) for value in values if not math.isnan(value)]
     return mean(numbers) if numbers else math.nan
+
+
+def without_nan(value: Any) -> Any:
+    """A value of a metric, or its list, with None for NaN."""
+    if isinstance(value, list):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def image_confusions(prediction: Tensor, truth: Tensor, num_classes: int, mask: Tensor | None = None) -> Counts:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "index"
 _NAME = "runs.parquet"
-_VERSION = b"1"
+_VERSION = b"2"
 _SUMMARY = ("model", "task", "role", "seed", "learning_rate", "batch_size", "epochs")
 _TEXTS = ("run_id", "status", "method", "task_json", "network_json", "origin_json", "keys_json", "error")
 # Long texts that many runs share: read and kept once.

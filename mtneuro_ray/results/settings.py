@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from mtneuro_ray.config.base import Settings, flattened
+from mtneuro_ray.config.labels import with_absent
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
@@ -27,12 +28,13 @@ def method_hash(model: str, task_json: str, network: Mapping[str, Any], origin: 
 
 @lru_cache(maxsize=1 << 12)
 def _without_addresses(task_json: str) -> str:
-    return json.dumps({**json.loads(task_json), "image_chan": None, "annotation_chan": None}, sort_keys=True)
+    addresses = dict.fromkeys(("image_chan", "annotation_chan", "mask_chan"))
+    return json.dumps({**json.loads(task_json), **addresses}, sort_keys=True)
 
 
 def filled_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """A task with the defaults of keys that were added after its file was written, so that it stays the same method."""
-    return {**_defaults(TaskSettings), **task}
+    return {**_defaults(TaskSettings), **with_absent(task)}
 
 
 def filled_network(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,12 @@ BASE = run_settings()
 
 def test_a_run_id_is_what_it_was() -> None:
     # Finished runs are found by it.
-    assert BASE.run_id == "1f60e23b7c92838c"
+    before = run_settings(task={"absent": "one"})
+    assert before.run_id == "1f60e23b7c92838c"
+    assert before.train_id != BASE.train_id
+    old = before.model_dump(mode="json")
+    del old["task"]["absent"]
+    assert RunSettings.load(old, "a file from before there was the key") == before
 
 
 def test_a_default_changes_only_with_the_protocol_version() -> None:
@@ -43,7 +48,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
     }
     assert PROTOCOL_VERSION == 2
     digest = hashlib.sha256(repr(sorted(defaults.items())).encode()).hexdigest()[:16]
-    assert (len(defaults), digest) == (119, "c96a1b66db2c7915")
+    assert (len(defaults), digest) == (124, "c4469393509202e4")
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,45 @@ def without(key: str) -> dict[str, Any]:
         (task_values(classes=["a", "a", "b"]), ["classes: a name stands twice"]),
         (task_values(annotation_chan=None), ["annotation_chan: is missing; a segmentation task requires it"]),
         (task_values(annotation_map={"0": 0, "9": 3}), ["annotation_map.9: class 3 is outside", "0 to 2"]),
-        (task_values(annotation_map={"256": 0}), ["annotation_map.256: is no label", "0 to 255"]),
-        (task_values(annotation_map={"-1": 0}), ["annotation_map.-1: is no label", "0 to 255"]),
+        (task_values(annotation_map={str(2**64): 0}), ["annotation_map.18446744073709551616", "1-255"]),
+        (task_values(annotation_map={"5-2": 0}), ["annotation_map.5-2", "a label from -9223372036854775808 to"]),
         (task_values(annotation_map={"axon": 0}), ["annotation_map.axon"]),
+        (task_values(annotation_map={"1": 0, "01": 1}), ["annotation_map.1: shares label 1 with annotation_map.01"]),
+        (task_values(annotation_map={"0": 0, "1-9": 1, "4": 2}), ["annotation_map.4: shares label 4 with"]),
+        (task_values(annotation_map={"0": 0}, ignore_labels=[7, 0]), ["ignore_labels: 0 shares label 0 with"]),
+        (task_values(ignore_labels=[1.5]), ["ignore_labels.0"]),
+        (task_values(ignore_labels=["x"]), ["ignore_labels.0", "1-255"]),
+        (task_values(unlisted_labels="glia"), ["unlisted_labels: is 'glia'", "refuse, ignore", "vessels", "0 to 2"]),
+        (task_values(unlisted_labels=3), ["unlisted_labels: is 3", "0 to 2"]),
+        (task_values(absent="zero"), ["absent: is 'zero'", "'leave_out' or 'one'"]),
+        (task_values(annotated=[]), ["annotated"]),
+        (task_values(annotated=[{}]), ["annotated.0: names no axis"]),
+        (task_values(annotated=[{"z": [3, 3]}]), ["annotated.0.z: is [3, 3]", "half-open"]),
+        (task_values(annotated=[{"w": 1}]), ["annotated.0.w: unknown key"]),
+        (
+            task_values(annotated=[{"z": 1}, {"z": [5, 8]}]),
+            ["annotated: no voxel of the test split is annotated", "a box or slice"],
+        ),
+        (
+            task_values("classification", annotation_chan=None, mask_chan="file:m.npy"),
+            ["mask_chan: there is no annotation to read; accepted: with annotation_chan"],
+        ),
+        (
+            task_values("classification", unlisted_labels="cells"),
+            ["unlisted_labels: there is no annotation to read; accepted: with annotation_map"],
+        ),
+        *(
+            (
+                task_values("readout", **{key: value}),
+                [f"{key}: a readout task counts and measures cells", "leave it out"],
+            )
+            for key, value in {
+                "ignore_labels": [255],
+                "mask_chan": "file:m.npy",
+                "annotated": [{"z": 1}, {"z": 6}, {"z": 9}],
+                "unlisted_labels": "ignore",
+            }.items()
+        ),
         (task_values("classification", cubes=[cube(label=3)]), ["cubes.0.label: 3 is outside the classes", "0 to 2"]),
         (task_values("classification", cubes=[cube(label=None)]), ["cubes.0.label: is missing", "0 to 2, the class"]),
         (changed_cube(z=[0, 2**31 + 1]), ["cubes.1.z.1: is "]),
@@ -91,14 +127,14 @@ def test_splits_may_touch() -> None:
 
 
 def test_labels_are_their_own_classes_unless_mapped() -> None:
-    assert task_settings().label_map == {0: 0, 1: 1, 2: 2}
-    assert task_settings(annotation_map={"7": 1}).label_map == {7: 1}
+    assert task_settings().label_map == {(0, 0): 0, (1, 1): 1, (2, 2): 2}
+    assert task_settings(annotation_map={"7": 1, "-3--2": 0}).label_map == {(7, 7): 1, (-3, -2): 0}
 
 
 def test_regions_of_the_benchmark_have_its_map_and_other_regions_have_none() -> None:
     regions = ["CTX", "STR", "VP", "ZI"]
     known = task_settings("classification", classes=regions).label_map
-    assert known == {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}
+    assert known == {(n, n): region for n, region in {0: 0, 1: 0, 2: 1, 8: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 3}.items()}
     assert task_settings("classification", classes=["A", "B"]).label_map is None
 
 

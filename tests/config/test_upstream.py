@@ -141,13 +141,14 @@ def test_a_task_becomes_cubes_in_the_order_of_splits_and_regions(tmp_path: Path)
         ((2, 18), (48, 64)),
     ]
     assert task.classes == ("bg", "vessels", "cells", "axons")
-    assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert task.annotation_map is None
+    assert task.absent == "one"
 
 
 def test_axons_join_the_background_and_the_last_region_may_be_left_out(tmp_path: Path) -> None:
     task, _ = load_task(write_json(tmp_path / "t.json", {**TASK, "combine_ax_and_bg": 1, "noZI": 1}))
     assert task.classes == ("bg+axons", "vessels", "cells")
-    assert task.label_map == {0: 0, 1: 1, 2: 2, 3: 0}
+    assert task.annotation_map == {"0": 0, "1": 1, "2": 2, "3": 0}
     assert {cube.region for cube in task.cubes} == {"CTX", "STR", "VP"}
 
 

@@ -125,7 +125,8 @@ def test_a_label_outside_the_classes_is_one_line_with_its_box(tmp_path: Path) ->
     with pytest.raises(InputError) as caught:
         load(tmp_path, task_settings(), labels)
     assert str(caught.value) == (
-        "file:labels.npy: box z2-3_y0-16_x0-16: label 7 is outside the classes of small; accepted: 0, 1, 2"
+        "file:labels.npy: box z2-3_y0-16_x0-16: label 7 is outside the classes of small; accepted: 0, 1, 2, others "
+        "by unlisted_labels or ignore_labels"
     )
 
 

@@ -243,10 +243,10 @@ def test_cubes_are_joined_along_z_within_a_region_and_a_place() -> None:
 
 @given(tasks)
 def test_a_readout_task_reads_its_images_and_the_annotation_of_whole_cubes(task: TaskSettings) -> None:
-    images, annotation = plan.channel_boxes(task.model_copy(update={"task": "readout"}))
+    images, annotation, _ = plan.channel_boxes(task.model_copy(update={"task": "readout"}))
     assert images == plan.boxes(task)
     assert annotation == sorted(each.roi for each in task.cubes)
-    assert plan.channel_boxes(task) == (images, images)
+    assert plan.channel_boxes(task) == (images, images, images)
 
 
 def test_a_description_of_a_readout_counts_corners_and_each_channel_s_own_voxels() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,34 @@ def test_what_is_not_known_is_refused_with_what_is() -> None:
         build_loss("cross_entropy+hinge")
     with pytest.raises(InputError, match="'focal\\+dice' takes none; accepted with: cross_entropy"):
         build_loss("focal+dice", class_weights=[1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("spatial", [(6, 4), (2, 6, 4)])
+def test_a_pixel_that_does_not_count_has_no_part_in_a_loss(name: str, spatial: tuple[int, ...]) -> None:
+    logits, target = random_batch(*spatial)
+    mask = torch.rand(target.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    mask[3] = False
+    weights = [0.5, 1.0, 2.0, 3.0] if "cross_entropy" in name else None
+    loss, unmasked = build_loss(name, weights, masked=True), build_loss(name, weights)
+    logits.requires_grad_()
+    losses = loss(logits, target, mask)
+    [gradient] = torch.autograd.grad(losses.sum(), logits)
+    assert losses[3] == 0
+    assert gradient.isfinite().all()
+    assert gradient.movedim(1, -1)[mask].abs().sum() > 0
+    assert not gradient.movedim(1, -1)[~mask].any()
+    other = torch.where(mask, target, (target + 1) % 4)
+    assert torch.equal(loss(logits, other, mask), losses)
+    # The loss of the pixels that count, by themselves.
+    for number in (0, 1, 2, 4):
+        kept = logits[number].movedim(0, -1)[mask[number]].T[None], target[number][mask[number]][None]
+        torch.testing.assert_close(unmasked(*kept)[0], losses[number])
+    torch.testing.assert_close(loss(logits, target, torch.ones_like(mask)), unmasked(logits, target))
+
+
+def test_a_loss_that_knows_no_mask_is_refused_where_voxels_may_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES._found, "focal", replace(LOSSES.find("focal"), takes_mask=False))
+    build_loss("focal+dice")
+    with pytest.raises(InputError, match=r"loss.name: 'focal\+dice' can't leave out .*: cross_entropy, dice$"):
+        build_loss("focal+dice", masked=True)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
@@ -12,7 +15,7 @@ from mtneuro_ray.metrics.segmentation import SegmentationMetric
 from tests.metrics.data import random_pair
 from tests.settings import task_settings
 
-METRIC = SegmentationMetric(task_settings())
+METRIC = SegmentationMetric(task_settings(absent="one"))
 
 
 def smp_scores(name: str, pred: Tensor, target: Tensor, reduction: str | None) -> Tensor:
@@ -45,6 +48,29 @@ def test_a_class_absent_from_an_image_scores_one_there_and_the_truth_tells_that_
     assert metrics["dataset/iou"] == [0.75, 0.0, 1.0]
     assert metrics["dataset/iou_mean"] == pytest.approx(1.75 / 3)
     assert metrics["truth"] == [3, 1, 0]
+
+
+def test_a_class_absent_from_the_truth_has_no_score_whatever_is_predicted() -> None:
+    target = torch.tensor([[[0, 0]], [[0, 1]]])
+    own: Any = SegmentationMetric(task_settings())
+    for predicted, dataset, image in ((0, 3 / 4, 3 / 4), (2, 1.0, 1.0)):
+        pred = torch.tensor([[[0, 0]], [[0, predicted]]])
+        metrics = own.of(image_confusions(pred, target, 3))
+        np.testing.assert_equal(metrics["dataset/iou"], [dataset, 0.0, math.nan])
+        np.testing.assert_equal(metrics["image/iou"], [image, 0.0, math.nan])
+        assert metrics["dataset/iou_mean"] == dataset / 2
+        assert metrics["truth"] == [3, 1, 0]
+
+
+@pytest.mark.parametrize("absent", ["one", "leave_out"])
+def test_images_without_a_voxel_that_counts_change_nothing(absent: str) -> None:
+    pred, target = random_pair((5, 8, 8), 3)
+    own = SegmentationMetric(task_settings(absent=absent))
+    counts = image_confusions(pred, target, 3)
+    assert own.of(np.concatenate([counts, np.zeros((2, 3, 3), np.int64)])) == own.of(counts)
+    nothing: Any = own.of(np.zeros((2, 3, 3), np.int64))
+    np.testing.assert_equal(nothing["image/f1"], [math.nan] * 3)
+    assert math.isnan(nothing["dataset/iou_mean"])
 
 
 def test_nothing_to_measure_is_an_error() -> None:

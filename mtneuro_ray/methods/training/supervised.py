@@ -25,11 +25,15 @@ class Supervised(SteppedMethod):
         self.settings = cast(SupervisedSettings, self.network.method)
         self.module = self.signal = setup.model
         self.optimizer = build_optimizer(self.schedule, self.module.parameters(), self.context.device)
+        # An image without a voxel to learn from is in no batch.
+        self._counted = self.task.counted(setup.model, setup.split)
+        self.count = self.count if self._counted is None else len(self._counted)
         self._model = self.distributed(self.module)
 
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """One optimizer step; the loss summed over this worker's samples."""
         context, settings = self.context, self.settings
+        indices = indices if self._counted is None else self._counted[indices]
         start, stop = context.share_of(len(indices))
         batch = self._batch(indices[start:stop], epoch)
         mixup = draw_mixup(self.seed, step, len(indices), settings.mixup_probability, settings.mixup_alpha)

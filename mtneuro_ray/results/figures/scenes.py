@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mtneuro_ray.config.labels import Absent
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.mosaic import EMPTY, assemble
@@ -23,12 +25,16 @@ SplitLoader = Callable[[RunSettings, Split], SplitArrays]
 
 
 class Layer(NamedTuple):
-    """True and predicted classes of a box in one run, (Z, Y, X), EMPTY where nothing was read or predicted."""
+    """True and predicted classes of a box in one run, (Z, Y, X), EMPTY where nothing was read, counts or is predicted.
+
+    `absent` is that of the task.
+    """
 
     task: str
     classes: tuple[str, ...]
     truth: Bytes
     predicted: Bytes
+    absent: Absent = "leave_out"
 
     @property
     def slices(self) -> npt.NDArray[np.int64]:
@@ -36,15 +42,16 @@ class Layer(NamedTuple):
         return np.flatnonzero((self.predicted != EMPTY).any(axis=(1, 2)))
 
     def mean_iou(self, z: int) -> float:
-        """Mean IoU over the classes of slice z; a class in neither truth nor prediction scores 1 (PROTOCOL, Task 2)."""
+        """Mean IoU over the classes of slice z, by the rule of the task's metrics; NaN where no voxel counts."""
         truth, predicted = self.truth[z], self.predicted[z]
-        known = predicted != EMPTY
+        known = (predicted != EMPTY) & (truth != EMPTY)
         ratios = []
         for value in range(len(self.classes)):
-            true, own = (truth == value) & known, predicted == value
+            true, own = (truth == value) & known, (predicted == value) & known
             either = int((true | own).sum())
-            ratios.append(int((true & own).sum()) / either if either else 1.0)
-        return sum(ratios) / len(ratios)
+            if true.any() or (self.absent == "one" and known.any()):
+                ratios.append(int((true & own).sum()) / either if either else 1.0)
+        return sum(ratios) / len(ratios) if ratios else math.nan
 
 
 class Scene(NamedTuple):
@@ -118,7 +125,7 @@ def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArra
             step=cube.step,
             voxel_size_um=predictions.voxel_size_um,
             image=image.crop(cube),
-            layers=(Layer(run.task.name, run.task.classes, truth.crop(cube), cube.pixels),),
+            layers=(Layer(run.task.name, run.task.classes, truth.crop(cube), cube.pixels, run.task.absent),),
         )
         for cube, image, truth in zip(predictions.cubes, images, truths, strict=True)
     ]

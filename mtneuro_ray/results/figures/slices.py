@@ -49,7 +49,8 @@ def _draw_row(axes: Sequence[Any], scene: Scene, tasks: Sequence[str]) -> None:
         if task in layers:
             layer = layers[task]
             axis.imshow(painted(image, layer.predicted[z], layer.classes))
-            axis.set_title(f"mean IoU {layer.mean_iou(z):.2f}", fontsize=10)
+            score = layer.mean_iou(z)
+            axis.set_title(f"mean IoU {'-' if math.isnan(score) else f'{score:.2f}'}", fontsize=10)
         else:
             axis.set_frame_on(False)
             axis.text(0.5, 0.5, "not in\nthis task", ha="center", va="center", color="#777", transform=axis.transAxes)

@@ -20,7 +20,7 @@ from mtneuro_ray.data.resident import Batch, ResidentSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.metrics import METRICS
-from mtneuro_ray.metrics.base import Metric, Metrics
+from mtneuro_ray.metrics.base import Metric, Metrics, without_nan
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices
@@ -32,13 +32,19 @@ from mtneuro_ray.tasks.base import TaskDeclaration
 class Judged:
     """Losses (B,), predicted classes (B, ...) and true classes (B, ...) of a batch.
 
-    `mask`, of the same shape, is true where a voxel counts; None where all do.
+    `mask`, of the same shape, is true where a voxel counts, and the truth is `data.labels.IGNORED` where it does not;
+    None where all do. The loss of an image without a voxel that counts is 0.
     """
 
     losses: Tensor
     prediction: Tensor
     truth: Tensor
     mask: Tensor | None = None
+
+    @property
+    def num_counted(self) -> int:
+        """Images with a voxel that counts."""
+        return len(self.truth) if self.mask is None else int(self.mask.flatten(1).any(1).sum())
 
     def rows(self, indices: Indices) -> Judged:
         """Some images of the batch."""
@@ -60,7 +66,8 @@ class Task(ABC):
         names = (*self.declaration.metrics, *run.network.evaluation.metrics)
         self.metrics: list[Metric] = [METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in names]
         loss = run.network.loss
-        self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts))
+        self._ignores = bool(run.task.ignoring) and self.declaration.labels == "voxel"
+        self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts), masked=self._ignores)
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
 
     @property
@@ -96,6 +103,10 @@ class Task(ABC):
     def crops(self, images: Tensor) -> list[Tensor]:
         """Parts of images (B, C, Z, Y, X) on which predictions are made; by default the whole images."""
         return [images]
+
+    def counted(self, model: nn.Module, split: ResidentSplit) -> Indices | None:
+        """The images (N,) of a split that have a voxel to learn from; None where all have one."""
+        return None
 
     @abstractmethod
     def augment(self, batch: Batch, ops: Tensor) -> Batch:
@@ -133,6 +144,7 @@ class Task(ABC):
         found: Metrics = {}
         for metric, state in zip(self.metrics, states, strict=True):
             for name, value in metric.compute(state).items():
+                value = without_nan(value)
                 if name in found and found[name] != value:
                     raise InputError(
                         f"evaluation.metrics: two metrics are named {name!r}; accepted: metrics with other names"

@@ -23,14 +23,18 @@ from tests.engine.data import arrays as split_arrays
 from tests.results.figures.scenery import THREE, layer, scene
 from tests.settings import cube, run_settings, task_settings
 
-planes = arrays.arrays(np.uint8, (1, 4, 5), elements=st.integers(0, 3))
+
+def planes(most: int) -> Any:
+    return arrays.arrays(np.uint8, (1, 4, 5), elements=st.integers(0, most))
 
 
-@given(planes, planes)
-def test_the_iou_of_a_slice_is_that_of_the_metrics(true: Any, own: Any) -> None:
-    confusions = image_confusions(torch.from_numpy(own), torch.from_numpy(true), 4)
-    shown = layer(truth=true, predicted=own)
-    assert shown.mean_iou(0) == pytest.approx(SegmentationMetric(task_settings()).of(confusions)["image/iou_mean"])
+@given(planes(4), planes(3), st.sampled_from(["one", "leave_out"]))
+def test_the_iou_of_a_slice_is_that_of_the_metrics(true: Any, own: Any, absent: Any) -> None:
+    counted = true < 4
+    confusions = image_confusions(torch.from_numpy(own), torch.from_numpy(true), 4, torch.from_numpy(counted))
+    shown = layer(truth=np.where(counted, true, EMPTY).astype(np.uint8), predicted=own, absent=absent)
+    expected: Any = SegmentationMetric(task_settings(absent=absent)).of(confusions)["image/iou_mean"]
+    assert shown.mean_iou(0) == pytest.approx(expected, nan_ok=True)
 
 
 def test_pixels_that_were_not_predicted_do_not_count() -> None:
