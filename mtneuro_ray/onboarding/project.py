@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS
@@ -196,8 +198,22 @@ def _network(facts: Facts, images: Images, training: Training, batch: int, class
             "epochs": training.epochs,
             "lr_schedule": "cosine",
         },
-        "data": {"batch_size": batch, "augmentations": True},
+        "data": {"batch_size": batch, "augmentations": True, **_grey_values(facts)[0]},
     }
+
+
+def _grey_values(facts: Facts) -> tuple[dict[str, Any], str]:
+    """Keys of the network that scale grey values, and why."""
+    keys: dict[str, Any] = {}
+    if facts.dtype == np.uint8:
+        reason = "unit: bytes have a range of their own"
+    else:
+        keys["normalization"] = "percentile"
+        reason = f"percentile of the training split: the range of {facts.dtype} says nothing about the image's"
+    if any(look.share_not_finite for look in facts.looks):
+        keys["nonfinite"] = min(min(look.percentiles.values(), default=0.0) for look in facts.looks)
+        reason += f"; NaN and infinity become {keys['nonfinite']:g}, a low grey value"
+    return keys, reason
 
 
 def _reasons(
@@ -207,6 +223,7 @@ def _reasons(
     return {
         "machine": str(machine),
         "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
+        "grey values": _grey_values(facts)[1],
         "voxel size": _voxel_size(facts),
         "classes": f"{', '.join(classes)} ({_labels_found(facts)})",
         "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x; "

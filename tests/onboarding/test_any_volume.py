@@ -1,0 +1,42 @@
+"""The volumes of `benchmarks.any_volume`, each through the commands of its README, with no file edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.any_volume import VOLUMES, arrays, commands, run, write
+from tests.ray_cluster import PrivateHead, private_head
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateHead]:
+    with private_head(tmp_path_factory.mktemp("head")) as running:
+        yield running
+
+
+def test_the_volumes_are_of_the_kinds_that_they_say() -> None:
+    assert len(VOLUMES) == 12
+    assert {volume.dtype for volume in VOLUMES.values()} == {"uint8", "uint16", "int16", "float32"}
+    for name in ("npy_uint8", "zarr2_uint8_5to1_sparse", "zarr3_uint16_two_channels", "precomputed_uint8_instances"):
+        volume = VOLUMES[name]
+        image, labels, size = arrays(volume)
+        assert image.dtype == volume.dtype
+        assert image.shape[-3:] == labels.shape
+        assert size[0] / size[1] == volume.anisotropy
+        filled = sum(plane.any() for plane in labels)
+        assert filled == (len(labels) // 10 if volume.sparse else len(labels))
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("name", VOLUMES)
+def test_a_volume_becomes_trained_models_without_an_edit(name: str, head: PrivateHead, tmp_path: Path) -> None:
+    image, labels = write(name, tmp_path)
+    lines = commands(image, labels, tmp_path)
+    environment = {**head.env, "RAY_ADDRESS": head.address}
+    for command in ("init", "sweep"):
+        assert run(lines[command], environment)[1] == "", command
+    assert len(list((tmp_path / "out/runs").glob("*.json"))) >= 4
