@@ -3,8 +3,8 @@
     python -m benchmarks.any_volume [--only NAME ...] [--out FOLDER]
 
 The volumes are boxes of the phantom in formats, types and shapes that laboratories have: isotropic and 5:1, dense and
-one slice in ten annotated, instance ids, two channels. No file that `init` writes is edited. Prints a line for each volume:
-the commands that ended well, with their seconds, or the error of the first that did not.
+one slice in ten annotated, instance ids, two channels. No file that `init` writes is edited. Prints a line for each
+volume: the commands that ended well, with their seconds, or the error of the first that did not.
 """
 
 from __future__ import annotations
