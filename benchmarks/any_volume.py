@@ -147,7 +147,7 @@ def ome_zarr(version: int, levels: int = 1) -> Writer:
         lead = [] if data.ndim == 3 else [1.0]
         if lead:
             axes.insert(0, {"name": "c", "type": "channel"})
-        datasets = []
+        datasets: list[Any] = []
         for level in range(levels):
             step = 2**level
             part = data[..., ::step, ::step, ::step]
@@ -156,7 +156,7 @@ def ome_zarr(version: int, levels: int = 1) -> Writer:
             array[:] = part
             scale = [{"type": "scale", "scale": [*lead, *(each * step for each in size)]}]
             datasets.append({"path": f"s{level}", "coordinateTransformations": scale})
-        multiscale = {"axes": axes, "datasets": datasets}
+        multiscale: Any = {"axes": axes, "datasets": datasets}
         if version == 3:
             group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
         else:
