@@ -31,23 +31,21 @@ class Ledger:
             InputError: the target holds something else.
             StoreError: nothing can be written there.
         """
-        job = json.loads(json.dumps(job))
-        found = about(self._target.scheme, self._target.folder)
-        if found is not None:
-            self._compare(found, job)
-            self.close()
-            return True
+        job, target = json.loads(json.dumps(job)), self._target
         try:
+            found = about(target.scheme, target.folder)
+            if found is not None:
+                self._compare(found, job)
+                self.close()
+                return True
             started = self._folder.exists(_JOB)
-            if not started and _is_used(self._target.folder):
-                raise InputError(f"--to: {self._target.folder}: is not empty; accepted: a place that is, or a new one")
-            if not started:
-                started = not self._folder.create(_JOB, json.dumps(job, indent=1).encode())
-            if started:
+            if not started and _is_used(target.folder):
+                raise InputError(f"--to: {target.folder}: is not empty; accepted: a place that is, or a new one")
+            if started or not self._folder.create(_JOB, json.dumps(job, indent=1).encode()):
                 self._compare(self._read_job(), job)
         except OSError as error:
             raise StoreError(
-                f"--to: {self._target.folder}: can't be written: {error.strerror or error}; accepted: a place that can"
+                f"--to: {target.folder}: can't be written: {error.strerror or error}; accepted: a place that can"
             ) from None
         return False
 

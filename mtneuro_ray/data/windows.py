@@ -1,7 +1,7 @@
 """Windows and blocks of a whole volume: where a network looks, and what is computed and written at a time.
 
-The windows lie on one grid over the whole box, so a voxel is predicted from the same windows however the box is cut into
-blocks. All coordinates here are z, y, x, relative to the box, in pixels of the prediction.
+The windows lie on one grid over the whole box, so a voxel is predicted from the same windows however the box is cut
+into blocks. All coordinates here are z, y, x, relative to the box, in pixels of the prediction.
 """
 
 from __future__ import annotations

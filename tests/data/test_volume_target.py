@@ -101,7 +101,7 @@ def test_a_chunk_that_is_lost_is_no_background(tmp_path: Path, scheme: Scheme) -
     array = target.array(CLASSES, 0)
     array.write(Roi.at((0, 0, 0), (2, 4, 8)), np.zeros((2, 4, 8), np.uint8))
     assert array.read(Roi.at((0, 0, 0), (2, 4, 8))).max() == 0
-    with pytest.raises(StoreError, match="chunk .* is missing"):
+    with pytest.raises(StoreError, match=r"chunk .* is missing"):
         array.read(Roi.at((0, 0, 0), (2, 4, 9)))
 
 
@@ -118,7 +118,7 @@ def test_a_target_is_taken_by_one_prediction(tmp_path: Path) -> None:
     target.complete({"run": "a", "overlap": 0.5})
     assert ledger.claim({"run": "a", "overlap": 0.5})
     assert not (tmp_path / "t" / ".mtneuro").exists()
-    with pytest.raises(InputError, match="whose overlap is 0.5, not 0.25"):
+    with pytest.raises(InputError, match=r"whose overlap is 0\.5, not 0\.25"):
         ledger.claim({"run": "a", "overlap": 0.25})
 
 
@@ -145,12 +145,12 @@ def test_a_full_disk_is_one_line_that_says_how_to_go_on(tmp_path: Path, monkeypa
     array = target_of(tmp_path / "t", "zarr", CLASSES).array(CLASSES, 0)
     monkeypatch.setattr(Folder, "write", fails)
     with pytest.raises(
-        StoreError, match="box .* can't be written: No space left on device; accepted: the same command"
+        StoreError, match=r"box .* can't be written: No space left on device; accepted: the same command"
     ):
         array.write(Roi.at((0, 0, 0), (2, 4, 8)), np.zeros((2, 4, 8), np.uint8))
 
 
 @pytest.mark.parametrize("uri", ["n5://x", "x.zarr", "zarr://", "zarr://https://host/x", "file:x"])
 def test_addresses_that_cannot_be_written_are_refused(uri: str) -> None:
-    with pytest.raises(InputError, match="--to: .*accepted: zarr:// or precomputed://"):
+    with pytest.raises(InputError, match=r"--to: .*accepted: zarr:// or precomputed://"):
         parse_target(uri)
