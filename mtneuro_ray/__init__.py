@@ -7,6 +7,7 @@ task = mtneuro_ray.load_task("task2_2D_4class", preset="smoke")
 record = mtneuro_ray.train("task2_2D_4class", "UNet_2D_4class", preset="smoke")
 mtneuro_ray.Sweep("smoke").run()
 mtneuro_ray.Results("out").best()
+mtneuro_ray.predict_volume("zarr://brain.zarr", "zarr://prediction.zarr")
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtneuro_ray.api.inference import predict_volume
     from mtneuro_ray.api.task_data import TaskData, load_task
     from mtneuro_ray.api.training import SweepJob as Sweep
     from mtneuro_ray.api.training import train
@@ -29,6 +31,7 @@ _API = {
     "TaskData": "mtneuro_ray.api.task_data:TaskData",
     "load_task": "mtneuro_ray.api.task_data:load_task",
     "measure": "mtneuro_ray.results.tissue.measure:measure",
+    "predict_volume": "mtneuro_ray.api.inference:predict_volume",
     "train": "mtneuro_ray.api.training:train",
     "Results": "mtneuro_ray.results.query:Results",
     "inspect_volume": "mtneuro_ray.onboarding.inspection:inspect_volume",
@@ -43,6 +46,7 @@ __all__ = [
     "load_task",
     "measure",
     "open_volume",
+    "predict_volume",
     "train",
 ]
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from mtneuro_ray.errors import printable
@@ -75,3 +84,41 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.stop()
             seconds = max(time.monotonic() - started, 1e-9)
             say(f"{label}: read {done / 1e6:.1f} MB in {seconds:.1f} s, {done / 1e6 / seconds:.1f} MB/s")
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str, every_s: float = 30.0) -> Iterator[Callable[[int], None]]:
+    """Show a bar with the remaining time on a terminal; elsewhere a line about every `every_s` seconds.
+
+    Args:
+        label: Work that the body does.
+        total: Number of units to come.
+        unit: What is counted, as in "voxels".
+        every_s: Seconds between two lines.
+
+    Yields:
+        The function to call with each number of units that is done.
+    """
+    console = Console(stderr=True)
+    columns: tuple[ProgressColumn, ...] = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    started = told = time.monotonic()
+    done = 0
+    with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+
+        def advance(number: int) -> None:
+            nonlocal done, told
+            done += number
+            bar.advance(task, number)
+            now = time.monotonic()
+            if not console.is_terminal and now - told > every_s and done < total:
+                told = now
+                left = (now - started) / done * (total - done)
+                say(f"{label}: {done / total:.0%} of {total} {unit}, {left:.0f} s left")
+
+        try:
+            yield advance
+        finally:
+            bar.stop()
+            seconds = max(time.monotonic() - started, 1e-9)
+            say(f"{label}: {done} {unit} in {seconds:.1f} s, {done / seconds:.3g} {unit}/s")

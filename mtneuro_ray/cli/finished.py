@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mtneuro_ray.cli.options import MOST_PROCESSORS, Model, Out, Preset, Store, Volume, store_of
+from mtneuro_ray.cli import whole_volume
+from mtneuro_ray.cli.options import MOST_PROCESSORS, Address, Model, NumCpus, Out, Preset, Store, Volume, store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
@@ -90,12 +91,29 @@ def run_predict(
     model: Model = None,
     trained_on: TrainedOn = None,
     split: EvaluatedSplit = "test",
+    volume: whole_volume.Volumes = [],
+    to: whole_volume.To = None,
+    best: whole_volume.Best = False,
+    box: whole_volume.Box = None,
+    what: whole_volume.WhatOption = "classes",
+    seeds: whole_volume.Seeds = False,
+    flips: whole_volume.Flips = False,
+    overlap: whole_volume.Overlap = 0.5,
+    window: whole_volume.Window = None,
+    block: whole_volume.Block = None,
+    workers: whole_volume.Workers = None,
+    address: Address = None,
+    num_cpus: NumCpus = None,
     threads: Threads = 0,
     gpu: Gpu = False,
     out: Out = "out",
     store: Store = None,
 ) -> int:
-    """Write the predictions of finished runs and print their scores."""
+    """Write the predictions of finished runs and print their scores; or, with --volume, predict a whole volume."""
+    if volume or to:
+        how = whole_volume.How(box, what, seeds, flips, overlap, window, block, workers, address, num_cpus)
+        which = whole_volume.Which(run, best, model, trained_on, out)
+        return whole_volume.predict_whole(volume, to, which, how, threads=threads, gpu=gpu)
     results, folder = load_runs(out)
     trained = results.where(model, trained_on, task_option="--trained-on").records
     finals = [record for record in trained if is_final_segmentation(record)]

@@ -66,8 +66,9 @@ COMMANDS = {
     ),
     "predict": (
         "finished",
-        "Write what trained segmentation models predict.\n\nWrites OUT/predictions/RUN.zarr, as OME-Zarr.",
-        "predict --out out --model UNet_2D",
+        "Write what trained segmentation models predict.\n\nWrites OUT/predictions/RUN.zarr, as OME-Zarr; or, with "
+        "--volume, predicts a volume of any size. The same command goes on after it was stopped.",
+        "predict --out out --best --volume zarr://brain.zarr --to zarr://prediction.zarr",
     ),
     "measure": (
         "measure",

@@ -38,7 +38,8 @@ _OTHERS_S = 5.0
 _MOST_ROWS_PER_BLOCK = 64
 # One process reads this much in the seconds that Ray and Ray Data take to start.
 _SMALL_BYTES = 32 * 2**20
-_ERRORS: dict[str, type[MTNeuroError]] = {
+# Errors of rows, by their name, so that the driver raises the right one.
+ERRORS: dict[str, type[MTNeuroError]] = {
     kind.__name__: kind for kind in (InputError, SourceError, StoreError, MTNeuroError)
 }
 
@@ -170,7 +171,7 @@ def _take(
 ) -> None:
     for row in rows:
         if row["error"]:
-            raise _ERRORS.get(row["kind"], MTNeuroError)(row["error"])
+            raise ERRORS.get(row["kind"], MTNeuroError)(row["error"])
         tell(sources[int(row["source"])].uri, int(row["bytes"]), float(row["seconds"]))
         advance(int(row["bytes"]))
 

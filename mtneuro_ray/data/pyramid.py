@@ -92,7 +92,8 @@ def reduced(pixels: Bytes, lacking: list[tuple[int, int]], steps: Shape, *, clas
     if classes:
         return _most_frequent(groups, axes)
     total, count = groups.sum(axes, dtype=np.uint32), int(np.prod(steps))
-    return ((2 * total + count) // (2 * count)).astype(np.uint8)
+    mean: Bytes = ((2 * total + count) // (2 * count)).astype(np.uint8)
+    return mean
 
 
 def _most_frequent(groups: Bytes, axes: tuple[int, ...]) -> Bytes:

@@ -55,7 +55,7 @@ class VolumeInput:
         inner = [place - first for place, (first, _) in zip(places, (z, y, x), strict=True)]
         if all((np.diff(place) == 1).all() for place in inner):
             return read
-        return np.ascontiguousarray(read[np.ix_(range(len(read)), *inner)])
+        return np.ascontiguousarray(read[np.ix_(np.arange(len(read)), *inner)])
 
     def _voxels(self, pixels: Range) -> Range:
         return pixels[0] * self.factor, pixels[1] * self.factor

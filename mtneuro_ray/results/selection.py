@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.tasks import declared
 from mtneuro_ray.storage.records import RunRecord
@@ -83,3 +85,33 @@ def _slices(record: RunRecord) -> int:
         if all(cube[key] == first[key] for key in ("region", "y", "x"))
     ]
     return sum(min(depth, task["max_slices"] or depth) for depth in depths)
+
+
+def seeds_of(record: RunRecord, records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The finished final runs with the settings of one, by seed; the run itself is among them."""
+    method = Run.of(record).method
+    alike = [other for other in records if _is_final(other) and Run.of(other).method == method]
+    return sorted(alike, key=lambda other: (other.summary["seed"], other.run_id))
+
+
+def best_final(entries: Iterable[Mapping[str, Any]], records: Collection[RunRecord]) -> RunRecord:
+    """The final run, of the first seed, of the best candidate; or of the only experiment, where nothing was searched.
+
+    Args:
+        entries: Entries of `Results.best`.
+        records: All run files, among which the candidates and final runs are.
+
+    Raises:
+        InputError: there is none, or there are several experiments.
+    """
+    by_id = {record.run_id: record for record in records}
+    chosen = [by_id[entry["run_id"]] for entry in entries if entry["run_id"] in by_id]
+    if not chosen:
+        chosen = representatives(records, is_shown=is_final_training)
+    names = ", ".join(sorted({f"{record.summary['model']}/{record.summary['task']}" for record in chosen}))
+    if len(chosen) > 1:
+        raise InputError(f"--best: there are several experiments: {names}; accepted: --model and --trained-on of one")
+    finals = seeds_of(chosen[0], records) if chosen else []
+    if not finals:
+        raise InputError(f"--best: no final run of {names or 'any experiment'} is finished; accepted: a sweep with one")
+    return finals[0]

@@ -69,7 +69,7 @@ def test_what_is_written_by_blocks_reads_back_and_depends_on_no_cutting(
 def test_an_ome_zarr_opens_with_zarr_and_as_a_volume_in_its_place(tmp_path: Path) -> None:
     target = target_of(tmp_path / "t", "zarr", CLASSES)
     pixels = written(target)
-    group = zarr.open_group(tmp_path / "t", mode="r")
+    group: Any = zarr.open_group(tmp_path / "t", mode="r")
     np.testing.assert_array_equal(group["1"][:], pixels[1])
     volume = open_volume(f"zarr://{tmp_path}/t")
     assert (volume.shape, volume.voxel_size_um) == (SHAPE, (3.0, 1.0, 1.0))

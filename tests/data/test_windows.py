@@ -22,7 +22,7 @@ def test_windows_cover_the_box_and_lie_where_monai_has_them(extent: Shape, windo
     padded = [max(sides) for sides in zip(extent, window, strict=True)]
     steps = [max(1, int(side * (1 - overlap))) for side in window]
     slices = utils.dense_patch_slices(padded, window, steps)
-    every = itertools.product(*(range(grid.count(axis)) for axis in range(3)))
+    every = [(z, y, x) for z, y, x in itertools.product(*(range(grid.count(axis)) for axis in range(3)))]
     before = [-(max(0, w - n) // 2) for w, n in zip(window, extent, strict=True)]
     assert [grid.start(index) for index in every] == [
         tuple(part.start + shift for part, shift in zip(own, before, strict=True)) for own in slices
@@ -35,7 +35,7 @@ def test_windows_that_touch_a_part_are_found(extent: Shape, window: Shape, overl
     low = [data.draw(st.integers(0, side - 1)) for side in extent]
     shape = [data.draw(st.integers(1, side - start)) for start, side in zip(low, extent, strict=True)]
     roi = Roi.at(low, shape)
-    every = itertools.product(*(range(grid.count(axis)) for axis in range(3)))
+    every = [(z, y, x) for z, y, x in itertools.product(*(range(grid.count(axis)) for axis in range(3)))]
     expected = [
         index
         for index in every

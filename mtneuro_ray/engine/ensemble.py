@@ -1,0 +1,88 @@
+"""Mean prediction of several runs and of flipped images, with the runs' disagreement."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.engine.finished import opened
+from mtneuro_ray.models.build import autocast
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.tasks.training.base import Task, build_task
+
+# Spatial axes of images (B, C, Z, Y, X).
+_AXES = {2: (-2, -1), 3: (-3, -2, -1)}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models of one task and one kind of network.
+
+    Called with images (B, C, Z, Y, X) in the volume's type, it returns the probabilities of the classes (B, K, Z, Y,
+    X), their mean over models and flips. With several models the last of K + 1 values is their disagreement: the mean
+    over models of half the absolute difference between a model's probabilities and the mean, summed over classes. It
+    is 0 where all agree, and at most 1 - 1 / models.
+    """
+
+    members: tuple[tuple[RunSettings, Task, nn.Module], ...]
+    context: WorkerContext
+    flips: bool
+
+    @property
+    def num_values(self) -> int:
+        """Values of a pixel."""
+        return len(self.members[0][0].task.classes) + (len(self.members) > 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that computes."""
+        return self.context.device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Values (B, V, Z, Y, X) on the ensemble's device."""
+        with torch.inference_mode():
+            images = images.to(self.device)
+            found = [self._shares(*member, images) for member in self.members]
+            if len(found) == 1:
+                return found[0]
+            mean = _mean(found)
+            apart = _mean([(own - mean).abs_().sum(1, keepdim=True).div_(2) for own in found])
+            return torch.cat([mean, apart], 1)
+
+    def _shares(self, run: RunSettings, task: Task, model: nn.Module, images: Tensor) -> Tensor:
+        axes = _AXES[run.network.model.dim]
+        flips = [each for n in range(len(axes) + 1) for each in itertools.combinations(axes, n)] if self.flips else [()]
+        found = []
+        for flip in flips:
+            with autocast(run.network, self.device):
+                logits = model(task.inputs(images.flip(flip)[:, 0]))
+            shares = logits.float().softmax(1)
+            # Z is dropped where it is 1.
+            found.append((shares if shares.ndim == 5 else shares.unsqueeze(2)).flip(flip))
+        return _mean(found)
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    """The mean, summed in their order."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total / len(parts) if len(parts) > 1 else total
+
+
+def load_ensemble(records: Sequence[RunRecord], out: Folder, *, gpu: bool, threads: int, flips: bool) -> Ensemble:
+    """The models of finished runs, in evaluation mode.
+
+    Raises:
+        InputError: weights are missing or damaged.
+    """
+    loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
+    members = tuple((run, build_task(run), model) for run, model, _ in loaded)
+    return Ensemble(members, loaded[0][2], flips)

@@ -1,0 +1,179 @@
+"""`predict --volume`, from a training in this process to volumes that open."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtneuro_ray.cli.main import main
+from mtneuro_ray.engine import whole_volume
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.volumes.source import open_volume
+from tests.tiny import SHAPE, write_tiny
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny volume and two seeds of one method; not to be written to."""
+    folder = tmp_path_factory.mktemp("whole")
+    tiny = write_tiny(folder / "tiny", name="t", epochs=4)
+    for seed in ("1", "2"):
+        where = ["--task", str(tiny.task), "--network", str(tiny.network), "--store", str(folder / "out" / "store")]
+        assert main(["train", *where, "--workers", "0", "--seed", seed, "--out", str(folder / "out")]) == 0
+    return folder
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several chunks and blocks in a volume of 24 x 40 x 80."""
+    monkeypatch.setattr(whole_volume, "_CHUNK", {2: (8, 16, 16), 3: (8, 16, 16)})
+    monkeypatch.setattr(whole_volume, "_BLOCK_BYTES", 2**16)
+    monkeypatch.setattr("mtneuro_ray.data.pyramid.SMALLEST_SIDE", 32)
+
+
+def predict(trained: Path, to: str, *options: str) -> int:
+    volume = f"file:{trained}/tiny/image.npy"
+    return main(["predict", "--out", str(trained / "out"), "--volume", volume, "--to", to, "--workers", "0", *options])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run_ids(trained: Path) -> dict[int, str]:
+    return {record.summary["seed"]: record.run_id for record in RunFolder(Folder(trained / "out")).all()}
+
+
+def voxels(uri: str, **options: Any) -> Any:
+    source = open_volume(uri)
+    return source.read(source.domain)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_whole_volume_is_predicted_and_right(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(trained, f"zarr://{tmp_path}/p.zarr") == 0
+    assert capsys.readouterr().out == f"zarr://{tmp_path}/p.zarr\n"
+    found, truth = voxels(f"zarr://{tmp_path}/p.zarr"), np.load(trained / "tiny" / "labels.npy")
+    assert found.shape == SHAPE
+    assert (found == truth).mean() > 0.9
+    assert not (tmp_path / "p.zarr" / ".mtneuro").exists()
+    coarse = voxels(f"zarr://{tmp_path}/p.zarr/1")
+    assert coarse.shape == tuple(-(-side // 2) for side in SHAPE)
+
+    # Once more: it is complete, and nothing is computed.
+    before = contents(tmp_path / "p.zarr")
+    assert predict(trained, f"zarr://{tmp_path}/p.zarr") == 0
+    assert "is complete" in capsys.readouterr().err
+    assert contents(tmp_path / "p.zarr") == before
+
+    # Precomputed holds the same classes.
+    assert predict(trained, f"precomputed://{tmp_path}/pre") == 0
+    np.testing.assert_array_equal(voxels(f"precomputed://{tmp_path}/pre"), found)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_prediction_that_is_killed_goes_on_and_ends_as_if_undisturbed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict(trained, f"zarr://{tmp_path}/whole.zarr") == 0
+
+    computed: list[Roi] = []
+    compute, left = whole_volume.BlockWorker.compute, [0]
+
+    def killed(worker: whole_volume.BlockWorker, block: Roi) -> Any:
+        left[0] -= 1
+        computed.append(block)
+        found = compute(worker, block)
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(whole_volume.BlockWorker, "compute", killed)
+    for blocks in (1, 2, 0):
+        left[0] = blocks
+        assert predict(trained, f"zarr://{tmp_path}/cut.zarr") == 130
+        assert not (tmp_path / "cut.zarr" / "zarr.json").exists()
+    left[0] = 10**6
+    assert predict(trained, f"zarr://{tmp_path}/cut.zarr") == 0
+    assert contents(tmp_path / "cut.zarr") == contents(tmp_path / "whole.zarr")
+    assert len(computed) == len(set(computed)) + 3
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_probabilities_flips_and_seeds(trained: Path, tmp_path: Path) -> None:
+    for name, options in (
+        ("one", []),
+        ("flips", ["--flips"]),
+        ("seeds", ["--seeds"]),
+        ("first", ["--run", run_ids(trained)[1]]),
+        ("second", ["--run", run_ids(trained)[2]]),
+    ):
+        assert predict(trained, f"zarr://{tmp_path}/{name}", "--what", "probabilities", *options) == 0
+    shares = {
+        name: np.stack([voxels(f"zarr://{tmp_path}/{name}?channel={k}").astype(int) for k in range(3)])
+        for name in ("one", "flips", "seeds", "first", "second")
+    }
+    assert abs(shares["one"].sum(0) - 255).max() <= 2
+    np.testing.assert_array_equal(shares["one"], shares["first"])
+    assert 0 < abs(shares["flips"] - shares["one"]).mean() < 30
+    mean = (shares["first"] + shares["second"]) / 2
+    assert abs(shares["seeds"] - mean).max() <= 1
+    apart = voxels(f"zarr://{tmp_path}/seeds/uncertainty").astype(int)
+    # Windows disagree at least as much as what is blended from them.
+    least = abs(shares["first"] - mean).sum(0) / 2
+    assert (apart - least).min() >= -2
+    assert (apart - least).mean() < 2
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_box_lies_where_it_was_cut(trained: Path, tmp_path: Path) -> None:
+    assert predict(trained, f"precomputed://{tmp_path}/box", "--box", "2:20,8:40,32:80") == 0
+    source = open_volume(f"precomputed://{tmp_path}/box")
+    assert source.domain == Roi((2, 20), (8, 40), (32, 80))
+    truth = np.load(trained / "tiny" / "labels.npy")[2:20, 8:40, 32:80]
+    assert (source.read(source.domain) == truth).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--box", "0:4,0:4"], "--box: '0:4,0:4' is no box; accepted: z0:z1,y0:y1,x0:x1"),
+        (["--box", "0:30,0:40,0:80"], "--box: 0:30,0:40,0:80 leaves file:"),
+        (["--window", "1,15,16"], "--window: t cannot take an image of (15, 16) pixels; accepted: "),
+        (["--window", "2,16,16"], "--window: 2 slices, but t sees one at a time; accepted: 1,Y,X"),
+        (["--run", "none"], "--run: 'none' is no finished final run"),
+        (["--run", "a", "--run", "b"], "--run, --best: name several runs"),
+        (["--volume", "file:none.npy"], "none.npy: no such file"),
+    ],
+)
+def test_bad_options_are_one_line(
+    trained: Path, tmp_path: Path, options: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(trained, f"zarr://{tmp_path}/p", *options) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert text in line
+    assert not (tmp_path / "p").exists()
+
+
+def test_other_settings_weights_or_channels_are_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(trained, f"zarr://{tmp_path}/p") == 0
+    assert predict(trained, f"zarr://{tmp_path}/p", "--flips") == 2
+    assert "holds a prediction whose flips is false, not true; accepted: the same settings" in capsys.readouterr().err
+    assert predict(trained, f"zarr://{tmp_path}/q", "--volume", f"file:{trained}/tiny/image.npy") == 2
+    assert "--volume: has 2 channels, t was trained on 1; accepted: 1" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    shutil.rmtree(copy / "out" / "checkpoints")
+    assert predict(copy, f"zarr://{tmp_path}/r") == 2
+    assert "model.pt: no such file" in capsys.readouterr().err
