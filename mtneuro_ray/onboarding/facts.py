@@ -13,7 +13,7 @@ from mtneuro_ray.onboarding.label_scan import LabelScan, scan_labels
 from mtneuro_ray.onboarding.texture import Texture, correlation_lengths
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
-Kind = Literal["segmentation", "classification", "readout"]
+Kind = Literal["segmentation", "classification"]
 # Channels of which the texture is measured; more would only repeat it.
 _MEASURED = 3
 
@@ -51,16 +51,16 @@ class Facts:
         image: The image, with all its channels.
         looks: A look at each of its channels.
         texture: Correlation lengths along z, y, x, the longest of the channels.
-        labels: The labels; None for a task without.
+        labels: The labels.
         mask: The mask, where there is one.
-        scan: Labels where they lie; None without labels.
+        scan: Labels where they lie; None for regions, which `classification` looks for by images.
         slices: Slices that alone are annotated; None for dense annotation.
     """
 
     image: VolumeSource
     looks: tuple[Inspection, ...]
     texture: tuple[Texture, Texture, Texture]
-    labels: VolumeSource | None
+    labels: VolumeSource
     mask: VolumeSource | None
     scan: LabelScan | None
     slices: tuple[int, ...] | None
@@ -105,8 +105,8 @@ def look_at(wishes: Wishes) -> Facts:
         raise InputError(f"--image: {image.uri} has a palette, its values are indices; accepted: greyscale pictures")
     lengths = [correlation_lengths(channel, wishes.seed) for channel in channels[:_MEASURED]]
     z, y, x = (max(along, key=lambda each: each.length) for along in zip(*lengths, strict=True))
-    scan = scan_labels(labels, mask, seed=wishes.seed)
-    slices = None if wishes.dense or wishes.task != "segmentation" else scan.annotated_slices
+    scan = None if wishes.task == "classification" else scan_labels(labels, mask, seed=wishes.seed)
+    slices = None if scan is None or wishes.dense else scan.annotated_slices
     return Facts(image, looks, (z, y, x), labels, mask, scan, slices)
 
 

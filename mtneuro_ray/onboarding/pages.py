@@ -1,4 +1,4 @@
-"""The tune space and the README of a project as text."""
+"""A project, and its files as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,43 @@ import json
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+TASK, NETWORK, SPACE, README = "task.json", "network.json", "space.toml", "README.md"
+_SEEDS = (1, 100, 350)
+
+
+@dataclass(frozen=True)
+class Project:
+    """The files of a project, and why they are as they are.
+
+    Attributes:
+        name: Name of the task and of the sweep.
+        task: Contents of the task file.
+        network: Contents of the network file.
+        axes: Values of each searched key.
+        resources: Keys under [run] of the tune space.
+        reasons: Choice -> its value and reason, in the order of a page.
+        warnings: What the data do not allow, or what was assumed.
+    """
+
+    name: str
+    task: dict[str, Any]
+    network: dict[str, Any]
+    axes: dict[str, list[Any]]
+    resources: dict[str, Any]
+    reasons: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+
+    def files(self, folder: str) -> dict[str, str]:
+        """Name -> contents of every file; `folder` is where they will lie, for the commands of the README."""
+        return {
+            TASK: task_file(self.task),
+            NETWORK: json.dumps(self.network, indent=1) + "\n",
+            SPACE: space_file(self.name, TASK, NETWORK, _SEEDS, self.axes, self.resources, self.reasons),
+            README: readme(self.name, self.task["image_chan"], folder, SPACE, self.reasons, self.warnings),
+        }
 
 
 def space_file(

@@ -18,7 +18,8 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.facts import Wishes
 from mtneuro_ray.onboarding.fingerprint import step_memory
 from mtneuro_ray.onboarding.machine import Machine, this_machine
-from mtneuro_ray.onboarding.project import Project, write_project
+from mtneuro_ray.onboarding.pages import Project
+from mtneuro_ray.onboarding.project import write_project
 
 LAPTOP = Machine(4, 16 * 2**30)
 STATION = Machine(16, 128 * 2**30, (("H200", 140 * 2**30),))
