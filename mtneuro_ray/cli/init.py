@@ -12,6 +12,7 @@ from typer import Argument, Option
 from mtneuro_ray.cli.options import path
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.facts import Kind, Wishes
+from mtneuro_ray.onboarding.pages import next_commands
 from mtneuro_ray.onboarding.project import write_project
 
 _VOLUME = "address of a volume, or a path of this machine"
@@ -55,7 +56,7 @@ def run_init(
         print(f"{what:12}{why}")
     for warning in project.warnings:
         print(f"note        {warning}")
-    print(f"\nnext: mtneuro-ray sweep --space {folder}/space.toml --preset smoke --out {folder}/smoke")
+    print("\nnext:", *next_commands(project, folder), sep="\n  ")
     return 0
 
 

@@ -41,7 +41,7 @@ class Project:
             TASK: task_file(self.task),
             NETWORK: json.dumps(self.network, indent=1) + "\n",
             SPACE: space_file(self.name, TASK, NETWORK, _SEEDS, self.axes, self.resources, self.reasons),
-            README: readme(self.name, self.task["image_chan"], folder, SPACE, self.reasons, self.warnings),
+            README: readme(self, folder),
         }
 
 
@@ -83,21 +83,31 @@ def task_file(task: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join([*lines, f'  "cubes": [\n{cubes}\n  ]']) + "\n}\n"
 
 
-def readme(name: str, image: str, folder: str, space: str, reasons: Mapping[str, str], warnings: Sequence[str]) -> str:
+def next_commands(project: Project, folder: str) -> list[str]:
+    """The next two commands: a sweep in the smoke preset, and the prediction of the whole volume, or a table."""
+    space, out = shlex.quote(f"{folder}/{SPACE}"), shlex.quote(f"{folder}/smoke")
+    sweep = f"mtneuro-ray sweep --space {space} --preset smoke --out {out}"
+    if project.task["task"] != "segmentation":
+        return [sweep, f"mtneuro-ray results table --out {out}"]
+    image, target = shlex.quote(project.task["image_chan"]), shlex.quote(f"zarr://{folder}/prediction.zarr")
+    return [sweep, f"mtneuro-ray predict --out {out} --best --volume {image} --to {target}"]
+
+
+def readme(project: Project, folder: str) -> str:
     """The page that says how to go on, and why the files are as they are."""
-    there = shlex.quote(folder)
+    first, second = next_commands(project, folder)
+    space, out = shlex.quote(f"{folder}/{SPACE}"), shlex.quote(f"{folder}/out")
     sections = [
-        f"# {name}",
-        "A first look takes minutes, on small images and for two epochs:",
-        f"    mtneuro-ray sweep --space {there}/{space} --preset smoke --out {there}/smoke",
+        f"# {project.name}",
+        "A first look, on small images and for two epochs, and what comes of it:",
+        f"    {first}\n    {second}",
         "The whole search, then the results:",
-        f"    mtneuro-ray sweep --space {there}/{space} --out {there}/out\n"
-        f"    mtneuro-ray results table --out {there}/out",
+        f"    mtneuro-ray sweep --space {space} --out {out}\n    mtneuro-ray results table --out {out}",
         "`task.json` holds the boxes, `network.json` the model and its training, `space.toml` the search. Change them "
         "as you like: a run is named by its settings, so runs of other settings stay.",
         "## Why the files are as they are",
-        "\n".join(f"- **{what}**: {why}" for what, why in reasons.items()),
+        "\n".join(f"- **{what}**: {why}" for what, why in project.reasons.items()),
     ]
-    if warnings:
-        sections += ["## What to know", "\n".join(f"- {each}" for each in warnings)]
+    if project.warnings:
+        sections += ["## What to know", "\n".join(f"- {each}" for each in project.warnings)]
     return "\n\n".join(sections) + "\n"

@@ -18,7 +18,10 @@ def test_flags_write_a_project_and_print_reasons_and_the_next_command(
     assert main(["init", "--image", "image.npy", "--labels", "labels.npy", "mine", "--classes", "a, b,c"]) == 0
     out = capsys.readouterr().out
     assert "classes     a, b, c (labels 0, 1, 2)\n" in out
-    assert out.endswith("next: mtneuro-ray sweep --space mine/space.toml --preset smoke --out mine/smoke\n")
+    assert "next:\n  mtneuro-ray sweep --space mine/space.toml --preset smoke --out mine/smoke\n" in out
+    image = f"file:{tmp_path}/image.npy"
+    predict = f"mtneuro-ray predict --out mine/smoke --best --volume {image} --to zarr://mine/prediction.zarr\n"
+    assert out.endswith(predict)
     assert main(["plan", "--space", "mine/space.toml", "--preset", "smoke"]) == 0
 
 
@@ -54,7 +57,7 @@ def test_on_a_terminal_it_asks_for_what_is_missing(
     assert main(["init"]) == 0
     assert asked == [*list(answers)[:2], "Task", "Mask, 0 where nothing is annotated (empty: none)", *list(answers)[2:]]
     assert (tmp_path / "asked/space.toml").is_file()
-    assert "next: " in capsys.readouterr().out
+    assert "next:" in capsys.readouterr().out
     asked.clear()
     monkeypatch.setattr(typer, "confirm", lambda question, **options: False)
     assert main(["init", "--task", "segmentation", "--mask", f"{tmp_path}/labels.npy"]) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.any_volume import VOLUMES, arrays, commands, run, write
+from mtneuro_ray.volumes.source import open_volume
 from tests.ray_cluster import PrivateHead, private_head
 
 
@@ -37,6 +38,9 @@ def test_a_volume_becomes_trained_models_without_an_edit(name: str, head: Privat
     image, labels = write(name, tmp_path)
     lines = commands(image, labels, tmp_path)
     environment = {**head.env, "RAY_ADDRESS": head.address}
-    for command in ("init", "sweep"):
-        assert run(lines[command], environment)[1] == "", command
+    for command, line in lines.items():
+        assert run(line, environment)[1] == "", command
     assert len(list((tmp_path / "out/runs").glob("*.json"))) >= 4
+    prediction, truth = (open_volume(uri) for uri in (f"zarr://{tmp_path}/prediction.zarr", labels))
+    assert prediction.shape == truth.shape
+    assert prediction.voxel_size_um == pytest.approx(open_volume(image).voxel_size_um)
