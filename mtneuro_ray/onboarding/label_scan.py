@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +45,7 @@ class LabelScan:
             (slices, labels).
         read: For z, y, x: voxels that were read of each slice, (slices,).
         is_whole: Every voxel was read.
+        is_masked: Voxels outside of a mask count as not read.
     """
 
     uri: str
@@ -55,6 +56,7 @@ class LabelScan:
     counts: tuple[Counts, Counts, Counts]
     read: tuple[Counts, Counts, Counts]
     is_whole: bool
+    is_masked: bool = False
 
     @property
     def totals(self) -> dict[int, int]:
@@ -73,13 +75,16 @@ class LabelScan:
 
     @property
     def annotated_box(self) -> Roi:
-        """The smallest box with every label that was seen but 0; where not all was read, as wide as it may be."""
+        """The smallest box with all that is annotated; where not all was read, as wide as it may be.
+
+        With a mask that is its inside, without one all labels but 0, and everything where no label is 0.
+        """
         return Roi(*(self._extent(axis) for axis in range(3)))
 
     def _extent(self, axis: int) -> Range:
         start, stop = self.domain.ranges[axis]
-        filled = np.flatnonzero(self.labelled(axis))
-        if not self.has_background or not len(filled):
+        filled = np.flatnonzero(self.read[axis] if self.is_whole and self.is_masked else self.labelled(axis))
+        if not (self.has_background or self.is_masked) or not len(filled):
             return start, stop
         first, last = int(filled[0]), int(filled[-1])
         if not self.is_whole:
@@ -143,7 +148,7 @@ def scan_labels(
     if len(seen) < 2:
         found = f"is {seen.pop()}" if seen else f"is outside of the mask {mask.uri if mask else ''}"
         raise InputError(f"{source.uri}: every voxel that was read {found}; accepted: two labels or more")
-    return _gathered(source, is_whole, seen, parts)
+    return replace(_gathered(source, is_whole, seen, parts), is_masked=mask is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,3 +101,19 @@ def test_the_annotated_box_is_that_of_the_labels(tmp_path: Path) -> None:
     whole = Roi((32, 160), (64, 240), (40, 360))
     assert wide.intersection(whole) == whole
     assert wide.num_voxels < 3 * whole.num_voxels
+
+
+def test_labels_outside_of_a_mask_count_for_nothing(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (12, 20, 24)).astype(np.uint8)
+    mask = np.zeros_like(labels)
+    mask[2:9, 4:15, 6:20] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    inside = open_volume(f"file:{tmp_path}/mask.npy")
+    found = scan(tmp_path, labels, mask=inside)
+    changed = np.where(mask == 0, 9, labels).astype(np.uint8)
+    again = scan(tmp_path, changed, mask=inside)
+    assert found.annotated_box == again.annotated_box == Roi((2, 9), (4, 15), (6, 20))
+    assert found.totals == again.totals == {n: int((labels[mask > 0] == n).sum()) for n in range(3)}
+    np.save(tmp_path / "mask.npy", mask * 0)
+    with pytest.raises(InputError, match="outside of the mask"):
+        scan(tmp_path, labels, mask=open_volume(f"file:{tmp_path}/mask.npy"))

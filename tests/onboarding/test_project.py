@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtneuro_ray.api.task_data import TaskData
 from mtneuro_ray.config.loading import load_network, load_task
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS
+from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import count_samples
+from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.facts import Wishes
 from mtneuro_ray.onboarding.fingerprint import step_memory
 from mtneuro_ray.onboarding.machine import Machine, this_machine
 from mtneuro_ray.onboarding.pages import Project
 from mtneuro_ray.onboarding.project import write_project
+from mtneuro_ray.storage.folder import Folder
 
 LAPTOP = Machine(4, 16 * 2**30)
 STATION = Machine(16, 128 * 2**30, (("H200", 140 * 2**30),))
@@ -130,6 +134,54 @@ def test_labels_that_are_no_indices_are_mapped_and_named(tmp_path: Path) -> None
     task = json.loads((tmp_path / "project/task.json").read_text())
     assert task["annotation_map"] == {"0": 0, "7": 1, "40": 2}
     assert task["classes"] == ["bg", "vessels", "cells"]
+
+
+def split_arrays(folder: Path) -> dict[Any, SplitArrays]:
+    """The splits as a training reads them."""
+    task, file = load_task(str(folder / "project/task.json"))
+    return TaskData(task, file, CutoutStore(Folder(str(folder / "store")))).splits()
+
+
+def test_instance_ids_become_one_class(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path)
+    ids = np.where(labels == 2, np.arange(labels.size).reshape(labels.shape) // 64 + 2**33, 0).astype(np.uint64)
+    save(tmp_path, image, ids)
+    found = project(tmp_path)
+    assert (found.task["classes"], found.task["unlisted_labels"]) == (["background", "object"], "object")
+    assert "instance ids as one class" in found.reasons["classes"]
+    task, _ = load_task(str(tmp_path / "project/task.json"))
+    [cube] = [cube for cube in task.cubes if cube.split == "train"]
+    masks = split_arrays(tmp_path)["train"].masks
+    assert masks is not None
+    assert np.bincount(masks.ravel()).tolist() == np.bincount((ids[cube.roi.slices] > 0).ravel().astype(int)).tolist()
+
+
+def test_void_labels_and_voxels_outside_of_a_mask_are_ignored(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path)
+    labels = np.where(np.random.default_rng(0).random(labels.shape) < 0.1, 255, labels).astype(np.uint8)
+    save(tmp_path, image, labels)
+    inside = np.zeros_like(labels)
+    inside[:, :50] = 1
+    np.save(tmp_path / "mask.npy", inside)
+    found = project(tmp_path, mask=f"file:{tmp_path}/mask.npy")
+    assert found.task["ignore_labels"] == [255]
+    assert all(cube["y"][1] <= 50 for cube in found.task["cubes"])
+    for split in split_arrays(tmp_path).values():
+        assert split.masks is not None
+        assert set(np.unique(split.masks)) == {0, 1, 2, 255}
+
+
+def test_single_slices_in_3d_are_said_to_be_annotated(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path, (96, 64, 64))
+    sparse = np.zeros_like(labels)
+    sparse[3::5] = labels[3::5]
+    save(tmp_path, image, sparse)
+    found = project(tmp_path, dim=3)
+    assert found.task["annotated"] == [{"z": z} for z in range(3, 96, 5)]
+    assert found.task["volume_z"] > 1
+    for split in split_arrays(tmp_path).values():
+        assert split.masks is not None
+        assert 0.05 < (split.masks != 255).mean() < 0.4
 
 
 @pytest.mark.parametrize(
