@@ -41,8 +41,8 @@ def run_init(
     image = image or _asked(asks, "--image", "Image (address or path)")
     labels = labels or _asked(asks, "--labels", "Labels (address or path)")
     kind: Any = task or (_asked(asks, "--task", "Task", "segmentation") if asks else "segmentation")
-    if kind not in ("segmentation", "classification"):
-        raise InputError(f"--task: is {kind!r}; accepted: segmentation, classification")
+    if kind not in ("segmentation", "classification", "readout"):
+        raise InputError(f"--task: is {kind!r}; accepted: segmentation, classification, readout")
     if asks and mask is None:
         mask = _asked(asks, "--mask", "Mask, 0 where nothing is annotated (empty: none)", "") or None
     folder = folder or _asked(asks, "DIR", "Folder for the files", "project")

@@ -13,7 +13,7 @@ from mtneuro_ray.onboarding.label_scan import LabelScan, scan_labels
 from mtneuro_ray.onboarding.texture import Texture, correlation_lengths
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
-Kind = Literal["segmentation", "classification"]
+Kind = Literal["segmentation", "classification", "readout"]
 # Channels of which the texture is measured; more would only repeat it.
 _MEASURED = 3
 
@@ -106,7 +106,7 @@ def look_at(wishes: Wishes) -> Facts:
     lengths = [correlation_lengths(channel, wishes.seed) for channel in channels[:_MEASURED]]
     z, y, x = (max(along, key=lambda each: each.length) for along in zip(*lengths, strict=True))
     scan = None if wishes.task == "classification" else scan_labels(labels, mask, seed=wishes.seed)
-    slices = None if scan is None or wishes.dense else scan.annotated_slices
+    slices = None if scan is None or wishes.dense or wishes.task == "readout" else scan.annotated_slices
     return Facts(image, looks, (z, y, x), labels, mask, scan, slices)
 
 

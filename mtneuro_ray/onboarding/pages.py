@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TASK, NETWORK, SPACE, README = "task.json", "network.json", "space.toml", "README.md"
+ENCODER = "encoder.json"
 _SEEDS = (1, 100, 350)
 
 
@@ -25,6 +26,7 @@ class Project:
         resources: Keys under [run] of the tune space.
         reasons: Choice -> its value and reason, in the order of a page.
         warnings: What the data do not allow, or what was assumed.
+        encoder: For a readout, contents of the file of the task that trains the encoder.
     """
 
     name: str
@@ -34,10 +36,12 @@ class Project:
     resources: dict[str, Any]
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    encoder: dict[str, Any] | None = None
 
     def files(self, folder: str) -> dict[str, str]:
         """Name -> contents of every file; `folder` is where they will lie, for the commands of the README."""
         return {
+            **({ENCODER: task_file(self.encoder)} if self.encoder else {}),
             TASK: task_file(self.task),
             NETWORK: json.dumps(self.network, indent=1) + "\n",
             SPACE: space_file(self.name, TASK, NETWORK, _SEEDS, self.axes, self.resources, self.reasons),
@@ -64,9 +68,7 @@ def space_file(
             f"task = {json.dumps(task)}",
             f"network = {json.dumps(network)}",
             f"seeds = {[*seeds]}",
-            "",
-            "[search]",
-            'sampler = "grid"',
+            *(["", "[search]", 'sampler = "grid"'] if axes else []),
             *(f"axes.{key} = {json.dumps([*values])}" for key, values in axes.items()),
             "",
             "[run]",

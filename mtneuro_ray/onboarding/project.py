@@ -13,9 +13,10 @@ from mtneuro_ray.onboarding.classification import classification
 from mtneuro_ray.onboarding.facts import Wishes, look_at
 from mtneuro_ray.onboarding.machine import Machine, this_machine
 from mtneuro_ray.onboarding.pages import SPACE, Project
+from mtneuro_ray.onboarding.readout import readout
 from mtneuro_ray.onboarding.segmentation import segmentation
 
-_MAKERS = {"segmentation": segmentation, "classification": classification}
+_MAKERS = {"segmentation": segmentation, "classification": classification, "readout": readout}
 
 
 def write_project(wishes: Wishes, folder: Path, *, force: bool = False, machine: Machine | None = None) -> Project:

@@ -35,7 +35,7 @@ def segmentation(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> P
             f"--image: {facts.image.uri}: {shape} voxels have no room for train, val and test images of 8 x 8 pixels; "
             "accepted: a larger volume"
         )
-    labels = _label_keys(facts, wishes)
+    labels = label_keys(facts, wishes)
     classes = labels["classes"]
     training = plan_training(images, machine, facts.image.num_channels, len(classes))
     task = {
@@ -71,7 +71,7 @@ def fitting_batch(task: dict[str, Any], wanted: int) -> int:
     return max(1, min(wanted, count_samples(scaled, "train") // 2))
 
 
-def _label_keys(facts: Facts, wishes: Wishes) -> dict[str, Any]:
+def label_keys(facts: Facts, wishes: Wishes) -> dict[str, Any]:
     """Keys of the task that say which label is which class."""
     scan = facts.scan
     if scan is None:
@@ -145,10 +145,10 @@ def _reasons(
         "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
         "grey values": grey_values(facts)[1],
         "voxel size": voxel_size(facts),
-        "classes": f"{', '.join(classes)} ({_labels_found(facts)})",
+        "classes": f"{', '.join(classes)} ({labels_found(facts)})",
         "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x; "
         "autocorrelation above 1/e)",
-        "splits": _splits(facts, images),
+        "splits": splits(facts, images),
         "dimensions": f"{images.dim}D: {why_dim}",
         "image": f"{' x '.join(map(str, images.tile))} voxels (z, y, x): the largest with room for three splits and "
         "enough images",
@@ -168,7 +168,8 @@ def voxel_size(facts: Facts) -> str:
     return f"{size} um (z, y, x), from the metadata; trained at this resolution, without resampling"
 
 
-def _labels_found(facts: Facts) -> str:
+def labels_found(facts: Facts) -> str:
+    """The labels as the reasons say them."""
     if facts.scan is None:
         return "by the boxes"
     if facts.scan.num_instances:
@@ -176,7 +177,8 @@ def _labels_found(facts: Facts) -> str:
     return f"labels {', '.join(map(str, facts.scan.labels))}"
 
 
-def _splits(facts: Facts, images: Images) -> str:
+def splits(facts: Facts, images: Images) -> str:
+    """The division as the reasons say it."""
     plan = images.plan
     axis, parts = "zyx"[plan.axis], ", ".join(f"{split} {images.count(split)}" for split in SPLITS)
     if images.slices is not None and plan.axis == 0:
