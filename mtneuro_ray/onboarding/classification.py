@@ -23,10 +23,10 @@ from mtneuro_ray.volumes.source import VolumeSource
 
 # Share of an image that its region fills at least.
 _DOMINANT = 0.9
-# Planes that are read, the sides of images to try, columns of images of one region, and slices of each.
+# Planes that are read, the sides of images to try, columns of one region and of all together, slices of a column.
 _LEAST_PLANES, _MOST_PLANES = 3, 32
 _SIDES = (128, 64, 32)
-_COLUMNS, _MOST_SLICES = 4, 64
+_FEWEST_COLUMNS, _MOST_COLUMNS, _ALL_COLUMNS, _MOST_SLICES = 2, 4, 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) ->
     for side in _SIDES:
         taken: list[Roi] = []
         columns = columns_of(planes, facts, side)
-        parts = {label: split_columns(columns[label], gaps, taken) for label in sorted(columns)}
+        number = max(_FEWEST_COLUMNS, min(_MOST_COLUMNS, _ALL_COLUMNS // max(1, len(columns))))
+        parts = {label: split_columns(columns[label], gaps, taken, number) for label in sorted(columns)}
         found = {label: cubes for label, cubes in parts.items() if cubes}
         if len(found) > 1:
             break
@@ -181,7 +182,7 @@ def _runs(places: list[int], labels: list[int]) -> list[tuple[int, Range]]:
     return found
 
 
-def split_columns(columns: list[Column], gaps: list[int], taken: list[Roi]) -> list[dict[str, Any]]:
+def split_columns(columns: list[Column], gaps: list[int], taken: list[Roi], number: int) -> list[dict[str, Any]]:
     """Cubes of one region: some of the deepest columns in three along z, else whole columns that lie apart; or none.
 
     Args:
@@ -189,10 +190,11 @@ def split_columns(columns: list[Column], gaps: list[int], taken: list[Roi]) -> l
         gaps: Voxels to leave between splits along z, y, x.
         taken: Columns of other regions that have cubes; those of this one are added. Two columns that touch have the
             same divisions along z, so that no part touches another split's.
+        number: Most columns to take.
     """
     found: list[dict[str, Any]] = []
     for roi in [column.roi for column in columns]:
-        if len(found) == _COLUMNS * len(SPLITS):
+        if len(found) == number * len(SPLITS):
             break
         nothing = [np.zeros((side, 1), np.int64) for side in roi.shape]
         plan = plan_splits(roi, (1, *roi.shape[1:]), gaps, nothing, roi.origin)
@@ -203,7 +205,7 @@ def split_columns(columns: list[Column], gaps: list[int], taken: list[Roi]) -> l
     if found:
         return found
     free = [column.roi for column in columns if all(_apart(column.roi, other, gaps) for other in taken)]
-    for three in combinations(free[: 3 * _COLUMNS], len(SPLITS)):
+    for three in combinations(free[: 3 * _MOST_COLUMNS], len(SPLITS)):
         if all(_apart(a, b, gaps) for a, b in combinations(three, 2)):
             taken.extend(three)
             return [_cube(split, roi) for split, roi in zip(SPLITS, three, strict=True)]
