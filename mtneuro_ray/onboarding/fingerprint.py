@@ -179,8 +179,8 @@ def step_memory(voxels: int, dim: int, blocks: int, filters: int, channels: int,
     """Estimated bytes of a training step of a U-Net: activations that the backward pass needs, and weights with Adam.
 
     Each block keeps the outputs of two convolutions, their activations and normalizations, on the way down and up. The
-    factor and the constant, for gradients and the library's workspace, fit the measured peaks of five steps in 2D and 3D
-    on a CPU (211 to 1055 MiB) within a quarter.
+    factor and the constant, for gradients and the library's workspace, fit the measured peaks of five steps in 2D and
+    3D on a CPU (211 to 1055 MiB) within a quarter.
     """
     activations = voxels * (channels + 4 * classes)
     weights = 0
