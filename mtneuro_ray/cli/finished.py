@@ -19,7 +19,7 @@ from mtneuro_ray.progress import working
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.report import run_report
 from mtneuro_ray.results.selection import is_final_segmentation, is_final_training, representatives
-from mtneuro_ray.results.tables import Table
+from mtneuro_ray.results.tables import MISSING, Table, number
 from mtneuro_ray.storage.records import RunRecord
 
 Runs = Annotated[
@@ -173,7 +173,7 @@ def _scores(record: RunRecord, split: str, metrics: Mapping[str, Any]) -> Table:
     summary, classes = record.summary, record.settings["task"]["classes"]
     title = f"{summary['model']} on {summary['task']}, seed {summary['seed']}, {split} split"
     rows = [
-        [name, *(f"{value:.4f}" for value in (*metrics[name], metrics[f"{name}_mean"]))]
+        [name, *(MISSING if value is None else number(value, 4) for value in (*metrics[name], metrics[f"{name}_mean"]))]
         for name in ("dataset/iou", "dataset/f1", "image/iou", "image/f1")
     ]
     return Table(title, ["Metric", *classes, "Avg."], rows)

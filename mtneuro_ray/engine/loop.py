@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,19 +70,24 @@ def train(
                 save_trained(context.checkpoints, model, trained.history, trained.metrics)
         metrics = {} if trained.metrics is None else {"val": trained.metrics}
         class_counts: dict[str, dict[str, list[int]]] = {}
+        absent: dict[str, list[str]] = {}
         if is_final:
             metrics["test"] = evaluate(task, model, setup.splits["test"], context)
             if task.declaration.measures_regions:
                 for split, part in data.items():
                     counts = part.class_counts(task.num_classes).tolist()
                     class_counts[split] = dict(zip(part.region_names, counts, strict=True))
+            absent = {split: part.absent(run.task.classes) for split, part in data.items() if split not in metrics}
     timings = {"total_s": time.perf_counter() - started, **trained.timings}
-    return Outcome(metrics, trained.history, class_counts, timings, _notes(task, metrics))
+    return Outcome(metrics, trained.history, class_counts, timings, _notes(task, metrics, absent))
 
 
-def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
-    """Splits on which the model is no better than one that predicts a single class, and classes that do not occur."""
-    notes = []
+def _notes(task: Task, metrics: Mapping[str, Metrics], absent: Mapping[str, Sequence[str]]) -> list[str]:
+    """Splits on which the model is no better than one that predicts a single class, and classes that do not occur.
+
+    `absent` are the classes that do not occur in splits without metrics.
+    """
+    notes = [f"{split}: has no {', '.join(names)}" for split, names in absent.items() if names]
     for split, found in metrics.items():
         value, constant = found.get(task.selection), constant_prediction(task, found)
         if constant is not None and isinstance(value, float) and not value > constant[1]:
@@ -92,9 +97,9 @@ def _notes(task: Task, metrics: Mapping[str, Metrics]) -> list[str]:
             )
         truth = found.get("truth")
         if isinstance(truth, list):
-            absent = [name for name, count in zip(task.run.task.classes, truth, strict=True) if not count]
-            if absent:
-                notes.append(f"{split}: has no {', '.join(absent)}")
+            names = [name for name, count in zip(task.run.task.classes, truth, strict=True) if not count]
+            if names:
+                notes.append(f"{split}: has no {', '.join(names)}")
     return notes
 
 

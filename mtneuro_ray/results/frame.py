@@ -8,6 +8,7 @@ runs of one task share, and one array of values. `tidy` unfolds it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,9 +127,10 @@ class Run:
         return [] if self.record is None else self.record.history
 
     def value(self, key: Key) -> float | None:
-        """One value; None if the run has none."""
+        """One value; None if the run has none, as that of a class without data."""
         place = self.keys.get(key)
-        return None if place is None else float(self.values[place])
+        value = math.nan if place is None else float(self.values[place])
+        return None if math.isnan(value) else value
 
     def metric(self, name: str) -> float | None:
         """A value of a whole split by its name, such as `val/dataset/iou_mean`."""

@@ -16,7 +16,10 @@ from mtneuro_ray.results.published import DATA, TOTAL
 from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, mean_and_deviation, mean_of, number
 from mtneuro_ray.results.tasks import TaskTable, kind_of, table_of, unit_of
 
-_ABSENT = "A class that neither truth nor prediction has scores 1: in a region (dataset), or in an image (image)."
+_ABSENT = {
+    "one": "A class that neither truth nor prediction has scores 1: in a region (dataset), or in an image (image).",
+    "leave_out": "A class that a region (dataset) or an image (image) does not have has no score there.",
+}
 _MATRIX = "Rows: truth. Columns: prediction. Sums over the seeds."
 # Region -> voxels of each class.
 _Counts = Mapping[str, Sequence[int]]
@@ -151,7 +154,9 @@ def _region_table(scored: _Scored, left_out: list[str]) -> Table:
                 yield [region, MISSING if images is None else count(int(images)), *row]
 
     columns = ["Region", "Images", *scored.columns]
-    return scored.table(f"By region: {scored.title}", columns, rows_of, (_ABSENT, *left_out))
+    rules = dict.fromkeys(str(run.task["absent"]) for run in scored.runs)
+    notes = [_ABSENT[rule] for rule in rules if rule in _ABSENT]
+    return scored.table(f"By region: {scored.title}", columns, rows_of, (*notes, *left_out))
 
 
 def confusion_tables(runs: Sequence[Run]) -> list[Table]:
