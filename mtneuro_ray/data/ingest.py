@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -271,18 +272,23 @@ def verify(
 def ingest_lock(store: CutoutStore) -> Iterator[None]:
     """One ingest at a time into a store on this machine, so that no voxel is asked for twice.
 
-    A store in a bucket has no lock: two ingests at once may both read a cutout, and write the same shard.
+    A store in a bucket has no lock: two ingests at once may both read a cutout, and write the same shard. Nor has one
+    that can only be read; it is complete, or the first cutout that it lacks is an error.
     """
     if not store.folder.is_local:
         yield
         return
-    store.folder.local_path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(store.folder.local_path / "ingest.lock")
+    path = store.folder.local_path
+    lock = FileLock(path / "ingest.lock")
     try:
+        path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=1)
     except Timeout:
         logger.warning("%s: another ingest is at work here; waiting for it", store.folder)
         lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not path.is_dir():
+            raise
     try:
         yield
     finally:

@@ -111,6 +111,9 @@ class CutoutStore:
 
         So are those of another type than `dtype`, that of the volume, unless it is one of those that `as_stored` makes
         smaller: an earlier version stored 16 bits in 8 where all voxels of a box fitted.
+
+        Raises:
+            StoreError: a shard can't be deleted.
         """
         wanted = list(needed)
         own = (
@@ -124,8 +127,11 @@ class CutoutStore:
                 found = self.read_shard(identity, roi).dtype
                 if own is not None and found != own:
                     raise StoreError(f"shard {roi} is {found}, not {own}")
-            except StoreError:
-                self._source_folder(identity).delete(f"{roi}{_SUFFIX}")
+            except StoreError as damage:
+                try:
+                    self._source_folder(identity).delete(f"{roi}{_SUFFIX}")
+                except OSError as error:
+                    raise StoreError(f"{damage}, and can't be deleted: {error.strerror or error}") from None
                 damaged.append(roi)
         return damaged
 

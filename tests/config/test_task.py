@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,16 @@ def test_regions_of_the_benchmark_have_its_map_and_other_regions_have_none() -> 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         task_settings().volume_z = 2  # type: ignore[misc]
+
+
+def test_the_examples_of_the_page_on_labels_are_accepted() -> None:
+    page = (Path(__file__).parents[2] / "docs/labels.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert len(examples) == 5
+    cubes = [
+        cube(split=split, z=z, y=[0, 600], x=[200, 800])
+        for split, z in (("train", (30, 50)), ("val", (80, 90)), ("test", (110, 130)))
+    ]
+    for example in examples:
+        task = task_settings(classes=["background", "vessels", "cells"], cubes=cubes, **example)
+        assert task.ignoring or task.unlisted_class == 2 or len(example["annotation_map"]) == 4

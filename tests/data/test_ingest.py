@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mtneuro_ray.data.ingest import (
 )
 from mtneuro_ray.data.ingest import ingest as ingest_task
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, task_settings
 from tests.volumes.sources import MemoryVolume
@@ -250,6 +251,30 @@ def test_one_ingest_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_a_complete_store_that_can_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "image.npy", np.zeros(SHAPE, np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros(SHAPE, np.int64))
+    store = CutoutStore(Folder(tmp_path / "store"))
+    ingest_task(store, ONE, tmp_path / "task.json")
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Permissions do not hold back root, as whom tests may run.
+    monkeypatch.setattr("mtneuro_ray.data.ingest.FileLock.acquire", refuse)
+    for name in ("write", "delete"):
+        monkeypatch.setattr(Folder, name, refuse)
+    ingest_task(store, ONE, tmp_path / "task.json")
+    shard, *_ = sorted((tmp_path / "store").glob("*/*.parquet"))
+    content = shard.read_bytes()
+    shard.write_bytes(content[:50])
+    with pytest.raises(StoreError, match=r"is damaged .*, and can't be deleted: Permission denied"):
+        ingest_task(store, ONE, tmp_path / "task.json")
+    shard.unlink()
+    with pytest.raises(StoreError, match=r"shard z.* can't be written: Permission denied"):
+        ingest_task(store, ONE, tmp_path / "task.json")
+
+
 def test_a_second_ingest_waits_for_the_first_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import threading
     import time
@@ -271,6 +296,29 @@ def test_a_second_ingest_waits_for_the_first_and_says_so(tmp_path: Path, caplog:
     thread.join()
     assert order == ["first", "second"]
     assert "another ingest" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"shape": (12, 24, 39)}, "is 12 x 24 x 39 voxels, the image 12 x 24 x 40; accepted: the same"),
+        ({"voxel_size_um": (4.0, 1.0, 1.0)}, "has a voxel size [4.0, 1.0, 1.0] um"),
+        ({"origin_um": (0.0, 0.0, 3.0)}, "has its origin at [0.0, 0.0, 3.0] um"),
+        ({"dtype": np.dtype(np.float32)}, "holds float32; accepted: integers"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("key", ["annotation", "mask"])
+def test_labels_that_do_not_lie_on_the_image_are_refused(key: str, changes: dict[str, Any], problem: str) -> None:
+    image, labels, _ = volumes()
+    image.voxel_size_um, image.origin_um = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    other = MemoryVolume(np.zeros(SHAPE, np.uint8), "other")
+    for name, value in changes.items():
+        setattr(other, name, value)
+    both = Volumes((image,), **{"annotation": labels, "mask": None, key: other})
+    with pytest.raises(InputError) as caught:
+        check_alignment(both, "task.json")
+    assert str(caught.value).startswith(f"task.json: {key}_chan: {other.uri} {problem}")
 
 
 def test_a_readout_task_without_one_of_its_classes_is_refused() -> None:
