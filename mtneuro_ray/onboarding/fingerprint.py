@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,8 @@ _IMAGES = 16
 # Share of memory that all splits may take, and bytes of a voxel: grey value, class, and copies while it is read.
 _SHARE_OF_MEMORY, _VOXEL_BYTES = 0.1, 6
 _MOST_VOXELS = 2**28
+# Images of all splits: more than that would hardly be seen in the steps that `plan_training` takes.
+_MOST_IMAGES, _MOST_IMAGES_ON_GPU = 2048, 16384
 _WORKSPACE = 176 * 2**20
 
 
@@ -97,7 +100,8 @@ def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3], most_voxels:
         bounds, origin = Roi((0, len(slices)), bounds.y, bounds.x), (0, *origin[1:])
     found: list[tuple[tuple[int, ...], Images]] = []
     for rank, tile in enumerate(_tiles(facts, machine, dim, bounds)):
-        within = shrunk(bounds, tile, most, counts, origin)
+        enough = math.prod(tile) * (_MOST_IMAGES_ON_GPU if machine.gpus else _MOST_IMAGES)
+        within = shrunk(bounds, tile, min(most, enough), counts, origin)
         plan = plan_splits(within, tile, gaps, counts, origin)
         if plan is None:
             continue

@@ -200,7 +200,10 @@ def _warnings(facts: Facts, images: Images, classes: list[str]) -> list[str]:
     if any(each.is_bound for each in facts.texture):
         warnings.append("along an axis the texture has no end within the distance that was measured")
     if (share := unused(facts, images)) > 0.3:
-        warnings.append(f"{100 * share:.0f} % of the voxels are in no split (memory, gaps, remainders, no labels)")
+        warnings.append(
+            f"the splits hold {100 * (1 - share):.2g} % of the voxels: gaps, remainders and places without labels are "
+            "left out, and more than this machine has memory or steps for"
+        )
     if scan is not None and not scan.is_whole:
         warnings.append("labels were read in a sample; labels that it lacks are ignored (unlisted_labels)")
     if scan is not None and scan.void:

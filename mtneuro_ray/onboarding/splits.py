@@ -154,7 +154,7 @@ def _box(bounds: Roi, axis: int, along: Range, tile: Shape) -> Roi:
 
 
 def shrunk(bounds: Roi, tile: Shape, most_voxels: int, counts: Sequence[Counts], origin: Shape) -> Roi:
-    """The bounds, halved along their longest axis (in tiles) until they hold at most `most_voxels`.
+    """The bounds, halved along their longest axis with room for two images until they hold at most `most_voxels`.
 
     The half that is kept has more of the class that is rarer in it than in the other, so that rare classes stay.
 
@@ -166,12 +166,12 @@ def shrunk(bounds: Roi, tile: Shape, most_voxels: int, counts: Sequence[Counts],
         origin: As of `plan_splits`.
     """
     while bounds.num_voxels > most_voxels:
-        tiles = [side / step for side, step in zip(bounds.shape, tile, strict=True)]
-        axis = tiles.index(max(tiles))
-        start, stop = bounds.ranges[axis]
-        middle = start + max(1, round(tiles[axis] / 2)) * tile[axis]
-        if not start < middle < stop:
+        sides = [side if side >= 2 * step else 0 for side, step in zip(bounds.shape, tile, strict=True)]
+        axis = sides.index(max(sides))
+        if not sides[axis]:
             break
+        start, stop = bounds.ranges[axis]
+        middle = start + round(sides[axis] / tile[axis] / 2) * tile[axis]
         lower, upper = (
             counts[axis][first - origin[axis] : last - origin[axis]].sum(axis=0)
             for first, last in ((start, middle), (middle, stop))
