@@ -356,3 +356,13 @@ def test_absolute_forms_name_one_file(tmp_path: Path, form: str) -> None:
 def test_natural_order_is_the_order_of_the_numbers(numbers: list[int], prefix: str) -> None:
     names = [f"{prefix}{number}.png" for number in numbers]
     assert sorted(names, key=natural_key) == [f"{prefix}{number}.png" for number in sorted(numbers)]
+
+
+def test_a_nifti_file_without_a_unit_says_that_millimeters_are_assumed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.diag([0.5, 0.5, 2.0, 1.0]))
+    nibabel.save(image, tmp_path / "image.nii")
+    assert open_volume(f"file:{tmp_path}/image.nii").voxel_size_um == (2000.0, 500.0, 500.0)
+    assert "millimeters are assumed" in caplog.text

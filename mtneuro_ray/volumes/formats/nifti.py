@@ -136,6 +136,11 @@ def _placed(
     space = [axis for axis, name in enumerate(names) if name in "xyz"]
     if unit not in _UNITS_UM and all(zooms[axis] == 1.0 for axis in space):
         return (), ()
+    if unit not in _UNITS_UM:
+        logger.warning(
+            "%s: names no unit of its voxel size; millimeters are assumed, ?voxel_size= says otherwise",
+            image.get_filename(),
+        )
     factor = _UNITS_UM.get(unit, _UNITS_UM["mm"])
     scale = tuple(zooms[axis] * factor if axis in space else 0.0 for axis in range(len(names)))
     if not placed:
