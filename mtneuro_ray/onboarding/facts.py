@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.onboarding.annotation import annotated_boxes
 from mtneuro_ray.onboarding.inspection import Inspection, address_of, channels_of, inspect_channel
 from mtneuro_ray.onboarding.label_scan import LabelScan, scan_labels
 from mtneuro_ray.onboarding.texture import Texture, correlation_lengths
+from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
 Kind = Literal["segmentation", "classification", "readout"]
@@ -54,7 +56,8 @@ class Facts:
         labels: The labels.
         mask: The mask, where there is one.
         scan: Labels where they lie; None for regions, which `classification` looks for by images.
-        slices: Slices that alone are annotated; None for dense annotation.
+        slices: Slices that alone are annotated; None where there are no such.
+        boxes: Boxes that alone are annotated; None where there are no such.
     """
 
     image: VolumeSource
@@ -64,6 +67,7 @@ class Facts:
     mask: VolumeSource | None
     scan: LabelScan | None
     slices: tuple[int, ...] | None
+    boxes: tuple[Roi, ...] | None = None
 
     @property
     def voxel_size_um(self) -> Micrometers | None:
@@ -106,8 +110,10 @@ def look_at(wishes: Wishes) -> Facts:
     lengths = [correlation_lengths(channel, wishes.seed) for channel in channels[:_MEASURED]]
     z, y, x = (max(along, key=lambda each: each.length) for along in zip(*lengths, strict=True))
     scan = None if wishes.task == "classification" else scan_labels(labels, mask, seed=wishes.seed)
-    slices = None if scan is None or wishes.dense or wishes.task == "readout" else scan.annotated_slices
-    return Facts(image, looks, (z, y, x), labels, mask, scan, slices)
+    may_be_sparse = scan is not None and not wishes.dense and wishes.task == "segmentation"
+    slices = scan.annotated_slices if scan is not None and may_be_sparse else None
+    boxes = annotated_boxes(labels, scan) if scan is not None and may_be_sparse and slices is None else None
+    return Facts(image, looks, (z, y, x), labels, mask, scan, slices, boxes)
 
 
 def _check_on(image: VolumeSource, other: VolumeSource, option: str) -> None:

@@ -45,7 +45,7 @@ def segmentation(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> P
         "annotation_chan": facts.labels.uri,
         **({"mask_chan": facts.mask.uri} if facts.mask else {}),
         **labels,
-        **({"annotated": [{"z": z} for z in facts.slices]} if facts.slices and dim == 3 else {}),
+        **_annotated(facts, dim),
         "tile_size": [*images.tile[1:]],
         **({"volume_z": images.tile[0]} if dim == 3 else {}),
         "cubes": images.cubes(),
@@ -69,6 +69,15 @@ def fitting_batch(task: dict[str, Any], wanted: int) -> int:
         path.write_text(json.dumps(task), encoding="utf-8")
         scaled, _ = load_task(str(path), preset="smoke")
     return max(1, min(wanted, count_samples(scaled, "train") // 2))
+
+
+def _annotated(facts: Facts, dim: int) -> dict[str, Any]:
+    """Keys of the task that say where the volume is annotated; single slices in 2D are cubes of their own."""
+    if facts.slices is not None and dim == 3:
+        return {"annotated": [{"z": z} for z in facts.slices]}
+    if facts.boxes is not None:
+        return {"annotated": [dict(zip("zyx", map(list, box.ranges), strict=True)) for box in facts.boxes]}
+    return {}
 
 
 def label_keys(facts: Facts, wishes: Wishes) -> dict[str, Any]:
@@ -211,5 +220,10 @@ def _warnings(facts: Facts, images: Images, classes: list[str]) -> list[str]:
     if facts.slices is not None:
         warnings.append(
             f"only {len(facts.slices)} slices have labels, and they alone are used; --dense takes all slices"
+        )
+    if facts.boxes is not None:
+        warnings.append(
+            f"labels lie in {len(facts.boxes)} boxes and end at their faces, so nothing outside of them counts "
+            "(annotated); --dense takes everything"
         )
     return warnings

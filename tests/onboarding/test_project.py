@@ -23,6 +23,7 @@ from mtneuro_ray.onboarding.fingerprint import step_memory
 from mtneuro_ray.onboarding.machine import Machine, this_machine
 from mtneuro_ray.onboarding.pages import Project
 from mtneuro_ray.onboarding.project import write_project
+from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 
 LAPTOP = Machine(4, 16 * 2**30)
@@ -169,6 +170,33 @@ def test_void_labels_and_voxels_outside_of_a_mask_are_ignored(tmp_path: Path) ->
     for split in split_arrays(tmp_path).values():
         assert split.masks is not None
         assert set(np.unique(split.masks)) == {0, 1, 2, 255}
+
+
+def test_annotated_boxes_are_found_and_objects_are_none(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path, (60, 96, 128))
+    boxes = [Roi((z, z + 16), (y, y + 32), (x, x + 32)) for z, y, x in ((0, 8, 8), (22, 56, 80), (44, 0, 8))]
+    sparse = np.zeros_like(labels)
+    for box in boxes:
+        sparse[box.slices] = labels[box.slices]
+    # Tight around the labels, so that the outermost voxels of a box may be lost.
+    save(tmp_path, image, sparse)
+    found = project(tmp_path)
+    assert len(found.task["annotated"]) == len(boxes)
+    for box, own in zip(boxes, found.task["annotated"], strict=True):
+        for (start, stop), (first, last) in zip(box.ranges, own.values(), strict=True):
+            assert start <= first < start + 8
+            assert stop - 8 < last <= stop
+    for split in split_arrays(tmp_path).values():
+        assert split.masks is not None
+        assert (split.masks != 255).any()
+    objects = np.zeros_like(labels)
+    grid = np.indices((16, 32, 32))
+    for box in boxes:
+        near = sum(((axis - side / 2) / (side / 2)) ** 2 for axis, side in zip(grid, box.shape, strict=True)) < 1
+        objects[box.slices] = near
+    save(tmp_path, image, objects)
+    asked = Wishes(f"file:{tmp_path}/image.npy", f"file:{tmp_path}/labels.npy")
+    assert "annotated" not in write_project(asked, tmp_path / "dense", machine=LAPTOP).task
 
 
 def test_single_slices_in_3d_are_said_to_be_annotated(tmp_path: Path) -> None:
