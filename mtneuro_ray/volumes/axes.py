@@ -47,7 +47,12 @@ class Layout:
             )
         for name, length in zip(names, lengths, strict=True):
             if name not in ("z", "y", "x", "c") and length != 1:
-                raise InputError(f"{where}: axis {name} is {length} long; accepted: 1 (only c may be longer)")
+                known = {"z", "c"} - set(names)
+                real = [each if each != name else min(known, key="zc".index) for each in names] if known else names
+                raise InputError(
+                    f"{where}: axis {name} is {length} long; accepted: 1, or the name of what it is, such as "
+                    f"?axes={''.join(each[:1] for each in real)}"
+                )
         return cls(tuple(names), tuple(map(int, lengths)))
 
     @property
@@ -144,7 +149,8 @@ def axis_names(
     if given:
         if len(given) != rank:
             raise InputError(f"{where}: axes: {given} names {len(given)} of {rank} axes; accepted: a letter for each")
-        if {"y", "x"} <= set(names) and names != list(given):
+        # Names of space hold; what a program called time may be depth or channels.
+        if any(name in ("z", "y", "x") and name != letter for name, letter in zip(names, given, strict=False)):
             raise InputError(
                 f"{where}: axes: {given}, its metadata say {', '.join(names)}; accepted: those, or no ?axes="
             )

@@ -62,24 +62,25 @@ BOSSDB = VolumeDeclaration(
 )
 FILE = VolumeDeclaration(
     name="file",
-    summary="A .npy array, a PNG or TIFF picture or stack, or a folder of numbered slices.",
+    summary="A .npy array, a TIFF, OME-TIFF, PNG, NIfTI or HDF5 file, or a folder of numbered slices.",
     build="mtneuro_ray.volumes.files:open_file",
-    form="file:PATH",
+    form="file:PATH, file:FILE.h5#/PATH; ?channel=, ?level=, ?target_um=, ?voxel_size=, ?axes= may follow",
     offline=always,
 )
 
 
 def _chunked(name: str, summary: str) -> VolumeDeclaration:
     places = ("FOLDER", "s3://...", "gs://...", "https://...")
+    options = "; ?channel=, ?level=, ?target_um=, ?voxel_size=, ?axes= may follow"
     return VolumeDeclaration(
         name=name,
         summary=summary,
         build="mtneuro_ray.volumes.chunked:open_chunked",
-        form=", ".join(f"{name}://{place}" for place in places),
+        form=", ".join(f"{name}://{place}" for place in places) + options,
         offline=in_folder,
     )
 
 
-ZARR = _chunked("zarr", "Zarr array (version 2 or 3) or OME-Zarr group, of which the first level is read.")
-N5 = _chunked("n5", "N5 data set.")
-PRECOMPUTED = _chunked("precomputed", "Neuroglancer precomputed volume; scale 0, channel 0.")
+ZARR = _chunked("zarr", "Zarr array (version 2 or 3), or OME-Zarr image: its channels and levels, axes by name.")
+N5 = _chunked("n5", "N5 data set, or a group of levels s0, s1, ...")
+PRECOMPUTED = _chunked("precomputed", "Neuroglancer precomputed volume: its channels and scales.")
