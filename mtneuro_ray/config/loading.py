@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.upstream import native_network, native_task
 from mtneuro_ray.errors import InputError, nearest
 
+# A scheme that may name a folder of this machine, and the folder.
+_FOLDER = re.compile(r"(file:(?://)?|(?:zarr|n5|precomputed)://)((?!.*://)[^/].*)")
 _SUFFIX = {"tasks": ".json", "networks": ".json", "spaces": ".toml"}
 
 
@@ -81,7 +84,10 @@ def load_network(name: str) -> tuple[NetworkSettings, Path]:
 
 
 def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
-    """The task with its channels read from `volume`: `phantom`, or the base URI of a copy with the same names."""
+    """The task with its channels read from `volume`: `phantom`, or the base URI of a copy with the same names.
+
+    A relative folder starts at the working folder.
+    """
     channels = {key: getattr(task, key) for key in ("image_chan", "annotation_chan", "mask_chan")}
     return task.replace(where, **{key: _channel_of(volume, uri) for key, uri in channels.items() if uri is not None})
 
@@ -91,6 +97,9 @@ def _channel_of(volume: str, uri: str) -> str:
     if volume == "phantom":
         return f"phantom://thalamocortical/{channel}?seed=0"
     base, mark, query = volume.partition("?")
+    match = _FOLDER.fullmatch(base)
+    # The task file's folder, where relative addresses in it start, is no place that somebody at a shell means.
+    base = f"{match[1]}{os.path.abspath(match[2])}" if match else base
     return f"{base.rstrip('/')}/{channel}{mark}{query}"
 
 

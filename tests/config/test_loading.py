@@ -64,7 +64,8 @@ def test_packaged_tasks_load() -> None:
         ("phantom", "phantom://thalamocortical/image?seed=0", "phantom://thalamocortical/pixel_labels?seed=0"),
         ("zarr:///data/prasad2020/", "zarr:///data/prasad2020/image", "zarr:///data/prasad2020/pixel_labels"),
         ("bossdb://lab/copy", "bossdb://lab/copy/image", "bossdb://lab/copy/pixel_labels"),
-        ("file:volumes", "file:volumes/image", "file:volumes/pixel_labels"),
+        ("file:volumes", f"file:{Path.cwd()}/volumes/image", f"file:{Path.cwd()}/volumes/pixel_labels"),
+        ("n5://a/b?level=1", f"n5://{Path.cwd()}/a/b/image?level=1", f"n5://{Path.cwd()}/a/b/pixel_labels?level=1"),
         ("zarr://s3://b/k?x=1", "zarr://s3://b/k/image?x=1", "zarr://s3://b/k/pixel_labels?x=1"),
     ],
 )
@@ -82,7 +83,7 @@ def test_a_channel_that_a_task_lacks_is_not_made_up(tmp_path: Path) -> None:
 
 def test_a_flat_file_name_is_a_channel_s_name(tmp_path: Path) -> None:
     path = write_json(tmp_path / "t.json", task_values())
-    assert load_task(path, "file:elsewhere")[0].image_chan == "file:elsewhere/image.npy"
+    assert load_task(path, "file:/elsewhere")[0].image_chan == "file:/elsewhere/image.npy"
 
 
 def test_a_pair_is_checked_after_preset_and_overrides(tmp_path: Path) -> None:
