@@ -47,11 +47,12 @@ class Layout:
             )
         for name, length in zip(names, lengths, strict=True):
             if name not in ("z", "y", "x", "c") and length != 1:
-                known = {"z", "c"} - set(names)
-                real = [each if each != name else min(known, key="zc".index) for each in names] if known else names
+                # Depth or channels, if anything, whichever is not named yet.
+                real = next((each for each in "zc" if each not in names), name)
+                letters = "".join((real if each == name else each)[:1] for each in names)
                 raise InputError(
                     f"{where}: axis {name} is {length} long; accepted: 1, or the name of what it is, such as "
-                    f"?axes={''.join(each[:1] for each in real)}"
+                    f"?axes={letters}"
                 )
         return cls(tuple(names), tuple(map(int, lengths)))
 

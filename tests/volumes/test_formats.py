@@ -106,8 +106,8 @@ def test_time_is_not_taken_for_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("unit", "factor"), [("micrometer", 1.0), ("\u00b5m", 1.0), ("mm", 1e3), ("nm", 1e-3)])
 def test_spacing_of_ome_tiff(tmp_path: Path, unit: str, factor: float) -> None:
     short = {"micrometer": "\u00b5m"}.get(unit, unit)
-    about = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (3, 0.5, 0.25), strict=True)}
-    about |= {f"PhysicalSize{axis}Unit": short for axis in "ZYX"}
+    about: dict[str, Any] = {f"PhysicalSize{axis}Unit": short for axis in "ZYX"}
+    about |= {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (3, 0.5, 0.25), strict=True)}
     tifffile.imwrite(tmp_path / "x.ome.tif", TRUTH, photometric="minisblack", metadata={"axes": "ZYX", **about})
     found = open_volume(f"file:{tmp_path}/x.ome.tif").voxel_size_um
     assert found == pytest.approx((3 * factor, 0.5 * factor, 0.25 * factor))
