@@ -40,7 +40,10 @@ def write_project(wishes: Wishes, folder: Path, *, force: bool = False, machine:
     files = project.files(str(folder))
     with tempfile.TemporaryDirectory() as draft:
         _write(files, Path(draft))
-        _check(Path(draft))
+        try:
+            _check(Path(draft))
+        except InputError as error:
+            raise InputError(str(error).replace(draft, str(folder))) from None
     _write(files, folder)
     return project
 

@@ -236,6 +236,14 @@ def test_a_volume_that_is_too_small_is_one_line(tmp_path: Path) -> None:
         project(tmp_path)
 
 
+def test_labels_of_another_voxel_size_are_one_line_about_the_task_file(tmp_path: Path) -> None:
+    volumes(tmp_path)
+    asked = Wishes(f"file:{tmp_path}/image.npy?voxel_size=2,1,1", f"file:{tmp_path}/labels.npy?voxel_size=3,1,1")
+    with pytest.raises(InputError, match=rf"^{tmp_path}/project/task.json: annotation_chan: .*a voxel size"):
+        write_project(asked, tmp_path / "project", machine=LAPTOP)
+    assert not (tmp_path / "project").exists()
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     volumes(tmp_path)
     (tmp_path / "project").mkdir()
