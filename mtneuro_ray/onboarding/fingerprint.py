@@ -108,7 +108,7 @@ def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3], most_voxels:
         images = Images(dim, tile, plan, slices)
         few = images.count("train") < _IMAGES or images.count("val") < 2 or images.count("test") < 2
         deficit = gaps[plan.axis] - plan.gap
-        found.append(((len(plan.missing()), int(few), deficit, rank), images))
+        found.append(((deficit, len(plan.missing()), int(few), rank), images))
         if not any(found[-1][0][:3]):
             break
     return min(found, key=lambda each: each[0])[1] if found else None

@@ -202,7 +202,10 @@ def _warnings(facts: Facts, images: Images, classes: list[str]) -> list[str]:
     warnings = []
     scan, plan = facts.scan, images.plan
     for split, number in plan.missing():
-        warnings.append(f"{split} has no voxel of class {classes[number]}: no division of the volume gives it one")
+        where = "" if scan is None or scan.is_whole else " among those that were read"
+        warnings.append(
+            f"{split} has no voxel of class {classes[number]}{where}: no division along an axis gives it one"
+        )
     gap = facts.texture[plan.axis].gap
     if images.slices is None and plan.gap < gap:
         warnings.append(f"the gap of {plan.gap} voxels is less than twice the texture's length ({gap}): no room")

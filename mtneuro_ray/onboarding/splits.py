@@ -59,7 +59,7 @@ def plan_splits(
 ) -> Plan | None:
     """The best division of a box into train, val and test along one axis.
 
-    Best is, in this order: the fewest (split, class) without a voxel, the gap in full, the most even shares of the
+    Best is, in this order: the gap in full, the fewest (split, class) without a voxel, the most even shares of the
     rarest class, and the most tiles.
 
     Args:
@@ -89,8 +89,8 @@ def _cost(plan: Plan, tile: Shape, gaps: Sequence[int]) -> tuple[float, ...]:
         for split, share in zip(SPLITS, _SHARES[0], strict=True)
     )
     return (
-        len(plan.missing()),
         gaps[plan.axis] - plan.gap,
+        len(plan.missing()),
         len(plan.parts) > len(SPLITS),
         round(2 * uneven),
         -sum(count_tiles(box, tile) for _, box in plan.parts),

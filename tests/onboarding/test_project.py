@@ -79,6 +79,19 @@ def test_files_load_and_a_sweep_has_images_of_every_class_in_every_split(tmp_pat
     assert f"mtneuro-ray sweep --space {folder}/space.toml --preset smoke" in page
 
 
+def test_a_class_that_is_in_one_place_is_said_to_be_missing_elsewhere(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path, classes=2)
+    labels[3:6, 10:14, 20:24] = 2
+    save(tmp_path, image, labels)
+    found = project(tmp_path)
+    lacking = [each for each in found.warnings if "no voxel of class label_2" in each]
+    task, _ = load_task(str(tmp_path / "project/task.json"))
+    for split in SPLITS:
+        has = any((labels[cube.roi.slices] == 2).any() for cube in task.cubes if cube.split == split)
+        assert has != any(each.startswith(f"{split} ") for each in lacking)
+    assert len(lacking) == 2
+
+
 def test_two_calls_write_the_same_files(tmp_path: Path) -> None:
     volumes(tmp_path)
     project(tmp_path)
