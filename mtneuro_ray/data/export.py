@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.samples import SplitArrays
 
 Format = Literal["npz", "npy"]
@@ -22,7 +23,8 @@ def export_splits(
     """Write the arrays of each split, and `task.json`, which describes them; return the files.
 
     `SPLIT.npz`, or `SPLIT_ARRAY.npy`, with the arrays "images" (N, C, Z, Y, X), "labels" (N,) int64, "regions" (N,)
-    int64, and where the task has them "masks" (N, Z, Y, X) uint8 and "targets" (N, 4, A) float64.
+    int64, and where the task has them "masks" (N, Z, Y, X) uint8, 255 where a voxel is ignored, and "targets" (N, 4, A)
+    float64.
 
     Args:
         task: Task of the splits.
@@ -47,6 +49,7 @@ def export_splits(
         "task": task.model_dump(mode="json"),
         "axes": {"images": "N, C, Z, Y, X", "masks": "N, Z, Y, X", "labels": "N", "regions": "N"},
         "classes": list(task.classes),
+        **({"ignored": IGNORED} if task.ignoring else {}),
         "regions": list(next(iter(data.values())).region_names),
         "shapes": shapes,
     }

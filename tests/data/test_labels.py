@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data import sampling
 from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.ingest import ingest
 from mtneuro_ray.data.labels import IGNORED, LabelMap, classes_of
 from mtneuro_ray.data.mosaic import EMPTY, assemble, cut
 from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
@@ -225,3 +226,37 @@ def test_the_class_of_an_image_is_its_most_frequent_label_that_counts(tmp_path: 
     )
     # Slice 2 has two labels equally often, the least wins; slices 1 and 3 have none that counts: the cube's own.
     assert load(tmp_path, task, labels).labels.tolist() == [2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("address", "dtype"),
+    [
+        ("file:labels.npy", np.int64),
+        ("file:labels.npy", np.int16),
+        ("file:labels.npy", np.bool_),
+        ("file:labels.tif", np.bool_),
+        ("file:labels.tif", np.uint32),
+        ("zarr://labels.zarr", np.int32),
+        ("zarr://labels.zarr", np.uint64),
+    ],
+)
+def test_labels_of_any_integer_type_are_read_from_files(tmp_path: Path, address: str, dtype: Any) -> None:
+    import tifffile
+    import zarr
+
+    labels = (LABELS > 0 if dtype == np.bool_ else LABELS).astype(dtype)
+    offset: Any = 0 if dtype == np.bool_ else dtype(np.iinfo(dtype).max - 2)
+    labels = labels if dtype == np.bool_ else labels + offset
+    np.save(tmp_path / "image.npy", IMAGE)
+    if address.endswith("npy"):
+        np.save(tmp_path / "labels.npy", labels)
+    elif address.endswith("tif"):
+        tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
+    else:
+        zarr.create_array(tmp_path / "labels.zarr", data=labels, chunks=(4, 16, 16), dimension_names=["z", "y", "x"])
+    task = task_settings(annotation_chan=address, annotation_map={str(offset + n): n for n in range(3)})
+    volumes = ingest(CutoutStore(Folder(tmp_path / "store")), task, tmp_path / "task.json")
+    masks = load_split(CutoutStore(Folder(tmp_path / "store")), volumes.identities, task, "train").masks
+    assert masks is not None
+    expected = LABELS > 0 if dtype == np.bool_ else LABELS
+    np.testing.assert_array_equal(masks[:, 0], expected[:4, :16, :16])

@@ -13,6 +13,7 @@ import pytest
 from mtneuro_ray.api import task_data
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.data.export import export_splits
 from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.results import Results
@@ -106,6 +107,8 @@ def test_a_run_on_sparse_labels_is_evaluated_and_read_again(tmp_path: Path) -> N
     for number, z in enumerate((2, 5, 6)):
         np.testing.assert_array_equal(arrays.masks[4 * number, 0], expected[z, 4:20, 0:16])
     assert {len(data.arrays("val")), len(data.arrays("test"))} == {8}
+    export_splits(pair.task, {"train": arrays}, tmp_path / "exported")
+    assert json.loads((tmp_path / "exported" / "task.json").read_text())["ignored"] == 255
     run = RunSettings.of(pair.task, pair.network, "final", identities_of(pair))
     assert len(run.data) == 3
     out = Folder(tmp_path / "out")
