@@ -117,15 +117,26 @@ class Keys:
         fields: Annotation of every key, by path.
         named: Tables whose own name stands for their key `name`.
         title: What the settings are, for errors.
+        renamed: Path of each key that had another name.
+        whole: Keys that are named by their whole path only, since their last part has long meant another key.
     """
 
-    def __init__(self, fields: Mapping[str, Any], named: tuple[str, ...], title: str) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, Any],
+        named: tuple[str, ...],
+        title: str,
+        renamed: Mapping[str, str] | None = None,
+        whole: tuple[str, ...] = (),
+    ) -> None:
         self.fields = fields
         self._named = named
         self._title = title
+        self._renamed = renamed or {}
         self._by_last: dict[str, list[str]] = {}
         for path in fields:
-            self._by_last.setdefault(path.rpartition(".")[2], []).append(path)
+            if path not in whole:
+                self._by_last.setdefault(path.rpartition(".")[2], []).append(path)
 
     def path_of(self, key: str, where: str) -> str:
         """The path of a key that is named by its path, by its last part where that is unique, or by its table.
@@ -133,6 +144,7 @@ class Keys:
         Raises:
             InputError: there is no such key, or there are several.
         """
+        key = self._renamed.get(key, key)
         if key in self.fields:
             return key
         found = self._by_last.get(key, [])
@@ -150,7 +162,7 @@ class Keys:
     def short(self, path: str) -> str:
         """The last part of a path where no other key ends in it, else the whole path."""
         last = path.rpartition(".")[2]
-        return last if len(self._by_last[last]) == 1 else path
+        return last if self._by_last.get(last) == [path] else path
 
 
 def placed(values: dict[str, Any], path: str, value: Any) -> None:

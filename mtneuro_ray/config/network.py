@@ -24,6 +24,9 @@ from mtneuro_ray.config.upstream import NAMED, TYPED, is_flat, nested
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 
+# Keys by the names that they had.
+_RENAMED = {"input_norm": "data.normalization", "data.input_norm": "data.normalization"}
+
 
 class NetworkSettings(Settings):
     """One model with its training and evaluation settings."""
@@ -171,9 +174,10 @@ class NetworkSettings(Settings):
                 f"{where}: data.batch_size: {name} normalises over the images of a batch and can't be trained on "
                 f"{self.data.batch_size}; accepted: {declaration.smallest_batch} or more"
             )
-        if self.data.input_norm == "image" and not declaration.takes_negative:
+        if self.data.normalization in ("image", "zscore") and not declaration.takes_negative:
             raise InputError(
-                f"{where}: data.input_norm: 'image' gives negative numbers, which {name} can't take; accepted: 'unit'"
+                f"{where}: data.normalization: {self.data.normalization!r} gives negative numbers, which {name} can't "
+                "take; accepted: 'unit', 'window', 'percentile'"
             )
 
     def _check_loss(self, where: str) -> None:
@@ -189,4 +193,4 @@ class NetworkSettings(Settings):
 
 @lru_cache(maxsize=64)
 def _keys(model: type[Settings], method: type[Settings], title: str) -> Keys:
-    return Keys(fields_of(NetworkSettings, model=model, method=method), NAMED, title)
+    return Keys(fields_of(NetworkSettings, model=model, method=method), NAMED, title, _RENAMED, ("data.normalization",))

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from mtneuro_ray.config.base import Count, Fraction, NonNegative, Positive, Rate, Settings
 from mtneuro_ray.errors import InputError
 
 if TYPE_CHECKING:
     from mtneuro_ray.config.network import NetworkSettings
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Percentage = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class Training(NamedTuple):
@@ -30,7 +34,7 @@ class ModelSettings(Settings):
     name: str
     """Name of the model, or `package.module:name` of its declaration."""
     in_channels: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Identities of the image; those of the task's volumes where it is 1."""
+    """Channels of the image; those of the task's volumes where it is 1."""
     dim: Literal[2, 3] = 2
     """Spatial axes: 2 for slices, 3 for volumes."""
 
@@ -101,14 +105,39 @@ class DataSettings(Settings):
 
     batch_size: Positive
     """Images of one optimizer step, over all workers together."""
-    input_norm: Literal["unit", "image"] = "unit"
-    """Grey values as fractions of 255, or each image shifted and scaled to mean 0 and standard deviation 1, which
-    removes the brightness of the place."""
+    normalization: Literal["unit", "image", "window", "percentile", "zscore"] = Field(
+        default="unit", validation_alias=AliasChoices("normalization", "input_norm")
+    )
+    """Scaling of the grey values of each channel. `unit`: the range of the integer type becomes 0 to 1 (bytes by
+    255; of signed types the lowest value becomes 0). `window`: `low` to `high` become 0 to 1, values outside are
+    clipped. `percentile`: likewise the `percentiles` of the training split. `zscore`: mean 0 and deviation 1 over the
+    training split. `image`: the same over each image, which removes the brightness of the place."""
+    low: Finite | None = None
+    """Grey value that `window` makes 0."""
+    high: Finite | None = None
+    """Grey value that `window` makes 1."""
+    percentiles: tuple[Percentage, Percentage] = (0.5, 99.5)
+    """Percentiles of the grey values of the training split that `percentile` makes 0 and 1."""
+    nonfinite: Finite | None = None
+    """Grey value that replaces NaN and infinity; images that have such voxels are refused by default."""
     augmentations: bool = False
     """Flips and 90-degree rotations of image and mask together."""
     train_crops: Literal["whole", "random"] = "whole"
     """Training input of a supervised classifier: whole images, or one random crop of half the side per image and
     epoch, as the self-supervised methods see (paper, Appendix 3.1.2), at a quarter of the work."""
+
+    def check(self, where: str) -> None:
+        """Check that the parameters of the normalization are there and have an effect."""
+        name = self.normalization
+        for key, owner in (("low", "window"), ("high", "window"), ("percentiles", "percentile")):
+            if key in self.changed() and name != owner:
+                raise InputError(f"{where}: data.{key}: belongs to normalization {owner!r}; accepted: leave it out")
+            if name == owner == "window" and getattr(self, key) is None:
+                raise InputError(f"{where}: data.{key}: is missing; normalization 'window' requires it")
+        first, last = (self.low, self.high) if name == "window" else self.percentiles
+        if first is not None and last is not None and first >= last:
+            key = "high" if name == "window" else "percentiles"
+            raise InputError(f"{where}: data.{key}: {last:g} is not above {first:g}; accepted: more than {first:g}")
 
 
 class EvaluationSettings(Settings):

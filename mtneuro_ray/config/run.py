@@ -96,6 +96,9 @@ class RunSettings(Settings):
             task.pop(key, None)
         if self.task.absent != "one":
             task["absent"] = self.task.absent
+        # By its old name, so that runs keep their ids.
+        if network["data"].get("normalization") == "image":
+            network["data"]["input_norm"] = network["data"].pop("normalization")
         values: dict[str, Any] = {"task": task, "network": network, "role": self.role, "data": list(self.data)}
         if self.weights is not None:
             network["model"].pop("encoder_weights", None)

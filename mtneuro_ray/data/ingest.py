@@ -16,6 +16,7 @@ from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.identities import Identities, reads_annotation
+from mtneuro_ray.data.normalization import check_range
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError, SourceError
@@ -172,8 +173,15 @@ def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None
 
 
 def identities_of(pair: Pair) -> list[str]:
-    """Identities of the volumes that the task of a pair reads, image first."""
-    return [channel.identity for channel in open_volumes(pair.task, pair.task_file).channels]
+    """Identities of the volumes that the task of a pair reads, image first.
+
+    Raises:
+        InputError: the volumes do not fit the settings; see `open_volumes`.
+        SourceError: a volume can't be opened.
+    """
+    volumes = open_volumes(pair.task, pair.task_file)
+    check_range(pair.network.data, volumes.images[0].dtype, str(pair.network_file))
+    return [channel.identity for channel in volumes.channels]
 
 
 def pending(store: CutoutStore, task: TaskSettings, volumes: Volumes) -> list[Cutout]:

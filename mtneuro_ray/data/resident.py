@@ -82,10 +82,10 @@ class ResidentSplit:
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
     """One split, in the order of its cubes, then z, y, x.
 
-    An item is the image, float32 (C, [Z,] Y, X), and its target. Grey values of bytes are fractions of 255, those of
-    other types as they are. The target is the classes of its voxels, int64 ([Z,] Y, X), 255 where a voxel does not
-    count, where the task has masks; the attributes of its corners, float32 (4, A), where it has targets; the class of
-    the image, an int64 scalar, otherwise. Z is left out where it is 1.
+    An item is the image, float32 (C, [Z,] Y, X), and its target. The range of an integer type becomes 0 to 1 (a byte is
+    divided by 255); floats are as they are. The target is the classes of its voxels, int64 ([Z,] Y, X), 255 where a
+    voxel does not count, where the task has masks; the attributes of its corners, float32 (4, A), where it has targets;
+    the class of the image, an int64 scalar, otherwise. Z is left out where it is 1.
 
     Attributes:
         arrays: The split as numpy arrays.
@@ -101,7 +101,9 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
         arrays = self.arrays
         own = arrays.images[index]
         image = torch.from_numpy(own.astype(np.float32))
-        image = image.div_(255) if own.dtype == np.uint8 else image
+        if own.dtype.kind != "f":
+            low, high = float(np.iinfo(own.dtype).min), float(np.iinfo(own.dtype).max)
+            image = image.sub_(low).div_(high - low)
         image = image.squeeze(1) if image.shape[1] == 1 else image
         if arrays.masks is not None:
             mask = torch.tensor(arrays.masks[index], dtype=torch.int64)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from mtneuro_ray.data.normalization import Scaling
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import LAST, MODEL, TRAINED, is_trained
@@ -59,12 +60,14 @@ class Progress:
 class Trained:
     """Result of a finished training: its history, its validation metrics if the task has such a split, its weights.
 
+    `scaling` is that of its inputs; None for one of an earlier version, which was of bytes.
     `timings` are seconds and rates of the process that trained it; empty where it was read from files.
     """
 
     history: History
     metrics: dict[str, Any] | None
     weights: Weights = field(default_factory=dict)
+    scaling: Scaling | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -96,15 +99,16 @@ def resume(folder: Folder | None, model: nn.Module, optimizer: torch.optim.Optim
     return _usable(load, f"{folder}/{LAST}", "the run starts again", model, optimizer) or Progress()
 
 
-def save_trained(folder: Folder, module: nn.Module, history: History, metrics: Mapping[str, Any] | None) -> None:
-    """Write weights, history and validation metrics of a finished training."""
+def save_trained(folder: Folder, module: nn.Module, trained: Trained) -> None:
+    """Write the weights of a module, and history, validation metrics and scaling of its finished training."""
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in module.state_dict().items()}, buffer)
     folder.write(MODEL, buffer.getbuffer())
     numbers = {
-        "history": history,
-        "metrics": metrics,
+        "history": trained.history,
+        "metrics": trained.metrics,
         "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
+        **({} if trained.scaling is None else {"scaling": trained.scaling.record()}),
     }
     content = {**numbers, "sha256": _digest_of(numbers)}
     # Last, and whole or not at all: where it is, the weights are.
@@ -124,7 +128,7 @@ def read_trained(folder: Folder, device: torch.device) -> Trained:
     content = folder.read(MODEL)
     _check(content, bytes.fromhex(numbers["weights_sha256"]))
     weights = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    return Trained(numbers["history"], numbers["metrics"], weights)
+    return Trained(numbers["history"], numbers["metrics"], weights, Scaling.loaded(numbers.get("scaling", {})))
 
 
 def load_trained(folder: Folder | None, module: nn.Module, device: torch.device) -> Trained | None:

@@ -26,6 +26,7 @@ from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import MODEL, TRAINED, RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
+from mtneuro_ray.tasks.training.scaling import scaling_of, with_scaling
 
 _FOLDER = "evaluations"
 
@@ -50,6 +51,8 @@ def load_model(
 ) -> nn.Module:
     """The model of a finished run, from its checkpoint folder, in evaluation mode.
 
+    Its attribute `scaling` is how its inputs are made of grey values (`data.normalization.Scaling`); None for bytes.
+
     With `drops_damaged`, damaged weights are deleted, so that the next submit trains the run again.
 
     Raises:
@@ -57,7 +60,7 @@ def load_model(
     """
     where = f"{checkpoints}/{MODEL}"
     try:
-        weights = read_trained(checkpoints, device).weights
+        trained = read_trained(checkpoints, device)
     except FileNotFoundError:
         raise InputError(
             f"{where}: no such file, so {run.model} on {run.task.name} can't predict; accepted: a run with its weights"
@@ -73,12 +76,12 @@ def load_model(
         ) from None
     module = placed(build_model(run.network), run.network, device)
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(trained.weights)
     except Exception as error:  # As above: of keys, shapes and types that are another model's.
         raise InputError(
             f"{where}: are not the weights of {run.model} ({type(error).__name__}); accepted: those of run {run.run_id}"
         ) from None
-    return module.eval()
+    return with_scaling(module.eval(), trained.scaling)
 
 
 def model_of(out: Folder, record: RunRecord) -> nn.Module:
@@ -177,7 +180,8 @@ def evaluate_run(
     _, model, context = opened(record, out, gpu=gpu, threads=threads)
     arrays = stored_split(store, target, split)
     with oom_guard("while evaluating"):
-        metrics = evaluate(build_task(target), model, ResidentSplit(arrays, context.device), context)
+        task = build_task(target, scaling=scaling_of(model))
+        metrics = evaluate(task, model, ResidentSplit(arrays, context.device), context)
     del metrics["loss"]
     content = {
         "run_id": record.run_id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.normalization import Scaling, check_finite, sampled
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.checkpoint import History, Trained, load_trained, save_trained
@@ -37,6 +39,7 @@ class Outcome:
     class_counts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    normalization: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -65,9 +68,10 @@ def train(
         task, model = setup.task, setup.model
         trained = load_trained(context.checkpoints, model, context.device)
         if trained is None:
-            trained = _fit(setup, encoder)
+            trained = replace(_fit(setup, encoder), scaling=task.scaling)
             if (keeps_weights or is_final) and context.is_leader and context.checkpoints is not None:
-                save_trained(context.checkpoints, model, trained.history, trained.metrics)
+                save_trained(context.checkpoints, model, trained)
+        task.scaling = trained.scaling
         metrics = {} if trained.metrics is None else {"val": trained.metrics}
         class_counts: dict[str, dict[str, list[int]]] = {}
         absent: dict[str, list[str]] = {}
@@ -79,7 +83,8 @@ def train(
                     class_counts[split] = dict(zip(part.region_names, counts, strict=True))
             absent = {split: part.absent(run.task.classes) for split, part in data.items() if split not in metrics}
     timings = {"total_s": time.perf_counter() - started, **trained.timings}
-    return Outcome(metrics, trained.history, class_counts, timings, _notes(task, metrics, absent))
+    notes = _notes(task, metrics, absent)
+    return Outcome(metrics, trained.history, class_counts, timings, notes, task.scaling.record())
 
 
 def _notes(task: Task, metrics: Mapping[str, Metrics], absent: Mapping[str, Sequence[str]]) -> list[str]:
@@ -109,8 +114,11 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerC
     torch.manual_seed(run.network.seed)
     weighted = run.network.loss.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
+    for split, arrays in data.items():
+        check_finite(arrays.images, run.network.data, f"{run.task.name}: {split} split")
+    scaling = Scaling.of(run.network.data, sampled(data["train"].images), run.task.name)
     return Setup(
-        task=build_task(run, counts),
+        task=build_task(run, counts, scaling),
         splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
         model=placed(build_model(run.network), run.network, context.device),
         context=context,

@@ -29,6 +29,7 @@ from mtneuro_ray.rng import Indices, Purpose, generator
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Task, build_task
+from mtneuro_ray.tasks.training.scaling import scaling_of
 
 _VIEWS = 2
 # Crops of the pool that are kept: the mined one, and others down to the least similar.
@@ -66,7 +67,7 @@ def mine_views(run: RunSettings, model: EncoderClassifier, arrays: SplitArrays) 
     draws = ViewDraws.of(generator(seed, 0, Purpose.VIEWS).random((_VIEWS, len(chosen), NUMBERS)), shape, settings)
     pool_draws = ViewDraws.of(random.random((1, len(pool), NUMBERS)), shape, settings)
     cut, crops = (cut_views(split.gather(own).images, of) for own, of in ((chosen, draws), (pool, pool_draws)))
-    task = build_task(run)
+    task = build_task(run, scaling=scaling_of(model))
     cosines = _features(task, model, cut[: len(chosen)]) @ _features(task, model, crops).T
     ranks, kept = _ranked(cosines, chosen, pool)
     # The same crops as pictures.

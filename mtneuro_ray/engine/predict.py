@@ -27,6 +27,7 @@ from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Judged, build_task
+from mtneuro_ray.tasks.training.scaling import scaling_of
 
 # Share of the voxels that may change class where a run was evaluated in another arithmetic.
 _TOLERANCE = 0.01
@@ -55,7 +56,7 @@ def predict(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: Wo
     Raises:
         OutOfMemoryError: memory is exhausted.
     """
-    task, split = build_task(run), ResidentSplit(arrays, context.device)
+    task, split = build_task(run, scaling=scaling_of(model)), ResidentSplit(arrays, context.device)
     with oom_guard("while predicting"):
         classes: Bytes = np.concatenate(
             [

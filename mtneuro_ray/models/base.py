@@ -80,7 +80,7 @@ class ModelDeclaration(Declaration):
         smallest_batch: Images that a training step needs: a batch norm after global pooling has one value an image.
         is_pretrained: Whether the settings name an encoder of segmentation_models_pytorch with published weights
             (`encoder_name`, `encoder_weights`).
-        takes_negative: Whether images may hold negative numbers, as `data.input_norm = "image"` makes them.
+        takes_negative: Whether images may hold negative numbers, as `image` and `zscore` normalization make them.
         parameters: Approximate number of parameters, or a function of the settings that gives it. A sweep without a
             table of costs starts runs by voxels times epochs times parameters, the largest first.
     """

@@ -19,7 +19,7 @@ class UNetSettings(ModelSettings):
     n_blocks: Annotated[int, Field(ge=2, le=8)] = 4
     """Resolutions, each half of the one before."""
     start_filters: Positive = 32
-    """Identities at full resolution; twice as many at each block below."""
+    """Channels at full resolution; twice as many at each block below."""
     activation: Literal["relu", "leaky", "elu"] = "relu"
     """Activation after each convolution."""
     normalization: str = Field(default="batch", pattern=r"^(batch|instance|none|group[1-9]\d{0,5})$")

@@ -39,6 +39,10 @@ def filled_task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def filled_network(network: Mapping[str, Any]) -> dict[str, Any]:
     """A network, flattened, with the defaults of keys that were added after its file was written."""
+    data = dict(network.get("data", {}))
+    if "input_norm" in data:  # the older name
+        data["normalization"] = data.pop("input_norm")
+        network = {**network, "data": data}
     filled = dict(network)
     for owner, field in NetworkSettings.model_fields.items():
         table = network.get(owner, {})

@@ -49,6 +49,8 @@ class RunRecord:
         host: Host name of the leading worker.
         error: Cause of the error, in one line.
         notes: Caveats about the metrics, one sentence each, such as a split without a class.
+        normalization: Scaling of grey values into inputs, with the statistics of the training split
+            (`data.normalization.Scaling`); empty for runs of earlier versions, which were of bytes.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class RunRecord:
     host: str = ""
     error: str | None = None
     notes: list[str] = field(default_factory=list)
+    normalization: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, run: RunSettings, error: str, **details: Any) -> RunRecord:

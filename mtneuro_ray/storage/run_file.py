@@ -95,6 +95,7 @@ class _RunFile(BaseModel):
     host: _Text = ""
     error: str | None = None
     notes: list[str] = []
+    normalization: dict[_Text, Any] = {}
 
 
 def parse_run_file(content: bytes, run_id: str) -> dict[str, Any]:

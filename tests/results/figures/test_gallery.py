@@ -79,9 +79,12 @@ def test_methods_of_one_model_and_setting_are_told_apart() -> None:
     pictures = list(run_pictures([with_history(record) for record in records]))
     titles = [picture.figure.axes[0].get_title() for picture in pictures]
     assert titles[0] == ""
-    assert [title.splitlines()[2:] for title in titles[1:]] == [["input_norm unit"], ["input_norm image"]]
+    assert [title.splitlines()[2:] for title in titles[1:]] == [
+        ["data.normalization unit"],
+        ["data.normalization image"],
+    ]
     lines = pictures[0].figure.axes[0].lines
-    labels = ["input_norm unit", "mean of 2 seeds", "input_norm image", "mean of 2 seeds"]
+    labels = ["data.normalization unit", "mean of 2 seeds", "data.normalization image", "mean of 2 seeds"]
     assert [str(line.get_label()) for line in lines if not str(line.get_label()).startswith("_")] == labels
     assert len({line.get_color() for line in lines}) == 2
 
