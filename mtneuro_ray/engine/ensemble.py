@@ -16,6 +16,7 @@ from mtneuro_ray.models.build import autocast
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Task, build_task
+from mtneuro_ray.tasks.training.scaling import scaling_of
 
 # Spatial axes of images (B, C, Z, Y, X).
 _AXES = {2: (-2, -1), 3: (-3, -2, -1)}
@@ -62,7 +63,7 @@ class Ensemble:
         found = []
         for flip in flips:
             with autocast(run.network, self.device):
-                logits = model(task.inputs(images.flip(flip)[:, 0]))
+                logits = model(task.inputs(images.flip(flip)))
             shares = logits.float().softmax(1)
             # Z is dropped where it is 1.
             found.append((shares if shares.ndim == 5 else shares.unsqueeze(2)).flip(flip))
@@ -84,5 +85,5 @@ def load_ensemble(records: Sequence[RunRecord], out: Folder, *, gpu: bool, threa
         InputError: weights are missing or damaged.
     """
     loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
-    members = tuple((run, build_task(run), model) for run, model, _ in loaded)
+    members = tuple((run, build_task(run, scaling=scaling_of(model)), model) for run, model, _ in loaded)
     return Ensemble(members, loaded[0][2], flips)

@@ -206,7 +206,8 @@ def _margin(record: RunRecord, out: Folder, window: Shape, options: Options) -> 
     """Pixels that unpadded convolutions take off each side of a window."""
     run = record.load_settings()
     ensemble = load_ensemble([record], out, gpu=options.gpu, threads=threads_of(record, options), flips=False)
-    images = torch.zeros((1, run.network.model.in_channels, *window), dtype=torch.uint8)
+    dtype = getattr(torch, ensemble.members[0][1].scaling.dtype)
+    images = torch.zeros((1, run.network.model.in_channels, *window), dtype=dtype)
     predicted = ensemble(images).shape[2:]
     z, y, x = ((side - inner) // 2 for side, inner in zip(window, predicted, strict=True))
     return z, y, x
