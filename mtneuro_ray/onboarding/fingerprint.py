@@ -93,10 +93,11 @@ def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3], most_voxels:
     origin = facts.scan.domain.origin
     slices = facts.slices if dim == 2 else None
     if slices is not None:
-        # z counts annotated slices; slices that are further apart than the gap need none between them.
+        # z counts annotated slices. They are few, so here the texture's length is enough: slices that are further apart
+        # need none between them.
         spacing = min(b - a for a, b in pairwise(slices))
         counts[0] = counts[0][[z - origin[0] for z in slices]]
-        gaps[0] = -(-(gaps[0] + 1) // spacing) - 1
+        gaps[0] = -(-(facts.texture[0].length + 1) // spacing) - 1
         bounds, origin = Roi((0, len(slices)), bounds.y, bounds.x), (0, *origin[1:])
     found: list[tuple[tuple[int, ...], Images]] = []
     for rank, tile in enumerate(_tiles(facts, machine, dim, bounds)):

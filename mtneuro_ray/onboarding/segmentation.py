@@ -191,7 +191,11 @@ def splits(facts: Facts, images: Images) -> str:
     plan = images.plan
     axis, parts = "zyx"[plan.axis], ", ".join(f"{split} {images.count(split)}" for split in SPLITS)
     if images.slices is not None and plan.axis == 0:
-        gap = f"{plan.gap} annotated slices between them" if plan.gap else "annotated slices lie apart enough"
+        gap = (
+            f"{plan.gap} annotated slices between them"
+            if plan.gap
+            else "where annotated slices lie further apart than the texture's length"
+        )
     else:
         gap = f"{plan.gap} voxels between them"
         gap += ", twice the texture's length" if plan.gap == facts.texture[plan.axis].gap else ""
