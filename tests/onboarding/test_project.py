@@ -225,6 +225,16 @@ def test_single_slices_in_3d_are_said_to_be_annotated(tmp_path: Path) -> None:
         assert 0.05 < (split.masks != 255).mean() < 0.4
 
 
+def test_grey_values_of_other_types_are_scaled_by_the_training_split(tmp_path: Path) -> None:
+    image, labels = volumes(tmp_path)
+    floats = image.astype(np.float32) / 7 - 3
+    floats[0, 0, :5] = np.nan
+    save(tmp_path, floats, labels)
+    data = project(tmp_path).network["data"]
+    assert data["normalization"] == "percentile"
+    assert np.nanmin(floats) <= data["nonfinite"] <= np.nanpercentile(floats, 1)
+
+
 @pytest.mark.parametrize(
     ("wishes", "text"),
     [
