@@ -113,6 +113,7 @@ def test_no_private_module_of_ray_is_imported_and_jobs_only_call_the_command_lin
     ("modules", "absent"),
     [
         ("mtneuro_ray.cli.main, mtneuro_ray.cli.plan, mtneuro_ray.cli.training, mtneuro_ray.results", "torch ray"),
+        ("mtneuro_ray.cli.inspect, mtneuro_ray.cli.init", "torch ray"),
         ("mtneuro_ray.cluster.connect, mtneuro_ray.cluster.ray_data, mtneuro_ray.cluster.ray_tune", "torch"),
     ],
 )
