@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.axes import short
+from mtneuro_ray.volumes.axes import is_size, short
 from mtneuro_ray.volumes.options import Micrometers, Options
 
 _MOST_SHOWN = 6
@@ -139,7 +139,10 @@ def micrometers_of_unit(unit: Any) -> float | None:
 
 def _sizes(level: ArrayMetadata) -> Micrometers | None:
     named = dict(zip(level.axes or "xyz", level.scale_um, strict=False))
-    return (named["z"], named["y"], named["x"]) if {"z", "y", "x"} <= set(named) else None
+    if not {"z", "y", "x"} <= set(named):
+        return None
+    found = (named["z"], named["y"], named["x"])
+    return found if is_size(found) else None
 
 
 def _transformed(steps: Sequence[Any], rank: int) -> tuple[list[float], list[float]]:

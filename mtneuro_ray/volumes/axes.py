@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Shape
+from mtneuro_ray.volumes.options import Micrometers
 
 # Names that libraries give to axes that nobody named.
 _UNNAMED = re.compile(r"((phony_)?dim_?|axis_?)?\d*")
 _SHORT = {"channel": "c", "channels": "c", "time": "t"}
 # Stands for an axis without a name that is one voxel long.
 NAMELESS = ""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,26 @@ class Layout:
         kept = part.transpose([*(axis for axis in range(part.ndim) if axis not in self.order), *self.order])
         return kept.reshape((1, *kept.shape)[-3:] if len(self.order) == 2 else kept.shape[-3:])
 
-    def spatial(self, values: Sequence[_T]) -> tuple[_T, _T, _T] | None:
-        """Values along z, y, x of one value for each axis of the array; None where the array has no z."""
+    def size(self, sizes: Sequence[float]) -> Micrometers | None:
+        """Voxel size along z, y, x of one for each axis; None where the array has no z, or one is no size."""
+        found = self._spatial(sizes)
+        return found if found and is_size(found) else None
+
+    def place(self, places: Sequence[float]) -> Micrometers | None:
+        """Place along z, y, x of one for each axis; None where the array has no z, or one is not finite."""
+        found = self._spatial(places)
+        return found if found and all(map(math.isfinite, found)) else None
+
+    def _spatial(self, values: Sequence[float]) -> Micrometers | None:
         if len(self.order) < 3 or len(values) != len(self.names):
             return None
         z, y, x = (values[axis] for axis in self.order)
         return z, y, x
+
+
+def is_size(sizes: Sequence[float]) -> bool:
+    """Whether all are sizes of voxels: above 0 and finite."""
+    return all(0 < size < math.inf for size in sizes)
 
 
 def short(names: Sequence[str]) -> tuple[str, ...]:

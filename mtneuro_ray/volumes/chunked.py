@@ -200,10 +200,8 @@ def _as_zyx(store: Any, layout: Layout, channel: int | None) -> Any:
 def _placed(store: Any, layout: Layout, metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
     """Voxel size and origin along z, y, x, in micrometers; None where they are not known."""
     if metadata.scale_um:
-        return layout.spatial(metadata.scale_um), layout.spatial(metadata.origin_um)
-    sizes = layout.spatial([micrometers_of_unit(unit) for unit in store.dimension_units]) or (None, None, None)
-    z, y, x = sizes
-    return ((z, y, x) if z and y and x else None), None
+        return layout.size(metadata.scale_um), layout.place(metadata.origin_um)
+    return layout.size([micrometers_of_unit(unit) or 0.0 for unit in store.dimension_units]), None
 
 
 def _described(store: Any, view: Any, uri: str) -> tuple[Shape, np.dtype[Any]]:

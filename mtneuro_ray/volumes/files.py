@@ -61,7 +61,8 @@ class FileSource(VolumeSource):
         self.num_channels = 1 if self._channel is not None else self._layout.num_channels
         metadata, chunks = first.metadata, first.chunks
         if not self._is_folder:
-            self.voxel_size_um, self.origin_um = map(self._layout.spatial, (metadata.scale_um, metadata.origin_um))
+            self.voxel_size_um = self._layout.size(metadata.scale_um)
+            self.origin_um = self._layout.place(metadata.origin_um)
             self.chunk_shape = self._layout.sides(chunks) if chunks else None
         self.voxel_size_um = options.voxel_size_um or self.voxel_size_um
         level = str(self._level) if self._level else None

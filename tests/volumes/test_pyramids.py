@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorstore as ts
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.array_metadata import multiscale
 from mtneuro_ray.volumes.source import Voxels, open_volume
 from tests.volumes import peers, writers
 from tests.volumes.conftest import SHAPE, random_volume
@@ -133,6 +137,8 @@ def test_axes_of_the_first_ome_zarr_are_tczyx(tmp_path: Path, version: str) -> N
         ([None, None, None], [4, 1, 1], (4.0, 1.0, 1.0)),
         (["pixel", "pixel", "pixel"], [4, 1, 1], None),
         (["micrometer", "micrometer", "micrometer"], [0, 1, 1], None),
+        (["micrometer", "micrometer", "micrometer"], [float("inf"), 1, 1], None),
+        (["micrometer", "micrometer", "micrometer"], [1, 1, float("nan")], None),
     ],
 )
 def test_units_of_ome_zarr(tmp_path: Path, units: list[str | None], scale: list[float], found: Any) -> None:
@@ -194,3 +200,43 @@ def test_missing_chunks_of_a_level_are_counted_and_a_changed_one_is_seen(
         assert open_volume(f"zarr://{tmp_path}?level=1").identity != before
     assert "1 of 4 chunks are not stored and read as the fill value" in caplog.text
     assert open_volume(f"zarr://{tmp_path}").shape == SHAPE
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.sampled_from(["z", "y", "x", "c", "scale", "0.4", "s0"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["axes", "datasets", "path", "coordinateTransformations", "type", "scale", "name", "unit"]),
+            inner,
+        )
+    ),
+    max_leaves=24,
+)
+
+
+@given(JSON)
+def test_any_multiscales_are_levels_or_one_line(value: Any) -> None:
+    try:
+        levels = multiscale({"multiscales": value}, "zarr://x")
+    except InputError as error:
+        assert str(error).startswith("zarr://x: multiscales: unusable (")  # noqa: PT017
+        return
+    assert all(len(level.scale_um) in (0, len(level.axes)) for level in levels)
+
+
+def test_arrays_of_zarr_python(tmp_path: Path) -> None:
+    for version in (2, 3):
+        options: dict[str, Any] = {"dimension_names": ["y", "x", "z"], "shards": (20, 16, 8)} if version == 3 else {}
+        array = zarr.create_array(
+            tmp_path / str(version), shape=(20, 31, 9), chunks=(10, 8, 4), dtype="int16", zarr_format=version, **options
+        )
+        truth = random_volume(version, "int16")
+        array[...] = truth.transpose(1, 2, 0)
+        np.testing.assert_array_equal(
+            read_all(f"zarr://{tmp_path}/{version}{'' if version == 3 else '?axes=yxz'}"), truth
+        )
