@@ -43,23 +43,7 @@ def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) ->
     Raises:
         InputError: fewer than two regions fill an image of every split.
     """
-    planes = read_planes(facts.labels, facts.mask)
-    gaps = [each.gap for each in facts.texture]
-    found: dict[int, list[dict[str, Any]]] = {}
-    side = 0
-    for side in _SIDES:
-        taken: list[Roi] = []
-        columns = columns_of(planes, facts, side)
-        number = max(_FEWEST_COLUMNS, min(_MOST_COLUMNS, _ALL_COLUMNS // max(1, len(columns))))
-        parts = {label: split_columns(columns[label], gaps, taken, number) for label in sorted(columns)}
-        found = {label: cubes for label, cubes in parts.items() if cubes}
-        if len(found) > 1:
-            break
-    if len(found) < 2:
-        raise InputError(
-            f"--labels: {facts.labels.uri}: {len(found)} regions fill {100 * _DOMINANT:.0f} % of images of {side} x "
-            f"{side} voxels in three places apart; accepted: two regions or more (0 is none)"
-        )
+    side, found = _regions(facts)
     if wishes.classes and len(wishes.classes) != len(found):
         labels = ", ".join(map(str, found))
         raise InputError(
@@ -83,41 +67,61 @@ def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) ->
     images = sum(min(_MOST_SLICES, cube["z"][1] - cube["z"][0]) for cube in task["cubes"] if cube["split"] == "train")
     steps = 4_000 if machine.gpus else 600
     epochs = min(100, max(5, -(-steps * batch // images)))
+    optimizer = {"name": "Adam", "learning_rate": LEARNING_RATES[1], "epochs": epochs, "lr_schedule": "cosine"}
     network = {
         "name": "ResNet-18",
         "classes": len(classes),
         "model": {"name": "ResNet-18"},
-        "optimizer": {
-            "name": "Adam",
-            "learning_rate": LEARNING_RATES[1],
-            "epochs": epochs,
-            "lr_schedule": "cosine",
-        },
+        "optimizer": optimizer,
         "data": {"batch_size": batch, "augmentations": True, **grey_values(facts)[0]},
     }
-    channels = facts.image.num_channels
-    reasons = {
-        "machine": str(machine),
-        "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
-        "grey values": grey_values(facts)[1],
-        "voxel size": voxel_size(facts),
-        "classes": f"{', '.join(classes)} (labels {', '.join(map(str, found))}, which fill whole images)",
-        "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x)",
-        "splits": "parts of columns along z, or columns of their own, with twice the texture's length between them",
-        "image": f"1 x {side} x {side} voxels (z, y, x): the largest that two regions or more fill",
-        "model": "ResNet-18, as the benchmark's Task 1",
-        "batch": f"{batch} images",
-        "epochs": f"{epochs}: about {epochs * images // batch} steps of {images} images",
-    }
+    length = f"{epochs}: about {epochs * images // batch} steps of {images} images"
     return Project(
         name=name,
         task=task,
         network=network,
         axes={"learning_rate": [LEARNING_RATES[1], LEARNING_RATES[0], 1e-4], "batch_size": [batch]},
         resources={"cpus_per_worker": 1, "gpus_per_worker": 1.0 if machine.gpus else 0.0},
-        reasons=reasons,
+        reasons={**_reasons(facts, machine, classes, [*found], side), "batch": f"{batch} images", "epochs": length},
         warnings=["regions were read in some planes; images that turn out to be another region's are logged"],
     )
+
+
+def _regions(facts: Facts) -> tuple[int, dict[int, list[dict[str, Any]]]]:
+    """Side of the largest images that two regions or more fill, and label -> cubes of each."""
+    planes = read_planes(facts.labels, facts.mask)
+    gaps = [each.gap for each in facts.texture]
+    found: dict[int, list[dict[str, Any]]] = {}
+    side = 0
+    for side in _SIDES:
+        taken: list[Roi] = []
+        columns = columns_of(planes, facts, side)
+        number = max(_FEWEST_COLUMNS, min(_MOST_COLUMNS, _ALL_COLUMNS // max(1, len(columns))))
+        parts = {label: split_columns(columns[label], gaps, taken, number) for label in sorted(columns)}
+        found = {label: cubes for label, cubes in parts.items() if cubes}
+        if len(found) > 1:
+            break
+    if len(found) < 2:
+        raise InputError(
+            f"--labels: {facts.labels.uri}: {len(found)} regions fill {100 * _DOMINANT:.0f} % of images of {side} x "
+            f"{side} voxels in three places apart; accepted: two regions or more (0 is none)"
+        )
+    return side, found
+
+
+def _reasons(facts: Facts, machine: Machine, classes: list[str], labels: list[int], side: int) -> dict[str, str]:
+    channels = facts.image.num_channels
+    return {
+        "machine": str(machine),
+        "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
+        "grey values": grey_values(facts)[1],
+        "voxel size": voxel_size(facts),
+        "classes": f"{', '.join(classes)} (labels {', '.join(map(str, labels))}, which fill whole images)",
+        "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x)",
+        "splits": "parts of columns along z, or columns of their own, with twice the texture's length between them",
+        "image": f"1 x {side} x {side} voxels (z, y, x): the largest that two regions or more fill",
+        "model": "ResNet-18, as the benchmark's Task 1",
+    }
 
 
 def read_planes(labels: VolumeSource, mask: VolumeSource | None) -> dict[int, npt.NDArray[Any]]:

@@ -109,7 +109,11 @@ def look_at(wishes: Wishes) -> Facts:
         raise InputError(f"--image: {image.uri} has a palette, its values are indices; accepted: greyscale pictures")
     lengths = [correlation_lengths(channel, wishes.seed) for channel in channels[:_MEASURED]]
     z, y, x = (max(along, key=lambda each: each.length) for along in zip(*lengths, strict=True))
-    scan = None if wishes.task == "classification" else scan_labels(labels, mask, seed=wishes.seed)
+    scan = (
+        None
+        if wishes.task == "classification"
+        else scan_labels(labels, mask, num_classes=len(wishes.classes), seed=wishes.seed)
+    )
     may_be_sparse = scan is not None and not wishes.dense and wishes.task == "segmentation"
     slices = scan.annotated_slices if scan is not None and may_be_sparse else None
     boxes = annotated_boxes(labels, scan) if scan is not None and may_be_sparse and slices is None else None

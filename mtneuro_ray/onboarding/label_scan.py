@@ -19,8 +19,8 @@ from mtneuro_ray.volumes.source import VolumeSource
 SCANNED_VOXELS = 2**25
 # More labels than this are taken for the numbers of instances.
 MOST_CLASSES = 20
-# With those that mean "not annotated"; and ids that are told apart at all.
-_MOST_LABELS, _MOST_IDS = MOST_CLASSES + 8, 2**20
+# Labels that mean "not annotated" beside those; and ids that are told apart at all.
+_MOST_VOID, _MOST_IDS = 8, 2**20
 # Extent in y and x of the columns that are read along z, where not every voxel is.
 _COLUMN, _COLUMNS = 48, 2**22
 # Share of slices without a label, and number of groups of slices with labels, from which slices count as annotated
@@ -117,7 +117,11 @@ class LabelScan:
 
 
 def scan_labels(
-    source: VolumeSource, mask: VolumeSource | None = None, most_voxels: int = SCANNED_VOXELS, seed: int = 0
+    source: VolumeSource,
+    mask: VolumeSource | None = None,
+    most_voxels: int = SCANNED_VOXELS,
+    num_classes: int = 0,
+    seed: int = 0,
 ) -> LabelScan:
     """Read labels, all of them up to `most_voxels`, else boxes in every part of the volume and columns along z.
 
@@ -125,10 +129,12 @@ def scan_labels(
         source: The labels.
         mask: A volume of the same shape that is 0 where the labels count for nothing.
         most_voxels: Upper bound of the voxels, but for the columns.
+        num_classes: Number of classes that are asked for: so many labels are no instance ids, unless it is 2 and there
+            are more labels than that. By default more than `MOST_CLASSES` labels are instance ids.
         seed: Seed of the places that are read.
 
     Raises:
-        InputError: the voxels are no whole numbers, or have one value.
+        InputError: the voxels are no whole numbers, have one value, or are all numbered instances.
         SourceError: the volume can't be read.
     """
     if source.dtype.kind not in "biu":
@@ -137,6 +143,8 @@ def scan_labels(
     is_whole = source.domain.num_voxels <= most_voxels
     if not is_whole:
         boxes += _columns(source.domain, seed)
+    most_classes = max(MOST_CLASSES, num_classes)
+    most_labels = most_classes + _MOST_VOID
     seen: set[int] = set()
     parts = []
     for box, voxels in read_boxes(source, boxes, f"scanning the labels of {source.uri}"):
@@ -144,30 +152,38 @@ def scan_labels(
         values = np.unique(voxels[kept])
         if len(seen) < _MOST_IDS:
             seen.update(values.tolist())
-        parts.append(_Part(box, values, _slice_counts(voxels, kept, values), _over_slices(kept)))
+        few = len(values) <= most_labels
+        counted = values.tolist() if few else [0, 1]
+        masks = [(voxels == value if few else (voxels != 0) == bool(value)) & kept for value in counted]
+        parts.append(_Part(box, counted, _slice_counts(masks, box), _over_slices(kept)))
     if len(seen) < 2:
         found = f"is {seen.pop()}" if seen else f"is outside of the mask {mask.uri if mask else ''}"
         raise InputError(f"{source.uri}: every voxel that was read {found}; accepted: two labels or more")
-    return replace(_gathered(source, is_whole, seen, parts), is_masked=mask is not None)
+    labels = seen - set(_void(seen, source.dtype))
+    are_instances = len(labels) > most_classes or (num_classes == 2 < len(labels) and 0 in labels)
+    if are_instances and 0 not in labels:
+        raise InputError(
+            f"{source.uri}: {len(labels)} labels and no 0: taken for instances, they leave no background; accepted: "
+            f"instance ids with 0 between them, or --classes with {len(labels)} names"
+        )
+    return replace(_gathered(source, is_whole, seen, parts, are_instances), is_masked=mask is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Voxels in the slices of one box along each axis: of each value (slices, values), and of all (slices,).
 
-    Where there are many values, of 0 and of all else.
+    Where there are many values, they are counted as 0 and 1.
     """
 
     box: Roi
-    values: npt.NDArray[Any]
+    values: list[int]
     counts: list[Counts]
     read: list[Counts]
 
 
-def _slice_counts(voxels: npt.NDArray[Any], kept: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> list[Counts]:
-    few = len(values) <= _MOST_LABELS
-    masks = [(voxels == value) & kept for value in values] if few else [(voxels == 0) & kept, (voxels != 0) & kept]
-    each = [_over_slices(mask) for mask in masks] or [[np.zeros(side, np.int64) for side in kept.shape]]
+def _slice_counts(masks: list[npt.NDArray[np.bool_]], box: Roi) -> list[Counts]:
+    each = [_over_slices(mask) for mask in masks] or [[np.zeros(side, np.int64) for side in box.shape]]
     return [np.stack([counts[axis] for counts in each], axis=1) for axis in range(3)]
 
 
@@ -175,12 +191,11 @@ def _over_slices(mask: npt.NDArray[np.bool_]) -> list[Counts]:
     return [mask.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
 
 
-def _gathered(source: VolumeSource, is_whole: bool, seen: set[int], parts: Sequence[_Part]) -> LabelScan:
+def _gathered(
+    source: VolumeSource, is_whole: bool, seen: set[int], parts: Sequence[_Part], are_instances: bool
+) -> LabelScan:
     void = _void(seen, source.dtype)
-    labels = sorted(seen - set(void))
-    is_instances = len(labels) > MOST_CLASSES
-    if is_instances:
-        labels = [0, 1]
+    labels = [0, 1] if are_instances else sorted(seen - set(void))
     domain = source.domain
     counts = [np.zeros((extent, len(labels)), np.int64) for extent in domain.shape]
     read = [np.zeros(extent, np.int64) for extent in domain.shape]
@@ -188,16 +203,15 @@ def _gathered(source: VolumeSource, is_whole: bool, seen: set[int], parts: Seque
         for axis, (start, stop) in enumerate(part.box.ranges):
             here = slice(start - domain.origin[axis], stop - domain.origin[axis])
             read[axis][here] += part.read[axis]
-            values = part.values.tolist() if len(part.values) <= _MOST_LABELS else [0, 1]
-            for value, column in zip(values, part.counts[axis].T, strict=False):
+            for value, column in zip(part.values, part.counts[axis].T, strict=False):
                 if value not in void:
-                    counts[axis][here, int(value != 0) if is_instances else labels.index(value)] += column
+                    counts[axis][here, int(value != 0) if are_instances else labels.index(value)] += column
     return LabelScan(
         uri=source.uri,
         domain=domain,
         labels=tuple(labels),
         void=void,
-        num_instances=len(seen) - len(void) - (0 in seen) if is_instances else 0,
+        num_instances=len(seen) - len(void) - (0 in seen) if are_instances else 0,
         counts=(counts[0], counts[1], counts[2]),
         read=(read[0], read[1], read[2]),
         is_whole=is_whole,

@@ -53,25 +53,10 @@ def readout(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Projec
     }
     batch = fitting_batch(encoder, 128 if machine.gpus else 32)
     epochs = 100 if machine.gpus else 20
-    network = {
-        "name": "BYOL_ResNet-18",
-        "classes": len(places),
-        "model": {"name": "ResNet-18"},
-        # At the paper's rate a small batch learns less than a random encoder knows.
-        "method": {
-            "name": "byol",
-            "epochs": epochs,
-            "lr_warmup_epochs": epochs // 10,
-            "base_learning_rate": 0.8,
-            "base_momentum": 0.95,
-        },
-        "optimizer": {"name": "SGD", "learning_rate": 0.03, "epochs": 50, "momentum": 0.9},
-        "data": {"batch_size": batch, **grey_values(facts)[0]},
-    }
     return Project(
         name=name,
         task=task,
-        network=network,
+        network=_network(facts, batch, epochs, len(places)),
         axes={},
         resources={"cpus_per_worker": 1, "gpus_per_worker": 1.0 if machine.gpus else 0.0},
         reasons={
@@ -86,6 +71,19 @@ def readout(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Projec
         },
         encoder=encoder,
     )
+
+
+def _network(facts: Facts, batch: int, epochs: int, places: int) -> dict[str, Any]:
+    # At the paper's rate a small batch learns less than a random encoder knows.
+    rates = {"base_learning_rate": 0.8, "base_momentum": 0.95}
+    return {
+        "name": "BYOL_ResNet-18",
+        "classes": places,
+        "model": {"name": "ResNet-18"},
+        "method": {"name": "byol", "epochs": epochs, "lr_warmup_epochs": epochs // 10, **rates},
+        "optimizer": {"name": "SGD", "learning_rate": 0.03, "epochs": 50, "momentum": 0.9},
+        "data": {"batch_size": batch, **grey_values(facts)[0]},
+    }
 
 
 def _divided(images: Images, uri: str) -> tuple[list[int], list[list[dict[str, Any]]]]:

@@ -182,7 +182,7 @@ def labels_found(facts: Facts) -> str:
     if facts.scan is None:
         return "by the boxes"
     if facts.scan.num_instances:
-        return f"{facts.scan.num_instances} instance ids as one class"
+        return f"{facts.scan.num_instances} labels or instance ids as one class"
     return f"labels {', '.join(map(str, facts.scan.labels))}"
 
 

@@ -117,3 +117,14 @@ def test_labels_outside_of_a_mask_count_for_nothing(tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", mask * 0)
     with pytest.raises(InputError, match="outside of the mask"):
         scan(tmp_path, labels, mask=open_volume(f"file:{tmp_path}/mask.npy"))
+
+
+def test_the_number_of_classes_that_is_asked_for_decides_what_is_an_instance(tmp_path: Path) -> None:
+    few = np.random.default_rng(0).integers(0, 6, (6, 12, 12)).astype(np.uint8)
+    assert scan(tmp_path, few).labels == tuple(range(6))
+    assert scan(tmp_path, few, num_classes=2).totals == {0: int((few == 0).sum()), 1: int((few > 0).sum())}
+    many = np.random.default_rng(0).integers(0, 40, (6, 32, 32)).astype(np.uint16)
+    assert scan(tmp_path, many).num_instances == 39
+    assert scan(tmp_path, many, num_classes=40).totals == {n: int((many == n).sum()) for n in range(40)}
+    with pytest.raises(InputError, match="40 labels and no 0: taken for instances, they leave no background"):
+        scan(tmp_path, many + 1)

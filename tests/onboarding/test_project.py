@@ -238,7 +238,7 @@ def test_grey_values_of_other_types_are_scaled_by_the_training_split(tmp_path: P
 @pytest.mark.parametrize(
     ("wishes", "text"),
     [
-        ({"classes": ("a", "b")}, "--classes: 2 names, the labels are 0, 1, 2; accepted: 3 names, in that order"),
+        ({"classes": (*"abcd",)}, "--classes: 4 names, the labels are 0, 1, 2; accepted: 3 names, in that order"),
         ({"mask": "file:small.npy"}, "--mask: file:"),
     ],
 )
