@@ -21,7 +21,6 @@ from mtneuro_ray.cluster.ray_data import rows_per_block
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
-from mtneuro_ray.data.ingest import bytes_per_voxel
 from mtneuro_ray.data.sampling import channel_boxes, missing, samples
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
@@ -208,8 +207,8 @@ def _readings(tasks: Iterable[TaskSettings]) -> Iterator[list[int]]:
     present: dict[str, list[Roi]] = {}
     for task in tasks:
         cutouts: list[int] = []
-        channels = [task.image_chan, str(task.annotation_chan), str(task.mask_chan)]
-        for _, channel, needed in zip(bytes_per_voxel(task), channels, channel_boxes(task), strict=False):
+        channels = task.addresses
+        for channel, needed in zip(channels, channel_boxes(task), strict=False):
             have = present.setdefault(channel, [])
             new = missing(needed, have)
             have.extend(new)

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data import ingest
+from mtneuro_ray.data.verify import verify as verify_stored
 from mtneuro_ray.errors import InputError
 
 
@@ -39,7 +40,7 @@ def run_ingest(
         volumes = ingest.ingest(cutouts, settings, file, fetch_all)
     voxels = sum(box.num_voxels for _, boxes in volumes.needed(settings) for box in boxes)
     if verify:
-        checked = ingest.verify(cutouts, settings, volumes)
+        checked = verify_stored(cutouts, settings, volumes)
         print(f"{settings.name}: {checked} voxels were read again in other cuts and are those in the store")
     print(f"{settings.name}: {voxels} voxels of {len(volumes.channels)} channels are in {cutouts.folder}")
     return 0

@@ -132,7 +132,7 @@ def _packaged(kind: str, name: str) -> dict[str, str]:
             "kind": task.task,
             "classes": ", ".join(task.classes),
             "regions": ", ".join(dict.fromkeys(cube.region for cube in task.cubes)),
-            "image": task.image_chan,
+            "image": ", ".join(task.image_addresses),
         }
     space = load_space(find("spaces", name))
     networks = dict.fromkeys(experiment.network for experiment in space.experiments)

@@ -92,7 +92,7 @@ def plan_task(
         if preset:
             task = preset_named(preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
-    return {**describe(task, bytes_per_voxel(task)), "runs": 1, "candidates": 0, "seeds": 1}
+    return {**describe(task, bytes_per_voxel(task, file)), "runs": 1, "candidates": 0, "seeds": 1}
 
 
 def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
@@ -119,7 +119,11 @@ def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
     check_known_bounds(pair.task, pair.task_file)
     candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)
     counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
-    return {"model": pair.network.table_name, **describe(pair.task, bytes_per_voxel(pair.task)), **counts}
+    return {
+        "model": pair.network.table_name,
+        **describe(pair.task, bytes_per_voxel(pair.task, pair.task_file)),
+        **counts,
+    }
 
 
 def as_text(plan: dict[str, Any]) -> str:

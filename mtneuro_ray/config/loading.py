@@ -62,7 +62,7 @@ def load_task(name: str, volume: str | None = None, preset: str | None = None) -
     if preset is not None:
         scale = preset_named(preset, "--preset")
         task = scale.scale_task(task, str(path))
-        if task.image_chan.startswith("bossdb://"):
+        if task.image_addresses[0].startswith("bossdb://"):
             volume = volume or scale.volume
     return (moved(task, volume, str(path)) if volume else task), path
 
@@ -88,8 +88,10 @@ def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
 
     A relative folder starts at the working folder.
     """
-    channels = {key: getattr(task, key) for key in ("image_chan", "annotation_chan", "mask_chan")}
-    return task.replace(where, **{key: _channel_of(volume, uri) for key, uri in channels.items() if uri is not None})
+    images = [_channel_of(volume, uri) for uri in task.image_addresses]
+    labels = {key: getattr(task, key) for key in ("annotation_chan", "mask_chan")}
+    channels = {key: _channel_of(volume, uri) for key, uri in labels.items() if uri is not None}
+    return task.replace(where, image_chan=images[0] if isinstance(task.image_chan, str) else images, **channels)
 
 
 def _channel_of(volume: str, uri: str) -> str:

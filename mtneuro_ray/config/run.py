@@ -52,9 +52,20 @@ class RunSettings(Settings):
     ) -> RunSettings:
         """The run of a task and a network on volumes with these identities.
 
+        The model takes as many channels as the image has.
+
         Raises:
-            InputError: the file of the encoder's initial weights cannot be read.
+            InputError: the model has another number of channels, or the file of the encoder's initial weights cannot
+                be read.
         """
+        channels, own = task.count_channels(data), network.model.in_channels
+        if own not in (1, channels):
+            raise InputError(
+                f"{network.name}: model.in_channels: is {own}, the image of {task.name} has {channels}; accepted: "
+                f"{channels}, or leave it out"
+            )
+        if own != channels:
+            network = network.replace(network.name, **{"model.in_channels": channels})
         weights = None if network.encoder_file is None else _identity_of(network.encoder_file)
         return cls(task=task, network=network, role=role, data=tuple(data), weights=weights, encoder_run=encoder_run)
 

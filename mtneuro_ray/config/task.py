@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, WrapValidator
 
 from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
 from mtneuro_ray.config.labels import (
@@ -54,6 +55,15 @@ class Cube(Settings):
         return Roi(self.z, self.y, self.x)
 
 
+_ADDRESS: TypeAdapter[str] = TypeAdapter(Label)
+_ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Annotated[tuple[Label, ...], Field(min_length=1)])
+
+
+def _checked_addresses(value: Any, union: Any) -> str | tuple[str, ...]:
+    # pydantic's own union would name its members in every error.
+    return (_ADDRESSES if isinstance(value, (list, tuple)) else _ADDRESS).validate_python(value)
+
+
 class TaskSettings(Settings):
     """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
 
@@ -61,8 +71,9 @@ class TaskSettings(Settings):
     """Name in tables, trial names and files; different for each task of a sweep."""
     task: Name
     """Kind of task: classification, segmentation, readout, or one of a plugin."""
-    image_chan: Label
-    """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy."""
+    image_chan: Annotated[str | tuple[str, ...], WrapValidator(_checked_addresses)]
+    """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy; or a list,
+    the channels in order. A volume of several channels gives all of them."""
     annotation_chan: Label | None = None
     """Address of the label volume; not needed if the cubes' own labels are the only ones."""
     classes: Annotated[tuple[Label, ...], Field(min_length=2, max_length=MAX_CLASSES)]
@@ -97,6 +108,26 @@ class TaskSettings(Settings):
     """Score of a class without one voxel in a split: none, so it is left out of means, or 1 (the paper's rule)."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
     """Boxes that images are cut from: each with its region, split, ranges of z, y, x (half-open) and label."""
+
+    @property
+    def image_addresses(self) -> tuple[str, ...]:
+        """Addresses of the image volumes."""
+        return (self.image_chan,) if isinstance(self.image_chan, str) else self.image_chan
+
+    @property
+    def reads_annotation(self) -> bool:
+        """Whether the annotation volume is read."""
+        return self.annotation_chan is not None and self.label_map is not None
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of the volumes that are read: image, annotation, mask."""
+        labels = (self.annotation_chan if self.reads_annotation else None, self.mask_chan)
+        return [*self.image_addresses, *(address for address in labels if address is not None)]
+
+    def count_channels(self, data: Sequence[str]) -> int:
+        """Channels of the image, from the identities of the volumes that are read."""
+        return max(1, len(data) - self.reads_annotation - (self.mask_chan is not None))
 
     @property
     def image_size(self) -> Shape:

@@ -23,15 +23,10 @@ class Identities:
     mask: str | None = None
 
 
-def reads_annotation(task: TaskSettings) -> bool:
-    """Whether a task reads its annotation volume."""
-    return task.annotation_chan is not None and task.label_map is not None
-
-
 def by_role(task: TaskSettings, data: Sequence[str]) -> Identities:
     """The identities of a run's data (`RunSettings.data`), by what they are read for."""
     images, labels = list(data), []
-    for is_read in (task.mask_chan is not None, reads_annotation(task)):
+    for is_read in (task.mask_chan is not None, task.reads_annotation):
         labels.append(images.pop() if is_read and len(images) > 1 else None)
     mask, annotation = labels
     return Identities(tuple(images), annotation, mask)

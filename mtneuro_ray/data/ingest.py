@@ -15,18 +15,14 @@ from filelock import FileLock, Timeout
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.attributes import KINDS
-from mtneuro_ray.data.identities import Identities, reads_annotation
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.normalization import check_range
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored
-from mtneuro_ray.errors import InputError, SourceError
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
-
-# Number of boxes of a volume that `verify` reads, and their largest shape z, y, x: no whole number of cutouts.
-VERIFIED_BOXES = 8
-VERIFIED_SHAPE = (24, 200, 200)
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +84,7 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
     Raises:
         InputError: a channel is malformed, or a cube leaves its volume.
     """
-    for uri in filter(None, (task.image_chan, task.annotation_chan, task.mask_chan)):
+    for uri in (*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))):
         declaration = declaration_of(uri)
         known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
         if declaration.offline(uri):
@@ -97,10 +93,17 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
             check_boxes(task, shape, str(task_file))
 
 
-def bytes_per_voxel(task: TaskSettings) -> list[int]:
-    """Transferred bytes per voxel of each channel that is read, image first."""
-    read = [task.annotation_chan, task.mask_chan] if reads_annotation(task) else []
-    return [1, *(declaration_of(uri).label_bytes for uri in read if uri is not None)]
+def bytes_per_voxel(task: TaskSettings, task_file: Path) -> list[int]:
+    """Transferred bytes per voxel of the image (all channels), and of annotation and mask where they are read.
+
+    A channel of an image that can't be opened without a network counts as a byte.
+    """
+    image = 0
+    for uri in task.image_addresses:
+        opened = open_volume(uri, task_file.parent) if declaration_of(uri).offline(uri) else None
+        image += 1 if opened is None else opened.num_channels * opened.dtype.itemsize
+    read = [task.annotation_chan, task.mask_chan] if task.reads_annotation else []
+    return [image, *(declaration_of(uri).label_bytes for uri in read if uri is not None)]
 
 
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
@@ -118,9 +121,10 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
                     f"{task_file}: classes: {kind!r} is missing; accepted: in a readout task, {', '.join(KINDS)} and "
                     "others"
                 )
+    images = [open_volume(uri, task_file.parent) for uri in task.image_addresses]
     volumes = Volumes(
-        (open_volume(task.image_chan, task_file.parent),),
-        open_volume(str(task.annotation_chan), task_file.parent) if reads_annotation(task) else None,
+        tuple(image.channel(index) for image in images for index in range(image.num_channels)),
+        open_volume(str(task.annotation_chan), task_file.parent) if task.reads_annotation else None,
         open_volume(task.mask_chan, task_file.parent) if task.mask_chan is not None else None,
     )
     for source in volumes.channels:
@@ -153,6 +157,11 @@ def check_alignment(volumes: Volumes, where: str) -> None:
     for key, labels in (("annotation_chan", volumes.annotation), ("mask_chan", volumes.mask)):
         if labels is not None:
             _check_aligned(f"{where}: {key}", labels, volumes.images[0])
+            if labels.num_channels > 1:
+                accepted = f"one channel, by ?channel=0 to {labels.num_channels - 1}"
+                raise InputError(
+                    f"{where}: {key}: {labels.uri} has {labels.num_channels} channels; accepted: {accepted}"
+                )
             if labels.dtype.kind not in "bui":
                 raise InputError(f"{where}: {key}: {labels.uri} holds {labels.dtype}; accepted: integers")
 
@@ -228,52 +237,6 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
             with byte_progress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as advance:
                 fetch_all(store, cutouts, advance)
     return volumes
-
-
-def verify(
-    store: CutoutStore, task: TaskSettings, volumes: Volumes, num_boxes: int = VERIFIED_BOXES, seed: int | None = None
-) -> int:
-    """Read random boxes of each volume again, other boxes than the ingest's, and compare them with the store.
-
-    This finds what no checksum can: wrong voxels in an answer of the right size, and a remote volume that changed.
-
-    Args:
-        store: Cutouts of the whole task.
-        task: The task that was ingested.
-        volumes: Its volumes.
-        num_boxes: Number of boxes of each volume.
-        seed: Seed of the choice of boxes; a new one at every call by default.
-
-    Returns:
-        The number of voxels read again.
-
-    Raises:
-        SourceError: voxels differ, or a volume can't be read.
-        StoreError: voxels are not stored.
-    """
-    random = np.random.default_rng(seed)
-    num_voxels = 0
-    for source, needed in volumes.needed(task):
-        for _ in range(num_boxes):
-            outer = needed[random.integers(len(needed))]
-            most = [min(side, limit) for side, limit in zip(outer.shape, VERIFIED_SHAPE, strict=True)]
-            sides = [int(random.integers((side + 1) // 2, side + 1)) for side in most]
-            origin = [
-                int(random.integers(start, stop - side + 1))
-                for (start, stop), side in zip(outer.ranges, sides, strict=True)
-            ]
-            box = Roi.at(origin, sides)
-            again, stored = source.read(box), store.read(source.identity, [box])[0]
-            # NaN is unequal to itself.
-            same = (again == stored) | ((again != again) & (stored != stored))
-            differing = again.size - int(np.count_nonzero(same))
-            if differing:
-                raise SourceError(
-                    f"{source.uri}: box {box}: {differing} of {box.num_voxels} voxels differ from those in "
-                    f"{store.folder}; the volume changed or answered wrongly: ingest into a new store and verify it"
-                )
-            num_voxels += box.num_voxels
-    return num_voxels
 
 
 @contextmanager

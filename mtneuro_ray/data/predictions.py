@@ -71,7 +71,7 @@ class Predictions:
 
 def voxel_size_um(task: TaskSettings) -> float | None:
     """Side of a task's voxels in micrometers: the task's own, else that of a known volume."""
-    known = _PRASAD_UM if task.image_chan.startswith(_PRASAD) else None
+    known = _PRASAD_UM if task.image_addresses[0].startswith(_PRASAD) else None
     return task.voxel_size_um or known
 
 

@@ -114,8 +114,9 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
         found = tuple(channel.identity for channel in open_volumes(part, Path(run.task.name)).channels)
         if found != run.data:
             raise InputError(
-                f"{store.folder}: lacks the {split} split of run {run.run_id}, and {run.task.image_chan} is not the "
-                "volume it was trained on; accepted: the --store that the run used"
+                f"{store.folder}: lacks the {split} split of run {run.run_id}, and "
+                f"{', '.join(run.task.image_addresses)} is not the volume it was trained on; accepted: "
+                "the --store that the run used"
             ) from None
         ingest(store, part, Path(run.task.name))
     return load_split(store, identities, run.task, split)

@@ -132,7 +132,7 @@ Rounds = Generator[list[PlannedRun], Sequence[RunRecord], None]
 
 
 def _addresses(pair: Pair) -> list[str]:
-    return [pair.task.image_chan, str(pair.task.annotation_chan), str(pair.task.mask_chan)]
+    return pair.task.addresses
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def _table(space: Path, to: Path, **changes: object) -> Path:
 def test_the_longest_run_comes_first_and_one_that_was_not_measured_before_it(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path, axes="axes.learning_rate = [0.01]\naxes.batch_size = [32, 16, 8]")
     space, entries = load_sweep(str(tiny.space))
-    (experiment,) = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    (experiment,) = Experiment.of_entries(entries, lambda pair: pair.task.addresses)
     runs = Sweep([experiment]).known
     assert _batches(Packing(space.run), runs) == [32, 16, 8]
 
@@ -73,7 +73,7 @@ def _batches(packing: Packing, runs: list[PlannedRun], *, trains: bool = True) -
 def test_without_a_table_more_epochs_and_a_training_that_follows_come_first(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path, axes="axes.epochs = [1, 3, 2]")
     space, entries = load_sweep(str(tiny.space))
-    (experiment,) = Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    (experiment,) = Experiment.of_entries(entries, lambda pair: pair.task.addresses)
     packing = Packing(space.run)
     candidates = sorted(Sweep([experiment]).known, key=lambda planned: -packing.priority(planned))
     assert [planned.candidate["epochs"] for planned in candidates] == [3, 2, 1]

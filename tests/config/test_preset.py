@@ -119,7 +119,7 @@ def test_a_preset_s_volume_stands_for_bossdb_alone(tmp_path: Path) -> None:
     own.write_text(json.dumps(task_values()))
     assert load_task("task1", preset="smoke")[0].image_chan == "phantom://thalamocortical/image?seed=0"
     assert load_task("task1", "zarr:///copy", "smoke")[0].image_chan == "zarr:///copy/image"
-    assert load_task("task1", preset="paper")[0].image_chan.startswith("bossdb://")
+    assert load_task("task1", preset="paper")[0].image_addresses[0].startswith("bossdb://")
     assert load_task(str(own), preset="smoke")[0].image_chan == "file:image.npy"
 
 

@@ -14,10 +14,10 @@ from mtneuro_ray.data.ingest import (
     ingest_lock,
     open_volumes,
     pending,
-    verify,
 )
 from mtneuro_ray.data.ingest import ingest as ingest_task
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.verify import verify
 from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
 from tests.settings import cube, task_settings

@@ -259,7 +259,7 @@ def test_averages_keep_the_type_and_round_half_up(dtype: str) -> None:
         block = [Fraction(each) for each in values[(*place[:3], rows, columns)].ravel().tolist()]
         mean = sum(block) / 9
         if kind.kind == "f":
-            np.testing.assert_allclose(float(found[place]), float(mean), rtol=8 * float(np.finfo(kind).eps))
+            np.testing.assert_allclose(float(found[place]), float(mean), atol=500 * float(np.finfo(kind).eps))
         else:
             assert int(found[place]) == math.floor(mean + Fraction(1, 2))
 

@@ -118,7 +118,7 @@ def test_the_endpoints_of_the_raylets_tell_what_the_run_files_hold(head: Private
     task = TaskSettings.load(read_json(tiny.task), "task")
     sources = {sample.labels["source"]: sample.value for sample in _of(seen, "ingest_bytes_total")}
     assert sources.keys() == {f"file:{tiny.image}", f"file:{tiny.labels}"}
-    assert sum(sources.values()) == describe(task, bytes_per_voxel(task))["bytes"]
+    assert sum(sources.values()) == describe(task, bytes_per_voxel(task, tiny.task))["bytes"]
 
 
 def test_tags_are_few_whatever_the_number_of_runs(head: PrivateHead) -> None:

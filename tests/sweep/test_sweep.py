@@ -84,7 +84,7 @@ def experiments_of(folder: Path, search: str) -> list[Experiment]:
         (folder / f"{name}.json").write_text(json.dumps(values))
     (folder / "space.toml").write_text(SPACE.format(first="", own=SEARCHES[search]))
     _, entries = load_sweep(str(folder / "space.toml"))
-    return Experiment.of_entries(entries, lambda pair: [pair.task.image_chan])
+    return Experiment.of_entries(entries, lambda pair: pair.task.addresses)
 
 
 @pytest.fixture(scope="module", params=list(SEARCHES))

@@ -1,0 +1,110 @@
+"""Volumes of other types than bytes, and of several channels, from files to trained and evaluated runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mtneuro_ray
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.tasks.training.scaling import scale, scaling_of
+from tests.tiny import Tiny, write_tiny
+
+
+def volumes(folder: Path, kind: str, channels: int, **network: Any) -> Tiny:
+    """The tiny volumes with grey values of another type, and channels that differ."""
+    tiny = write_tiny(folder, **{"epochs": 1, **network})
+    grey = np.load(tiny.image).astype(np.float64)
+    values = {"uint16": 200 * grey, "int16": 100 * grey - 9000, "float32": grey / 7 - 3, "uint8": grey}[kind]
+    names = []
+    for channel in range(channels):
+        np.save(folder / f"image{channel}.npy", (values if channel == 0 else values[::-1]).astype(kind))
+        names.append(f"file:image{channel}.npy")
+    task = json.loads(tiny.task.read_text())
+    tiny.task.write_text(json.dumps({**task, "image_chan": names if channels > 1 else names[0]}))
+    return tiny
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "data"),
+    [
+        ("uint16", 1, {"normalization": "percentile"}),
+        ("int16", 1, {}),
+        ("float32", 1, {"normalization": "zscore"}),
+        ("uint8", 2, {"normalization": "image"}),
+        ("float32", 2, {"normalization": "window", "low": 0, "high": 30}),
+    ],
+)
+def test_a_run_learns_from_the_values_that_its_volumes_hold(
+    tmp_path: Path, kind: str, channels: int, data: dict[str, Any]
+) -> None:
+    tiny = volumes(tmp_path, kind, channels, data=data, augmentations=True)
+    out = tmp_path / "out"
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out)
+    assert record.status == "done"
+    run = record.load_settings()
+    assert run.network.model.in_channels == channels
+    assert len(run.data) == channels + 1
+    stored = RunFolder(Folder(out)).read(record.run_id)
+    assert stored is not None
+    assert (stored.normalization["dtype"], len(stored.normalization["factor"])) == (kind, channels)
+
+    arrays = mtneuro_ray.load_task(str(tiny.task), store=out / "store").arrays("test")
+    own = [np.load(tmp_path / f"image{channel}.npy") for channel in range(channels)]
+    np.testing.assert_array_equal(arrays.images[0], np.stack([image[19:20, 4:20, 0:16] for image in own]))
+    assert arrays.images.dtype == kind
+    # The recorded statistics alone, and the weights, give the metrics in the run file.
+    model = mtneuro_ray.Results(out).model(record.run_id)
+    scaling = scaling_of(model)
+    assert scaling is not None
+    assert scaling.record() == stored.normalization
+    images = torch.from_numpy(arrays.images)
+    inputs = scale(images, scaling, torch.empty(images.shape), "task").squeeze(2)
+    with torch.no_grad():
+        predicted = model(inputs).argmax(1).numpy()
+    truth = np.asarray(arrays.masks)[:, 0]
+    confusion = np.bincount((truth.astype(np.int64) * 3 + predicted).ravel(), minlength=9).reshape(3, 3)
+    assert confusion.tolist() == record.metrics["test"]["confusion"]
+
+
+def test_statistics_come_from_the_training_split_alone(tmp_path: Path) -> None:
+    records = []
+    for name in ("one", "two"):
+        tiny = volumes(tmp_path / name, "float32", 1, data={"normalization": "zscore"})
+        image = np.load(tmp_path / name / "image0.npy")
+        image[13:] *= 1 if name == "one" else -50
+        np.save(tmp_path / name / "image0.npy", image)
+        records.append(mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / name / "out"))
+        values = np.concatenate([image[0:12, 4:36, low : low + 32].ravel() for low in (0, 40)]).astype(np.float64)
+        np.testing.assert_allclose(records[-1].normalization["shift"], [values.mean()], rtol=1e-6)
+        np.testing.assert_allclose(records[-1].normalization["factor"], [1 / values.std()], rtol=1e-6)
+    assert records[0].normalization == records[1].normalization
+    assert records[0].metrics["test"] != records[1].metrics["test"]
+
+
+def test_what_can_t_be_trained_on_is_one_line(tmp_path: Path) -> None:
+    tiny = volumes(tmp_path, "float32", 1)
+    with pytest.raises(InputError, match=r"network\.json: data\.normalization: 'unit' divides .* accepted: window"):
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out")
+    image = np.load(tmp_path / "image0.npy")
+    image[2, 10, 10] = np.nan
+    np.save(tmp_path / "image0.npy", image)
+    tiny = volumes(tmp_path / "n", "float32", 1, data={"normalization": "zscore"})
+    np.save(tmp_path / "n" / "image0.npy", image)
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out")
+    assert record.status == "error"
+    assert "train split: image_chan: 1 voxels of image " in str(record.error)
+    filled = mtneuro_ray.train(
+        str(tiny.task), str(tiny.network), overrides={"data.nonfinite": 0.0}, out=tmp_path / "out"
+    )
+    assert filled.status == "done"
+    two = volumes(tmp_path / "t", "uint8", 2, in_channels=3)
+    with pytest.raises(
+        InputError, match=r"model\.in_channels: is 3, the image of tiny_segmentation has 2; accepted: 2"
+    ):
+        mtneuro_ray.train(str(two.task), str(two.network), out=tmp_path / "out")
