@@ -14,7 +14,7 @@ from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 if TYPE_CHECKING:
-    from mtneuro_ray.engine.whole_volume import Options
+    from mtneuro_ray.engine.volume_job import Options
 
 # Pixels that one process predicts in about the time that Ray takes to start.
 _SMALL = 2**22
@@ -47,7 +47,7 @@ def predict_volume(
         task: Only runs that were trained on this task.
         seeds: Whether the mean of all seeds of the run is predicted, with their disagreement in TO/uncertainty.
         box: Box of voxels; the whole volume by default.
-        options: How it is predicted (`mtneuro_ray.engine.whole_volume.Options`).
+        options: How it is predicted (`mtneuro_ray.engine.volume_job.Options`).
         out: Folder of the runs.
         workers: Processes on Ray; 0 computes in this process, without Ray. By default a small volume is computed in
             this process, others in as many as the cluster has room for.
@@ -65,7 +65,7 @@ def predict_volume(
     records = chosen_records(Results(folder_of(out)).where(model, task), run, seeds=seeds)
 
     from mtneuro_ray.data.volume_target import parse_target
-    from mtneuro_ray.engine.whole_volume import Options, plan_job
+    from mtneuro_ray.engine.volume_job import Options, plan_job
     from mtneuro_ray.engine.whole_volume import predict_volume as predict
 
     target = parse_target(to)

@@ -10,7 +10,7 @@ from mtneuro_ray.cli.options import out_of
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 
-What = Literal["classes", "probabilities"]
+What = Literal["classes", "probabilities", "embeddings"]
 
 _PANEL = "Whole volumes"
 Volumes = Annotated[
@@ -35,7 +35,12 @@ Box = Annotated[
     typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", rich_help_panel=_PANEL, help="voxels, half-open; default: all"),
 ]
 WhatOption = Annotated[
-    What, typer.Option("--what", rich_help_panel=_PANEL, help="probabilities are bytes: 255 x p, rounded")
+    What,
+    typer.Option(
+        "--what",
+        rich_help_panel=_PANEL,
+        help="probabilities are bytes: 255 x p, rounded; embeddings: features of an encoder",
+    ),
 ]
 Seeds = Annotated[
     bool,
@@ -102,7 +107,7 @@ def predict_whole(volume: list[str], to: str | None, which: Which, how: How, *, 
     box, window, block = box_of(how.box), shape_of("--window", how.window), shape_of("--block", how.block)
 
     from mtneuro_ray.api.inference import predict_volume
-    from mtneuro_ray.engine.whole_volume import Options
+    from mtneuro_ray.engine.volume_job import Options
 
     options = Options(how.what, how.flips, how.overlap, window, block, gpu, threads)
     predict_volume(

@@ -12,7 +12,8 @@ import ray
 import ray.data
 
 from mtneuro_ray.cluster.ray_data import ERRORS
-from mtneuro_ray.engine.whole_volume import BlockWorker, VolumeJob, reduce_block, threads_of
+from mtneuro_ray.engine.volume_job import VolumeJob
+from mtneuro_ray.engine.whole_volume import BlockWorker, reduce_block
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.roi import Roi
 
@@ -112,4 +113,4 @@ class _Reducing(_Worker):
 
 def on_ray(job: VolumeJob, workers: int) -> OnRay:
     """Processes, each with the CPU threads (or the GPU) that the job says; `workers` 0 for as many as there is room."""
-    return OnRay(workers, 1 if job.options.gpu else threads_of(job.records[0], job.options), job.options.gpu)
+    return OnRay(workers, 1 if job.options.gpu else job.threads, job.options.gpu)

@@ -19,22 +19,33 @@ _PROPERTIES = "segment_properties"
 # PNG, which is lossless, holds as many; more channels are stored as they are.
 _PNG_CHANNELS = 4
 
+_BYTES: dict[str, dict[str, Any]] = {
+    "uint8": {"name": "bytes"},
+    "float32": {"name": "bytes", "configuration": {"endian": "little"}},
+}
+
+
+def channels_of_chunk(num_channels: int, dtype: str) -> int:
+    """Channels that a chunk of a Zarr holds: one of shares, which are looked at one by one; all of a vector."""
+    return num_channels if dtype == "float32" else 1
+
 
 def is_metadata(name: str) -> bool:
     """Whether a file of a level is not one of its chunks."""
     return name.rpartition("/")[2] in ("zarr.json", "info")
 
 
-def zarr_spec(number: int, level: Level, chunk: Shape, num_channels: int) -> dict[str, Any]:
+def zarr_spec(number: int, level: Level, chunk: Shape, num_channels: int, dtype: str) -> dict[str, Any]:
     """One level of an OME-Zarr image for tensorstore, in memory."""
     lead = [num_channels] if num_channels else []
+    together = [channels_of_chunk(num_channels, dtype) for _ in lead]
     metadata = {
         "shape": [*lead, *level.shape],
-        "data_type": "uint8",
+        "data_type": dtype,
         "fill_value": 0,
         "dimension_names": [*("c" for _ in lead), "z", "y", "x"],
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*(1 for _ in lead), *chunk]}},
-        "codecs": [{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 3, "checksum": False}}],
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*together, *chunk]}},
+        "codecs": [_BYTES[dtype], {"name": "zstd", "configuration": {"level": 3, "checksum": False}}],
     }
     kvstore = {"driver": "memory", "path": f"{number}/"}
     # A chunk of zeros is a file too, so that one that is missing is known to be.
@@ -59,7 +70,7 @@ def zarr_files(
         "type": "mode" if layer.classes else "mean",
     }
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [image]}
-    if layer.channels:
+    if layer.channels and layer.dtype == "uint8":
         window = {"min": 0, "max": 255, "start": 0, "end": 255}
         ome["omero"] = {
             "channels": [
@@ -85,14 +96,14 @@ def _transformations(array: LevelArray, layer: Layer, placement: Placement) -> l
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
 
 
-def precomputed_spec(number: int, level: Level, chunk: Shape, num_channels: int) -> dict[str, Any]:
+def precomputed_spec(number: int, level: Level, chunk: Shape, num_channels: int, dtype: str) -> dict[str, Any]:
     """One level of a precomputed volume for tensorstore, in memory."""
     return {
         "driver": "neuroglancer_precomputed",
         "kvstore": {"driver": "memory"},
-        "multiscale_metadata": {"type": "image", "data_type": "uint8", "num_channels": num_channels or 1},
+        "multiscale_metadata": {"type": "image", "data_type": dtype, "num_channels": num_channels or 1},
         "scale_metadata": {
-            **_scale(number, level, num_channels),
+            **_scale(number, level, num_channels, dtype),
             "resolution": [1.0, 1.0, 1.0],
             "chunk_size": list(reversed(chunk)),
         },
@@ -100,12 +111,12 @@ def precomputed_spec(number: int, level: Level, chunk: Shape, num_channels: int)
     }
 
 
-def _scale(number: int, level: Level, num_channels: int) -> dict[str, Any]:
+def _scale(number: int, level: Level, num_channels: int, dtype: str) -> dict[str, Any]:
     return {
         "key": str(number),
         "size": list(reversed(level.shape)),
         "voxel_offset": list(reversed(level.offset)),
-        "encoding": "png" if num_channels <= _PNG_CHANNELS else "raw",
+        "encoding": "png" if num_channels <= _PNG_CHANNELS and dtype == "uint8" else "raw",
     }
 
 
@@ -121,7 +132,7 @@ def precomputed_files(
         nanometers = [1000 * side * factor for side, factor in zip(size, array.level.factor, strict=True)]
         scales.append(
             {
-                **_scale(array.number, array.level, array.num_channels),
+                **_scale(array.number, array.level, array.num_channels, array.dtype),
                 "resolution": list(reversed(nanometers)),
                 "chunk_sizes": [list(reversed(array.chunk))],
             }
@@ -129,7 +140,7 @@ def precomputed_files(
     info: dict[str, Any] = {
         "@type": "neuroglancer_multiscale_volume",
         "type": "segmentation" if layer.classes else "image",
-        "data_type": "uint8",
+        "data_type": layer.dtype,
         "num_channels": arrays[0].num_channels or 1,
         "scales": scales,
     }

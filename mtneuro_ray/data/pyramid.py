@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from mtneuro_ray.roi import Roi, Shape
 
 Bytes = npt.NDArray[np.uint8]
+Values = npt.NDArray[Any]
 
 # A level that has no longer side than this is the last.
 SMALLEST_SIDE = 256
@@ -72,7 +74,7 @@ def _coarser(level: Level, steps: Shape) -> Level:
     return Level((z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2]))
 
 
-def reduced(pixels: Bytes, lacking: list[tuple[int, int]], steps: Shape, *, classes: bool) -> Bytes:
+def reduced(pixels: Values, lacking: list[tuple[int, int]], steps: Shape, *, classes: bool) -> Values:
     """Pixels of the next level, (..., Z, Y, X).
 
     Args:
@@ -80,7 +82,7 @@ def reduced(pixels: Bytes, lacking: list[tuple[int, int]], steps: Shape, *, clas
         lacking: Pixels that are missing before and after them along z, y, x; only those that are there count.
         steps: Pixels along z, y, x that become one.
         classes: Whether values are classes, whose most frequent one is taken (the lowest of equals); otherwise the mean
-            is, rounded half up.
+            is, of bytes rounded half up.
     """
     lead = pixels.ndim - 3
     padded = np.pad(pixels, [*[(0, 0)] * lead, *lacking], mode="edge")
@@ -91,6 +93,9 @@ def reduced(pixels: Bytes, lacking: list[tuple[int, int]], steps: Shape, *, clas
     groups = padded.reshape(shape)
     if classes:
         return _most_frequent(groups, axes)
+    if pixels.dtype != np.uint8:
+        vectors: Values = groups.mean(axes, dtype=pixels.dtype)
+        return vectors
     total, count = groups.sum(axes, dtype=np.uint32), int(np.prod(steps))
     mean: Bytes = ((2 * total + count) // (2 * count)).astype(np.uint8)
     return mean

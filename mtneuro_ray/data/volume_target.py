@@ -19,7 +19,7 @@ import numpy as np
 import tensorstore as ts
 
 from mtneuro_ray.data import image_metadata
-from mtneuro_ray.data.pyramid import Bytes, Level
+from mtneuro_ray.data.pyramid import Level, Values
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
@@ -39,11 +39,13 @@ class Layer:
         name: Folder in the target; empty for the target itself.
         channels: Names of the channels; empty where there is no channel axis.
         classes: Names of the classes that the values are; empty where values are grey.
+        dtype: "uint8", or "float32" for vectors, whose channels are stored together.
     """
 
     name: str
     channels: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    dtype: str = "uint8"
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ class LevelArray:
     chunk: Shape
     num_channels: int
     """0 where there is no channel axis."""
+    dtype: str = "uint8"
 
-    def write(self, roi: Roi, pixels: Bytes) -> None:
+    def write(self, roi: Roi, pixels: Values) -> None:
         """Write pixels ([C,] Z, Y, X) of a box of whole chunks, relative to the level.
 
         Raises:
@@ -102,7 +105,7 @@ class LevelArray:
                 "again once it can, which computes only what is missing"
             ) from None
 
-    def read(self, roi: Roi) -> Bytes:
+    def read(self, roi: Roi) -> Values:
         """Pixels ([C,] Z, Y, X) of a box.
 
         Raises:
@@ -130,7 +133,7 @@ class LevelArray:
     def spec(self) -> dict[str, Any]:
         """The level for tensorstore."""
         build = image_metadata.zarr_spec if self.scheme == "zarr" else image_metadata.precomputed_spec
-        return build(self.number, self.level, self.chunk, self.num_channels)
+        return build(self.number, self.level, self.chunk, self.num_channels, self.dtype)
 
     def _chunks(self, roi: Roi) -> list[Roi]:
         """The chunks that a box touches."""
@@ -143,7 +146,8 @@ class LevelArray:
         """Files of a chunk: one for each channel in Zarr."""
         if self.scheme == "zarr":
             place = "/".join(str(low // side) for low, side in zip(chunk.origin, self.chunk, strict=True))
-            leads = [f"{channel}/" for channel in range(self.num_channels)] or [""]
+            together = image_metadata.channels_of_chunk(self.num_channels, self.dtype)
+            leads = [f"{lead}/" for lead in range(self.num_channels // together)] if self.num_channels else [""]
             return [f"{self.number}/c/{lead}{place}" for lead in leads]
         sides = zip(reversed(chunk.ranges), reversed(self.level.offset), strict=True)
         return [f"{self.number}/" + "_".join(f"{low + first}-{high + first}" for (low, high), first in sides)]
@@ -154,13 +158,13 @@ class LevelArray:
         sides = zip(reversed(roi.ranges), reversed(self.level.offset), strict=True)
         return (*(slice(low + first, high + first) for (low, high), first in sides), slice(None))
 
-    def _stored(self, pixels: Bytes) -> Bytes:
+    def _stored(self, pixels: Values) -> Values:
         if self.scheme == "zarr":
             return pixels
         return (pixels if self.num_channels else pixels[None]).transpose(3, 2, 1, 0)
 
 
-def _from_precomputed(pixels: Bytes, num_channels: int) -> Bytes:
+def _from_precomputed(pixels: Values, num_channels: int) -> Values:
     ordered = np.ascontiguousarray(pixels.transpose(3, 2, 1, 0))
     return ordered if num_channels else ordered[0]
 
@@ -208,7 +212,8 @@ class Target:
     def array(self, layer: Layer, number: int) -> LevelArray:
         """One level of a layer."""
         folder = self.folder / layer.name if layer.name else self.folder
-        return LevelArray(folder, self.scheme, number, self.levels[number], self.chunk, len(layer.channels))
+        level, channels = self.levels[number], len(layer.channels)
+        return LevelArray(folder, self.scheme, number, level, self.chunk, channels, layer.dtype)
 
     def complete(self, about: dict[str, Any]) -> None:
         """Write the metadata of all layers, those of the target itself last.

@@ -70,6 +70,21 @@ class WindowGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What a network sees of a volume for one window of its prediction, z, y, x.
+
+    Attributes:
+        size: Pixels of the network's input.
+        margin: Pixels of the input before the first of the window, as unpadded convolutions take them off.
+        scale: Pixels of the volume from one pixel of the prediction to the next.
+    """
+
+    size: Shape
+    margin: Shape = (0, 0, 0)
+    scale: Shape = (1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class BlockPlan:
     """Blocks of a box, each computed and written as a whole.
 

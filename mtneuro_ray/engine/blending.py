@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mtneuro_ray.data.volume_input import Pixels
-from mtneuro_ray.data.windows import Index, WindowGrid
+from mtneuro_ray.data.windows import Index, View, WindowGrid
 from mtneuro_ray.roi import Roi, Shape
 
 # Standard deviation of the weights of a window, as a part of its side, and the least weight.
@@ -38,8 +38,8 @@ class Blender:
 
     Args:
         grid: Places of the windows' predictions.
-        margin: Pixels along z, y, x by which a network's input is larger than its prediction, on each side.
-        predict: Images (B, C, Z, Y, X) of the size of a window with its margin -> values (B, V, *window), on `device`.
+        view: What the network sees for a window.
+        predict: Images (B, C, *view.size) -> values (B, V, *window), on `device`.
         read: Lowest corner, relative to the box, and size -> pixels (C, Z, Y, X).
         num_values: V.
         batch: B.
@@ -50,7 +50,7 @@ class Blender:
     def __init__(
         self,
         grid: WindowGrid,
-        margin: Shape,
+        view: View,
         predict: Callable[[Tensor], Tensor],
         read: Read,
         num_values: int,
@@ -58,7 +58,7 @@ class Blender:
         device: torch.device,
         kept_bytes: int,
     ) -> None:
-        self._grid, self._margin = grid, margin
+        self._grid, self._view = grid, view
         self._predict, self._read = predict, read
         self._num_values, self._batch, self._device = num_values, batch, device
         self._weights = importance(grid.window).to(device)
@@ -89,8 +89,8 @@ class Blender:
         """Weighted predictions (V, *window) of windows, in their order; their pixels are read at once."""
         if not indices:
             return
-        starts = np.array([self._grid.start(index) for index in indices]) - self._margin
-        sides = np.array(self._grid.window) + 2 * np.array(self._margin)
+        starts = np.array([self._grid.start(index) for index in indices]) * self._view.scale - self._view.margin
+        sides = np.array(self._view.size)
         corner = starts.min(0)
         pixels = self._read(corner.tolist(), (starts.max(0) + sides - corner).tolist())
         places = [tuple(map(slice, low, low + sides)) for low in (starts - corner)]

@@ -27,19 +27,16 @@ class Ensemble:
     """Models of one task and one kind of network.
 
     Called with images (B, C, Z, Y, X) in the volume's type, it returns the probabilities of the classes (B, K, Z, Y,
-    X), their mean over models and flips. With several models the last of K + 1 values is their disagreement: the mean
-    over models of half the absolute difference between a model's probabilities and the mean, summed over classes. It
-    is 0 where all agree, and at most 1 - 1 / models.
+    X), those of whole images (B, K, 1, 1, 1), or the features of an encoder; their mean over models and flips. With
+    several models the last of K + 1 values is their disagreement: the mean over models of half the absolute difference
+    between a model's probabilities and the mean, summed over classes. It is 0 where all agree, and at most 1 - 1 /
+    models.
     """
 
     members: tuple[tuple[RunSettings, Task, nn.Module], ...]
     context: WorkerContext
     flips: bool
-
-    @property
-    def num_values(self) -> int:
-        """Values of a pixel."""
-        return len(self.members[0][0].task.classes) + (len(self.members) > 1)
+    features: bool
 
     @property
     def device(self) -> torch.device:
@@ -62,11 +59,13 @@ class Ensemble:
         flips = [each for n in range(len(axes) + 1) for each in itertools.combinations(axes, n)] if self.flips else [()]
         found = []
         for flip in flips:
+            inputs = task.inputs(images.flip(flip) if flip else images)
             with autocast(run.network, self.device):
-                logits = model(task.inputs(images.flip(flip)))
-            shares = logits.float().softmax(1)
-            # Z is dropped where it is 1.
-            found.append((shares if shares.ndim == 5 else shares.unsqueeze(2)).flip(flip))
+                values = model.features(inputs) if self.features else model(inputs)  # type: ignore[operator]
+            shares = values.float() if self.features else values.float().softmax(1)
+            # Z is dropped where it is 1, and whole images have no place.
+            axes_of = shares.shape[2:] if shares.ndim == 5 else (1, *(shares.shape[2:] or (1, 1)))
+            found.append(shares.reshape(*shares.shape[:2], *axes_of).flip(flip))
         return _mean(found)
 
 
@@ -78,7 +77,9 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
     return total / len(parts) if len(parts) > 1 else total
 
 
-def load_ensemble(records: Sequence[RunRecord], out: Folder, *, gpu: bool, threads: int, flips: bool) -> Ensemble:
+def load_ensemble(
+    records: Sequence[RunRecord], out: Folder, *, gpu: bool, threads: int, flips: bool = False, what: str = "classes"
+) -> Ensemble:
     """The models of finished runs, in evaluation mode.
 
     Raises:
@@ -86,4 +87,4 @@ def load_ensemble(records: Sequence[RunRecord], out: Folder, *, gpu: bool, threa
     """
     loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
     members = tuple((run, build_task(run, scaling=scaling_of(model)), model) for run, model, _ in loaded)
-    return Ensemble(members, loaded[0][2], flips)
+    return Ensemble(members, loaded[0][2], flips, what == "embeddings")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import zarr
 
+import mtneuro_ray
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.engine import whole_volume
+from mtneuro_ray.engine import volume_job, whole_volume
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
@@ -32,8 +36,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks and blocks in a volume of 24 x 40 x 80."""
-    monkeypatch.setattr(whole_volume, "_CHUNK", {2: (8, 16, 16), 3: (8, 16, 16)})
-    monkeypatch.setattr(whole_volume, "_BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(volume_job, "_CHUNK", {2: (8, 16, 16), 3: (8, 16, 16)})
+    monkeypatch.setattr(volume_job, "_BLOCK_BYTES", 2**16)
     monkeypatch.setattr("mtneuro_ray.data.pyramid.SMALLEST_SIDE", 32)
 
 
@@ -177,3 +181,60 @@ def test_other_settings_weights_or_channels_are_refused(
     shutil.rmtree(copy / "out" / "checkpoints")
     assert predict(copy, f"zarr://{tmp_path}/r") == 2
     assert "model.pt: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_network_of_volumes_sees_volumes_and_flips_along_z_too(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny", name="v", epochs=3, dim=3, batch_size=2)
+    task = json.loads(tiny.task.read_text())
+    tiny.task.write_text(json.dumps({**task, "volume_z": 4}))
+    where = ["--task", str(tiny.task), "--network", str(tiny.network), "--store", str(tmp_path / "out" / "store")]
+    assert main(["train", *where, "--workers", "0", "--out", str(tmp_path / "out")]) == 0
+    assert predict(tmp_path, f"zarr://{tmp_path}/p") == 0
+    found, truth = voxels(f"zarr://{tmp_path}/p"), np.load(tiny.labels)
+    assert (found == truth).mean() > 0.8
+    assert predict(tmp_path, f"zarr://{tmp_path}/f", "--flips") == 0
+    flipped = voxels(f"zarr://{tmp_path}/f")
+    assert 0.8 < (flipped == found).mean() < 1
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny volume and a classifier of its two regions; not to be written to."""
+    folder = tmp_path_factory.mktemp("map")
+    tiny = write_tiny(folder / "tiny", kind="classification", name="c", epochs=2)
+    where = ["--task", str(tiny.task), "--network", str(tiny.network), "--store", str(folder / "out" / "store")]
+    assert main(["train", *where, "--workers", "0", "--out", str(folder / "out")]) == 0
+    return folder
+
+
+def test_a_classifier_gives_a_map_of_tiles(classifier: Path, tmp_path: Path) -> None:
+    box = ("--box", "4:7,0:40,0:80")
+    assert predict(classifier, f"zarr://{tmp_path}/map", "--what", "probabilities", *box) == 0
+    source = open_volume(f"zarr://{tmp_path}/map?channel=1")
+    # Tiles of 16 x 16 every 8 pixels, each in its middle.
+    assert source.shape == (3, 4, 9)
+    [run_id] = [record.run_id for record in RunFolder(Folder(classifier / "out")).all()]
+    model = mtneuro_ray.Results(classifier / "out").model(run_id)
+    voxels_of = np.load(classifier / "tiny" / "image.npy")
+    tile = torch.from_numpy(voxels_of[5, 16:32, 24:40][None, None].astype(np.float32)) / 255
+    with torch.no_grad():
+        share, features = model(tile).softmax(1)[0, 1], model.features(tile)[0].numpy()
+    assert abs(int(source.read(Roi.at((1, 2, 3), (1, 1, 1))).item()) - float(share) * 255) <= 0.51
+
+    assert predict(classifier, f"zarr://{tmp_path}/vectors", "--what", "embeddings", *box) == 0
+    array: Any = zarr.open_array(tmp_path / "vectors" / "0", mode="r")
+    assert (array.shape, array.dtype) == ((512, 3, 4, 9), np.dtype("float32"))
+    np.testing.assert_allclose(array[:, 1, 2, 3], features, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_run_has_not_is_refused(
+    trained: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, options, text in (
+        (trained, ["--what", "embeddings"], "--what: t has no features; accepted: classes, probabilities"),
+        (classifier, ["--box", "0:4,0:8,0:80"], "hold no image of (1, 16, 16); accepted: a larger box"),
+    ):
+        assert predict(folder, f"zarr://{tmp_path}/p", *options) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert text in line

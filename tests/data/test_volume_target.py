@@ -17,6 +17,7 @@ from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.source import open_volume
+from tests.s3_server import S3Server
 
 CLASSES = Layer("", classes=("bg", "cell"))
 SHARES = Layer("", channels=("bg", "cell", "axon"))
@@ -154,3 +155,22 @@ def test_a_full_disk_is_one_line_that_says_how_to_go_on(tmp_path: Path, monkeypa
 def test_addresses_that_cannot_be_written_are_refused(uri: str) -> None:
     with pytest.raises(InputError, match=r"--to: .*accepted: zarr:// or precomputed://"):
         parse_target(uri)
+
+
+def test_a_bucket_holds_what_a_folder_holds(s3: S3Server, bucket: str, tmp_path: Path) -> None:
+    local = target_of(tmp_path / "t", "zarr", SHARES)
+    scheme, folder = parse_target(f"zarr://{bucket}")
+    remote = Target(folder, scheme, local.layers, local.levels, local.chunk, local.placement)
+    assert not Ledger(remote).claim({"run": "r"})
+    Ledger(remote).mark(0, "z0-2_y0-4_x0-8")
+    assert Ledger(remote).done(0) == {"z0-2_y0-4_x0-8"}
+    with pytest.raises(InputError, match=r"holds a prediction whose run is"):
+        Ledger(remote).claim({"run": "other"})
+    pixels = written(local)
+    assert written(remote).keys() == pixels.keys()
+    assert Ledger(remote).claim({"run": "r"})
+    assert not folder.exists(".mtneuro/job.json")
+    for path in (tmp_path / "t").rglob("*"):
+        if path.is_file():
+            assert folder.read(str(path.relative_to(tmp_path / "t"))) == path.read_bytes()
+    np.testing.assert_array_equal(remote.array(SHARES, 0).read(Roi.at((0, 0, 0), SHAPE)), pixels[0])

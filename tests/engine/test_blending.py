@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.data.volume_input import VolumeInput
-from mtneuro_ray.data.windows import WindowGrid
+from mtneuro_ray.data.windows import View, WindowGrid
 from mtneuro_ray.engine.blending import Blender, importance
 from mtneuro_ray.models.nets.unet import UNet
 from mtneuro_ray.models.unet import UNetSettings
@@ -36,7 +36,7 @@ def network(dim: int) -> Callable[[Tensor], Tensor]:
 
 def blender(predict: Callable[[Tensor], Tensor], window: Shape, overlap: float, kept: int, batch: int = 3) -> Blender:
     grid = WindowGrid.of(EXTENT, window, overlap)
-    return Blender(grid, (0, 0, 0), predict, VolumeInput((Array(VOXELS),)).read, 3, batch, CPU, kept)
+    return Blender(grid, View(window), predict, VolumeInput((Array(VOXELS),)).read, 3, batch, CPU, kept)
 
 
 def blocks_of(made: Blender, blocks: Iterable[Roi]) -> Any:
@@ -98,7 +98,7 @@ def test_unpadded_convolutions_predict_the_middle_of_what_they_see() -> None:
         return images[..., 3:-3, 3:-3].float().expand(-1, 3, -1, -1, -1)
 
     grid = WindowGrid.of(EXTENT, (1, 8, 8), 0.25)
-    made = Blender(grid, (0, 3, 3), middle, VolumeInput((Array(VOXELS),)).read, 3, 2, CPU, 0)
+    made = Blender(grid, View((1, 14, 14), (0, 3, 3)), middle, VolumeInput((Array(VOXELS),)).read, 3, 2, CPU, 0)
     found = blocks_of(made, Roi.at((0, 0, 0), EXTENT).split((10, 24, 24)))
     np.testing.assert_allclose(found[0], VOXELS, atol=1e-3)
 
@@ -108,7 +108,7 @@ def test_a_box_that_is_smaller_than_a_window_lies_in_its_middle() -> None:
     voxels = VOXELS[:1, :5, :6]
     made = Blender(
         grid,
-        (0, 0, 0),
+        View((1, 16, 16)),
         lambda images: images.float().expand(-1, 3, -1, -1, -1),
         VolumeInput((Array(voxels),)).read,
         3,
@@ -124,3 +124,17 @@ def test_weights_are_those_of_monai() -> None:
     for window in ((1, 16, 16), (4, 7, 33)):
         theirs = utils.compute_importance_map(window, "gaussian")
         np.testing.assert_allclose(importance(window).numpy(), theirs.numpy(), rtol=1e-5)
+
+
+def test_tiles_at_a_stride_are_seen_where_they_lie() -> None:
+    grid = WindowGrid.of((6, 4, 5), (1, 1, 1), 0.0)
+
+    def first_and_last(images: Tensor) -> Tensor:
+        values = torch.stack([images[:, 0, 0, 0, 0], images[:, 0, -1, -1, -1], images[:, 0, 0, 0, -1]], 1)
+        return values.float()[..., None, None, None]
+
+    view = View((1, 10, 12), scale=(1, 8, 7))
+    made = Blender(grid, view, first_and_last, VolumeInput((Array(VOXELS),)).read, 3, 4, CPU, 0)
+    found = np.concatenate([made.block(roi).numpy() for roi in Roi.at((0, 0, 0), (6, 4, 5)).split((2, 4, 5))], 1)
+    np.testing.assert_array_equal(found[0], VOXELS[:, :25:8, :29:7])
+    np.testing.assert_array_equal(found[1], VOXELS[:, 9:34:8, 11:40:7])

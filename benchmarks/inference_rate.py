@@ -1,0 +1,167 @@
+"""Whole-volume inference against MONAI's SlidingWindowInferer, and its memory for volumes of several sizes.
+
+Ours reads the volume from its source, blends, compresses and writes an OME-Zarr with its pyramid; MONAI gets the voxels
+as a float tensor in memory, and blends them there. Both use one network, windows, overlap, batch and number of threads.
+
+    python -m benchmarks.inference_rate [--rounds R] [--threads T] [--gigavoxels 0.1 0.5 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers.inferer import SlidingWindowInferer
+from torch import Tensor
+
+import mtneuro_ray
+from benchmarks.timing import take_turns
+from mtneuro_ray.data.volume_target import parse_target
+from mtneuro_ray.engine.ensemble import Ensemble, load_ensemble
+from mtneuro_ray.engine.volume_job import Options, VolumeJob, plan_job
+from mtneuro_ray.engine.whole_volume import BlockWorker, predict_volume
+from mtneuro_ray.progress import say
+from mtneuro_ray.roi import Roi
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.volumes.source import open_volume
+
+_IMAGE = "phantom://thalamocortical/image?seed=0"
+# A network of the benchmark's kind for rates, and a small one, in large windows that do not overlap, for memory.
+_NETWORKS = {
+    "U-Net 2D, 8 filters": ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 8}),
+    "U-Net 3D, 8 filters": ("task2_3D_4class", "UNet_3D_4class", {"start_filters": 8, "n_blocks": 3}),
+}
+_SMALL = ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 2, "n_blocks": 2})
+
+
+def _trained(task: str, network: str, changes: dict[str, Any], out: Path) -> RunRecord:
+    overrides = {**changes, "epochs": 1}
+    return mtneuro_ray.train(task, network, preset="smoke", overrides=overrides, out=out, store=out.parent / "store")
+
+
+def _job(record: RunRecord, out: Path, to: Path, box: Roi, options: Options) -> VolumeJob:
+    return plan_job([record], Folder(out), [open_volume(_IMAGE)], parse_target(f"zarr://{to}"), box, options)
+
+
+def _monai(ensemble: Ensemble, job: VolumeJob, images: Tensor) -> Tensor:
+    """MONAI's prediction (K, Z, Y, X) of scaled images (Z, Y, X); it takes slices as a batch."""
+    is_flat, model = job.grid.window[0] == 1, ensemble.members[0][2]
+
+    def predict(part: Tensor) -> Tensor:
+        shares: Tensor = model(part).softmax(1)
+        return shares
+
+    window = job.grid.window[1:] if is_flat else job.grid.window
+    inferer = SlidingWindowInferer(window, job.batch, job.options.overlap, "gaussian")
+    with torch.inference_mode():
+        found: Any = inferer(images[:, None] if is_flat else images[None, None], predict)
+    blended: Tensor = found.transpose(0, 1) if is_flat else found[0]
+    return blended
+
+
+def _rates(work: Path, rounds: int, threads: int) -> None:
+    for name, (task, network, changes) in _NETWORKS.items():
+        out = work / network
+        record = _trained(task, network, changes, out)
+        box = Roi.at((100, 300, 1200), (16, 512, 512) if "2D" in name else (64, 192, 192))
+        options = Options(what="probabilities", threads=threads)
+        target = work / "rate.zarr"
+        job = _job(record, out, target, box, options)
+        ensemble = load_ensemble([record], Folder(out), gpu=False, threads=threads)
+        voxels = open_volume(_IMAGE).read(box)
+
+        def ours(job: VolumeJob = job, target: Path = target) -> None:
+            shutil.rmtree(target, ignore_errors=True)
+            predict_volume(job)
+
+        def theirs(ensemble: Ensemble = ensemble, job: VolumeJob = job, voxels: Any = voxels) -> Tensor:
+            return _monai(ensemble, job, torch.from_numpy(voxels).float() / 255)
+
+        blended = _blended(job)
+        apart = float((blended - theirs()).abs().max())
+        seconds = take_turns({"ours": ours, "MONAI": theirs}, rounds)
+        rate = {each: box.num_voxels / value / 1e6 for each, value in seconds.items()}
+        print(
+            f"{name}, windows {job.grid.window}, {threads} thread(s): ours {rate['ours']:.3f} Mvoxels/s, "
+            f"MONAI {rate['MONAI']:.3f}; ours is {rate['ours'] / rate['MONAI']:.2f} x; furthest apart {apart:.1e}; "
+            f"the step across block borders is {_seam(blended.numpy(), job):.3f} of that inside blocks",
+            flush=True,
+        )
+
+
+def _blended(job: VolumeJob) -> Tensor:
+    """Blended probabilities (K, Z, Y, X) before they become bytes, put together from blocks of one chunk."""
+    worker = BlockWorker(job)
+    found = torch.empty((len(job.records[0].settings["task"]["classes"]), *job.grid.extent))
+    for block in Roi.at((0, 0, 0), job.grid.extent).split(job.target.chunk):
+        found[(slice(None), *block.slices)] = worker.blended(block)
+    return found
+
+
+def _seam(shares: Any, job: VolumeJob) -> float:
+    """Mean step between neighbours along x across the borders of chunks, over the mean step inside of them."""
+    steps = np.abs(np.diff(shares, axis=3)).mean((0, 1, 2))
+    borders = np.arange(job.target.chunk[2] - 1, len(steps), job.target.chunk[2])
+    return float(steps[borders].mean() / np.delete(steps, borders).mean())
+
+
+def _memory(work: Path, gigavoxels: list[float]) -> None:
+    out = work / "small"
+    record = _trained(*_SMALL, out)
+    for size in gigavoxels:
+        command = [sys.executable, "-m", "benchmarks.inference_rate", "--one", str(out), record.run_id, str(size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"{found['voxels'] / 1e9:.2f} gigavoxels: peak RSS {found['mb']:.0f} MB, {found['seconds']:.0f} s, "
+            f"{found['voxels'] / found['seconds'] / 1e6:.2f} Mvoxels/s",
+            flush=True,
+        )
+
+
+def _one(out: Path, run_id: str, size: float) -> None:
+    """Predict a box of a size, and print the peak memory of this process."""
+    record = next(record for record in mtneuro_ray.Results(out).records if record.run_id == run_id)
+    side = int(np.sqrt(size * 1e9 / 256) / 256 + 0.5) * 256
+    box = Roi.at((0, 0, 0), (256, min(side, 1280), int(size * 1e9 / 256 / min(side, 1280)) // 256 * 256))
+    target = out / f"{size}.zarr"
+    options = Options(overlap=0.0, window=(1, 256, 256))
+    started = time.perf_counter()
+    predict_volume(_job(record, out, target, box, options))
+    seconds = time.perf_counter() - started
+    shutil.rmtree(target)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"voxels": box.num_voxels, "mb": peak, "seconds": seconds}))
+
+
+def main() -> None:
+    """Print rates, distances and peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gigavoxels", type=float, nargs="*", default=[0.1, 0.5, 2.0])
+    parser.add_argument("--one", nargs=3, metavar=("OUT", "RUN_ID", "GIGAVOXELS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        _one(Path(options.one[0]), options.one[1], float(options.one[2]))
+        return
+    with tempfile.TemporaryDirectory() as work:
+        say("training the networks for an epoch")
+        if options.rounds:
+            _rates(Path(work), options.rounds, options.threads)
+        _memory(Path(work), options.gigavoxels)
+
+
+if __name__ == "__main__":
+    main()
