@@ -76,6 +76,11 @@ COMMANDS = {
         "sizes, lengths by skeleton; by box and by region, in blocks.",
         "measure --prediction zarr://labels.zarr --classes vessels=1,cells=2 --voxel-size 4,2,2 --to cells.parquet",
     ),
+    "view": (
+        "view",
+        "Show an image and predictions of it in Neuroglancer.\n\nServes a page on this machine alone, until Ctrl-C.",
+        "view --image zarr://brain.zarr --prediction zarr://prediction.zarr",
+    ),
     "figures": (
         "figures",
         "Draw everything that the runs allow, into OUT/figures.\n\nSlices and 3D views of predictions, embeddings and "

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from mtneuro_ray.cli.main import main
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.results.viewer import viewer_of
+
+pytest.importorskip("neuroglancer")
+SHAPE = (4, 40, 60)
+
+
+def written(folder: Path, voxels: np.ndarray, origin: tuple[float, float, float]) -> str:
+    group: Any = zarr.create_group(folder)
+    group.create_array("0", shape=voxels.shape, dtype=voxels.dtype, chunks=voxels.shape)[:] = voxels
+    transformations = [{"type": "scale", "scale": [4, 2, 2]}, {"type": "translation", "translation": list(origin)}]
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+    datasets = [{"path": "0", "coordinateTransformations": transformations}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    return f"zarr://{folder}"
+
+
+def test_a_page_shows_image_and_prediction_in_their_places(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 60000, SHAPE, np.uint16)
+    classes = random.integers(0, 3, (2, 40, 60), np.uint8)
+    uris = [written(tmp_path / "i", image, (0, 0, 0)), written(tmp_path / "p", classes, (8, 0, 0))]
+    viewer = viewer_of(uris[0], [uris[1]])
+    assert viewer.get_viewer_url().startswith("http://127.0.0.1:")
+    state = viewer.state.to_json()
+    assert [(layer["name"], layer["type"]) for layer in state["layers"]] == [
+        ("image", "image"),
+        ("prediction", "segmentation"),
+    ]
+    shifts = [[row[3] for row in layer["source"][0]["transform"]["matrix"]] for layer in state["layers"]]
+    assert shifts == [[-0.5, -0.5, -0.5], [1.5, -0.5, -0.5]]
+    server = viewer.get_viewer_url().partition("/v/")[0]
+    token = state["layers"][0]["source"][0]["url"].rpartition("/")[2]
+    with urllib.request.urlopen(f"{server}/neuroglancer/info/{token}") as answer:
+        info = json.load(answer)
+    assert (info["dataType"], info["shape"]) == ("uint16", list(SHAPE))
+    with urllib.request.urlopen(f"{server}/neuroglancer/raw/{token}/1,1,1/1,0,8/3,16,24") as answer:
+        part = np.frombuffer(answer.read(), np.uint16).reshape(2, 16, 16)
+    np.testing.assert_array_equal(part, image[1:3, :16, 8:24])
+
+
+def test_what_is_no_volume_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        viewer_of(f"file:{tmp_path}/none.npy", [])
+    assert main(["view", "--image", f"file:{tmp_path}/none.npy"]) == 2
+    assert "none.npy: no such file" in capsys.readouterr().err
