@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import MODEL, RunRecord, checkpoint_folder
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource
+
+logger = logging.getLogger(__name__)
 
 What = Literal["classes", "probabilities", "embeddings"]
 
@@ -186,6 +189,16 @@ def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[Vo
     if len(channels) != wanted:
         raise InputError(
             f"--volume: has {len(channels)} channels, {run.model} was trained on {wanted}; accepted: {wanted}"
+        )
+    known, size = np.broadcast_to(run.task.voxel_size_um or np.nan, 3), channels[0].voxel_size_um
+    # A single number is the side along y and x.
+    if size and not np.allclose(np.where(np.isnan(known), size, known)[1:], size[1:], rtol=0.02):
+        logger.warning(
+            "%s: has voxels of %s um (z, y, x), run %s was trained on %s um along y and x; the network sees other sizes",
+            channels[0].uri,
+            ", ".join(f"{side:g}" for side in size),
+            records[0].run_id,
+            f"{known[1]:g}",
         )
     if options.what == "embeddings":
         if "features" not in run.network.declaration.gives:

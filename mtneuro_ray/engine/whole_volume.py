@@ -18,6 +18,7 @@ from mtneuro_ray.engine.blending import Blender
 from mtneuro_ray.engine.device import oom_guard
 from mtneuro_ray.engine.ensemble import load_ensemble
 from mtneuro_ray.engine.volume_job import VolumeJob
+from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.progress import progress, say
 from mtneuro_ray.roi import Roi
 
@@ -43,9 +44,18 @@ class BlockWorker:
         return self._job.image.read([low + at for low, at in zip(start, self._job.box.origin, strict=True)], shape)
 
     def blended(self, block: Roi) -> Tensor:
-        """Probabilities, and the disagreement of several runs, in a block: (V, Z, Y, X)."""
+        """Probabilities, and the disagreement of several runs, in a block: (V, Z, Y, X).
+
+        Raises:
+            TrainingError: they are not all numbers.
+            OutOfMemoryError: memory is exhausted.
+        """
         with torch.inference_mode(), oom_guard(f"in block {block}", "a smaller --block or --window"):
-            return self._blender.block(block)
+            found = self._blender.block(block)
+        if not bool(found.isfinite().all()):
+            name = self._job.records[0].summary["model"]
+            raise TrainingError(f"{name}: block {block} of the prediction holds values that are no numbers")
+        return found
 
     @torch.inference_mode()
     def compute(self, block: Roi) -> list[Values]:

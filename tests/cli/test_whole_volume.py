@@ -168,6 +168,29 @@ def test_bad_options_are_one_line(
     assert not (tmp_path / "p").exists()
 
 
+def test_a_network_whose_numbers_are_lost_is_one_line(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(whole_volume.Blender, "block", lambda self, roi: torch.full((3, *roi.shape), torch.nan))
+    assert predict(trained, f"zarr://{tmp_path}/p") == 1
+    assert "of the prediction holds values that are no numbers" in capsys.readouterr().err
+    assert not (tmp_path / "p" / "zarr.json").exists()
+
+
+def test_voxels_of_another_size_than_in_training_are_told(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = run_ids(trained)[1]
+    record = next(each for each in mtneuro_ray.Results(trained / "out").records if each.run_id == run_id)
+    source = open_volume(f"file:{trained}/tiny/image.npy")
+    for size, told in (((5.0, 1.0, 1.0), False), ((5.0, 2.0, 2.0), True)):
+        source.voxel_size_um = size
+        run = record.load_settings()
+        run = run.model_copy(update={"task": run.task.model_copy(update={"voxel_size_um": 1.0})})
+        volume_job._check(run, [record], [source], volume_job.Options())
+        assert ("the network sees other sizes" in caplog.text) is told
+
+
 def test_other_settings_weights_or_channels_are_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

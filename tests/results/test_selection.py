@@ -1,6 +1,16 @@
 from dataclasses import replace
 
-from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives, widest
+import pytest
+
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.results.selection import (
+    best_final,
+    has_mined,
+    is_final_readout,
+    representatives,
+    seeds_of,
+    widest,
+)
 from mtneuro_ray.storage.records import RunRecord
 from tests.results.records import classification_record, encoder_record, readout_record, segmentation_record
 
@@ -43,3 +53,19 @@ def test_the_run_with_the_most_slices_of_a_box_stands_for_its_images() -> None:
     assert widest([sparse, coarse, fine]) == [fine]
     assert widest([sparse, fine, far, whole, other, segmentation_record()]) == [other, whole]
     assert widest([segmentation_record()]) == []
+
+
+def test_the_best_candidate_is_predicted_with_by_its_seeds() -> None:
+    low = [segmentation_record(seed=seed, learning_rate=0.1) for seed in (7, 1)]
+    high = [segmentation_record(seed=seed, learning_rate=0.5) for seed in (100, 3)]
+    candidate = segmentation_record(role="candidate", seed=0, learning_rate=0.5)
+    records = [*low, *high, candidate, segmentation_record(seed=2, name="wide_3class")]
+    assert best_final([{"run_id": candidate.run_id}], records) == high[1]
+    assert seeds_of(high[0], records) == [high[1], high[0]]
+    entries = [{"run_id": candidate.run_id}, {"run_id": records[-1].run_id}]
+    with pytest.raises(InputError, match=r"--best: there are several experiments: .*wide/.*accepted: --model"):
+        best_final(entries, records)
+    with pytest.raises(InputError, match=r"--best: no final run of .* is finished"):
+        best_final([{"run_id": candidate.run_id}], [candidate])
+    # Nothing was searched, and there is one experiment.
+    assert best_final([], [low[0]]) == low[0]
