@@ -194,7 +194,7 @@ def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[Vo
     # A single number is the side along y and x.
     if size and not np.allclose(np.where(np.isnan(known), size, known)[1:], size[1:], rtol=0.02):
         logger.warning(
-            "%s: has voxels of %s um (z, y, x), run %s was trained on %s um along y and x; the network sees other sizes",
+            "%s: has voxels of %s um (z, y, x), run %s was trained on %s um along y, x; the network sees other sizes",
             channels[0].uri,
             ", ".join(f"{side:g}" for side in size),
             records[0].run_id,

@@ -15,6 +15,7 @@ import zarr
 import mtneuro_ray
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.engine import volume_job, whole_volume
+from mtneuro_ray.engine.blending import Blender
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
@@ -171,7 +172,7 @@ def test_bad_options_are_one_line(
 def test_a_network_whose_numbers_are_lost_is_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(whole_volume.Blender, "block", lambda self, roi: torch.full((3, *roi.shape), torch.nan))
+    monkeypatch.setattr(Blender, "block", lambda self, roi: torch.full((3, *roi.shape), torch.nan))
     assert predict(trained, f"zarr://{tmp_path}/p") == 1
     assert "of the prediction holds values that are no numbers" in capsys.readouterr().err
     assert not (tmp_path / "p" / "zarr.json").exists()
