@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtneuro_ray.data.windows import BlockPlan, WindowGrid
@@ -15,6 +15,7 @@ sides = st.tuples(*[st.integers(1, 40)] * 3)
 windows = st.tuples(*[st.integers(1, 17)] * 3)
 
 
+@settings(max_examples=40)
 @given(sides, windows, st.floats(0, 0.9))
 def test_windows_cover_the_box_and_lie_where_monai_has_them(extent: Shape, window: Shape, overlap: float) -> None:
     utils = pytest.importorskip("monai.data.utils")

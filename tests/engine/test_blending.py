@@ -51,7 +51,7 @@ def test_a_volume_is_the_same_to_the_bit_however_it_is_cut_and_as_monai_blends_i
     inferers = pytest.importorskip("monai.inferers")
     predict, whole = network(dim), Roi.at((0, 0, 0), EXTENT)
     found = blocks_of(blender(predict, window, 0.5, 0), [whole])
-    for shape in ((4, 16, 16), (10, 37, 8), (3, 20, 44)):
+    for shape in ((4, 16, 16), (3, 20, 44)):
         blocks = list(whole.split(shape))
         for kept in (0, 20_000, 2**30):
             np.testing.assert_array_equal(blocks_of(blender(predict, window, 0.5, kept), blocks), found)
