@@ -31,7 +31,7 @@ from mtneuro_ray.engine.ensemble import Ensemble, load_ensemble
 from mtneuro_ray.engine.volume_job import Options, VolumeJob, plan_job
 from mtneuro_ray.engine.whole_volume import BlockWorker, predict_volume
 from mtneuro_ray.progress import say
-from mtneuro_ray.roi import Roi
+from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.volumes.source import open_volume
@@ -88,32 +88,27 @@ def _rates(work: Path, rounds: int, threads: int) -> None:
         def theirs(ensemble: Ensemble = ensemble, job: VolumeJob = job, voxels: Any = voxels) -> Tensor:
             return _monai(ensemble, job, torch.from_numpy(voxels).float() / 255)
 
-        blended = _blended(job)
+        blended = _blended(job, job.plan.block)
         apart = float((blended - theirs()).abs().max())
+        # What does not depend on the blocks has no seam at their borders.
+        seam = float((blended - _blended(job, job.target.chunk)).abs().max())
         seconds = take_turns({"ours": ours, "MONAI": theirs}, rounds)
         rate = {each: box.num_voxels / value / 1e6 for each, value in seconds.items()}
         print(
             f"{name}, windows {job.grid.window}, {threads} thread(s): ours {rate['ours']:.3f} Mvoxels/s, "
-            f"MONAI {rate['MONAI']:.3f}; ours is {rate['ours'] / rate['MONAI']:.2f} x; furthest apart {apart:.1e}; "
-            f"the step across block borders is {_seam(blended.numpy(), job):.3f} of that inside blocks",
+            f"MONAI {rate['MONAI']:.3f}; ours is {rate['ours'] / rate['MONAI']:.2f} x; furthest apart {apart:.1e}; in "
+            f"blocks of {job.plan.block} and {job.target.chunk} apart by {seam:.0e}",
             flush=True,
         )
 
 
-def _blended(job: VolumeJob) -> Tensor:
-    """Blended probabilities (K, Z, Y, X) before they become bytes, put together from blocks of one chunk."""
+def _blended(job: VolumeJob, shape: Shape) -> Tensor:
+    """Blended probabilities (K, Z, Y, X) before they become bytes, put together from blocks of a shape."""
     worker = BlockWorker(job)
     found = torch.empty((len(job.records[0].settings["task"]["classes"]), *job.grid.extent))
-    for block in Roi.at((0, 0, 0), job.grid.extent).split(job.target.chunk):
+    for block in Roi.at((0, 0, 0), job.grid.extent).split(shape):
         found[(slice(None), *block.slices)] = worker.blended(block)
     return found
-
-
-def _seam(shares: Any, job: VolumeJob) -> float:
-    """Mean step between neighbours along x across the borders of chunks, over the mean step inside of them."""
-    steps = np.abs(np.diff(shares, axis=3)).mean((0, 1, 2))
-    borders = np.arange(job.target.chunk[2] - 1, len(steps), job.target.chunk[2])
-    return float(steps[borders].mean() / np.delete(steps, borders).mean())
 
 
 def _memory(work: Path, gigavoxels: list[float]) -> None:
