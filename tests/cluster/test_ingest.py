@@ -14,7 +14,7 @@ from mtneuro_ray.data.ingest import Cutout, ingest
 from mtneuro_ray.data.samples import load_split
 from mtneuro_ray.data.sampling import boxes, missing
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.errors import InputError, SourceError, StoreError
+from mtneuro_ray.errors import SourceError, StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.bossdb import BossSettings, BossSource
@@ -105,14 +105,15 @@ def test_a_disk_that_fails_a_task_is_an_error_of_the_disk(cluster: None) -> None
         results([_fail_to_read.remote()])
 
 
-def test_labels_that_do_not_fit_the_store_are_bad_input(cluster: None, tmp_path: Path) -> None:
+def test_labels_of_many_bits_are_stored_as_they_are(cluster: None, tmp_path: Path) -> None:
     store = CutoutStore(Folder(tmp_path))
-    with (
-        BossServer({"lab/brain/image": np.full(SHAPE, 300, np.uint64)}) as server,
-        pytest.raises(InputError, match="300"),
-    ):
-        _fetch(store, _source(server))
-    assert list(tmp_path.rglob("*.parquet")) == []
+    ids = np.full(SHAPE, 2**64 - 1, np.uint64)
+    ids[:, ::2] = 300
+    with BossServer({"lab/brain/image": ids}) as server:
+        source = _source(server)
+        _fetch(store, source)
+    for roi, voxels in zip(WANTED, store.read(source.identity, WANTED), strict=True):
+        np.testing.assert_array_equal(voxels, ids[roi.slices])
 
 
 def test_shared_splits_equal_those_loaded_here_and_damage_is_fetched_again(cluster: None, tmp_path: Path) -> None:
