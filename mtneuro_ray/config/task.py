@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, WrapValidator
+from pydantic import Field
 
 from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
 from mtneuro_ray.config.labels import (
@@ -21,6 +21,7 @@ from mtneuro_ray.config.labels import (
     class_named,
     label_range,
 )
+from mtneuro_ray.config.volumes import Addresses, Sizes, VoxelSize
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -55,15 +56,6 @@ class Cube(Settings):
         return Roi(self.z, self.y, self.x)
 
 
-_ADDRESS: TypeAdapter[str] = TypeAdapter(Label)
-_ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Annotated[tuple[Label, ...], Field(min_length=1)])
-
-
-def _checked_addresses(value: Any, union: Any) -> str | tuple[str, ...]:
-    # pydantic's own union would name its members in every error.
-    return (_ADDRESSES if isinstance(value, (list, tuple)) else _ADDRESS).validate_python(value)
-
-
 class TaskSettings(Settings):
     """A benchmark task over a volume (paper, Tables A1 and A2; PROTOCOL, Data)."""
 
@@ -71,7 +63,7 @@ class TaskSettings(Settings):
     """Name in tables, trial names and files; different for each task of a sweep."""
     task: Name
     """Kind of task: classification, segmentation, readout, or one of a plugin."""
-    image_chan: Annotated[str | tuple[str, ...], WrapValidator(_checked_addresses)]
+    image_chan: Addresses
     """Address of the image volume: a scheme with a path, such as bossdb://..., zarr://... or file:image.npy; or a list,
     the channels in order. A volume of several channels gives all of them."""
     annotation_chan: Label | None = None
@@ -88,8 +80,11 @@ class TaskSettings(Settings):
     """Area-averaging factor along y and x."""
     max_slices: Positive | None = None
     """Largest number of (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
-    voxel_size_um: float | None = None
-    """Edge of a voxel along y and x before downsampling, in micrometers."""
+    voxel_size_um: VoxelSize = None
+    """Edges of a voxel z, y, x before downsampling, in micrometers, or one number for all; the volume's by default."""
+    target_voxel_size_um: Sizes | None = None
+    """Voxel size z, y, x to resample to: images between the nearest voxels, labels by the nearest. Cubes and tiles are
+    then in voxels of that size. The volume's own by default."""
     encoder_task: str | None = None
     """For a readout, the task that trains the encoder, by name or path relative to this file; task1 by default."""
     annotation_map: dict[LabelKey, Count] | None = None

@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.normalization import check_range
@@ -22,6 +24,7 @@ from mtneuro_ray.data.store import CutoutStore, as_stored
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.resampled import resampled
 from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
 
 logger = logging.getLogger(__name__)
@@ -87,8 +90,10 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
     for uri in (*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))):
         declaration = declaration_of(uri)
         known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
+        if task.target_voxel_size_um is not None:
+            known = []
         if declaration.offline(uri):
-            known = [open_volume(uri, task_file.parent).shape, *known]
+            known = [_at_target(open_volume(uri, task_file.parent), task, nearest=True).shape, *known]
         for shape in known:
             check_boxes(task, shape, str(task_file))
 
@@ -127,10 +132,29 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
         open_volume(str(task.annotation_chan), task_file.parent) if task.reads_annotation else None,
         open_volume(task.mask_chan, task_file.parent) if task.mask_chan is not None else None,
     )
+    check_alignment(volumes, str(task_file))
+    labels = (volumes.annotation, volumes.mask)
+    volumes = Volumes(
+        tuple(_at_target(image, task, nearest=False) for image in volumes.images),
+        *(None if each is None else _at_target(each, task, nearest=True) for each in labels),
+    )
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
-    check_alignment(volumes, str(task_file))
     return volumes
+
+
+def _at_target(source: VolumeSource, task: TaskSettings, *, nearest: bool) -> VolumeSource:
+    """A volume at the voxel size that the task asks for.
+
+    Raises:
+        InputError: neither the task nor the volume says its own voxel size.
+    """
+    if task.target_voxel_size_um is None:
+        return source
+    if task.voxel_size_um is not None:
+        source = copy(source)
+        source.voxel_size_um = sides_um(task.voxel_size_um)
+    return resampled(source, task.target_voxel_size_um, nearest)
 
 
 def check_alignment(volumes: Volumes, where: str) -> None:
@@ -231,6 +255,9 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
     if left_out := remainders(task):
         logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
     with ingest_lock(store):
+        for source in volumes.channels:
+            if source.voxel_size_um is not None:
+                store.note(source.identity, {"uri": source.uri, "voxel_size_um": list(source.voxel_size_um)})
         cutouts = pending(store, task, volumes)
         if cutouts:
             total = sum(cutout.num_bytes for cutout in cutouts)

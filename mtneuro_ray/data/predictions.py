@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import tensorstore as ts
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.config.volumes import Sizes, sides_um
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.errors import parsing
 from mtneuro_ray.storage.folder import Folder
@@ -49,7 +50,7 @@ class Predictions:
         model: Name of the network in tables.
         classes: Names of the classes, in the order of their values.
         data: Identities of the volumes, image first.
-        voxel_size_um: Side of a voxel in micrometers, or None where it is not known.
+        voxel_size_um: Sides of a voxel z, y, x in micrometers, or one number for all; None where they are not known.
         cubes: One mosaic of classes per cube of the split, in the order of the task.
     """
 
@@ -59,20 +60,30 @@ class Predictions:
     split: Split
     classes: tuple[str, ...]
     data: tuple[str, ...]
-    voxel_size_um: float | None
+    voxel_size_um: float | Sizes | None
     cubes: tuple[Mosaic, ...]
 
     @classmethod
-    def of(cls, run: RunSettings, split: Split, cubes: Sequence[Mosaic]) -> Predictions:
-        """The predictions of a run."""
-        size = voxel_size_um(run.task)
+    def of(
+        cls, run: RunSettings, split: Split, cubes: Sequence[Mosaic], about: Mapping[str, Any] | None = None
+    ) -> Predictions:
+        """The predictions of a run; `about` is what the metadata of its image said (`CutoutStore.about`)."""
+        size = voxel_size_um(run.task, about)
         return cls(run.run_id, run.model, run.task.name, split, run.task.classes, run.data, size, tuple(cubes))
 
 
-def voxel_size_um(task: TaskSettings) -> float | None:
-    """Side of a task's voxels in micrometers: the task's own, else that of a known volume."""
+def voxel_size_um(task: TaskSettings, about: Mapping[str, Any] | None = None) -> float | Sizes | None:
+    """Sides of a task's voxels in micrometers: the task's own, else those of a known volume or of its metadata."""
     known = _PRASAD_UM if task.image_addresses[0].startswith(_PRASAD) else None
-    return task.voxel_size_um or known
+    return task.target_voxel_size_um or task.voxel_size_um or known or _sizes((about or {}).get("voxel_size_um"))
+
+
+def _sizes(value: Any) -> float | Sizes | None:
+    """A voxel size from JSON, where three numbers are a list."""
+    if not isinstance(value, list):
+        return None if value is None else float(value)
+    z, y, x = map(float, value)
+    return z, y, x
 
 
 def place_of(out: Folder, run_id: str, split: Split = "test") -> Folder:
@@ -129,6 +140,7 @@ def read(place: str | os.PathLike[str] | Folder) -> Predictions:
             raise ValueError(f"format version {about['format_version']}")
         cubes = tuple(_read_cube(folder, name) for name in about["cubes"])
         plain = {key: about[key] for key in _PLAIN}
+        plain["voxel_size_um"] = _sizes(plain["voxel_size_um"])
         found = Predictions(**plain, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
     return found
 
@@ -165,9 +177,11 @@ def _names(regions: Sequence[str]) -> list[str]:
 def _about_cube(predictions: Predictions, name: str, cube: Mosaic) -> dict[str, Any]:
     size = predictions.voxel_size_um
     unit = {} if size is None else {"unit": "micrometer"}
-    scale = [step * (size or 1.0) for step in cube.step]
+    sides = sides_um(size or 1.0)
+    scale = [step * side for step, side in zip(cube.step, sides, strict=True)]
     # OME-NGFF places the middle of a pixel; of several voxels, the middle lies between the first and the last.
-    place = [(offset + (step - 1) / 2) * (size or 1.0) for offset, step in zip(cube.offset, cube.step, strict=True)]
+    corners = zip(cube.offset, cube.step, sides, strict=True)
+    place = [(offset + (step - 1) / 2) * side for offset, step, side in corners]
     transformations = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
     image = {
         "name": f"{predictions.model} {predictions.task} {name}",

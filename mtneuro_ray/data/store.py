@@ -23,6 +23,7 @@ from mtneuro_ray.storage.folder import Folder
 
 FORMAT_VERSION = 1
 _SUFFIX = ".parquet"
+_ABOUT = "about.json"
 
 Bytes = npt.NDArray[np.uint8]
 Stored = npt.NDArray[Any]
@@ -66,6 +67,19 @@ class CutoutStore:
 
     def _source_folder(self, identity: str) -> Folder:
         return self.folder / hashlib.sha256(identity.encode()).hexdigest()[:20]
+
+    def note(self, identity: str, about: dict[str, Any]) -> None:
+        """Keep what the metadata of a source say, beside its shards."""
+        if self.about(identity) != about:
+            self._source_folder(identity).write(_ABOUT, json.dumps(about, sort_keys=True).encode())
+
+    def about(self, identity: str) -> dict[str, Any]:
+        """What the metadata of a source said; empty where nothing was kept, or the file is damaged."""
+        try:
+            found = json.loads(self._source_folder(identity).read(_ABOUT))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def boxes(self, identity: str) -> list[Roi]:
         """Boxes of the source that have a shard."""

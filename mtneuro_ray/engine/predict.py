@@ -99,7 +99,8 @@ def predict_run(
     assert arrays.masks is not None
     classes = predict(run, model, arrays, context, record.placement.get("workers", 1))
     place = predictions.place_of(out, run.run_id, split)
-    predictions.write(place, Predictions.of(run, split, assemble(run.task, split, classes)))
+    about = store.about(run.data[0])
+    predictions.write(place, Predictions.of(run, split, assemble(run.task, split, classes), about))
     stored = cut(run.task, split, predictions.read(place).cubes, classes.shape[1:])
     metrics = measure(run, arrays.masks, stored)
     if overlapping(run.task):

@@ -212,6 +212,8 @@ def test_the_size_of_a_voxel_is_the_tasks_or_that_of_the_known_volume() -> None:
     assert voxel_size_um(task_settings(image_chan="bossdb://prasad/prasad2020/image")) == 1.17
     assert voxel_size_um(task_settings(image_chan="phantom://thalamocortical/image?seed=0")) == 1.17
     assert voxel_size_um(task_settings()) is None
+    assert voxel_size_um(task_settings(), {"voxel_size_um": [4.0, 1.0, 2.0]}) == (4, 1, 2)
+    assert voxel_size_um(task_settings(target_voxel_size_um=[2, 2, 2]), {"voxel_size_um": [4.0, 1.0, 2.0]}) == (2, 2, 2)
 
 
 def test_predictions_of_a_run_name_it() -> None:

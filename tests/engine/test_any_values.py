@@ -9,10 +9,14 @@ import pytest
 import torch
 
 import mtneuro_ray
+from mtneuro_ray.data import predictions
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.engine.predict import predict_run
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.tasks.training.scaling import scale, scaling_of
+from tests.settings import task_settings
 from tests.tiny import Tiny, write_tiny
 
 
@@ -108,3 +112,58 @@ def test_what_can_t_be_trained_on_is_one_line(tmp_path: Path) -> None:
         InputError, match=r"model\.in_channels: is 3, the image of tiny_segmentation has 2; accepted: 2"
     ):
         mtneuro_ray.train(str(two.task), str(two.network), out=tmp_path / "out")
+
+
+def test_a_task_at_a_target_voxel_size_reads_resampled_images_and_nearest_labels(tmp_path: Path) -> None:
+    tiny = volumes(tmp_path, "float32", 1, data={"normalization": "zscore"})
+    values = json.loads(tiny.task.read_text())
+    for cube in values["cubes"]:
+        cube["y"], cube["x"] = [2, 18], [edge // 2 for edge in cube["x"]]
+    sizes = {"voxel_size_um": [3, 1, 1], "target_voxel_size_um": [3, 2, 2]}
+    tiny.task.write_text(json.dumps({**values, **sizes}))
+    out = tmp_path / "out"
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out)
+    assert record.status == "done"
+    arrays = mtneuro_ray.load_task(str(tiny.task), store=out / "store").arrays("test")
+    assert arrays.masks is not None
+    # A voxel of twice the size has its middle between two voxels along y and x.
+    image = np.load(tmp_path / "image0.npy").astype(np.float64)[19, 4:36, 0:32]
+    means = image.reshape(16, 2, 16, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(arrays.images[0, 0, 0], means, rtol=1e-6)
+    labels = np.load(tiny.labels)[19, 4:36, 0:32]
+    assert ((arrays.masks[0, 0] == labels[::2, ::2]) | (arrays.masks[0, 0] == labels[1::2, 1::2])).mean() > 0.9
+    assert predicted_size(record, out) == (3.0, 2.0, 2.0)
+    tiny.task.write_text(json.dumps({**values, **sizes, "voxel_size_um": None}))
+    with pytest.raises(InputError, match="voxel_size: is not known; accepted: "):
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out)
+
+
+def predicted_size(record: RunRecord, out: Path) -> Any:
+    predict_run(record, Folder(out), CutoutStore(Folder(out / "store")))
+    return predictions.read(predictions.place_of(Folder(out), record.run_id)).voxel_size_um
+
+
+def test_predictions_have_the_voxel_size_of_the_metadata_where_the_task_has_none(tmp_path: Path) -> None:
+    tiny = volumes(tmp_path, "uint8", 1)
+    values = json.loads(tiny.task.read_text())
+    address = f"{values['image_chan']}?voxel_size=4,0.5,0.5"
+    tiny.task.write_text(json.dumps({**values, "image_chan": address}))
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out")
+    assert predicted_size(record, tmp_path / "out") == (4.0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"voxel_size_um": 0}, "voxel_size_um: is 0; accepted: greater than 0"),
+        ({"voxel_size_um": [1, 2]}, "voxel_size_um"),
+        ({"voxel_size_um": "1"}, "voxel_size_um: is '1'; accepted: a valid number"),
+        ({"target_voxel_size_um": 1}, "target_voxel_size_um: is 1"),
+        ({"image_chan": []}, "image_chan: is []"),
+        ({"image_chan": ["file:a.npy", 1]}, "image_chan.1: is 1"),
+    ],
+)
+def test_sizes_and_addresses_that_are_none_are_one_line(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        task_settings(**changes)
+    assert str(caught.value).startswith(f"task.json: {words}")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mtneuro_ray.config.labels import Absent
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.config.volumes import Sizes, sides_um
 from mtneuro_ray.data.mosaic import EMPTY, assemble
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.samples import SplitArrays
@@ -63,7 +64,7 @@ class Scene(NamedTuple):
         split: Split of the box.
         offset: Voxel of the volume at the lowest corner, z, y, x.
         step: Voxels from one pixel to the next, z, y, x.
-        voxel_size_um: Side of a voxel in micrometers; None if it is unknown.
+        voxel_size_um: Sides of a voxel z, y, x in micrometers, or one number for all; None if they are unknown.
         image: (Z, Y, X) grey values.
         layers: One per task, the fewest classes first.
     """
@@ -73,14 +74,14 @@ class Scene(NamedTuple):
     split: Split
     offset: Shape
     step: Shape
-    voxel_size_um: float | None
+    voxel_size_um: float | Sizes | None
     image: Bytes
     layers: tuple[Layer, ...]
 
     @property
     def pixel(self) -> tuple[float, float, float]:
         """Size of a pixel along z, y, x, in `unit`."""
-        z, y, x = (side * (self.voxel_size_um or 1.0) for side in self.step)
+        z, y, x = (step * side for step, side in zip(self.step, sides_um(self.voxel_size_um or 1.0), strict=True))
         return (z, y, x)
 
     @property

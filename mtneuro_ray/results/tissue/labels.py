@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.errors import InputError
@@ -184,7 +185,7 @@ def _of_run(folder: Folder) -> Labels:
         identity=found.run_id,
         classes={name: number for number, name in enumerate(found.classes)},
         ignored=frozenset({EMPTY}),
-        voxel_size_um=None if size is None else (size, size, size),
+        voxel_size_um=None if size is None else sides_um(size),
         origin_um=(0.0, 0.0, 0.0),
         places=tuple(places),
     )
