@@ -96,6 +96,15 @@ def test_a_box_of_a_tiff_decodes_its_tiles_alone(tmp_path: Path, monkeypatch: py
     assert len(decoded) == 4
 
 
+@pytest.mark.parametrize("options", [{"imagej": True}, {}, {"compression": "zlib"}], ids=str)
+def test_stacks_with_one_header_for_all_planes(tmp_path: Path, options: dict[str, Any]) -> None:
+    """ImageJ writes stacks above 4 GiB so."""
+    truncate = "compression" not in options
+    about = {"axes": "ZYX"}
+    tifffile.imwrite(tmp_path / "x.tif", TRUTH, photometric="minisblack", truncate=truncate, metadata=about, **options)
+    np.testing.assert_array_equal(read_all(f"file:{tmp_path}/x.tif"), TRUTH)
+
+
 def test_time_is_not_taken_for_depth(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", TRUTH, imagej=True, metadata={"axes": "TYX"})
     with pytest.raises(InputError, match=r"x\.tif: axis t is 9 long; accepted: 1.*\?axes=zyx"):

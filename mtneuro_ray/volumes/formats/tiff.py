@@ -80,7 +80,8 @@ def _opened(path: Path, stamp: Stamp | None) -> _Open:
         tiff = tifffile.TiffFile(path)
         series = [each for each in tiff.series if not each.keyframe.is_reduced]
         levels = list(series[0].levels)
-        missing = sum(page is None for level in levels for page in level)
+        # A contiguous stack may have one header for all planes.
+        missing = sum(page is None for level in levels if level.dataoffset is None for page in level)
     if complaints:
         raise InputError(f"{path}: damaged or cut short ({complaints[0]})")
     if len(series) > 1:
