@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -21,7 +20,7 @@ from mtneuro_ray.config.labels import (
     class_named,
     label_range,
 )
-from mtneuro_ray.config.volumes import Addresses, Sizes, VoxelSize
+from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -47,6 +46,8 @@ class Cube(Settings):
     z: tuple[Count, Count]
     y: tuple[Count, Count]
     x: tuple[Count, Count]
+    volume: Label | None = None
+    """Name in `volumes` of the volume that the cube lies in; the task's own channels by default."""
     label: Count | None = None
     """Class of the images, as an index into `classes`; required by classification tasks, unused by others."""
 
@@ -82,6 +83,8 @@ class TaskSettings(Settings):
     """Largest number of (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
     voxel_size_um: VoxelSize = None
     """Edges of a voxel z, y, x before downsampling, in micrometers, or one number for all; the volume's by default."""
+    volumes: dict[Label, VolumeSettings] = Field(default_factory=dict)
+    """Further volumes, by names that cubes refer to."""
     target_voxel_size_um: Sizes | None = None
     """Voxel size z, y, x to resample to: images between the nearest voxels, labels by the nearest. Cubes and tiles are
     then in voxels of that size. The volume's own by default."""
@@ -117,12 +120,19 @@ class TaskSettings(Settings):
     @property
     def addresses(self) -> list[str]:
         """Addresses of the volumes that are read: image, annotation, mask."""
-        labels = (self.annotation_chan if self.reads_annotation else None, self.mask_chan)
-        return [*self.image_addresses, *(address for address in labels if address is not None)]
+        found: list[str] = []
+        every: tuple[TaskSettings | VolumeSettings, ...] = (self, *self.volumes.values())
+        for each in every:
+            images = (each.image_chan,) if isinstance(each.image_chan, str) else each.image_chan
+            labels = (each.annotation_chan if self.reads_annotation else None, each.mask_chan)
+            found += [*images, *(address for address in labels if address is not None)]
+        return found
 
     def count_channels(self, data: Sequence[str]) -> int:
         """Channels of the image, from the identities of the volumes that are read."""
-        return max(1, len(data) - self.reads_annotation - (self.mask_chan is not None))
+        parts: tuple[TaskSettings | VolumeSettings, ...] = (self, *self.volumes.values())
+        labels = sum(int(self.reads_annotation) + int(each.mask_chan is not None) for each in parts)
+        return max(1, (len(data) - labels) // len(parts))
 
     @property
     def image_size(self) -> Shape:
@@ -276,10 +286,7 @@ class TaskSettings(Settings):
                     f"{where}: annotated: no voxel of the {split} split is annotated; accepted: a box or slice in one "
                     "of its cubes"
                 )
-        for (i, a), (j, b) in combinations(enumerate(self.cubes), 2):
-            shared = a.roi.intersection(b.roi)
-            if a.split != b.split and shared:
-                raise InputError(
-                    f"{where}: cubes.{j}: overlaps cubes.{i} ({a.split} and {b.split} share {shared}); accepted: "
-                    "splits without common voxels"
-                )
+        # Not at the top: that module imports this one.
+        from mtneuro_ray.config.task_volumes import check_volumes
+
+        check_volumes(self, where)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.config.task_volumes import OWN, volumes_of
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, LabelMap, annotated_at, classes_of
-from mtneuro_ray.data.sampling import Sample, samples
+from mtneuro_ray.data.sampling import Sample, cube_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.errors import InputError
@@ -106,6 +107,8 @@ def load_split(
         StoreError: voxels are missing or damaged.
         InputError: an annotation holds a label that is no class, or no voxel of the split counts.
     """
+    if task.volumes:
+        return _load_parts(store, identities, task, split)
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
     if not rois:
@@ -136,6 +139,25 @@ def load_split(
         regions=np.array([names.index(sample.region) for sample in plan], np.int64),
         region_names=names,
         targets=own_targets,
+    )
+
+
+def _load_parts(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split) -> SplitArrays:
+    """A split of a task over several volumes, in the order of the plan."""
+    cubes = [cube for cube in task.cubes if cube.split == split]
+    owners = np.array([cube.volume or OWN for cube in cubes for _ in cube_samples(task, cube)])
+    regions = [cube.region for cube in cubes for _ in cube_samples(task, cube)]
+    parts = {name: part for name, part in volumes_of(task).items() if (owners == name).any()}
+    found = [load_split(store, identities.parts[name], part, split) for name, part in parts.items()]
+    place = np.argsort(np.concatenate([np.flatnonzero(owners == name) for name in parts]))
+    masks = [arrays.masks for arrays in found if arrays.masks is not None]
+    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
+    return SplitArrays(
+        images=np.concatenate([arrays.images for arrays in found])[place],
+        masks=np.concatenate(masks)[place] if masks else None,
+        labels=np.concatenate([arrays.labels for arrays in found])[place],
+        regions=np.array([names.index(region) for region in regions], np.int64),
+        region_names=names,
     )
 
 
