@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     MINING = 3
     HEADS = 4
     METHOD = 5
+    PATCHES = 6
     INSPECTION = 6
 
 
