@@ -26,7 +26,6 @@ class Purpose(IntEnum):
     MINING = 3
     HEADS = 4
     METHOD = 5
-    PATCHES = 6
     INSPECTION = 6
 
 

@@ -12,7 +12,7 @@ from mtneuro_ray.config import loading
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import ingest
-from mtneuro_ray.data.samples import SplitArrays, SplitData, load_for_training, load_split, load_splits, log_absent
+from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits, log_absent
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
@@ -71,16 +71,6 @@ class TaskData:
     def splits(self) -> dict[Split, SplitArrays]:
         """Every split as numpy arrays."""
         return load_splits(self.store, self._identities, self.settings)
-
-    def for_training(self) -> dict[Split, SplitData]:
-        """Every split as a training reads it: as `splits`, but cubes where the task draws patches from them."""
-        if not self.settings.sampling.is_patches:
-            return dict(self.splits())
-        found: dict[Split, SplitData] = {}
-        for split in dict.fromkeys(cube.split for cube in self.settings.cubes):
-            found[split] = load_for_training(self.store, self._identities, self.settings, split)
-        log_absent(self.settings, {split: data.absent(self.settings.classes) for split, data in found.items()})
-        return found
 
     @cached_property
     def _identities(self) -> Identities:

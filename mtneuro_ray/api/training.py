@@ -184,7 +184,7 @@ def _train_here(run: RunSettings, task_file: Path, place: _Place) -> RunRecord:
 
     # A download that fails should do so before the volume is read.
     encoder = fetch_encoder(run.network)
-    data = TaskData(run.task, task_file, place.store).for_training()
+    data = TaskData(run.task, task_file, place.store).splits()
     return train_here(run, data, place.out, encoder=encoder, gpu=place.gpu, threads=place.threads, report=place.report)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,6 +16,8 @@ from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.task_volumes import volumes_of
 from mtneuro_ray.data.ingest import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.errors import InputError
@@ -92,7 +95,7 @@ def plan_task(
         if preset:
             task = preset_named(preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
-    return {**describe(task, bytes_per_voxel(task, file)), "runs": 1, "candidates": 0, "seeds": 1}
+    return {**_described(task, file), "runs": 1, "candidates": 0, "seeds": 1}
 
 
 def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
@@ -105,6 +108,16 @@ def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -
     totals = {key: sum(plan[key] for plan in plans) for key in ("candidates", "seeds", "runs")}
     splits = {"splits": plans[0]["splits"]} if len(plans) == 1 else {}
     return {"space": space.name, **splits, **totals, "experiments": plans}
+
+
+def _described(task: TaskSettings, file: Path) -> dict[str, Any]:
+    """Splits and voxels of a task, of all its volumes together."""
+    found = describe(task, bytes_per_voxel(task, file))
+    if task.volumes:
+        parts = [part for part in volumes_of(task).values() if part.cubes]
+        read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
+        found |= {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
+    return found
 
 
 def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
@@ -121,7 +134,7 @@ def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
     counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
     return {
         "model": pair.network.table_name,
-        **describe(pair.task, bytes_per_voxel(pair.task, pair.task_file)),
+        **_described(pair.task, pair.task_file),
         **counts,
     }
 

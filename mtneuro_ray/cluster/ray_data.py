@@ -22,7 +22,7 @@ from mtneuro_ray.cluster.ray_metrics import tell_read
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest
-from mtneuro_ray.data.samples import SplitData, load_for_training, log_absent
+from mtneuro_ray.data.samples import SplitArrays, load_split, log_absent
 from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
@@ -31,7 +31,7 @@ from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource
 
 T = TypeVar("T")
-SplitRefs = dict[Split, ObjectRef[SplitData]]
+SplitRefs = dict[Split, ObjectRef[SplitArrays]]
 
 # How long an error waits for those of the other tasks, which mostly have the same cause.
 _OTHERS_S = 5.0
@@ -234,8 +234,8 @@ def _load(
     task: TaskSettings,
     split: Split,
     targets: dict[Split, Attributes],
-) -> tuple[SplitData, list[str]]:
-    arrays = load_for_training(store, identities, task, split, targets)
+) -> tuple[SplitArrays, list[str]]:
+    arrays = load_split(store, identities, task, split, targets)
     return arrays, arrays.absent(task.classes)
 
 
@@ -281,6 +281,6 @@ def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes, *, be
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 
-def get_splits(refs: SplitRefs) -> dict[Split, SplitData]:
+def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
     """The splits, as read-only views of this node's shared memory."""
     return dict(zip(refs, ray.get(list(refs.values())), strict=True))

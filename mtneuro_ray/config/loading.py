@@ -88,6 +88,8 @@ def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
 
     A relative folder starts at the working folder.
     """
+    if task.volumes:
+        raise InputError(f"{where}: volumes: --volume replaces one volume, the task has several; accepted: without it")
     images = [_channel_of(volume, uri) for uri in task.image_addresses]
     labels = {key: getattr(task, key) for key in ("annotation_chan", "mask_chan")}
     channels = {key: _channel_of(volume, uri) for key, uri in labels.items() if uri is not None}

@@ -103,7 +103,7 @@ class RunSettings(Settings):
         """Settings that the hashes are made of."""
         # Identities stand for voxels and weights, whatever their address.
         task, network = self.task.changed(), self.network.changed()
-        for key in ("image_chan", "annotation_chan", "mask_chan", "encoder_task", "absent"):
+        for key in ("image_chan", "annotation_chan", "mask_chan", "volumes", "encoder_task", "absent"):
             task.pop(key, None)
         if self.task.absent != "one":
             task["absent"] = self.task.absent

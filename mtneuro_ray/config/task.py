@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -21,8 +20,7 @@ from mtneuro_ray.config.labels import (
     class_named,
     label_range,
 )
-from mtneuro_ray.config.sampling import SamplingSettings
-from mtneuro_ray.config.volumes import Addresses, Sizes, VoxelSize
+from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -48,6 +46,8 @@ class Cube(Settings):
     z: tuple[Count, Count]
     y: tuple[Count, Count]
     x: tuple[Count, Count]
+    volume: Label | None = None
+    """Name in `volumes` of the volume that the cube lies in; the task's own channels by default."""
     label: Count | None = None
     """Class of the images, as an index into `classes`; required by classification tasks, unused by others."""
 
@@ -81,10 +81,10 @@ class TaskSettings(Settings):
     """Area-averaging factor along y and x."""
     max_slices: Positive | None = None
     """Largest number of (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
-    sampling: SamplingSettings = SamplingSettings()
-    """Choice of training images: tiles on a grid, or patches at random places."""
     voxel_size_um: VoxelSize = None
     """Edges of a voxel z, y, x before downsampling, in micrometers, or one number for all; the volume's by default."""
+    volumes: dict[Label, VolumeSettings] = Field(default_factory=dict)
+    """Further volumes, by names that cubes refer to."""
     target_voxel_size_um: Sizes | None = None
     """Voxel size z, y, x to resample to: images between the nearest voxels, labels by the nearest. Cubes and tiles are
     then in voxels of that size. The volume's own by default."""
@@ -120,12 +120,19 @@ class TaskSettings(Settings):
     @property
     def addresses(self) -> list[str]:
         """Addresses of the volumes that are read: image, annotation, mask."""
-        labels = (self.annotation_chan if self.reads_annotation else None, self.mask_chan)
-        return [*self.image_addresses, *(address for address in labels if address is not None)]
+        found: list[str] = []
+        every: tuple[TaskSettings | VolumeSettings, ...] = (self, *self.volumes.values())
+        for each in every:
+            images = (each.image_chan,) if isinstance(each.image_chan, str) else each.image_chan
+            labels = (each.annotation_chan if self.reads_annotation else None, each.mask_chan)
+            found += [*images, *(address for address in labels if address is not None)]
+        return found
 
     def count_channels(self, data: Sequence[str]) -> int:
         """Channels of the image, from the identities of the volumes that are read."""
-        return max(1, len(data) - self.reads_annotation - (self.mask_chan is not None))
+        parts: tuple[TaskSettings | VolumeSettings, ...] = (self, *self.volumes.values())
+        labels = sum(int(self.reads_annotation) + int(each.mask_chan is not None) for each in parts)
+        return max(1, (len(data) - labels) // len(parts))
 
     @property
     def image_size(self) -> Shape:
@@ -138,14 +145,15 @@ class TaskSettings(Settings):
         steps = self.tile_stride or self.tile_size
         return steps if len(steps) == 3 else (self.volume_z, *steps)
 
-    def windows(self, cube: Cube) -> Sequence[int]:
+    def windows(self, cube: Cube) -> range:
         """First slices of all groups of `volume_z` slices in a cube, before `max_slices`."""
-        return self.sampling.starts(cube.z, self.volume_z, self.stride[0])
+        return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.stride[0])
 
-    def tile_starts(self, cube: Cube) -> tuple[Sequence[int], Sequence[int]]:
+    def tile_starts(self, cube: Cube) -> tuple[range, range]:
         """First rows and first columns of the images of a cube."""
-        (_, height, width), (_, step_y, step_x) = self.image_size, self.stride
-        return self.sampling.starts(cube.y, height, step_y), self.sampling.starts(cube.x, width, step_x)
+        (y0, y1), (x0, x1) = cube.y, cube.x
+        (height, width), (_, step_y, step_x) = self.tile_size, self.stride
+        return range(y0, y1 - height + 1, step_y), range(x0, x1 - width + 1, step_x)
 
     def count_images(self, cube: Cube) -> int:
         """Number of images of a cube."""
@@ -183,8 +191,6 @@ class TaskSettings(Settings):
             "mask_chan": self.mask_chan is not None,
             "annotated": self.annotated is not None,
             "unlisted_labels": self.unlisted_labels == "ignore",
-            # Of images that overlap, only one counts a voxel.
-            "sampling": self.sampling.is_patches,
         }
         return tuple(key for key, is_given in given.items() if is_given)
 
@@ -196,7 +202,6 @@ class TaskSettings(Settings):
     def check(self, where: str) -> None:
         """Check kind, classes, labels, cubes, splits and sizes."""
         registry("tasks").find(self.task, f"{where}: task")
-        self.sampling.check_task(self, where)
         if len(set(self.classes)) < len(self.classes):
             raise InputError(f"{where}: classes: a name stands twice; accepted: distinct names")
         self._check_labels(where)
@@ -281,10 +286,7 @@ class TaskSettings(Settings):
                     f"{where}: annotated: no voxel of the {split} split is annotated; accepted: a box or slice in one "
                     "of its cubes"
                 )
-        for (i, a), (j, b) in combinations(enumerate(self.cubes), 2):
-            shared = a.roi.intersection(b.roi)
-            if a.split != b.split and shared:
-                raise InputError(
-                    f"{where}: cubes.{j}: overlaps cubes.{i} ({a.split} and {b.split} share {shared}); accepted: "
-                    "splits without common voxels"
-                )
+        # Not at the top: that module imports this one.
+        from mtneuro_ray.config.task_volumes import check_volumes
+
+        check_volumes(self, where)

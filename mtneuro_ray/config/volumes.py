@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, WrapValidator
 
-from mtneuro_ray.config.base import Label
+from mtneuro_ray.config.base import Label, Settings
 
 Size = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 Sizes = tuple[Size, Size, Size]
@@ -33,6 +33,19 @@ def _sizes(value: Any, union: Any) -> float | Sizes | None:
 
 Addresses = Annotated[str | tuple[str, ...], WrapValidator(_addresses)]
 VoxelSize = Annotated[float | Sizes | None, WrapValidator(_sizes)]
+
+
+class VolumeSettings(Settings):
+    """A further volume of a task: its image, and what lies on it."""
+
+    image_chan: Addresses
+    """Address of the image volume, or a list, the channels in order."""
+    annotation_chan: Label | None = None
+    """Address of the label volume."""
+    mask_chan: Label | None = None
+    """Address of a volume that is 0 where the annotation is to be ignored."""
+    voxel_size_um: VoxelSize = None
+    """Edges of a voxel z, y, x in micrometers, or one number for all; the volume's by default."""
 
 
 def sides_um(size: float | Sizes) -> Sizes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.task_volumes import volumes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +16,24 @@ class Identities:
     Attributes:
         images: Image volumes, one per channel.
         annotation: Annotation volume; None where the task reads none.
+        parts: Those of each volume of a task over several, by name; the others are then empty.
         mask: Volume that is 0 where the annotation is ignored; None where the task has none.
     """
 
     images: tuple[str, ...]
     annotation: str | None = None
     mask: str | None = None
+    parts: dict[str, Identities] = field(default_factory=dict)
 
 
 def by_role(task: TaskSettings, data: Sequence[str]) -> Identities:
     """The identities of a run's data (`RunSettings.data`), by what they are read for."""
+    if task.volumes:
+        channels, rest, parts = task.count_channels(data), list(data), {}
+        for name, part in volumes_of(task).items():
+            size = channels + part.reads_annotation + (part.mask_chan is not None)
+            parts[name], rest = by_role(part, rest[:size]), rest[size:]
+        return Identities((), parts=parts)
     images, labels = list(data), []
     for is_read in (task.mask_chan is not None, task.reads_annotation):
         labels.append(images.pop() if is_read and len(images) > 1 else None)

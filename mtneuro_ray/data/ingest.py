@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.task_volumes import volumes_of
 from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.normalization import check_range
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
-from mtneuro_ray.data.store import CutoutStore, as_stored
+from mtneuro_ray.data.store import CutoutStore, as_stored, ingest_lock
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
@@ -37,25 +35,35 @@ class Volumes:
     Attributes:
         images: Channels of the image.
         annotation: Labels; None where the task reads none.
+        mask: Volume that is 0 where the annotation is ignored; None where the task has none.
+        parts: Of a task over several volumes those of each, by name; `images` are then those of the first.
     """
 
     images: tuple[VolumeSource, ...]
     annotation: VolumeSource | None
     mask: VolumeSource | None = None
+    parts: dict[str, Volumes] = field(default_factory=dict)
 
     @property
     def channels(self) -> list[VolumeSource]:
         """All of them: the image's channels, annotation, mask."""
+        if self.parts:
+            return [channel for part in self.parts.values() for channel in part.channels]
         return [*self.images, *(volume for volume in (self.annotation, self.mask) if volume is not None)]
 
     @property
     def identities(self) -> Identities:
         """Their identities."""
-        labels = [None if volume is None else volume.identity for volume in (self.annotation, self.mask)]
-        return Identities(tuple(image.identity for image in self.images), *labels)
+        if self.parts:
+            return Identities((), parts={name: part.identities for name, part in self.parts.items()})
+        annotation, mask = (None if each is None else each.identity for each in (self.annotation, self.mask))
+        return Identities(tuple(image.identity for image in self.images), annotation, mask)
 
     def needed(self, task: TaskSettings) -> list[tuple[VolumeSource, list[Roi]]]:
         """The boxes of each volume that a task reads."""
+        if self.parts:
+            of = volumes_of(task)
+            return [each for name, part in self.parts.items() if of[name].cubes for each in part.needed(of[name])]
         images, annotations, masks = channel_boxes(task)
         return [
             *((image, images) for image in self.images),
@@ -87,6 +95,10 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
     Raises:
         InputError: a channel is malformed, or a cube leaves its volume.
     """
+    if task.volumes:
+        for part in volumes_of(task).values():
+            check_known_bounds(part, task_file)
+        return
     for uri in (*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))):
         declaration = declaration_of(uri)
         known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
@@ -126,6 +138,8 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
                     f"{task_file}: classes: {kind!r} is missing; accepted: in a readout task, {', '.join(KINDS)} and "
                     "others"
                 )
+    if task.volumes:
+        return _open_parts(task, task_file)
     images = [open_volume(uri, task_file.parent) for uri in task.image_addresses]
     volumes = Volumes(
         tuple(image.channel(index) for image in images for index in range(image.num_channels)),
@@ -133,14 +147,26 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
         open_volume(task.mask_chan, task_file.parent) if task.mask_chan is not None else None,
     )
     check_alignment(volumes, str(task_file))
-    labels = (volumes.annotation, volumes.mask)
-    volumes = Volumes(
-        tuple(_at_target(image, task, nearest=False) for image in volumes.images),
-        *(None if each is None else _at_target(each, task, nearest=True) for each in labels),
+    annotation, mask = (
+        None if each is None else _at_target(each, task, nearest=True) for each in (volumes.annotation, volumes.mask)
     )
+    images = [_at_target(image, task, nearest=False) for image in volumes.images]
+    volumes = Volumes(tuple(images), annotation, mask)
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
     return volumes
+
+
+def _open_parts(task: TaskSettings, task_file: Path) -> Volumes:
+    parts = {name: open_volumes(part, task_file) for name, part in volumes_of(task).items()}
+    first = next(iter(parts.values())).images
+    for name, part in parts.items():
+        if (len(part.images), part.images[0].dtype) != (len(first), first[0].dtype):
+            raise InputError(
+                f"{task_file}: volumes.{name}.image_chan: {len(part.images)} channel(s) of {part.images[0].dtype}, the "
+                f"task's own {len(first)} of {first[0].dtype}; accepted: the same"
+            )
+    return Volumes(first, None, None, parts)
 
 
 def _at_target(source: VolumeSource, task: TaskSettings, *, nearest: bool) -> VolumeSource:
@@ -264,30 +290,3 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
             with byte_progress(f"ingest {task.name}: {len(cutouts)} cutouts", total) as advance:
                 fetch_all(store, cutouts, advance)
     return volumes
-
-
-@contextmanager
-def ingest_lock(store: CutoutStore) -> Iterator[None]:
-    """One ingest at a time into a store on this machine, so that no voxel is asked for twice.
-
-    A store in a bucket has no lock: two ingests at once may both read a cutout, and write the same shard. Nor has one
-    that can only be read; it is complete, or the first cutout that it lacks is an error.
-    """
-    if not store.folder.is_local:
-        yield
-        return
-    path = store.folder.local_path
-    lock = FileLock(path / "ingest.lock")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=1)
-    except Timeout:
-        logger.warning("%s: another ingest is at work here; waiting for it", store.folder)
-        lock.acquire()
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not path.is_dir():
-            raise
-    try:
-        yield
-    finally:
-        lock.release()

@@ -81,11 +81,6 @@ def cut(task: TaskSettings, split: Split, mosaics: Sequence[Mosaic], shape: Shap
 
 def overlapping(task: TaskSettings) -> bool:
     """Whether images of a cube share pixels."""
-    if task.sampling.is_patches:
-        sides = [
-            (side, size) for cube in task.cubes for side, size in zip(cube.roi.shape, task.image_size, strict=True)
-        ]
-        return any(side % size for side, size in sides)
     return any(stride < size for stride, size in zip(task.stride, task.image_size, strict=True))
 
 

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mtneuro_ray.data.patches import CubeArrays, PatchPlan
-from mtneuro_ray.data.samples import SplitArrays, SplitData
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.rng import Indices
 
 # Largest numbers of images and voxels of one forward pass outside of training; more is no faster.
@@ -66,8 +64,8 @@ class ResidentSplit:
     def __len__(self) -> int:
         return len(self.arrays)
 
-    def gather(self, indices: Indices, epoch: int | None = None) -> Batch:
-        """A copy of the images of these indices. `epoch` decides where patches lie (`PatchSplit`)."""
+    def gather(self, indices: Indices) -> Batch:
+        """A copy of the images of these indices."""
         index = torch.from_numpy(indices).to(self.device, non_blocking=True)
         return self._whole.pick(lambda tensor: tensor.index_select(0, index))
 
@@ -79,48 +77,6 @@ class ResidentSplit:
         """Half-open parts of the images `start` to `stop`, each small enough for one forward pass."""
         voxels = self._whole.images[:1].numel()
         yield from parts(start, len(self) if stop is None else stop, voxels)
-
-
-class PatchSplit(ResidentSplit):
-    """The training cubes on one device, of which `gather` cuts patches; there are no fixed images.
-
-    Args:
-        arrays: The cubes.
-        device: Where batches are wanted.
-        seed: Seed of the run.
-    """
-
-    def __init__(self, arrays: CubeArrays, device: torch.device, seed: int) -> None:
-        self.device = device
-        self._plan, self._shapes, self._count = PatchPlan(arrays, seed), arrays.shapes, len(arrays)
-        self._starts = arrays.starts.tolist()
-        self._images, self._masks = _tensor(arrays.images, device), _tensor(arrays.masks, device)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def gather(self, indices: Indices, epoch: int | None = None) -> Batch:
-        """The patches of these indices in an epoch."""
-        if epoch is None:
-            raise InputError("sampling: patches are for methods that name the epoch of a batch; accepted: supervised")
-        images, masks = [], []
-        for cube, roi in self._plan.places(epoch, indices):
-            voxels, shape = slice(*self._starts[cube : cube + 2]), self._shapes[cube]
-            images.append(self._images[:, voxels].view(-1, *shape)[(slice(None), *roi.slices)])
-            masks.append(self._masks[voxels].view(shape)[roi.slices])
-        labels = torch.zeros(len(images), dtype=torch.int64, device=self.device)
-        return Batch(torch.stack(images), torch.stack(masks), labels)
-
-    def part(self, start: int, stop: int) -> Batch:
-        """There are no fixed images to take a part of."""
-        raise InputError("sampling: a method reads the training images in their order; accepted: tiles")
-
-
-def on_device(arrays: SplitData, device: torch.device, seed: int) -> ResidentSplit:
-    """A split of a training on a device; `seed` decides where patches lie."""
-    if isinstance(arrays, CubeArrays):
-        return PatchSplit(arrays, device, seed)
-    return ResidentSplit(arrays, device)
 
 
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.config.task_volumes import OWN, volumes_of
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, LabelMap, annotated_at, classes_of
-from mtneuro_ray.data.patches import CubeArrays
-from mtneuro_ray.data.sampling import Sample, count_samples, samples
+from mtneuro_ray.data.sampling import Sample, cube_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.errors import InputError
@@ -68,12 +68,8 @@ class SplitArrays:
         return [name for name, count in zip(classes, counts, strict=True) if not count]
 
 
-# The training split of a task that draws patches is its cubes; every other split is its images.
-SplitData = SplitArrays | CubeArrays
-
-
 def load_splits(store: CutoutStore, identities: Identities, task: TaskSettings) -> dict[Split, SplitArrays]:
-    """Assemble the images of every split of a task, and log classes that a split lacks; see `load_split`."""
+    """Assemble every split of a task, and log classes that a split lacks; see `load_split`."""
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
         targets = load_attributes(store, str(identities.annotation), task)
@@ -89,44 +85,6 @@ def log_absent(task: TaskSettings, absent: Mapping[Split, Sequence[str]]) -> Non
     if found:
         score = "scores 1" if task.absent == "one" else "has no score there, and none in a mean"
         logger.warning("%s: classes without a voxel or image: %s; such a class %s", task.name, found, score)
-
-
-def load_for_training(
-    store: CutoutStore,
-    identities: Identities,
-    task: TaskSettings,
-    split: Split,
-    targets: Mapping[Split, Attributes] | None = None,
-) -> SplitData:
-    """Assemble one split as a training reads it: `load_split`, or the cubes where training images are patches."""
-    if split == "train" and task.sampling.is_patches:
-        return load_cubes(store, identities, task)
-    return load_split(store, identities, task, split, targets)
-
-
-def load_cubes(store: CutoutStore, identities: Identities, task: TaskSettings) -> CubeArrays:
-    """Assemble the training cubes of a task from the store; see `load_split`."""
-    cubes = [cube for cube in task.cubes if cube.split == "train"]
-    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
-    images: list[Images] = []
-    masks: list[Bytes] = []
-    for cube in cubes:
-        [image] = _read_images(store, identities.images, [cube.roi], task)
-        images.append(image.reshape(len(image), -1))
-        masks.append(_masks(store, identities, task, [cube.roi]).ravel())
-    found = CubeArrays(
-        images=np.concatenate(images, axis=1),
-        masks=np.concatenate(masks),
-        shapes=tuple(cube.roi.shape for cube in cubes),
-        regions=np.array([names.index(cube.region) for cube in cubes], np.int64),
-        region_names=names,
-        size=task.image_size,
-        count=count_samples(task, "train"),
-        balance=task.sampling.balance,
-    )
-    if (found.masks == IGNORED).all():
-        raise _nothing_counts(task, "train")
-    return found
 
 
 def load_split(
@@ -149,6 +107,8 @@ def load_split(
         StoreError: voxels are missing or damaged.
         InputError: an annotation holds a label that is no class, or no voxel of the split counts.
     """
+    if task.volumes:
+        return _load_parts(store, identities, task, split)
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
     if not rois:
@@ -160,13 +120,15 @@ def load_split(
     if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(identities.annotation), task))[split]
     elif identities.annotation is not None and label_map is not None:
+        annotations = store.read(identities.annotation, rois)
+        mask = None if identities.mask is None else store.read(identities.mask, rois)
+        flags = annotated_at(rois, task, mask)
         if task.declaration.labels == "image":
-            labels = _region_labels(*_annotations(store, identities, task, rois), plan, task)
+            labels = _region_labels(annotations, flags, plan, task)
         else:
-            masks = _masks(store, identities, task, rois)
-            for own, sample in zip(masks, plan, strict=True):
-                if sample.counted is not None:
-                    own[_outside(sample.counted, sample.roi)] = IGNORED
+            # The label at the middle of each block that `area_average` merges.
+            middles = slice(task.downsample // 2, None, task.downsample)
+            masks = np.ascontiguousarray(classes_of(annotations, rois, task, flags)[..., middles, middles])
             if task.ignoring and (masks == IGNORED).all():
                 raise _nothing_counts(task, split)
     names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
@@ -180,27 +142,23 @@ def load_split(
     )
 
 
-def _annotations(
-    store: CutoutStore, identities: Identities, task: TaskSettings, rois: Sequence[Roi]
-) -> tuple[Sequence[Annotation], Flags | None]:
-    """Labels in boxes, and where they are annotated, None where all are."""
-    mask = None if identities.mask is None else store.read(identities.mask, rois)
-    return store.read(str(identities.annotation), rois), annotated_at(rois, task, mask)
-
-
-def _masks(store: CutoutStore, identities: Identities, task: TaskSettings, rois: Sequence[Roi]) -> Bytes:
-    """Classes of the voxels of boxes of one shape, (N, Z, Y, X)."""
-    annotations, flags = _annotations(store, identities, task, rois)
-    # The label at the middle of each block that `area_average` merges.
-    middles = slice(task.downsample // 2, None, task.downsample)
-    return np.ascontiguousarray(classes_of(annotations, rois, task, flags)[..., middles, middles])
-
-
-def _outside(part: Roi, whole: Roi) -> Flags:
-    """Voxels of a box that are not in a part of it."""
-    flags = np.ones(whole.shape, np.bool_)
-    flags[part.slices_within(whole)] = False
-    return flags
+def _load_parts(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split) -> SplitArrays:
+    """A split of a task over several volumes, in the order of the plan."""
+    cubes = [cube for cube in task.cubes if cube.split == split]
+    owners = np.array([cube.volume or OWN for cube in cubes for _ in cube_samples(task, cube)])
+    regions = [cube.region for cube in cubes for _ in cube_samples(task, cube)]
+    parts = {name: part for name, part in volumes_of(task).items() if (owners == name).any()}
+    found = [load_split(store, identities.parts[name], part, split) for name, part in parts.items()]
+    place = np.argsort(np.concatenate([np.flatnonzero(owners == name) for name in parts]))
+    masks = [arrays.masks for arrays in found if arrays.masks is not None]
+    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
+    return SplitArrays(
+        images=np.concatenate([arrays.images for arrays in found])[place],
+        masks=np.concatenate(masks)[place] if masks else None,
+        labels=np.concatenate([arrays.labels for arrays in found])[place],
+        regions=np.array([names.index(region) for region in regions], np.int64),
+        region_names=names,
+    )
 
 
 def _read_images(store: CutoutStore, identities: Sequence[str], rois: Sequence[Roi], task: TaskSettings) -> Images:

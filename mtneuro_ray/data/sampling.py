@@ -20,18 +20,12 @@ CUTOUT_SHAPE = (32, 256, 256)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a split: a tile of `volume_z` slices of one cube.
-
-    Attributes:
-        label: Class of the image where the cube has one.
-        counted: Part of the image whose voxels count; None for all of it.
-    """
+    """One image of a split: a tile of `volume_z` slices of one cube. `label` is its class where the cube has one."""
 
     split: Split
     region: str
     label: int | None
     roi: Roi
-    counted: Roi | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +52,7 @@ def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
     """The images of one cube that have an annotated voxel by the task's boxes, in the order z, y, x."""
     rows, columns = task.tile_starts(cube)
     rois = (Roi.at((z, y, x), task.image_size) for z in _windows(task, cube) for y in rows for x in columns)
-    return [
-        Sample(cube.split, cube.region, cube.label, roi, _counted(task, cube, roi))
-        for roi in rois
-        if _is_annotated(task, roi)
-    ]
-
-
-def _counted(task: TaskSettings, cube: Cube, roi: Roi) -> Roi | None:
-    """The voxels of an image that no earlier one of its cube holds, where a grid covers the cube.
-
-    On such a grid images begin at whole numbers of their size, but for the last one of an axis, which is moved inwards.
-    """
-    if not task.sampling.is_patches:
-        return None
-    z, y, x = (
-        (base - (base - start) // size * size, stop)
-        for base, (start, stop), size in zip(cube.roi.origin, roi.ranges, task.image_size, strict=True)
-    )
-    return Roi(z, y, x)
+    return [Sample(cube.split, cube.region, cube.label, roi) for roi in rois if _is_annotated(task, roi)]
 
 
 def _is_annotated(task: TaskSettings, roi: Roi) -> bool:
@@ -84,9 +60,7 @@ def _is_annotated(task: TaskSettings, roi: Roi) -> bool:
 
 
 def count_samples(task: TaskSettings, split: Split) -> int:
-    """Images of a split, or patches of an epoch."""
-    if split == "train" and task.sampling.patches_per_epoch is not None:
-        return task.sampling.patches_per_epoch
+    """Images of a split."""
     return sum(_count_images(task, cube) for cube in task.cubes if cube.split == split)
 
 
@@ -146,9 +120,8 @@ def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi], list[Roi]]:
 
     A readout task needs the annotation of whole cubes: a cell may extend beyond the images of a cube.
     """
+    images = boxes(task)
     cubes = sorted({cube.roi for cube in task.cubes})
-    # A patch may lie anywhere in a cube.
-    images = cubes if task.sampling.is_patches else boxes(task)
     return images, cubes if task.declaration.labels == "corner" else images, images
 
 
@@ -236,8 +209,6 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
         for cube in task.cubes:
             if cube.split == split:
                 per_class[cube.region] += _count_images(task, cube)
-        if split == "train" and task.sampling.patches_per_epoch is not None:
-            per_class = Counter(patches=task.sampling.patches_per_epoch)
         if images := per_class.total():
             corners = {"corners": 4 * images} if task.declaration.labels == "corner" else {}
             splits[split] = {"images": images, **corners, "per_class": dict(per_class)}

@@ -7,19 +7,25 @@ keep their type; integers of 64 bits, which services use for labels of any size,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from mtneuro_ray.errors import StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _SUFFIX = ".parquet"
@@ -69,9 +75,10 @@ class CutoutStore:
         return self.folder / hashlib.sha256(identity.encode()).hexdigest()[:20]
 
     def note(self, identity: str, about: dict[str, Any]) -> None:
-        """Keep what the metadata of a source say, beside its shards."""
+        """Keep what the metadata of a source say, beside its shards, where the store can be written to."""
         if self.about(identity) != about:
-            self._source_folder(identity).write(_ABOUT, json.dumps(about, sort_keys=True).encode())
+            with suppress(OSError):
+                self._source_folder(identity).write(_ABOUT, json.dumps(about, sort_keys=True).encode())
 
     def about(self, identity: str) -> dict[str, Any]:
         """What the metadata of a source said; empty where nothing was kept, or the file is damaged."""
@@ -178,6 +185,33 @@ class CutoutStore:
             if voxels_left:
                 raise StoreError(f"{self.folder}: {voxels_left} voxels of box {box} of {identity} are not stored")
         return out or [np.empty(box.shape, np.uint8) for box in wanted]
+
+
+@contextmanager
+def ingest_lock(store: CutoutStore) -> Iterator[None]:
+    """One ingest at a time into a store on this machine, so that no voxel is asked for twice.
+
+    A store in a bucket has no lock: two ingests at once may both read a cutout, and write the same shard. Nor has one
+    that can only be read; it is complete, or the first cutout that it lacks is an error.
+    """
+    if not store.folder.is_local:
+        yield
+        return
+    path = store.folder.local_path
+    lock = FileLock(path / "ingest.lock")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=1)
+    except Timeout:
+        logger.warning("%s: another ingest is at work here; waiting for it", store.folder)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not path.is_dir():
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _box_named(name: str) -> Roi | None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from mtneuro_ray.config.run import RunSettings
@@ -15,9 +14,8 @@ from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.normalization import Scaling, check_finite, sampled
-from mtneuro_ray.data.patches import CubeArrays
-from mtneuro_ray.data.resident import on_device
-from mtneuro_ray.data.samples import SplitData
+from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.engine.checkpoint import History, Trained, load_trained, save_trained
 from mtneuro_ray.engine.device import make_repeatable, oom_guard
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
@@ -46,7 +44,7 @@ class Outcome:
 
 def train(
     run: RunSettings,
-    data: Mapping[Split, SplitData],
+    data: Mapping[Split, SplitArrays],
     context: WorkerContext,
     encoder: Encoder | None = None,
     *,
@@ -110,21 +108,18 @@ def _notes(task: Task, metrics: Mapping[str, Metrics], absent: Mapping[str, Sequ
     return notes
 
 
-def set_up(run: RunSettings, data: Mapping[Split, SplitData], context: WorkerContext) -> Setup:
+def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Setup:
     """Set threads and seed, build the model and copy the splits to the device."""
     make_repeatable(context)
     torch.manual_seed(run.network.seed)
     weighted = run.network.loss.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
     for split, arrays in data.items():
-        images = arrays.images[np.newaxis] if isinstance(arrays, CubeArrays) else arrays.images
-        check_finite(images, run.network.data, f"{run.task.name}: {split} split")
-    first = data["train"]
-    parts = first.parts if isinstance(first, CubeArrays) else sampled(first.images)
-    scaling = Scaling.of(run.network.data, parts, run.task.name)
+        check_finite(arrays.images, run.network.data, f"{run.task.name}: {split} split")
+    scaling = Scaling.of(run.network.data, sampled(data["train"].images), run.task.name)
     return Setup(
         task=build_task(run, counts, scaling),
-        splits={split: on_device(arrays, context.device, run.network.seed) for split, arrays in data.items()},
+        splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
         model=placed(build_model(run.network), run.network, context.device),
         context=context,
     )

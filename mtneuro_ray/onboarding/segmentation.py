@@ -15,7 +15,15 @@ from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.facts import Facts, Wishes
-from mtneuro_ray.onboarding.fingerprint import Images, Training, dimensions, plan_images, plan_training, unused
+from mtneuro_ray.onboarding.fingerprint import (
+    ANISOTROPIC,
+    Images,
+    Training,
+    dimensions,
+    plan_images,
+    plan_training,
+    unused,
+)
 from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import TASK, Project
 
@@ -174,7 +182,10 @@ def voxel_size(facts: Facts) -> str:
     if not facts.voxel_size_um:
         return "not in the metadata; ?voxel_size=Z,Y,X in the address says it"
     size = " x ".join(f"{each:g}" for each in facts.voxel_size_um)
-    return f"{size} um (z, y, x), from the metadata; trained at this resolution, without resampling"
+    text = f"{size} um (z, y, x), from the metadata; trained at this resolution, without resampling"
+    if facts.anisotropy < ANISOTROPIC:
+        return text
+    return f"{text} (target_voxel_size_um in task.json resamples; its cubes are then in voxels of that size)"
 
 
 def labels_found(facts: Facts) -> str:

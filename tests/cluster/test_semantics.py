@@ -10,7 +10,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import open_volumes
-from mtneuro_ray.data.samples import SplitArrays, SplitData, load_splits
+from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import load_attributes
 from mtneuro_ray.data.store import CutoutStore
@@ -41,8 +41,7 @@ def task(tmp_path: Path) -> TaskSettings:
     return task_settings("readout", classes=names, cubes=CUBES, image_chan=image, annotation_chan=labels)
 
 
-def check(found: SplitData, expected: SplitArrays) -> None:
-    assert isinstance(found, SplitArrays)
+def check(found: SplitArrays, expected: SplitArrays) -> None:
     assert found.targets is not None
     assert expected.targets is not None
     np.testing.assert_array_equal(found.images, expected.images)

@@ -28,7 +28,7 @@ def without(key: str) -> dict[str, Any]:
     ("values", "parts"),
     [
         (task_values(tile=1), ["tile: unknown key", "tile_size"]),
-        (changed_cube(zz=1), ["cubes.1.zz: unknown key", "label, region, split, x, y, z"]),
+        (changed_cube(zz=1), ["cubes.1.zz: unknown key", "label, region, split, volume, x, y, z"]),
         (without("classes"), ["classes: is missing; this key is required"]),
         (task_values(tile_size=["16", 16]), ["tile_size.0: is '16'"]),
         (task_values(tile_size=[16]), ["tile_size.1: is missing; this key is required"]),

@@ -11,12 +11,11 @@ from mtneuro_ray.data.ingest import (
     Volumes,
     check_alignment,
     fetch_here,
-    ingest_lock,
     open_volumes,
     pending,
 )
 from mtneuro_ray.data.ingest import ingest as ingest_task
-from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.store import CutoutStore, ingest_lock
 from mtneuro_ray.data.verify import verify
 from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
@@ -261,7 +260,7 @@ def test_a_complete_store_that_can_only_be_read_is_read(tmp_path: Path, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied")
 
     # Permissions do not hold back root, as whom tests may run.
-    monkeypatch.setattr("mtneuro_ray.data.ingest.FileLock.acquire", refuse)
+    monkeypatch.setattr("mtneuro_ray.data.store.FileLock.acquire", refuse)
     for name in ("write", "delete"):
         monkeypatch.setattr(Folder, name, refuse)
     ingest_task(store, ONE, tmp_path / "task.json")
@@ -315,7 +314,8 @@ def test_labels_that_do_not_lie_on_the_image_are_refused(key: str, changes: dict
     other = MemoryVolume(np.zeros(SHAPE, np.uint8), "other")
     for name, value in changes.items():
         setattr(other, name, value)
-    both = Volumes((image,), **{"annotation": labels, "mask": None, key: other})
+    annotation, mask = (other, None) if key == "annotation" else (labels, other)
+    both = Volumes((image,), annotation, mask)
     with pytest.raises(InputError) as caught:
         check_alignment(both, "task.json")
     assert str(caught.value).startswith(f"task.json: {key}_chan: {other.uri} {problem}")

@@ -10,6 +10,7 @@ import torch
 
 import mtneuro_ray
 from mtneuro_ray.data import predictions
+from mtneuro_ray.data.sampling import samples as samples_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.predict import predict_run
 from mtneuro_ray.errors import InputError
@@ -167,3 +168,69 @@ def test_sizes_and_addresses_that_are_none_are_one_line(changes: dict[str, Any],
     with pytest.raises(InputError) as caught:
         task_settings(**changes)
     assert str(caught.value).startswith(f"task.json: {words}")
+
+
+def two_volumes(folder: Path) -> Tiny:
+    """The right half of the tiny cubes lies in a second volume, whose grey values and labels are mirrored along x."""
+    tiny = volumes(folder, "uint16", 1, data={"normalization": "zscore"})
+    values = json.loads(tiny.task.read_text())
+    for name, path in (("image0", folder / "image0.npy"), ("labels", tiny.labels)):
+        np.save(folder / f"{name}_right.npy", np.load(path)[:, :, ::-1].copy())
+    values["volumes"] = {"right": {"image_chan": "file:image0_right.npy", "annotation_chan": "file:labels_right.npy"}}
+    # In turns, so that the order of the plan is not that of the volumes.
+    for cube in values["cubes"]:
+        if cube["region"] == "right":
+            cube["volume"], cube["x"] = "right", [80 - cube["x"][1], 80 - cube["x"][0]]
+    tiny.task.write_text(json.dumps(values))
+    return tiny
+
+
+def test_a_task_over_two_volumes_reads_each_cube_from_its_own(tmp_path: Path) -> None:
+    tiny = two_volumes(tmp_path)
+    out = tmp_path / "out"
+    record = mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out)
+    assert record.status == "done"
+    run = record.load_settings()
+    assert len(set(run.data)) == 4
+    assert run.network.model.in_channels == 1
+    task = mtneuro_ray.load_task(str(tiny.task), store=out / "store")
+    for split in ("train", "val", "test"):
+        arrays = task.arrays(split)
+        assert arrays.masks is not None
+        for number, sample in enumerate(samples_of(run.task, split)):
+            suffix = "_right" if sample.region == "right" else ""
+            image = np.load(tmp_path / f"image0{suffix}.npy")
+            np.testing.assert_array_equal(arrays.images[number, 0], image[sample.roi.slices])
+            labels = np.load(tmp_path / f"labels{suffix}.npy")
+            np.testing.assert_array_equal(arrays.masks[number], labels[sample.roi.slices])
+            assert arrays.region_names[arrays.regions[number]] == sample.region
+    written = predict_run(record, Folder(out), CutoutStore(Folder(out / "store")))
+    assert written.agrees
+    # The same voxels at other addresses are the same run.
+    values = json.loads(tiny.task.read_text())
+    values["volumes"]["right"]["image_chan"] = f"file:{tmp_path}/image0_right.npy"
+    tiny.task.write_text(json.dumps(values))
+    assert mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out).run_id == record.run_id
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda task: task["cubes"][0].update(volume="left"), "cubes.0.volume: 'left' is none; accepted: right"),
+        (lambda task: [cube.pop("volume", 0) for cube in task["cubes"]], "volumes.right: no cube is in it"),
+        (lambda task: task["volumes"]["right"].pop("annotation_chan"), "volumes.right.annotation_chan: is missing"),
+        (
+            lambda task: task["volumes"]["right"].update(image_chan="file:labels.npy"),
+            "right.image_chan: 1 ch",
+        ),
+        (lambda task: task["cubes"][1].update(z=[10, 99]), "overlaps"),
+        (lambda task: task["cubes"][-1].update(z=[19, 99]), "cubes.2.z: ends at 99, outside"),
+    ],
+)
+def test_volumes_that_do_not_fit_a_task_are_one_line(tmp_path: Path, change: Any, words: str) -> None:
+    tiny = two_volumes(tmp_path)
+    task = json.loads(tiny.task.read_text())
+    change(task)
+    tiny.task.write_text(json.dumps(task))
+    with pytest.raises(InputError, match=words):
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out")

@@ -54,7 +54,7 @@ class Supervised(SteppedMethod):
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
         """Samples of the training split, cropped and augmented."""
-        batch, data = self.split.gather(indices, epoch), self.network.data
+        batch, data = self.split.gather(indices), self.network.data
         if data.train_crops == "random":
             height, width = batch.images.shape[-2:]
             corners = draw_crops(self.seed, epoch, indices, (height, width))

@@ -32,7 +32,7 @@ class SegmentationTask(Task):
         Raises:
             InputError: no image has one.
         """
-        if not self._ignores or self.run.task.sampling.is_patches:  # every patch is drawn around such a voxel
+        if not self._ignores:
             return None
         model.eval()
         with torch.no_grad(), autocast(self.network, split.device):
