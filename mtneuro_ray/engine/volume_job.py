@@ -210,6 +210,9 @@ def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[Vo
 def _window(run: RunSettings, options: Options) -> Shape:
     """Pixels of the network's input."""
     height, width = (side // run.task.downsample for side in run.task.tile_size)
+    if run.task.declaration.labels == "image" and run.network.evaluation.eval_crops != "whole":
+        # The run is judged on crops of half the side.
+        height, width = height // 2, width // 2
     window = options.window or (run.task.volume_z, height, width)
     is_flat = run.network.model.dim == 2
     if is_flat and window[0] != 1:
