@@ -53,10 +53,14 @@ def viewer_of(image: str, predictions: Sequence[str], port: int = 0) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", bind_port=port)
     viewer = neuroglancer.Viewer()
     with viewer.txn() as state:
+        first = layers[0][1]
         for name, source, is_image in layers:
             state.layers[name] = _layer(neuroglancer, source, is_image)
-        first = layers[0][1]
-        state.position = [low + side / 2 for low, side in zip(_place(first), first.domain.shape, strict=True)]
+        # In this order, so that the first panel shows slices.
+        size, unit = _scales(first)
+        state.dimensions = neuroglancer.CoordinateSpace(names=list("xyz"), units=[unit] * 3, scales=size[::-1])
+        middle = [low + side / 2 for low, side in zip(_place(first), first.domain.shape, strict=True)]
+        state.position = middle[::-1]
         state.layout = "xy" if first.shape[0] < 8 else "4panel"
     return viewer
 
@@ -76,9 +80,14 @@ def _place(source: VolumeSource) -> list[float]:
     return [low + start / side - 0.5 for low, start, side in zip(source.domain.origin, origin, size, strict=True)]
 
 
+def _scales(source: VolumeSource) -> tuple[list[float], str]:
+    """Size of a voxel along z, y, x, and its unit."""
+    return list(source.voxel_size_um or (1.0, 1.0, 1.0)), "um" if source.voxel_size_um else ""
+
+
 def _layer(neuroglancer: Any, source: VolumeSource, is_image: bool) -> Any:
-    size, unit = source.voxel_size_um or (1.0, 1.0, 1.0), "um" if source.voxel_size_um else ""
-    space = neuroglancer.CoordinateSpace(names=list("zyx"), units=[unit] * 3, scales=list(size))
+    size, unit = _scales(source)
+    space = neuroglancer.CoordinateSpace(names=list("zyx"), units=[unit] * 3, scales=size)
     kind = "image" if is_image else "segmentation"
     volume = neuroglancer.LocalVolume(_Readable(source), space, volume_type=kind, downsampling="2d")
     matrix = [[float(row == column) for column in range(3)] + [shift] for row, shift in enumerate(_place(source))]

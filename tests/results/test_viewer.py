@@ -41,6 +41,7 @@ def test_a_page_shows_image_and_prediction_in_their_places(tmp_path: Path) -> No
         ("image", "image"),
         ("prediction", "segmentation"),
     ]
+    assert (list(state["dimensions"]), state["position"]) == (["x", "y", "z"], [29.5, 19.5, 1.5])
     shifts = [[row[3] for row in layer["source"][0]["transform"]["matrix"]] for layer in state["layers"]]
     assert shifts == [[-0.5, -0.5, -0.5], [1.5, -0.5, -0.5]]
     server = viewer.get_viewer_url().partition("/v/")[0]
