@@ -79,6 +79,8 @@ class Decoded:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Hashable, Future[Voxels]] = OrderedDict()
+        # Of the arrays that are decoded, not of those that are under way.
+        self._num_bytes = 0
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, decode: Callable[[], Voxels]) -> Voxels:
@@ -99,15 +101,15 @@ class Decoded:
             with self._lock:
                 self._kept.pop(key, None)
             raise
-        self._drop_oldest()
+        self._drop_oldest(mine.result().nbytes)
         return mine.result()
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self, added: int) -> None:
         with self._lock:
-            done = [(key, each.result().nbytes) for key, each in self._kept.items() if each.done()]
-            total = sum(num_bytes for _, num_bytes in done)
-            for key, num_bytes in done[:-1]:
-                if total <= self._most_bytes:
+            self._num_bytes += added
+            while self._num_bytes > self._most_bytes and len(self._kept) > 1:
+                key, oldest = next(iter(self._kept.items()))
+                if not oldest.done():
                     break
-                self._kept.pop(key)
-                total -= num_bytes
+                del self._kept[key]
+                self._num_bytes -= oldest.result().nbytes
