@@ -42,6 +42,19 @@ def test_everything_public_can_be_had_and_nothing_else() -> None:
         mtneuro_ray.nothing  # noqa: B018
 
 
+def test_a_memory_budget_changes_neither_id_nor_numbers_of_a_run(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path)
+    records = [
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / str(budget), memory_budget=budget)
+        for budget in (None, "4kB")
+    ]
+    assert records[0].run_id == records[1].run_id
+    assert records[0].status == records[1].status == "done"
+    assert (records[0].metrics, records[0].history) == (records[1].metrics, records[1].history)
+    with pytest.raises(InputError, match=r"^--memory-budget: is 'much'; accepted: a number of bytes"):
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "other", memory_budget="much")
+
+
 def test_a_run_is_trained_once_and_its_record_is_the_file_s(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path)
     epochs: list[int] = []

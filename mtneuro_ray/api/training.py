@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtneuro_ray.api.task_data import Address, TaskData, folder_of, store_of
+from mtneuro_ray.api.task_data import Address, folder_of, store_of
 from mtneuro_ray.config.pairs import Pair, load_pair
-from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.resources import ResourceSettings, bytes_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
-from mtneuro_ray.data.ingest import check_known_bounds, identities_of
+from mtneuro_ray.data.ingest import check_known_bounds, identities_of, ingest
 from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.stored import splits_of
 from mtneuro_ray.models.library import check_encoders, fetch_encoder
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.storage.folder import Folder
@@ -32,6 +33,8 @@ class SweepJob:
         preset: See `load_task`.
         overrides: `key=value` changes of every network.
         packing: Table of `mtneuro-ray profile`; the space's by default.
+        memory_budget: Bytes, or text such as "2GB", of a split in memory, beyond which it is streamed; the space's by
+            default.
         out: Folder of results, here or in a bucket.
         store: Folder of cutouts; `out/store` by default.
         address: Ray cluster; one that is started here by default.
@@ -56,6 +59,7 @@ class SweepJob:
         preset: str | None = None,
         overrides: Sequence[str] = (),
         packing: str | None = None,
+        memory_budget: int | str | None = None,
         out: Address = "out",
         store: Address | None = None,
         address: str | None = None,
@@ -63,7 +67,8 @@ class SweepJob:
     ) -> None:
         self.settings, self.entries = load_sweep(space, volume=volume, preset=preset, overrides=overrides)
         run = self.settings.run
-        self.resources = run if packing is None else run.replace("packing", packing=packing)
+        run = run if packing is None else run.replace("packing", packing=packing)
+        self.resources = run if memory_budget is None else run.replace("--memory-budget", memory_budget=memory_budget)
         self.out, self.store = folder_of(out), store_of(store, out)
         self.problems: list[str] = []
         self._address, self._num_cpus = address, num_cpus
@@ -97,6 +102,7 @@ class _Place(NamedTuple):
     gpu: bool
     address: str | None
     num_cpus: int | None
+    budget: int | None
     report: Report
 
 
@@ -114,6 +120,7 @@ def train(
     gpu: bool = False,
     address: str | None = None,
     num_cpus: int | None = None,
+    memory_budget: int | str | None = None,
     report: Report = lambda epoch: None,
 ) -> RunRecord:
     """Train one run and evaluate it on the test split, unless its run file says that this is done.
@@ -132,6 +139,8 @@ def train(
         gpu: Whether each worker has a GPU.
         address: Ray cluster, where there are workers; one that is started here by default.
         num_cpus: CPUs of a cluster that is started here; all by default.
+        memory_budget: Bytes, or text such as "2GB", of a split in memory, beyond which it is streamed; by default a
+            third of the smallest object store of a node, or a tenth of this machine's memory.
         report: Called after each epoch with its number, losses and validation metrics.
 
     Returns:
@@ -149,7 +158,8 @@ def train(
     """
     changes, texts = (dict(overrides), ()) if isinstance(overrides, Mapping) else ({}, overrides)
     pair = load_pair(task, network, volume=volume, preset=preset, overrides=texts, changes=changes, where="overrides")
-    place = _Place(folder_of(out), store_of(store, out), workers, threads, gpu, address, num_cpus, report)
+    budget = None if memory_budget is None else bytes_of(memory_budget, "--memory-budget")
+    place = _Place(folder_of(out), store_of(store, out), workers, threads, gpu, address, num_cpus, budget, report)
     return _train_pair(pair, place)
 
 
@@ -184,7 +194,7 @@ def _train_here(run: RunSettings, task_file: Path, place: _Place) -> RunRecord:
 
     # A download that fails should do so before the volume is read.
     encoder = fetch_encoder(run.network)
-    data = TaskData(run.task, task_file, place.store).splits()
+    data = splits_of(place.store, ingest(place.store, run.task, task_file).identities, run.task, place.budget)
     return train_here(run, data, place.out, encoder=encoder, gpu=place.gpu, threads=place.threads, report=place.report)
 
 
@@ -199,5 +209,5 @@ def _train_on_ray(run: RunSettings, task_file: Path, place: _Place) -> RunRecord
     )
     with connected(place.address, place.num_cpus, resources.of_a_trial):
         encoder = share_encoder(run.network) if run.network.starts_pretrained else None
-        splits = share_task(place.store, run.task, task_file)
+        splits = share_task(place.store, run.task, task_file, place.budget)
         return train_on_workers(run, splits, place.out, resources, encoder=encoder, report=place.report)

@@ -114,6 +114,14 @@ Packing = Annotated[
         "default: the space's",
     ),
 ]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BYTES",
+        help="a split that takes more memory than this, such as 2GB, is read from the store while it trains; default: "
+        "the space's, else a third of a node's object store",
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to run on; default: RAY_ADDRESS, else one on this machine")
 ]

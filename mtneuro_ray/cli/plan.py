@@ -20,6 +20,7 @@ from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
 from mtneuro_ray.data.ingest import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
+from mtneuro_ray.data.stored import default_budget, split_bytes
 from mtneuro_ray.errors import InputError
 
 
@@ -95,32 +96,40 @@ def plan_task(
         if preset:
             task = preset_named(preset, "--preset").scale_task(task, str(file))
     check_known_bounds(task, file)
-    return {**_described(task, file), "runs": 1, "candidates": 0, "seeds": 1}
+    return {**_described(task, file, None), "runs": 1, "candidates": 0, "seeds": 1}
 
 
-def plan_space(space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]]) -> dict[str, Any]:
-    """The plan of every experiment of a sweep, and totals.
+def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, Any]:
+    """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream."""
+    itemsizes = bytes_per_voxel(task, file)
+    found = describe(task, itemsizes)
+    if task.volumes:
+        parts = [part for part in volumes_of(task).values() if part.cubes]
+        read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
+        return found | {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
+    for counts in found["splits"].values():
+        taken = split_bytes(task, counts["images"], itemsizes[0])
+        if taken > (default_budget() if budget is None else budget):
+            counts["streamed_bytes"] = taken
+    return found
+
+
+def plan_space(
+    space: SweepSpace, entries: list[tuple[ExperimentSpace, Pair]], budget: int | None = None
+) -> dict[str, Any]:
+    """The plan of every experiment of a sweep, and totals; the memory budget in bytes is the space's by default.
 
     Raises:
         InputError: a batch is larger than its split, or a cube lies outside a volume whose bounds are known.
     """
-    plans = [_experiment_plan(experiment, pair) for experiment, pair in entries]
+    budget = budget or space.run.budget_bytes
+    plans = [_experiment_plan(experiment, pair, budget) for experiment, pair in entries]
     totals = {key: sum(plan[key] for plan in plans) for key in ("candidates", "seeds", "runs")}
     splits = {"splits": plans[0]["splits"]} if len(plans) == 1 else {}
     return {"space": space.name, **splits, **totals, "experiments": plans}
 
 
-def _described(task: TaskSettings, file: Path) -> dict[str, Any]:
-    """Splits and voxels of a task, of all its volumes together."""
-    found = describe(task, bytes_per_voxel(task, file))
-    if task.volumes:
-        parts = [part for part in volumes_of(task).values() if part.cubes]
-        read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
-        found |= {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
-    return found
-
-
-def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
+def _experiment_plan(experiment: ExperimentSpace, pair: Pair, budget: int | None) -> dict[str, Any]:
     # Other axes do not change batches; `load_sweep` has checked them.
     batches = [
         {key: value for key, value in candidate.items() if key.endswith("batch_size")}
@@ -132,11 +141,7 @@ def _experiment_plan(experiment: ExperimentSpace, pair: Pair) -> dict[str, Any]:
     check_known_bounds(pair.task, pair.task_file)
     candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)
     counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
-    return {
-        "model": pair.network.table_name,
-        **_described(pair.task, pair.task_file),
-        **counts,
-    }
+    return {"model": pair.network.table_name, **_described(pair.task, pair.task_file, budget), **counts}
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -154,6 +159,8 @@ def _experiment_text(plan: dict[str, Any]) -> str:
     for split, counts in plan["splits"].items():
         shares = ", ".join(f"{name} {count}" for name, count in counts["per_class"].items())
         lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
+        if "streamed_bytes" in counts:
+            lines.append(f"               streams: {counts['streamed_bytes'] / 1e9:.3g} GB are over memory_budget")
     lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
     lines.extend(f"  note  {line}" for line in plan["remainders"])
     if "seeds" in plan:

@@ -11,7 +11,19 @@ from typer import Option
 
 from mtneuro_ray.api import training
 from mtneuro_ray.cli import options, plan
-from mtneuro_ray.cli.options import Address, NumCpus, Out, Overrides, Packing, Preset, Space, Store, Task, Volume
+from mtneuro_ray.cli.options import (
+    Address,
+    MemoryBudget,
+    NumCpus,
+    Out,
+    Overrides,
+    Packing,
+    Preset,
+    Space,
+    Store,
+    Task,
+    Volume,
+)
 from mtneuro_ray.progress import say
 from mtneuro_ray.results.query import best_columns
 from mtneuro_ray.results.render import rows_as_table, show
@@ -33,6 +45,7 @@ def run_train(
     gpu: Annotated[bool, Option("--gpu", help="one GPU for each worker")] = False,
     out: Out = "out",
     store: Store = None,
+    memory_budget: MemoryBudget = None,
     address: Address = None,
     num_cpus: NumCpus = None,
 ) -> int:
@@ -50,6 +63,7 @@ def run_train(
         workers=workers,
         threads=threads,
         gpu=gpu,
+        memory_budget=memory_budget,
         address=address,
         num_cpus=num_cpus,
         report=_Epochs(),
@@ -78,6 +92,7 @@ def run_sweep(
     preset: Preset = None,
     overrides: Overrides = [],
     packing: Packing = None,
+    memory_budget: MemoryBudget = None,
     dry_run: Annotated[bool, Option("--dry-run", help="print the plan and stop")] = False,
     out: Out = "out",
     store: Store = None,
@@ -92,13 +107,14 @@ def run_sweep(
         preset=preset,
         overrides=overrides,
         packing=packing,
+        memory_budget=memory_budget,
         out=out,
         store=options.store_of(store, out).folder,
         address=address,
         num_cpus=num_cpus,
     )
     # Planning checks batches and known bounds before anything starts.
-    planned = plan.plan_space(job.settings, job.entries)
+    planned = plan.plan_space(job.settings, job.entries, job.resources.budget_bytes)
     if dry_run:
         print(plan.as_text(planned))
         return 0

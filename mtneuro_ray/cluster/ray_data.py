@@ -19,19 +19,21 @@ import ray.data
 from ray import ObjectRef
 
 from mtneuro_ray.cluster.ray_metrics import tell_read
+from mtneuro_ray.cluster.streaming import describe_split, node_budget, streaming
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest
-from mtneuro_ray.data.samples import SplitArrays, load_split, log_absent
+from mtneuro_ray.data.samples import SplitArrays, SplitData, load_split, log_absent
 from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.stored import exceeds
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError, StoreError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource
 
 T = TypeVar("T")
-SplitRefs = dict[Split, ObjectRef[SplitArrays]]
+SplitRefs = dict[Split, ObjectRef[SplitData]]
 
 # How long an error waits for those of the other tasks, which mostly have the same cause.
 _OTHERS_S = 5.0
@@ -239,29 +241,35 @@ def _load(
     return arrays, arrays.absent(task.classes)
 
 
-def share_task(store: CutoutStore, task: TaskSettings, task_file: Path) -> SplitRefs:
+def share_task(store: CutoutStore, task: TaskSettings, task_file: Path, budget: int | None = None) -> SplitRefs:
     """Ingest what the store lacks of a task on Ray, and share its splits.
 
     Args:
         store: Cutouts.
         task: The task.
         task_file: File of the task, for errors and relative paths.
+        budget: See `share_splits`.
 
     Raises:
         InputError: the data do not fit the settings.
         SourceError: a volume can't be read.
         StoreError: voxels are missing or damaged.
     """
-    return share_splits(store, task, ingest(store, task, task_file, fetch_all))
+    return share_splits(store, task, ingest(store, task, task_file, fetch_all), budget)
 
 
-def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes, *, beside_trials: bool = False) -> SplitRefs:
+def share_splits(
+    store: CutoutStore, task: TaskSettings, volumes: Volumes, budget: int | None = None, *, beside_trials: bool = False
+) -> SplitRefs:
     """Make each split of a task one object that all workers of a node map.
+
+    The object of a split that takes more memory than the budget says where its voxels are, and workers stream them.
 
     Args:
         store: Cutouts, with all that the task reads.
         task: The task.
         volumes: Volumes of the task.
+        budget: Bytes of a split in memory; by default a third of the smallest object store of a node.
         beside_trials: Whether trials may hold all CPUs; then none is asked for.
 
     Raises:
@@ -275,12 +283,18 @@ def share_splits(store: CutoutStore, task: TaskSettings, volumes: Volumes, *, be
         targets = measure_attributes(store, str(identities.annotation), task, beside_trials=beside_trials)
     splits = dict.fromkeys(cube.split for cube in task.cubes)
     # Two references each, which Ray types as one.
-    loads: dict[Split, Any] = {split: _load.remote(store, identities, task, split, targets) for split in splits}
+    loads: dict[Split, Any] = {}
+    most = node_budget() if budget is None else budget
+    for split in splits:
+        if exceeds(store, identities, task, split, most):
+            loads[split] = describe_split(store, identities, task, split, targets.get(split), most, num_cpus())
+        else:
+            loads[split] = _load.remote(store, identities, task, split, targets)
     absent = results([names for _, names in loads.values()], unread=[arrays for arrays, _ in loads.values()])
     log_absent(task, dict(zip(loads, absent, strict=True)))
     return {split: arrays for split, (arrays, _) in loads.items()}
 
 
-def get_splits(refs: SplitRefs) -> dict[Split, SplitArrays]:
-    """The splits, as read-only views of this node's shared memory."""
-    return dict(zip(refs, ray.get(list(refs.values())), strict=True))
+def get_splits(refs: SplitRefs) -> dict[Split, SplitData]:
+    """The splits, as read-only views of this node's shared memory; those that are not in it are streamed."""
+    return dict(zip(refs, map(streaming, ray.get(list(refs.values()))), strict=True))

@@ -82,16 +82,17 @@ class Shared:
 
     Args:
         store: Cutouts.
+        budget: Bytes of a split in memory; see `cluster.ray_data.share_splits`.
 
     Attributes:
         error: The error that ended the reading: a volume or weights that cannot be read. Nothing is read after it.
     """
 
-    def __init__(self, store: CutoutStore) -> None:
+    def __init__(self, store: CutoutStore, budget: int | None = None) -> None:
         self.error: Exception | None = None
         self._joined = threading.Event()
         self._beside_trials = False
-        self._store = store
+        self._store, self._budget = store, budget
         self._splits: dict[str, SplitRefs] = {}
         self._encoders: dict[EncoderKey | None, EncoderRef | None] = {None: None}
         self._wanted: deque[PlannedRun] = deque()
@@ -171,7 +172,7 @@ class Shared:
             volumes = ingest(self._store, pair.task, pair.task_file, partial(self._fetch, beside_trials=beside))
             self._joined.wait()
             beside = beside or self._beside_trials
-            self._splits[task] = share_splits(self._store, pair.task, volumes, beside_trials=beside)
+            self._splits[task] = share_splits(self._store, pair.task, volumes, self._budget, beside_trials=beside)
 
     def _fetch(
         self, store: CutoutStore, cutouts: list[Cutout], advance: Callable[[int], None], *, beside_trials: bool

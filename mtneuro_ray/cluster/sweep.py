@@ -76,7 +76,7 @@ def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, 
     from mtneuro_ray.storage.lease import only_driver
     from mtneuro_ray.sweep.study import StudyLog
 
-    shared = Shared(where.store)
+    shared = Shared(where.store, resources.budget_bytes)
 
     def read() -> None:
         for planned in pipeline.ready():

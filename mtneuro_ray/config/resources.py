@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mtneuro_ray.config.base import Positive, Settings
 from mtneuro_ray.errors import InputError
+
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T|Ki|Mi|Gi|Ti)B?")
+_UNITS = {"": 1, **{unit: 1000**power for power, unit in enumerate("kMGT", 1)}}
+_UNITS |= {f"{unit[0].upper()}i": 1024**power for power, unit in enumerate("kMGT", 1)}
+
+
+def bytes_of(amount: int | str, where: str) -> int:
+    """An amount of memory: a number of bytes, or text such as "2GB" (10^9 bytes each) or "2GiB" (2^30).
+
+    Raises:
+        InputError: it is neither, or 0; `where` names file and key.
+    """
+    found = _BYTES.fullmatch(str(amount).strip())
+    count = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if not 0 < count < 2**63:
+        raise InputError(f'{where}: is {amount!r}; accepted: a number of bytes, or text such as "2GB" or "512MiB"')
+    return count
 
 
 class AshaSettings(Settings):
@@ -32,6 +50,10 @@ class ResourceSettings(Settings):
     packing: str | None = None
     """Table of `mtneuro-ray profile`, relative to this file: its measurements decide how many trials share a GPU or the
     memory of a machine. It does not change the numbers of a run."""
+    memory_budget: Annotated[int, Field(ge=1)] | str | None = None
+    """Bytes, or text such as "2GB", that a split may take in the memory of a machine; a larger one is read from the
+    store while it trains. By default a third of the smallest object store of a node. It does not change the numbers of
+    a run."""
     max_concurrent: Positive | None = None
     """Trials at once; by default as many as fit on the cluster."""
     max_failures: Annotated[int, Field(ge=0)] = 2
@@ -51,8 +73,15 @@ class ResourceSettings(Settings):
         each = {"CPU": float(self.cpus_per_worker), "GPU": self.gpus_per_worker}
         return {kind: amount * self.workers_per_trial for kind, amount in each.items()}
 
+    @property
+    def budget_bytes(self) -> int | None:
+        """The memory budget in bytes; None for the default."""
+        return None if self.memory_budget is None else bytes_of(self.memory_budget, "run.memory_budget")
+
     def check(self, where: str) -> None:
-        """Check that trials with several workers cannot deadlock, are not packed and are not stopped early."""
+        """Check the memory budget, and that trials of several workers can't deadlock and are not packed or stopped."""
+        if self.memory_budget is not None:
+            bytes_of(self.memory_budget, f"{where}: run.memory_budget")
         if self.workers_per_trial > 1 and self.max_concurrent is None:
             raise InputError(
                 f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, Split
 from mtneuro_ray.data.attributes import ATTRIBUTES
-from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.errors import parsing
 from mtneuro_ray.roi import Shape, corners
@@ -78,7 +78,7 @@ class Embeddings:
     vectors: Vectors
 
     @classmethod
-    def of(cls, run: RunSettings, data: Mapping[Split, SplitArrays], vectors: Mapping[Split, Vectors]) -> Embeddings:
+    def of(cls, run: RunSettings, data: Mapping[Split, SplitData], vectors: Mapping[Split, Vectors]) -> Embeddings:
         """The embeddings of a readout run, from (N, 4, F) vectors of each split in the order of the plan."""
         assert run.encoder_run is not None
         network, encoder = run.encoder_run.network, run.encoder_run

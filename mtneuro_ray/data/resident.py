@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.samples import SplitArrays, SplitData
 from mtneuro_ray.rng import Indices
 
 # Largest numbers of images and voxels of one forward pass outside of training; more is no faster.
@@ -47,8 +49,48 @@ class Batch:
         return Batch(chosen(self.images), None if self.masks is None else chosen(self.masks), chosen(self.labels))
 
 
-class ResidentSplit:
-    """One split on one device, in the type of the volume.
+class DeviceSplit(ABC):
+    """One split on one device, from which batches are taken: in the device's memory, or streamed to it.
+
+    Attributes:
+        data: The split.
+        device: Where batches are wanted.
+        voxels: Values of an image, those of all channels.
+    """
+
+    voxels: int
+
+    def __init__(self, data: SplitData, device: torch.device) -> None:
+        self.data, self.device = data, device
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @abstractmethod
+    def gather(self, indices: Indices) -> Batch:
+        """A copy of the images of these indices."""
+
+    @abstractmethod
+    def part(self, start: int, stop: int) -> Batch:
+        """Adjacent images; nothing may be written to them."""
+
+    def announced(self, batches: Iterable[Indices]) -> AbstractContextManager[None]:
+        """Context in which batches of these indices are gathered in this order, so that they can be read ahead."""
+        return nullcontext()
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Half-open parts of the images `start` to `stop`, each small enough for one forward pass."""
+        yield from parts(start, len(self) if stop is None else stop, self.voxels)
+
+    def walk(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[slice, Batch]]:
+        """The images `start` to `stop`, a part at a time, with the place of each part in the split."""
+        with self.announced(np.arange(first, last) for first, last in self.parts(start, stop)):
+            for first, last in self.parts(start, stop):
+                yield slice(first, last), self.part(first, last)
+
+
+class ResidentSplit(DeviceSplit):
+    """One split in the memory of a device, in the type of the volume.
 
     Args:
         arrays: The split; read-only views of shared memory are fine, nothing is written to them.
@@ -56,13 +98,10 @@ class ResidentSplit:
     """
 
     def __init__(self, arrays: SplitArrays, device: torch.device) -> None:
-        self.arrays = arrays
-        self.device = device
-        masks = None if arrays.masks is None else _tensor(arrays.masks, device)
-        self._whole = Batch(_tensor(arrays.images, device), masks, _tensor(arrays.labels, device))
-
-    def __len__(self) -> int:
-        return len(self.arrays)
+        super().__init__(arrays, device)
+        masks = None if arrays.masks is None else as_tensor(arrays.masks, device)
+        self._whole = Batch(as_tensor(arrays.images, device), masks, as_tensor(arrays.labels, device))
+        self.voxels = self._whole.images[:1].numel()
 
     def gather(self, indices: Indices) -> Batch:
         """A copy of the images of these indices."""
@@ -72,11 +111,6 @@ class ResidentSplit:
     def part(self, start: int, stop: int) -> Batch:
         """Adjacent images, as views."""
         return self._whole.pick(lambda tensor: tensor[start:stop])
-
-    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Half-open parts of the images `start` to `stop`, each small enough for one forward pass."""
-        voxels = self._whole.images[:1].numel()
-        yield from parts(start, len(self) if stop is None else stop, voxels)
 
 
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -120,7 +154,8 @@ def parts(start: int, stop: int, voxels: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + at_once, stop)
 
 
-def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+def as_tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """An array as a tensor on a device; on the CPU they share their memory."""
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.view(f"i{array.dtype.itemsize}")
     with warnings.catch_warnings():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from mtneuro_ray.data.sampling import Sample, cube_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.rng import Indices
 from mtneuro_ray.roi import Roi
 
 logger = logging.getLogger(__name__)
@@ -27,18 +29,52 @@ Images = npt.NDArray[Any]
 """Grey values: integers of 8 to 32 bits, or floats."""
 
 
-@dataclass(frozen=True, slots=True)
-class SplitArrays:
-    """The data of one split for training or evaluation.
+class SplitData(ABC):
+    """One split for training or evaluation, wherever its voxels lie: in memory, or in the cutout store.
 
     Attributes:
-        images: (N, C, Z, Y, X) grey values in the type of the volume, area-averaged by the task's `downsample`.
-        masks: (N, Z, Y, X) classes of every voxel in a segmentation task, IGNORED where it does not count, else None.
         labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
         targets: (N, 4, 5) in a readout task, else None: attributes (`data.attributes`) of the corners of the images
             (`roi.corners`), measured at the volume's resolution.
+    """
+
+    labels: Labels
+    regions: Labels
+    region_names: tuple[str, ...]
+    targets: Attributes | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def class_counts(self, num_classes: int) -> Labels:
+        """Voxels of each class in each region, or images where there are no masks: (regions, num_classes)."""
+
+    @abstractmethod
+    def read(self, indices: Indices) -> tuple[Images, Bytes | None]:
+        """Images (B, C, Z, Y, X) and masks of some samples, in the order of the indices."""
+
+    def absent(self, classes: Sequence[str]) -> list[str]:
+        """The classes without a voxel that counts, or without an image where there are no masks."""
+        if self.targets is not None:
+            return []
+        counts = self.class_counts(len(classes)).sum(0)
+        return [name for name, count in zip(classes, counts, strict=True) if not count]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitArrays(SplitData):
+    """A split in memory.
+
+    Attributes:
+        images: (N, C, Z, Y, X) grey values in the type of the volume, area-averaged by the task's `downsample`.
+        masks: (N, Z, Y, X) classes of every voxel in a segmentation task, IGNORED where it does not count, else None.
+        labels: See `SplitData`.
+        regions: See `SplitData`.
+        region_names: See `SplitData`.
+        targets: See `SplitData`.
     """
 
     images: Images
@@ -48,24 +84,23 @@ class SplitArrays:
     region_names: tuple[str, ...]
     targets: Attributes | None = None
 
-    def __len__(self) -> int:
-        return len(self.images)
-
     def class_counts(self, num_classes: int) -> Labels:
         """Voxels of each class in each region, or images where there are no masks: (regions, num_classes)."""
-        counts = np.zeros((len(self.region_names), num_classes), np.int64)
-        for region in range(len(counts)):
-            here = self.regions == region
-            truth = self.labels[here] if self.masks is None else self.masks[here]
-            counts[region] = np.bincount(truth.ravel(), minlength=IGNORED + 1)[:num_classes]
-        return counts
+        truth = self.labels if self.masks is None else self.masks
+        return counts_of(truth, self.regions, len(self.region_names), num_classes)
 
-    def absent(self, classes: Sequence[str]) -> list[str]:
-        """The classes without a voxel that counts, or without an image where there are no masks."""
-        if self.targets is not None:
-            return []
-        counts = self.class_counts(len(classes)).sum(0)
-        return [name for name, count in zip(classes, counts, strict=True) if not count]
+    def read(self, indices: Indices) -> tuple[Images, Bytes | None]:
+        """Copies of images and masks."""
+        return self.images[indices], None if self.masks is None else self.masks[indices]
+
+
+def counts_of(truth: Bytes | Labels, regions: Labels, num_regions: int, num_classes: int) -> Labels:
+    """Voxels that count of each class in each region, (num_regions, num_classes), of classes (N, ...) of N images."""
+    counts = np.zeros((num_regions, num_classes), np.int64)
+    for region in range(num_regions):
+        here = truth[regions == region].ravel()
+        counts[region] = np.bincount(here, minlength=IGNORED + 1)[:num_classes]
+    return counts
 
 
 def load_splits(store: CutoutStore, identities: Identities, task: TaskSettings) -> dict[Split, SplitArrays]:
@@ -112,31 +147,18 @@ def load_split(
     plan = samples(task, split)
     rois = [sample.roi for sample in plan]
     if not rois:
-        raise _nothing_counts(task, split)
-    images = _read_images(store, identities.images, rois, task)
-    masks, own_targets = None, None
-    labels = np.array([sample.label or 0 for sample in plan], np.int64)
-    label_map = task.label_map
+        raise nothing_counts(task, split)
+    own_targets = None
     if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(identities.annotation), task))[split]
-    elif identities.annotation is not None and label_map is not None:
-        annotations = store.read(identities.annotation, rois)
-        mask = None if identities.mask is None else store.read(identities.mask, rois)
-        flags = annotated_at(rois, task, mask)
-        if task.declaration.labels == "image":
-            labels = _region_labels(annotations, flags, plan, task)
-        else:
-            # The label at the middle of each block that `area_average` merges.
-            middles = slice(task.downsample // 2, None, task.downsample)
-            masks = np.ascontiguousarray(classes_of(annotations, rois, task, flags)[..., middles, middles])
-            if task.ignoring and (masks == IGNORED).all():
-                raise _nothing_counts(task, split)
-    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
+    masks, names = masks_at(store, identities, rois, task), region_names(task)
+    if masks is not None and task.ignoring and (masks == IGNORED).all():
+        raise nothing_counts(task, split)
     return SplitArrays(
-        images=area_average(images, task.downsample),
+        images=images_at(store, identities, rois, task),
         masks=masks,
-        labels=labels,
-        regions=np.array([names.index(sample.region) for sample in plan], np.int64),
+        labels=labels_of(store, identities, plan, task),
+        regions=regions_of(plan, names),
         region_names=names,
         targets=own_targets,
     )
@@ -161,13 +183,24 @@ def _load_parts(store: CutoutStore, identities: Identities, task: TaskSettings, 
     )
 
 
-def _read_images(store: CutoutStore, identities: Sequence[str], rois: Sequence[Roi], task: TaskSettings) -> Images:
-    """Grey values (N, C, Z, Y, X) of N boxes.
+def region_names(task: TaskSettings) -> tuple[str, ...]:
+    """Regions of a task, in its order."""
+    return tuple(dict.fromkeys(cube.region for cube in task.cubes))
+
+
+def regions_of(plan: Sequence[Sample], names: Sequence[str]) -> Labels:
+    """Index of each sample's region, (N,)."""
+    return np.array([names.index(sample.region) for sample in plan], np.int64)
+
+
+def images_at(store: CutoutStore, identities: Identities, rois: Sequence[Roi], task: TaskSettings) -> Images:
+    """Grey values (N, C, Z, Y, X) of N boxes, area-averaged by the task's `downsample`.
 
     Raises:
+        StoreError: voxels are missing or damaged.
         InputError: channels are of several types, or of one that has more digits than a network reads.
     """
-    channels = [np.stack(store.read(identity, rois)) for identity in identities]
+    channels = [np.stack(store.read(identity, rois)) for identity in identities.images]
     kinds = {channel.dtype for channel in channels}
     if len(kinds) > 1 or any(kind.kind != "f" and kind.itemsize > 4 for kind in kinds):
         names = ", ".join(sorted(kind.name for kind in kinds))
@@ -175,7 +208,38 @@ def _read_images(store: CutoutStore, identities: Sequence[str], rois: Sequence[R
             f"{task.name}: image_chan: holds {names}; accepted: channels of one type, of integers up to 32 bits or "
             "of floats"
         )
-    return channels[0][:, np.newaxis] if len(channels) == 1 else np.stack(channels, axis=1)
+    images = channels[0][:, np.newaxis] if len(channels) == 1 else np.stack(channels, axis=1)
+    return area_average(images, task.downsample)
+
+
+def masks_at(store: CutoutStore, identities: Identities, rois: Sequence[Roi], task: TaskSettings) -> Bytes | None:
+    """Classes (N, Z, Y, X) of N boxes in a segmentation task, IGNORED where a voxel does not count; else None.
+
+    Raises:
+        StoreError: voxels are missing or damaged.
+        InputError: an annotation holds a label that is no class.
+    """
+    if identities.annotation is None or task.label_map is None or task.declaration.labels != "voxel":
+        return None
+    annotations, flags = _annotations(store, identities, rois, task)
+    # The label at the middle of each block that `area_average` merges.
+    middles = slice(task.downsample // 2, None, task.downsample)
+    return np.ascontiguousarray(classes_of(annotations, rois, task, flags)[..., middles, middles])
+
+
+def labels_of(store: CutoutStore, identities: Identities, plan: Sequence[Sample], task: TaskSettings) -> Labels:
+    """Classes (N,) of whole images: those of their annotation where the task reads one for it, else of their cubes."""
+    if identities.annotation is None or task.label_map is None or task.declaration.labels != "image":
+        return np.array([sample.label or 0 for sample in plan], np.int64)
+    return _region_labels(*_annotations(store, identities, [sample.roi for sample in plan], task), plan, task)
+
+
+def _annotations(
+    store: CutoutStore, identities: Identities, rois: Sequence[Roi], task: TaskSettings
+) -> tuple[list[Annotation], Flags | None]:
+    """Labels at boxes, and which voxels are annotated; None where all are."""
+    mask = None if identities.mask is None else store.read(identities.mask, rois)
+    return store.read(str(identities.annotation), rois), annotated_at(rois, task, mask)
 
 
 def area_average(images: Images, factor: int) -> Images:
@@ -196,7 +260,8 @@ def area_average(images: Images, factor: int) -> Images:
     return averaged
 
 
-def _nothing_counts(task: TaskSettings, split: Split) -> InputError:
+def nothing_counts(task: TaskSettings, split: Split) -> InputError:
+    """The error of a split of which no voxel counts."""
     return InputError(
         f"{task.name}: {', '.join(task.ignoring)}: no voxel of the {split} split is left; accepted: at least one that "
         "is annotated and has a class"

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -167,11 +167,9 @@ class CutoutStore:
         wanted = list(boxes)
         out: list[Stored] = []
         left = [box.num_voxels for box in wanted]
-        seen: list[Roi] = []
-        for shard in self.boxes(identity):
-            targets = [(n, overlap) for n, box in enumerate(wanted) if (overlap := box.intersection(shard))]
-            if not targets:
-                continue
+        seen: list[list[Roi]] = [[] for _ in wanted]
+        for shard, numbers in self._touching(identity, wanted):
+            targets = [(n, overlap) for n in numbers if (overlap := wanted[n].intersection(shard))]
             voxels = self.read_shard(identity, shard)
             if not out:
                 out = [np.empty(box.shape, voxels.dtype) for box in wanted]
@@ -179,12 +177,41 @@ class CutoutStore:
                 out = [each.astype(dtype) for each in out]
             for n, overlap in targets:
                 out[n][overlap.slices_within(wanted[n])] = voxels[overlap.slices_within(shard)]
-                left[n] -= sum(piece.num_voxels for piece in overlap.outside(seen))
-            seen.append(shard)
+                left[n] -= sum(piece.num_voxels for piece in overlap.outside(seen[n]))
+                seen[n].append(shard)
         for box, voxels_left in zip(wanted, left, strict=True):
             if voxels_left:
                 raise StoreError(f"{self.folder}: {voxels_left} voxels of box {box} of {identity} are not stored")
         return out or [np.empty(box.shape, np.uint8) for box in wanted]
+
+    def dtype(self, identity: str, boxes: Sequence[Roi]) -> np.dtype[Any]:
+        """Type of the voxels that `read` returns for boxes, without reading them.
+
+        Raises:
+            StoreError: no shard holds a voxel of them, or one is damaged.
+        """
+        found: np.dtype[Any] | None = None
+        for shard, _ in self._touching(identity, boxes):
+            folder = self._source_folder(identity)
+            try:
+                schema = pq.read_schema(pa.BufferReader(folder.read(f"{shard}{_SUFFIX}")))
+                own = np.dtype(schema.field("voxels").type.value_type.to_pandas_dtype())
+            except Exception as error:  # As in `read_shard`.
+                raise StoreError(f"{folder}: shard {shard} is damaged ({type(error).__name__})") from None
+            found = own if found is None else _common(found, own)
+        if found is None:
+            raise StoreError(f"{self.folder}: no voxels of {identity} are stored")
+        return found
+
+    def _touching(self, identity: str, boxes: Sequence[Roi]) -> Iterator[tuple[Roi, list[int]]]:
+        """Shards that hold voxels of boxes, each with the numbers of those boxes."""
+        ranges = np.array([box.ranges for box in boxes], np.int64).reshape(-1, 3, 2)
+        for shard in self.boxes(identity):
+            # All boxes at once: there may be thousands, for each of thousands of shards.
+            starts, stops = np.array(shard.ranges).T
+            numbers = np.flatnonzero(((ranges[..., 0] < stops) & (starts < ranges[..., 1])).all(1))
+            if len(numbers):
+                yield shard, numbers.tolist()
 
 
 @contextmanager

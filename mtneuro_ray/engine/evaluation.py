@@ -10,25 +10,25 @@ import torch
 from torch import nn
 
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.data.resident import DeviceSplit
 from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.tasks.training.base import Judged, Task
 
 
 def judged_parts(
-    task: Task, module: nn.Module, split: ResidentSplit, context: WorkerContext
+    task: Task, module: nn.Module, split: DeviceSplit, context: WorkerContext
 ) -> Iterator[tuple[Judged, slice]]:
     """Predictions for this worker's share of a split, a part at a time, with the place of its images in the split."""
     module.eval()
-    for first, last in split.parts(*context.share_of(len(split))):
+    for place, batch in split.walk(*context.share_of(len(split))):
         with autocast(task.network, context.device):
-            judged = task.judge(module, split.part(first, last))
-        yield judged, slice(first, last)
+            judged = task.judge(module, batch)
+        yield judged, place
 
 
 @torch.no_grad()
-def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: WorkerContext) -> Metrics:
+def evaluate(task: Task, module: nn.Module, split: DeviceSplit, context: WorkerContext) -> Metrics:
     """Metrics of a split: each image is seen by exactly one worker, and the workers' states are merged by rank.
 
     Every worker of the run has to call, with the model itself: through DistributedDataParallel it would synchronise
@@ -38,7 +38,7 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
         Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
         regions; "loss", the mean over images with a voxel that counts.
     """
-    regions = split.arrays.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
+    regions = split.data.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
     losses: list[float] = []
     counted = 0
     states = {region: task.start() for region in np.unique(regions).tolist()}
@@ -54,7 +54,7 @@ def evaluate(task: Task, module: nn.Module, split: ResidentSplit, context: Worke
     merged = {region: task.merged([own[region] for *_, own in gathered]) for region in states}
     metrics = task.compute(task.merged(list(merged.values())))
     if task.declaration.measures_regions:
-        names, counts = split.arrays.region_names, np.bincount(regions)
+        names, counts = split.data.region_names, np.bincount(regions)
         metrics["regions"] = {
             names[region]: {**task.compute(state), "images": float(counts[region])} for region, state in merged.items()
         }

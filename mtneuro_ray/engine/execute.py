@@ -12,7 +12,7 @@ import torch
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.engine.device import about_execution, make_repeatable, oom_guard
 from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.engine.loop import Outcome, train
@@ -25,7 +25,7 @@ from mtneuro_ray.tasks.training.base import Reading
 
 def execute(
     run: RunSettings,
-    data: Mapping[Split, SplitArrays],
+    data: Mapping[Split, SplitData],
     context: WorkerContext,
     out: Folder,
     encoder: Mapping[str, torch.Tensor] | None = None,
@@ -71,7 +71,7 @@ def execute(
 
 
 def _read_out(
-    run: RunSettings, encoder_run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext, out: Folder
+    run: RunSettings, encoder_run: RunSettings, data: Mapping[Split, SplitData], context: WorkerContext, out: Folder
 ) -> Outcome:
     """Read the frozen encoder that another run has left."""
     make_repeatable(context)
@@ -86,7 +86,7 @@ def _read_out(
 
 def train_here(
     run: RunSettings,
-    data: Mapping[Split, SplitArrays],
+    data: Mapping[Split, SplitData],
     out: Folder,
     *,
     encoder: Mapping[str, torch.Tensor] | None = None,

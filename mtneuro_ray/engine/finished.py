@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -14,9 +16,10 @@ from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.identities import by_role
 from mtneuro_ray.data.ingest import ingest, open_volumes
-from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.stored import split_of
+from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.engine.checkpoint import NOT_THE_FILE, read_trained
 from mtneuro_ray.engine.device import about_execution, check_gpu, make_repeatable, oom_guard
 from mtneuro_ray.engine.evaluation import evaluate
@@ -27,6 +30,8 @@ from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import MODEL, TRAINED, RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 from mtneuro_ray.tasks.training.scaling import scaling_of, with_scaling
+
+T = TypeVar("T")
 
 _FOLDER = "evaluations"
 
@@ -96,7 +101,17 @@ def model_of(out: Folder, record: RunRecord) -> nn.Module:
 
 
 def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArrays:
-    """A split of a finished run; voxels that the store lacks are read from the run's volumes.
+    """A split of a finished run in memory.
+
+    Raises:
+        InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
+        SourceError: a volume can't be read.
+    """
+    return _with_voxels(load_split, store, run, split)
+
+
+def _with_voxels(load: Callable[..., T], store: CutoutStore, run: RunSettings, split: Split) -> T:
+    """What `load` returns of a split of a run; voxels that the store lacks are read from the volumes of the run.
 
     Raises:
         InputError: the store lacks voxels, and the run's channels are other volumes now than when it was trained.
@@ -104,7 +119,7 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
     """
     identities = by_role(run.task, run.data)
     try:
-        return load_split(store, identities, run.task, split)
+        return load(store, identities, run.task, split)
     except StoreError:
         # Through a copy that is not checked, so that no other split is read for it.
         # The cells of a readout are found in the annotation of all of its cubes.
@@ -119,7 +134,7 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
                 "the --store that the run used"
             ) from None
         ingest(store, part, Path(run.task.name))
-    return load_split(store, identities, run.task, split)
+    return load(store, identities, run.task, split)
 
 
 def target_of(
@@ -179,10 +194,10 @@ def evaluate_run(
     if not any(cube.split == split for cube in target.task.cubes):
         raise InputError(f"--split: {target.task.name} has no {split} split; accepted: one that it has")
     _, model, context = opened(record, out, gpu=gpu, threads=threads)
-    arrays = stored_split(store, target, split)
+    data = _with_voxels(split_of, store, target, split)
     with oom_guard("while evaluating"):
         task = build_task(target, scaling=scaling_of(model))
-        metrics = evaluate(task, model, ResidentSplit(arrays, context.device), context)
+        metrics = evaluate(task, model, on_device(data, context.device), context)
     del metrics["loss"]
     content = {
         "run_id": record.run_id,

@@ -105,17 +105,18 @@ class Fit:
         totals: dict[str, Tensor] = {}
         first: Tensor | None = None
         steps.module.train()
-        for number, indices in enumerate(batches):
-            self._step = epoch * len(batches) + number
-            rate = steps.rate(self._step, len(batches))
-            for group in steps.optimizer.param_groups:
-                group["lr"] = rate
-            sums = steps.step(indices, epoch, self._step, len(batches))
-            first = sums["loss"] if first is None else first
-            for name, value in sums.items():
-                totals[name] = totals[name] + value if name in totals else value.double()
-            if self._average is not None and steps.signal is not None:
-                self._average.update_parameters(steps.signal)
+        with steps.announced(batches, epoch * len(batches)):
+            for number, indices in enumerate(batches):
+                self._step = epoch * len(batches) + number
+                rate = steps.rate(self._step, len(batches))
+                for group in steps.optimizer.param_groups:
+                    group["lr"] = rate
+                sums = steps.step(indices, epoch, self._step, len(batches))
+                first = sums["loss"] if first is None else first
+                for name, value in sums.items():
+                    totals[name] = totals[name] + value if name in totals else value.double()
+                if self._average is not None and steps.signal is not None:
+                    self._average.update_parameters(steps.signal)
         own = {name: float(total) for name, total in totals.items()}
         gathered = self.context.gather((own, 0.0 if first is None else float(first)))
         if self.progress.first_loss is None:

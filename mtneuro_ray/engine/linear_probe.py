@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mtneuro_ray.config.owners import OptimizerSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.resident import as_tensor
 from mtneuro_ray.engine.checkpoint import History
 from mtneuro_ray.engine.fit import Fit
 from mtneuro_ray.losses.functions import build_loss, class_weights
@@ -58,7 +59,7 @@ def train_probe(setup: Setup, epochs: int | None = None) -> History:
         schedule = schedule.model_copy(update={"epochs": epochs, "warmup_epochs": 0})
     crops = features_of(setup.task, classifier, setup.split, setup.context, setup.task.crops)
     features = crops.flatten(0, 1).to(setup.context.device)
-    labels = setup.split.part(0, len(setup.split)).labels.repeat_interleave(crops.shape[1])
+    labels = as_tensor(setup.split.data.labels, features.device).repeat_interleave(crops.shape[1])
     deviation, mean = torch.std_mean(features, dim=0, correction=0)
     floor = torch.maximum(deviation.max(), mean.abs()).mul(_SMALLEST_PART).clamp_min(_SMALLEST_DEVIATION)
     # Divided by infinity such a feature, and its weight in the model, are 0.

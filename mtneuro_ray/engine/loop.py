@@ -13,9 +13,9 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.normalization import Scaling, check_finite, sampled
-from mtneuro_ray.data.resident import ResidentSplit
-from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.normalization import Scaling, check_finite
+from mtneuro_ray.data.samples import SplitArrays, SplitData
+from mtneuro_ray.data.streamed import on_device, statistics_images
 from mtneuro_ray.engine.checkpoint import History, Trained, load_trained, save_trained
 from mtneuro_ray.engine.device import make_repeatable, oom_guard
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
@@ -44,7 +44,7 @@ class Outcome:
 
 def train(
     run: RunSettings,
-    data: Mapping[Split, SplitArrays],
+    data: Mapping[Split, SplitData],
     context: WorkerContext,
     encoder: Encoder | None = None,
     *,
@@ -108,18 +108,20 @@ def _notes(task: Task, metrics: Mapping[str, Metrics], absent: Mapping[str, Sequ
     return notes
 
 
-def set_up(run: RunSettings, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Setup:
-    """Set threads and seed, build the model and copy the splits to the device."""
+def set_up(run: RunSettings, data: Mapping[Split, SplitData], context: WorkerContext) -> Setup:
+    """Set threads and seed, build the model and take the splits to the device."""
     make_repeatable(context)
     torch.manual_seed(run.network.seed)
     weighted = run.network.loss.class_weights != "none"
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
     for split, arrays in data.items():
-        check_finite(arrays.images, run.network.data, f"{run.task.name}: {split} split")
-    scaling = Scaling.of(run.network.data, sampled(data["train"].images), run.task.name)
+        # Images that stream are checked as they come.
+        if isinstance(arrays, SplitArrays):
+            check_finite(arrays.images, run.network.data, f"{run.task.name}: {split} split")
+    scaling = Scaling.of(run.network.data, statistics_images(data["train"]), run.task.name)
     return Setup(
         task=build_task(run, counts, scaling),
-        splits={split: ResidentSplit(arrays, context.device) for split, arrays in data.items()},
+        splits={split: on_device(arrays, context.device) for split, arrays in data.items()},
         model=placed(build_model(run.network), run.network, context.device),
         context=context,
     )

@@ -332,6 +332,13 @@ def test_a_plan_for_a_person_starts_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_says_which_splits_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    # 128 x 128 images with masks: the training split has more than two images of each region.
+    assert main(["sweep", "--space", SMOKE, "--dry-run", "--memory-budget", "200kB"]) == 0
+    streams = [line for line in capsys.readouterr().out.splitlines() if "streams" in line]
+    assert streams[0].endswith(f"streams: {3 * SMOKE_SLICES * 2 * 128**2 / 1e9:.3g} GB are over memory_budget")
+
+
 def run_files(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
 

@@ -11,7 +11,7 @@ from mtneuro_ray.cluster.ray_data import fetch_all, get_splits, results, share_t
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.ingest import Cutout, ingest
-from mtneuro_ray.data.samples import load_split
+from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.sampling import boxes, missing
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import SourceError, StoreError
@@ -128,6 +128,7 @@ def test_shared_splits_equal_those_loaded_here_and_damage_is_fetched_again(clust
     assert volumes.annotation is not None
     for split, arrays in shared.items():
         here = load_split(store, volumes.identities, task, split)
+        assert isinstance(arrays, SplitArrays)
         assert (arrays.images == here.images).all()
         assert arrays.masks is not None
         assert here.masks is not None

@@ -57,6 +57,7 @@ def test_shared_targets_are_those_measured_in_one_process(cluster: None, tmp_pat
     here = load_splits(store, Identities((image,), labels), task.replace("task", downsample=2, max_slices=35))
     assert shared.keys() == here.keys() == {"train", "test"}
     for split, arrays in shared.items():
+        assert isinstance(arrays, SplitArrays)
         check(arrays, here[split])
 
 

@@ -108,6 +108,8 @@ def test_no_key_of_an_included_file_is_lost_in_silence(tmp_path: Path, inner: st
         ('colour = "red"\n' + ONE, [": colour: unknown key", "experiments"]),
         (ONE + "\n[run]\nspeed = 1", [": run.speed: unknown key", "max_concurrent"]),
         (ONE + "\n[run]\nworkers_per_trial = 0", [": run.workers_per_trial: is 0"]),
+        (ONE + '\n[run]\nmemory_budget = "2 gigs"', [": run.memory_budget: is '2 gigs'", "a number of bytes", "2GB"]),
+        (ONE + "\n[run]\nmemory_budget = 0", [": run.memory_budget: is 0"]),
         (ONE + "\n[run]\nworkers_per_trial = 2", [": run.max_concurrent: is missing", "requires it"]),
         (ONE + "\n[run]\ngpus_per_worker = inf", [": run.gpus_per_worker: is inf"]),
         (ONE + '\n[run]\nscheduler = "hyperband"', [": run.scheduler: is 'hyperband'", "'none' or 'asha'"]),

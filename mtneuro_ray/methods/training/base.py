@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from mtneuro_ray.config.owners import OptimizerSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.data.resident import DeviceSplit
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.rng import Indices
@@ -26,12 +28,12 @@ from mtneuro_ray.tasks.training.base import Task
 class Setup:
     """One worker of a run, ready to train: the task, the model with its initial weights, the splits, and its context.
 
-    Model and splits lie on the device; every worker holds all images of the splits.
+    Model and splits lie on the device, where every worker can take any images of the splits.
     """
 
     task: Task
     model: nn.Module
-    splits: Mapping[Split, ResidentSplit]
+    splits: Mapping[Split, DeviceSplit]
     context: WorkerContext
 
     @property
@@ -40,7 +42,7 @@ class Setup:
         return self.task.run
 
     @property
-    def split(self) -> ResidentSplit:
+    def split(self) -> DeviceSplit:
         """The training images."""
         return self.splits["train"]
 
@@ -110,6 +112,10 @@ class Steps(ABC):
         """Learning rate of a step, counted from the start of the run."""
         return learning_rate(self.schedule, step, steps_per_epoch)
 
+    def announced(self, batches: Sequence[Indices], first_step: int) -> AbstractContextManager[None]:
+        """Context in which steps are taken on these global batches, the first of them being `first_step` of the run."""
+        return nullcontext()
+
     @abstractmethod
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """Take one optimizer step on a global batch.
@@ -150,6 +156,19 @@ class SteppedMethod(Method, Steps):
         self.schedule = self.network.optimizer
         _, self.batch_size, self.epochs = self.network.training
         self.count = len(setup.split)
+
+    def announced(self, batches: Sequence[Indices], first_step: int) -> AbstractContextManager[None]:
+        """Context in which steps are taken on these global batches; their samples are read ahead."""
+        reads = (self.reads(indices, first_step + number) for number, indices in enumerate(batches))
+        return self.split.announced(chain.from_iterable(reads))
+
+    def reads(self, indices: Indices, step: int) -> list[Indices]:
+        """The samples that a step on a global batch gathers from the training split, in the order of its calls.
+
+        Samples that a method gathers without saying so are read when it does, which is slower where data are streamed.
+        """
+        start, stop = self.context.share_of(len(indices))
+        return [indices[start:stop]]
 
     def distributed(self, module: nn.Module) -> nn.Module:
         """The module wrapped for its forward pass in training: gradients shared by all workers, compiled on demand.

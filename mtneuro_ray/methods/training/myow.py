@@ -52,6 +52,12 @@ class MyowMerged(Byol):
         self._pool = self._encode_pool(indices, step)
         return super().step(indices, epoch, step, steps_per_epoch)
 
+    def reads(self, indices: Indices, step: int) -> list[Indices]:
+        """This worker's share of the pool of a step, then its samples of the global batch."""
+        samples = draw_pool(generator(self.seed, step, Purpose.MINING), self.count, indices, self.settings.pool_ratio)
+        first, last = self.context.share_of(len(samples))
+        return [samples[first:last], *super().reads(indices, step)]
+
     @torch.no_grad()
     def _encode_pool(self, indices: Indices, step: int) -> _Pool:
         """The pool of a step, of which each worker encodes a share."""

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from mtneuro_ray.data.augment import cut_crops, draw_crops, draw_mixup, draw_ops
+from mtneuro_ray.data.augment import Mixup, cut_crops, draw_crops, draw_mixup, draw_ops
 from mtneuro_ray.data.resident import Batch
 from mtneuro_ray.methods.supervised import SupervisedSettings
 from mtneuro_ray.methods.training.base import Setup, SteppedMethod, build_optimizer
@@ -32,11 +32,10 @@ class Supervised(SteppedMethod):
 
     def step(self, indices: Indices, epoch: int, step: int, steps_per_epoch: int) -> dict[str, Tensor]:
         """One optimizer step; the loss summed over this worker's samples."""
-        context, settings = self.context, self.settings
-        indices = indices if self._counted is None else self._counted[indices]
+        context, indices = self.context, self._counting(indices)
         start, stop = context.share_of(len(indices))
         batch = self._batch(indices[start:stop], epoch)
-        mixup = draw_mixup(self.seed, step, len(indices), settings.mixup_probability, settings.mixup_alpha)
+        mixup = self._mixup(indices, step)
         if mixup is not None:
             # The partner may be another worker's image; every worker holds the whole split.
             partner = self._batch(indices[mixup.partners[start:stop]], epoch)
@@ -51,6 +50,20 @@ class Supervised(SteppedMethod):
         total = losses.sum(dtype=torch.float32)
         self.descend(total, len(indices))
         return {"loss": total.detach()}
+
+    def reads(self, indices: Indices, step: int) -> list[Indices]:
+        """This worker's samples of a global batch, and those that they are mixed with."""
+        indices = self._counting(indices)
+        own, mixup = super().reads(indices, step), self._mixup(indices, step)
+        start, stop = self.context.share_of(len(indices))
+        return own if mixup is None else [*own, indices[mixup.partners[start:stop]]]
+
+    def _counting(self, indices: Indices) -> Indices:
+        return indices if self._counted is None else self._counted[indices]
+
+    def _mixup(self, indices: Indices, step: int) -> Mixup | None:
+        settings = self.settings
+        return draw_mixup(self.seed, step, len(indices), settings.mixup_probability, settings.mixup_alpha)
 
     def _batch(self, indices: Indices, epoch: int) -> Batch:
         """Samples of the training split, cropped and augmented."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.normalization import Scaling
-from mtneuro_ray.data.resident import Batch, ResidentSplit
+from mtneuro_ray.data.resident import Batch, DeviceSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.losses.functions import build_loss, class_weights
 from mtneuro_ray.metrics import METRICS
@@ -120,7 +120,7 @@ class Task(ABC):
         """Parts of images (B, C, Z, Y, X) on which predictions are made; by default the whole images."""
         return [images]
 
-    def counted(self, model: nn.Module, split: ResidentSplit) -> Indices | None:
+    def counted(self, model: nn.Module, split: DeviceSplit) -> Indices | None:
         """The images (N,) of a split that have a voxel to learn from; None where all have one."""
         return None
 
@@ -173,16 +173,16 @@ class Task(ABC):
 def features_of(
     task: Task,
     model: EncoderClassifier,
-    split: ResidentSplit,
+    split: DeviceSplit,
     context: WorkerContext,
     crops: Callable[[Tensor], list[Tensor]],
 ) -> Tensor:
     """Features (N, crops, F) of crops of each image, float32 on the CPU; each worker computes its share and has all."""
     model.eval()
     found: list[Tensor] = []
-    for part in split.parts(*context.share_of(len(split))):
+    for _, batch in split.walk(*context.share_of(len(split))):
         with autocast(task.network, context.device):
-            features = [model.features(task.inputs(crop)).float() for crop in crops(split.part(*part).images)]
+            features = [model.features(task.inputs(crop)).float() for crop in crops(batch.images)]
         found.append(torch.stack(features, dim=1).cpu())
     return torch.cat([own for each in context.gather(found) for own in each])
 
@@ -192,7 +192,7 @@ class Reading:
     """Result of a task that reads a frozen encoder: its `build` is a function that returns one, on every worker.
 
     The function takes the settings of the readout run, the trained model of `run.encoder_run` on the device, the splits
-    (`SplitArrays`) and the `WorkerContext`. `metrics` are by the name of a set of samples, `timings` seconds of this
+    (`SplitData`) and the `WorkerContext`. `metrics` are by the name of a set of samples, `timings` seconds of this
     process; `write` writes further results into an output folder.
     """
 

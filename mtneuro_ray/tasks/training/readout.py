@@ -17,8 +17,8 @@ from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.embeddings import Embeddings, Vectors
-from mtneuro_ray.data.resident import ResidentSplit
-from mtneuro_ray.data.samples import SplitArrays
+from mtneuro_ray.data.samples import SplitData
+from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.errors import InputError, TrainingError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 _ROUNDING = 1e-6
 
 
-def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArrays], context: WorkerContext) -> Reading:
+def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitData], context: WorkerContext) -> Reading:
     """Linear regression of the attributes of corners on the features of a frozen encoder.
 
     Metrics "all": fitted to, and scored on, the corners of both splits, as in the paper. Metrics "test": fitted to the
@@ -48,7 +48,7 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitArray
     started = time.perf_counter()
     task = build_task(encoder_run, scaling=scaling_of(model))
     vectors: dict[Split, Vectors] = {
-        split: features_of(task, model, ResidentSplit(arrays, context.device), context, _corners).numpy()
+        split: features_of(task, model, on_device(arrays, context.device), context, _corners).numpy()
         for split, arrays in data.items()
     }
     embedded = time.perf_counter()

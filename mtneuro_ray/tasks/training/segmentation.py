@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mtneuro_ray.data.augment import augment_pairs
 from mtneuro_ray.data.labels import IGNORED
-from mtneuro_ray.data.resident import Batch, ResidentSplit
+from mtneuro_ray.data.resident import Batch, DeviceSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.rng import Indices
@@ -26,7 +26,7 @@ class SegmentationTask(Task):
         images, masks = augment_pairs(batch.images, cast(Tensor, batch.masks), ops)
         return Batch(images, masks, batch.labels)
 
-    def counted(self, model: nn.Module, split: ResidentSplit) -> Indices | None:
+    def counted(self, model: nn.Module, split: DeviceSplit) -> Indices | None:
         """The images with an annotated voxel in the part that is predicted; None where nothing is ignored.
 
         Raises:
@@ -37,7 +37,7 @@ class SegmentationTask(Task):
         model.eval()
         with torch.no_grad(), autocast(self.network, split.device):
             shape = model(self.inputs(split.part(0, 1).images)).shape[2:]
-        masks = [cast(Tensor, split.part(first, last).masks) for first, last in split.parts()]
+        masks = (cast(Tensor, batch.masks) for _, batch in split.walk())
         counts = torch.cat([(_middle(_flat(each), shape) != IGNORED).flatten(1).any(1) for each in masks])
         found: Indices = np.flatnonzero(counts.cpu().numpy())
         if not len(found):

@@ -1,0 +1,103 @@
+"""A stored split on a device: batches that were announced come from a reader ahead of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import tee
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtneuro_ray.data.normalization import STATISTICS_IMAGES, STATISTICS_VOXELS, evenly, sampled
+from mtneuro_ray.data.resident import Batch, DeviceSplit, ResidentSplit, as_tensor
+from mtneuro_ray.data.samples import Images, SplitArrays, SplitData
+from mtneuro_ray.data.stored import StoredSplit, Voxels
+from mtneuro_ray.rng import Indices
+
+# Images that are read at once for statistics.
+_AT_ONCE = 16
+
+
+def on_device(data: SplitData, device: torch.device) -> DeviceSplit:
+    """A split on a device, copied there, or read from the store where that is where its voxels are."""
+    if isinstance(data, StoredSplit):
+        return StreamedSplit(data, device)
+    assert isinstance(data, SplitArrays)
+    return ResidentSplit(data, device)
+
+
+def statistics_images(data: SplitData) -> Sequence[Images]:
+    """The images of a training split that the statistics of its scaling come from; see `normalization.Scaling.of`."""
+    return sampled(data.images) if isinstance(data, SplitArrays) else _Sampled(data)
+
+
+class _Sampled(Sequence[Images]):
+    """The same images of a split that is not in memory: (C, V), only those voxels that statistics look at.
+
+    The first is read by itself, for its type; the others when they are asked for, a few at a time.
+    """
+
+    def __init__(self, data: SplitData) -> None:
+        self._data, self._numbers = data, np.array(evenly(len(data), STATISTICS_IMAGES), np.int64)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._thinned(self._numbers[:1])[0] if number == 0 else self._all[number]
+
+    @cached_property
+    def _all(self) -> list[Images]:
+        parts = [self._numbers[start : start + _AT_ONCE] for start in range(0, len(self), _AT_ONCE)]
+        return [image for part in parts for image in self._thinned(part)]
+
+    def _thinned(self, numbers: Indices) -> list[Images]:
+        flat = [image.reshape(len(image), -1) for image in self._data.read(numbers)[0]]
+        return [image[:, evenly(image.shape[1], STATISTICS_VOXELS)] for image in flat]
+
+
+class StreamedSplit(DeviceSplit):
+    """One split in the cutout store, from which batches are read as they are asked for.
+
+    Batches that were announced are read ahead. Any others are read when they are asked for, which takes longer and
+    gives the same.
+    """
+
+    def __init__(self, data: StoredSplit, device: torch.device) -> None:
+        super().__init__(data, device)
+        self._stored, self.voxels = data, data.num_voxels
+        self._expected: Iterator[Indices] = iter(())
+        self._voxels: Iterator[Voxels] = iter(())
+        self._next: Indices | None = None
+
+    @contextmanager
+    def announced(self, batches: Iterable[Indices]) -> Iterator[None]:
+        """Read these batches ahead, while they are taken by `gather` in their order."""
+        before = self._expected, self._voxels, self._next
+        self._expected, theirs = tee(batch for batch in batches if len(batch))
+        voxels = self._stored.reader(self._stored, theirs)
+        self._voxels, self._next = voxels, next(self._expected, None)
+        try:
+            yield
+        finally:
+            self._expected, self._voxels, self._next = before
+            close = getattr(voxels, "close", None)
+            if close is not None:
+                close()
+
+    def gather(self, indices: Indices) -> Batch:
+        """The images of these indices."""
+        if self._next is not None and np.array_equal(indices, self._next):
+            images, masks = next(self._voxels)
+            self._next = next(self._expected, None)
+        else:
+            images, masks = self._stored.read(indices)
+        labels = as_tensor(self.data.labels[indices], self.device)
+        return Batch(as_tensor(images, self.device), None if masks is None else as_tensor(masks, self.device), labels)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Adjacent images."""
+        return self.gather(np.arange(start, stop))
