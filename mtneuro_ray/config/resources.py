@@ -50,7 +50,7 @@ class ResourceSettings(Settings):
     packing: str | None = None
     """Table of `mtneuro-ray profile`, relative to this file: its measurements decide how many trials share a GPU or the
     memory of a machine. It does not change the numbers of a run."""
-    memory_budget: Annotated[int, Field(ge=1)] | str | None = None
+    memory_budget: int | str | None = None
     """Bytes, or text such as "2GB", that a split may take in the memory of a machine; a larger one is read from the
     store while it trains. By default a third of the smallest object store of a node. It does not change the numbers of
     a run."""
