@@ -47,7 +47,11 @@ class _Sampled(Sequence[Images]):
         return len(self._numbers)
 
     def __getitem__(self, number: Any) -> Any:
-        return self._thinned(self._numbers[:1])[0] if number == 0 else self._all[number]
+        return self._first if number == 0 else self._all[number]
+
+    @cached_property
+    def _first(self) -> Images:
+        return self._thinned(self._numbers[:1])[0]
 
     @cached_property
     def _all(self) -> list[Images]:

@@ -13,6 +13,7 @@ import torch
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.stored import StoredSplit
+from mtneuro_ray.data.streamed import StreamedSplit
 from mtneuro_ray.engine.loop import Outcome, train
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models import MODELS
@@ -61,14 +62,23 @@ def encoders(small_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def unannounced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lengths of the batches that were not read ahead."""
     found: list[int] = []
-    read = StoredSplit.read
+    gathering: list[bool] = []
+    read, gather = StoredSplit.read, StreamedSplit.gather
 
     def noted(split: StoredSplit, indices: Any) -> Any:
-        if threading.current_thread() is threading.main_thread():
+        if gathering and threading.current_thread() is threading.main_thread():
             found.append(len(indices))
         return read(split, indices)
 
+    def gathered(split: StreamedSplit, indices: Any) -> Any:
+        gathering.append(True)
+        try:
+            return gather(split, indices)
+        finally:
+            gathering.pop()
+
     monkeypatch.setattr(StoredSplit, "read", noted)
+    monkeypatch.setattr(StreamedSplit, "gather", gathered)
     return found
 
 
