@@ -14,7 +14,8 @@ import numpy.typing as npt
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.config.task_volumes import OWN, volumes_of
 from mtneuro_ray.data.identities import Identities
-from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, LabelMap, annotated_at, classes_of
+from mtneuro_ray.data.image_labels import Labels, region_labels
+from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, annotated_at, classes_of
 from mtneuro_ray.data.sampling import Sample, cube_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
@@ -24,7 +25,6 @@ from mtneuro_ray.roi import Roi
 
 logger = logging.getLogger(__name__)
 
-Labels = npt.NDArray[np.int64]
 Images = npt.NDArray[Any]
 """Grey values: integers of 8 to 32 bits, or floats."""
 
@@ -231,7 +231,7 @@ def labels_of(store: CutoutStore, identities: Identities, plan: Sequence[Sample]
     """Classes (N,) of whole images: those of their annotation where the task reads one for it, else of their cubes."""
     if identities.annotation is None or task.label_map is None or task.declaration.labels != "image":
         return np.array([sample.label or 0 for sample in plan], np.int64)
-    return _region_labels(*_annotations(store, identities, [sample.roi for sample in plan], task), plan, task)
+    return region_labels(*_annotations(store, identities, [sample.roi for sample in plan], task), plan, task)
 
 
 def _annotations(
@@ -266,45 +266,3 @@ def nothing_counts(task: TaskSettings, split: Split) -> InputError:
         f"{task.name}: {', '.join(task.ignoring)}: no voxel of the {split} split is left; accepted: at least one that "
         "is annotated and has a class"
     )
-
-
-def _region_labels(
-    annotations: Sequence[Annotation], flags: Flags | None, plan: Sequence[Sample], task: TaskSettings
-) -> Labels:
-    """Class of each image: the most frequent label of its annotation among voxels that count, mapped (PROTOCOL, Data).
-
-    The class of the cube stands where that label is 0 (not annotated) or has no class, and where no voxel counts. Every
-    image whose annotation contradicts its cube is logged.
-    """
-    labels = np.empty(len(plan), np.int64)
-    label_map = LabelMap.of(task)
-    for number, (annotation, sample) in enumerate(zip(annotations, plan, strict=True)):
-        counted = annotation.ravel()
-        if task.ignoring:
-            classes, refused = label_map.classes(annotation)
-            counts = classes != IGNORED if refused is None else (classes != IGNORED) | refused
-            counted = annotation[counts if flags is None else counts & flags[number]]
-        own = int(sample.label or 0)
-        mode = _most_frequent(counted) if counted.size else 0
-        value = int(label_map.classes(np.array([mode], annotation.dtype))[0][0])
-        silent = mode == 0 or value == IGNORED
-        labels[number] = own if silent else value
-        if value != own:
-            reason = "not annotated" if mode == 0 else "no class"
-            logger.warning(
-                "%s: image %s of region %s is mostly label %d (%s)",
-                task.name,
-                sample.roi,
-                sample.region,
-                mode,
-                f"{reason}: the cube's own is kept" if silent else f"class {task.classes[value]}",
-            )
-    return labels
-
-
-def _most_frequent(labels: Annotation) -> int:
-    """The most frequent label; the least of several."""
-    if labels.dtype == np.uint8:
-        return int(np.bincount(labels).argmax())
-    values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])

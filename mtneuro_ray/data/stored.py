@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.samples import (
     Images,
-    Labels,
     SplitData,
     counts_of,
     images_at,

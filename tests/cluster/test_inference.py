@@ -59,6 +59,7 @@ def test_killed_three_times_on_ray_the_bytes_are_those_of_one_process(tmp_path: 
     assert _contents(target) == _contents(tmp_path / "alone.zarr")
 
 
+@pytest.mark.slow
 def test_an_error_on_ray_is_one_line(tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", name="t", epochs=1)
     out = tmp_path / "out"

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.ray
 BUDGET = 4000
 
 
+@pytest.mark.slow
 def test_streamed_splits_train_as_resident_ones_in_a_trial_and_on_two_workers(cluster: None, tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny", augmentations=True, batch_size=7, optimizer="SGD", learning_rate=0.001)
     pair, store = load_pair(str(tiny.task), str(tiny.network)), CutoutStore(Folder(tmp_path / "store"))

@@ -138,6 +138,7 @@ def test_a_candidate_that_diverges_is_recorded_and_stops_nothing(cluster: None, 
     assert [run["status"] for run in runs if run["role"] == "final"] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_when_a_trial_ends_is_said_as_such(
     cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
