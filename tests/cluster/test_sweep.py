@@ -115,6 +115,7 @@ def test_each_candidate_and_seed_is_trained_once_and_a_second_submit_trains_noth
     assert _table(out) == table
 
 
+@pytest.mark.slow
 def test_the_order_and_number_of_trials_at_once_change_no_digit(swept: tuple[Tiny, Path], tmp_path: Path) -> None:
     tiny, out = swept
     one_by_one = tmp_path / "single.toml"

@@ -42,6 +42,7 @@ def _ready(folder: Path, **network: Any) -> tuple[Experiment, RunSettings, Split
     return experiment, experiment.final_runs({"learning_rate": 0.001})[0].run, share_task(store, pair.task, tiny.task)
 
 
+@pytest.mark.slow
 def test_one_process_a_trial_and_one_or_two_workers_find_the_same(cluster: None, tmp_path: Path) -> None:
     experiment, run, splits = _ready(tmp_path, augmentations=True, batch_size=7, optimizer="SGD", learning_rate=0.001)
     assert len(get_splits(splits)["train"]) % 7 != 0
