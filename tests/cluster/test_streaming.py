@@ -60,6 +60,7 @@ def test_streamed_splits_train_as_resident_ones_in_a_trial_and_on_two_workers(cl
         assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_voxels_that_are_lost_are_one_error_and_a_pipeline_may_end_early(cluster: None, tmp_path: Path) -> None:
     tiny = write_tiny(tmp_path / "tiny")
     pair, store = load_pair(str(tiny.task), str(tiny.network)), CutoutStore(Folder(tmp_path / "store"))

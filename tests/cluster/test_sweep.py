@@ -170,6 +170,7 @@ def _candidates(tiny: Tiny) -> list[RunSettings]:
     return [planned.run for planned in Sweep([Experiment(experiment, pair, tuple(identities))]).known]
 
 
+@pytest.mark.slow
 def test_candidates_that_fall_behind_are_stopped_until_a_sweep_lets_them_end(cluster: None, tmp_path: Path) -> None:
     out = tmp_path / "out"
     tiny = write_tiny(tmp_path / "tiny", axes="axes.learning_rate = [0.01, 1e-7, 1e-6]", epochs=3)

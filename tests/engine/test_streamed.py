@@ -138,7 +138,8 @@ def shared(rank: int, case: str, folder: str, streams: bool) -> tuple[Any, Any]:
     return outcome.metrics, outcome.history
 
 
-@pytest.mark.parametrize("case", ["unet", pytest.param("unet_3d", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["unet", "unet_3d"])
 def test_two_workers_stream_what_two_workers_hold(workers: Workers, tmp_path: Path, case: str) -> None:
     expected, found = (workers.run(shared, case, str(tmp_path), streams) for streams in (False, True))
     assert found == expected
