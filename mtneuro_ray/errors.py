@@ -37,6 +37,12 @@ class OutOfMemoryError(TrainingError):
     """The memory of the GPU or of the machine is exhausted."""
 
 
+def rebuilt(kind: str, message: str) -> MTNeuroError:
+    """The error of this package whose type and text a process on another machine has told."""
+    kinds = (InputError, SourceError, StoreError, TrainingError, OutOfMemoryError)
+    return {each.__name__: each for each in kinds}.get(kind, MTNeuroError)(message)
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and first line of an error that is not an `MTNeuroError`, as run files record it."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -11,10 +11,9 @@ import numpy as np
 import ray
 import ray.data
 
-from mtneuro_ray.cluster.ray_data import ERRORS
 from mtneuro_ray.engine.volume_job import VolumeJob
 from mtneuro_ray.engine.whole_volume import BlockWorker, reduce_block
-from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.roi import Roi
 
 # Blocks of a row of the dataset: so many follow each other in one actor, which keeps what their windows share.
@@ -65,7 +64,7 @@ class OnRay:
         )
         for row in dataset.iter_rows():
             if row["error"]:
-                raise ERRORS.get(row["kind"], MTNeuroError)(row["error"])
+                raise rebuilt(row["kind"], row["error"])
             yield from map(Roi.parse, row["blocks"].split())
 
     def _room(self) -> int:

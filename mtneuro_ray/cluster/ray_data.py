@@ -28,7 +28,7 @@ from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.data.stored import exceeds
-from mtneuro_ray.errors import InputError, MTNeuroError, SourceError, StoreError
+from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource
 
@@ -40,10 +40,6 @@ _OTHERS_S = 5.0
 _MOST_ROWS_PER_BLOCK = 64
 # One process reads this much in the seconds that Ray and Ray Data take to start.
 _SMALL_BYTES = 32 * 2**20
-# Errors of rows, by their name, so that the driver raises the right one.
-ERRORS: dict[str, type[MTNeuroError]] = {
-    kind.__name__: kind for kind in (InputError, SourceError, StoreError, MTNeuroError)
-}
 
 
 def num_cpus() -> int:
@@ -173,7 +169,7 @@ def _take(
 ) -> None:
     for row in rows:
         if row["error"]:
-            raise ERRORS.get(row["kind"], MTNeuroError)(row["error"])
+            raise rebuilt(row["kind"], row["error"])
         tell(sources[int(row["source"])].uri, int(row["bytes"]), float(row["seconds"]))
         advance(int(row["bytes"]))
 

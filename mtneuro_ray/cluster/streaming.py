@@ -18,12 +18,11 @@ from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.data.stored import Part, StoredSplit, Voxels, default_budget, describe, parts_of, read_ahead
-from mtneuro_ray.errors import InputError, MTNeuroError, StoreError
+from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.rng import Indices
 
 # Windows that are read at once for one worker.
 _AT_ONCE = 2
-_ERRORS: dict[str, type[MTNeuroError]] = {kind.__name__: kind for kind in (InputError, StoreError)}
 
 
 def node_budget() -> int:
@@ -136,7 +135,7 @@ def _cut(blocks: Iterator[Mapping[str, Any]], sizes: Iterable[int]) -> Iterator[
             if at == len(block["images"]):
                 block, at = next(blocks), 0
                 if "error" in block:
-                    raise _ERRORS.get(str(block["kind"][0]), MTNeuroError)(str(block["error"][0]))
+                    raise rebuilt(str(block["kind"][0]), str(block["error"][0]))
             stop = min(at + size, len(block["images"]))
             pieces.append({name: rows[at:stop] for name, rows in block.items()})
             size, at = size - (stop - at), stop

@@ -8,8 +8,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
@@ -23,7 +21,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.resampled import resampled
-from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
+from mtneuro_ray.volumes.source import VolumeSource, agree, declaration_of, open_volume
 
 logger = logging.getLogger(__name__)
 
@@ -216,15 +214,24 @@ def check_alignment(volumes: Volumes, where: str) -> None:
                 raise InputError(f"{where}: {key}: {labels.uri} holds {labels.dtype}; accepted: integers")
 
 
-def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None:
+def check_shape(where: str, other: VolumeSource, image: VolumeSource) -> None:
+    """Check that a volume has the shape of an image.
+
+    Raises:
+        InputError: it has another.
+    """
     if other.shape != image.shape:
         theirs, own = (" x ".join(map(str, volume.shape)) for volume in (other, image))
         raise InputError(f"{where}: {other.uri} is {theirs} voxels, the image {own}; accepted: the same (z x y x x)")
+
+
+def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None:
+    check_shape(where, other, image)
     for what, theirs_um, own_um in (
         ("a voxel size", other.voxel_size_um, image.voxel_size_um),
         ("its origin at", other.origin_um, image.origin_um),
     ):
-        if theirs_um and own_um and not np.allclose(theirs_um, own_um, rtol=1e-3, atol=1e-6):
+        if theirs_um and own_um and not agree(theirs_um, own_um):
             raise InputError(
                 f"{where}: {other.uri} has {what} {list(theirs_um)} um (z, y, x), the image "
                 f"{list(own_um)}; accepted: the same"

@@ -108,9 +108,7 @@ class Scaling:
 
 def sampled(images: Images) -> list[Images]:
     """The images (N, C, ...) of a training split that its statistics come from."""
-    count = len(images)
-    numbers = range(count) if count <= STATISTICS_IMAGES else evenly(count, STATISTICS_IMAGES)
-    return [images[number] for number in numbers]
+    return [images[number] for number in evenly(len(images), STATISTICS_IMAGES)]
 
 
 def evenly(count: int, wanted: int) -> list[int]:

@@ -16,7 +16,7 @@ from mtneuro_ray.onboarding.facts import Facts, Wishes
 from mtneuro_ray.onboarding.label_scan import SCANNED_VOXELS
 from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import Project
-from mtneuro_ray.onboarding.segmentation import LEARNING_RATES, fitting_batch, grey_values, voxel_size
+from mtneuro_ray.onboarding.segmentation import LEARNING_RATES, about_image, fitting_batch, grey_values
 from mtneuro_ray.onboarding.splits import plan_splits
 from mtneuro_ray.roi import Range, Roi
 from mtneuro_ray.volumes.source import VolumeSource
@@ -110,12 +110,8 @@ def _regions(facts: Facts) -> tuple[int, dict[int, list[dict[str, Any]]]]:
 
 
 def _reasons(facts: Facts, machine: Machine, classes: list[str], labels: list[int], side: int) -> dict[str, str]:
-    channels = facts.image.num_channels
     return {
-        "machine": str(machine),
-        "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
-        "grey values": grey_values(facts)[1],
-        "voxel size": voxel_size(facts),
+        **about_image(facts, machine),
         "classes": f"{', '.join(classes)} (labels {', '.join(map(str, labels))}, which fill whole images)",
         "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x)",
         "splits": "parts of columns along z, or columns of their own, with twice the texture's length between them",

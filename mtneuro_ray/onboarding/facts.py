@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mtneuro_ray.data.ingest import check_shape
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.annotation import annotated_boxes
 from mtneuro_ray.onboarding.inspection import Inspection, address_of, channels_of, inspect_channel
@@ -123,6 +124,4 @@ def look_at(wishes: Wishes) -> Facts:
 def _check_on(image: VolumeSource, other: VolumeSource, option: str) -> None:
     if other.num_channels > 1:
         raise InputError(f"{option}: {other.uri} has {other.num_channels} channels; accepted: one, such as ?channel=0")
-    if other.shape != image.shape:
-        theirs, own = (" x ".join(map(str, volume.shape)) for volume in (other, image))
-        raise InputError(f"{option}: {other.uri} is {theirs} voxels, the image {own}; accepted: the same (z x y x x)")
+    check_shape(option, other, image)

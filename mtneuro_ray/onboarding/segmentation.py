@@ -156,12 +156,8 @@ def grey_values(facts: Facts) -> tuple[dict[str, Any], str]:
 def _reasons(
     facts: Facts, machine: Machine, images: Images, training: Training, batch: int, why_dim: str, classes: list[str]
 ) -> dict[str, str]:
-    channels = facts.image.num_channels
     return {
-        "machine": str(machine),
-        "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
-        "grey values": grey_values(facts)[1],
-        "voxel size": voxel_size(facts),
+        **about_image(facts, machine),
         "classes": f"{', '.join(classes)} ({labels_found(facts)})",
         "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x; "
         "autocorrelation above 1/e)",
@@ -174,6 +170,17 @@ def _reasons(
         "batch": f"{batch} images; a step takes about {training.step_bytes / 2**20:.0f} MiB (estimated)",
         "epochs": f"{training.epochs}: about {training.epochs * images.count('train') // batch} steps",
         "loss": "cross-entropy and Dice together, so that small classes count",
+    }
+
+
+def about_image(facts: Facts, machine: Machine) -> dict[str, str]:
+    """Machine and image as the reasons say them."""
+    channels = facts.image.num_channels
+    return {
+        "machine": str(machine),
+        "voxels": f"{facts.dtype}, {channels} channel{'s' * (channels > 1)}",
+        "grey values": grey_values(facts)[1],
+        "voxel size": voxel_size(facts),
     }
 
 

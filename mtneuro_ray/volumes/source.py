@@ -148,6 +148,11 @@ def voxel_type(dtype: np.dtype[Any], where: str) -> np.dtype[Any]:
     return native
 
 
+def agree(one_um: Micrometers, other_um: Micrometers) -> bool:
+    """Whether two voxel sizes or origins are the same."""
+    return np.allclose(one_um, other_um, rtol=1e-3, atol=1e-6)
+
+
 def scheme_of(uri: str) -> str:
     """The scheme of a volume's URI: the part before `:`, or before `://` for `package.module:attribute://...`."""
     scheme, slashes, _ = uri.partition("://")

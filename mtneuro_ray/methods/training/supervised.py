@@ -37,7 +37,7 @@ class Supervised(SteppedMethod):
         batch = self._batch(indices[start:stop], epoch)
         mixup = self._mixup(indices, step)
         if mixup is not None:
-            # The partner may be another worker's image; every worker holds the whole split.
+            # The partner may be another worker's image; every worker can take any.
             partner = self._batch(indices[mixup.partners[start:stop]], epoch)
             batch = replace(batch, partner=partner, lambda_=mixup.lambda_)
         set_dropout_key(self.module, DropoutKey(self.seed, step, start, len(indices)))

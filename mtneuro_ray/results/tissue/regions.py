@@ -11,7 +11,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.tissue.components import Ints
 from mtneuro_ray.results.tissue.labels import HeldVolume, Labels, Place, check_labels
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.source import VolumeSource, open_volume
+from mtneuro_ray.volumes.source import VolumeSource, agree, open_volume
 
 
 class Regions:
@@ -68,7 +68,7 @@ def open_regions(uri: str, names: Mapping[int, str], labels: Labels) -> Regions:
         ("a voxel size of", source.voxel_size_um, labels.voxel_size_um),
         ("its origin at", source.origin_um, labels.places[0].source.origin_um),
     ):
-        if theirs_um and own_um and not np.allclose(theirs_um, own_um, rtol=1e-3, atol=1e-6):
+        if theirs_um and own_um and not agree(theirs_um, own_um):
             raise InputError(
                 f"{uri}: --regions: has {what} {list(theirs_um)} um (z, y, x), {labels.uri} {list(own_um)}; accepted: "
                 "the same"
