@@ -84,7 +84,7 @@ def typed(grey: Array, dtype: str) -> Array:
     """Grey values in the range that microscopes and scanners use of a type."""
     if dtype == "uint8":
         return grey
-    scale, offset = {"uint16": (60, 400), "int16": (12, -1000)}.get(dtype, (0.01, -1.0))
+    scale, offset = {"uint16": (60, 400), "uint32": (100_000, 70_000), "int16": (12, -1000)}.get(dtype, (0.01, -1.0))
     return (grey.astype(np.float64) * scale + offset).astype(dtype)
 
 
@@ -202,7 +202,7 @@ VOLUMES = {
     "zarr2_uint16_pyramid": Volume(ome_zarr(2, levels=2), ome_zarr(2, levels=2), "uint16"),
     "zarr2_uint8_5to1_sparse": Volume(ome_zarr(2), ome_zarr(2), "uint8", anisotropy=5, sparse=10),
     "zarr3_uint16_two_channels": Volume(ome_zarr(3), ome_zarr(3), "uint16", channels=2),
-    "n5_int16": Volume(n5, n5, "int16"),
+    "n5_uint32": Volume(n5, n5, "uint32"),
     "precomputed_uint8_instances": Volume(precomputed, precomputed, "uint8", instances=True),
 }
 

@@ -84,6 +84,14 @@ def test_an_ome_zarr_opens_with_zarr_and_as_a_volume_in_its_place(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("layer", [CLASSES, SHARES], ids=["classes", "shares"])
+def test_the_validator_of_the_format_finds_nothing_to_say(tmp_path: Path, layer: Layer) -> None:
+    models: Any = pytest.importorskip("ome_zarr_models")
+    written(target_of(tmp_path / "t", "zarr", layer))
+    found = models.open_ome_zarr(zarr.open_group(tmp_path / "t", mode="r"))
+    assert (found.ome_zarr_version, len(found.attributes.ome.multiscales[0].datasets)) == ("0.5", 2)
+
+
 def test_a_precomputed_volume_opens_in_its_place(tmp_path: Path) -> None:
     target = target_of(tmp_path / "t", "precomputed", CLASSES)
     pixels = written(target)

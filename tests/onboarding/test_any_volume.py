@@ -20,7 +20,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateHead]:
 
 def test_the_volumes_are_of_the_kinds_that_they_say() -> None:
     assert len(VOLUMES) == 12
-    assert {volume.dtype for volume in VOLUMES.values()} == {"uint8", "uint16", "int16", "float32"}
+    assert {volume.dtype for volume in VOLUMES.values()} == {"uint8", "uint16", "uint32", "int16", "float32"}
     for name in ("npy_uint8", "zarr2_uint8_5to1_sparse", "zarr3_uint16_two_channels", "precomputed_uint8_instances"):
         volume = VOLUMES[name]
         image, labels, size = arrays(volume)
