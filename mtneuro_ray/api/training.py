@@ -11,7 +11,8 @@ from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.resources import ResourceSettings, bytes_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
-from mtneuro_ray.data.ingest import check_known_bounds, identities_of, ingest
+from mtneuro_ray.data.ingest import identities_of, ingest
+from mtneuro_ray.data.offline import check_known_bounds
 from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.data.stored import splits_of

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.data import ingest
+from mtneuro_ray.data import ingest, offline
 from mtneuro_ray.data.verify import verify as verify_stored
 from mtneuro_ray.errors import InputError
 
@@ -28,7 +28,7 @@ def run_ingest(
 ) -> int:
     """Read a task's voxels into the store."""
     settings, file = load_task(task, volume, preset)
-    ingest.check_known_bounds(settings, file)
+    offline.check_known_bounds(settings, file)
     cutouts = store_of(store, out)
     # A wrong volume is reported before a cluster is started.
     ingest.open_volumes(settings, file)

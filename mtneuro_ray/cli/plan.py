@@ -18,7 +18,7 @@ from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
-from mtneuro_ray.data.ingest import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.data.offline import bytes_per_voxel, check_known_bounds
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.data.stored import default_budget, split_bytes
 from mtneuro_ray.errors import InputError

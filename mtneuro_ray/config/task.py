@@ -20,7 +20,7 @@ from mtneuro_ray.config.labels import (
     class_named,
     label_range,
 )
-from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize
+from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize, size_in
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -111,6 +111,12 @@ class TaskSettings(Settings):
     def image_addresses(self) -> tuple[str, ...]:
         """Addresses of the image volumes."""
         return (self.image_chan,) if isinstance(self.image_chan, str) else self.image_chan
+
+    @property
+    def stated_voxel_size_um(self) -> float | Sizes | None:
+        """Voxel size of the cubes as far as the task says it: by its keys, or in an address by `?voxel_size=`."""
+        labels = (address for address in (self.annotation_chan, self.mask_chan) if address is not None)
+        return self.target_voxel_size_um or self.voxel_size_um or size_in((*self.image_addresses, *labels))
 
     @property
     def reads_annotation(self) -> bool:

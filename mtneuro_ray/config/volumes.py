@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, WrapValidator
@@ -12,6 +16,7 @@ Size = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 Sizes = tuple[Size, Size, Size]
 """Micrometers along z, y, x."""
 
+_OPTION = re.compile(r"[?&]voxel_size=([^&?# ]*)")
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Label)
 _ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Annotated[tuple[Label, ...], Field(min_length=1)])
 _SIZE: TypeAdapter[float] = TypeAdapter(Size)
@@ -46,6 +51,16 @@ class VolumeSettings(Settings):
     """Address of a volume that is 0 where the annotation is to be ignored."""
     voxel_size_um: VoxelSize = None
     """Edges of a voxel z, y, x in micrometers, or one number for all; the volume's by default."""
+
+
+def size_in(addresses: Iterable[str]) -> Sizes | None:
+    """Micrometers z, y, x that the first address with `?voxel_size=` gives; None where none does, or it is no size."""
+    for text in (found[1] for address in addresses if (found := _OPTION.search(address))):
+        with suppress(ValueError):
+            z, y, x = (float(side) for side in (text.split(",") if "," in text else [text] * 3))
+            if min(z, y, x) > 0 and max(z, y, x) < math.inf:
+                return z, y, x
+    return None
 
 
 def sides_um(size: float | Sizes) -> Sizes:

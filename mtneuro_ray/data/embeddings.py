@@ -1,7 +1,8 @@
 """Embeddings of a readout run on disk: `OUT/embeddings/<run_id>.parquet`, one row per corner of an image.
 
 Columns: `region`, `split`, `corner` (0 to 3, in the order of `roi.corners`), `z`, `y`, `x` (lowest voxel in the
-volume), one column for each attribute of `data.attributes`, and `embedding`, a fixed-size list of float32. The metadata
+volume), one column for each attribute of `data.attributes` (those in micrometers where the voxel size was known), and
+`embedding`, a fixed-size list of float32. The metadata
 of the schema hold `About`, as JSON under the key `mtneuro_ray`.
 """
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, Split
-from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.attributes import ATTRIBUTES, IN_UM, names_of
 from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.errors import parsing
@@ -65,7 +66,7 @@ class Embeddings:
         splits: (M,) names of splits.
         corners: (M,) 0 to 3, in the order of `roi.corners`.
         origins: (M, 3) lowest voxel of each corner, z, y, x.
-        targets: (M, 5) attributes.
+        targets: (M, 5) or, where the voxel size is known, (M, 7) attributes, as `data.attributes.names_of` names them.
         vectors: (M, F) embeddings.
     """
 
@@ -100,7 +101,7 @@ class Embeddings:
             splits=np.repeat([str(sample.split) for sample in plan], 4),
             corners=np.tile(np.arange(4), len(plan)),
             origins=np.array([origin for sample in plan for origin in _corner_origins(sample)], np.int64),
-            targets=targets.reshape(-1, len(ATTRIBUTES)),
+            targets=targets.reshape(4 * len(plan), -1),
             vectors=joined.reshape(4 * len(plan), -1),
         )
 
@@ -112,7 +113,10 @@ class Embeddings:
             "split": pa.array(self.splits.tolist(), pa.string()),
             "corner": pa.array(self.corners, pa.int8()),
             **{name: pa.array(values, pa.int32()) for name, values in zip(_PLACE, self.origins.T, strict=True)},
-            **{name: pa.array(values) for name, values in zip(ATTRIBUTES, self.targets.T, strict=True)},
+            **{
+                name: pa.array(values)
+                for name, values in zip(names_of(self.targets.shape[1]), self.targets.T, strict=True)
+            },
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(self.vectors.ravel(), pa.float32()), length),
         }
         about = {"format_version": FORMAT_VERSION, **asdict(self.about)}
@@ -148,6 +152,7 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
         if about.pop("format_version") != FORMAT_VERSION:
             raise ValueError("format version")
         about["data"] = tuple(about["data"])
+        names = (*ATTRIBUTES, *(name for name in IN_UM if name in table.column_names))
         flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         found = Embeddings(
             about=About(**about),
@@ -155,7 +160,7 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
             splits=np.array(table["split"].to_pylist()),
             corners=table["corner"].to_numpy().astype(np.int64),
             origins=np.stack([table[name].to_numpy() for name in _PLACE], axis=1).astype(np.int64),
-            targets=np.stack([table[name].to_numpy() for name in ATTRIBUTES], axis=1),
+            targets=np.stack([table[name].to_numpy() for name in names], axis=1),
             vectors=flat.astype(np.float32, copy=False).reshape(len(table), -1),
         )
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
-from mtneuro_ray.config.volumes import sides_um
+from mtneuro_ray.config.volumes import sides_um, size_in
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.normalization import check_range
@@ -21,7 +21,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.resampled import resampled
-from mtneuro_ray.volumes.source import VolumeSource, agree, declaration_of, open_volume
+from mtneuro_ray.volumes.source import VolumeSource, agree, open_volume
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,20 @@ class Volumes:
         annotation, mask = (None if each is None else each.identity for each in (self.annotation, self.mask))
         return Identities(tuple(image.identity for image in self.images), annotation, mask)
 
+    def note(self, store: CutoutStore) -> None:
+        """Keep the voxel size of the metadata in a store: for each volume its own, or that of one which lies on it.
+
+        A size in an address is the task's: another address may name the same voxels without it.
+        """
+        for part in self.parts.values():
+            part.note(store)
+        known = next((each.voxel_size_um for each in self.channels if each.voxel_size_um is not None), None)
+        if self.parts or known is None or size_in(each.uri for each in self.channels) is not None:
+            return
+        for source in self.channels:
+            size = source.voxel_size_um or known
+            store.note(source.identity, {"uri": source.uri, "voxel_size_um": list(size)})
+
     def needed(self, task: TaskSettings) -> list[tuple[VolumeSource, list[Roi]]]:
         """The boxes of each volume that a task reads."""
         if self.parts:
@@ -87,40 +101,6 @@ class Cutout:
 Fetcher = Callable[[CutoutStore, list[Cutout], Callable[[int], None]], None]
 
 
-def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
-    """Check a task's cubes against its volumes, as far as their bounds are known without a network.
-
-    Raises:
-        InputError: a channel is malformed, or a cube leaves its volume.
-    """
-    if task.volumes:
-        for part in volumes_of(task).values():
-            check_known_bounds(part, task_file)
-        return
-    for uri in (*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))):
-        declaration = declaration_of(uri)
-        known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
-        if task.target_voxel_size_um is not None:
-            known = []
-        if declaration.offline(uri):
-            known = [_at_target(open_volume(uri, task_file.parent), task, nearest=True).shape, *known]
-        for shape in known:
-            check_boxes(task, shape, str(task_file))
-
-
-def bytes_per_voxel(task: TaskSettings, task_file: Path) -> list[int]:
-    """Transferred bytes per voxel of the image (all channels), and of annotation and mask where they are read.
-
-    A channel of an image that can't be opened without a network counts as a byte.
-    """
-    image = 0
-    for uri in task.image_addresses:
-        opened = open_volume(uri, task_file.parent) if declaration_of(uri).offline(uri) else None
-        image += 1 if opened is None else opened.num_channels * opened.dtype.itemsize
-    read = [task.annotation_chan, task.mask_chan] if task.reads_annotation else []
-    return [image, *(declaration_of(uri).label_bytes for uri in read if uri is not None)]
-
-
 def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     """Open the volumes of a task, and check that image, annotation and cubes fit together.
 
@@ -146,9 +126,9 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     )
     check_alignment(volumes, str(task_file))
     annotation, mask = (
-        None if each is None else _at_target(each, task, nearest=True) for each in (volumes.annotation, volumes.mask)
+        None if each is None else at_target(each, task, nearest=True) for each in (volumes.annotation, volumes.mask)
     )
-    images = [_at_target(image, task, nearest=False) for image in volumes.images]
+    images = [at_target(image, task, nearest=False) for image in volumes.images]
     volumes = Volumes(tuple(images), annotation, mask)
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
@@ -167,7 +147,7 @@ def _open_parts(task: TaskSettings, task_file: Path) -> Volumes:
     return Volumes(first, None, None, parts)
 
 
-def _at_target(source: VolumeSource, task: TaskSettings, *, nearest: bool) -> VolumeSource:
+def at_target(source: VolumeSource, task: TaskSettings, *, nearest: bool) -> VolumeSource:
     """A volume at the voxel size that the task asks for.
 
     Raises:
@@ -288,9 +268,7 @@ def ingest(store: CutoutStore, task: TaskSettings, task_file: Path, fetch_all: F
     if left_out := remainders(task):
         logger.warning("%s: %d of %d cubes: %s", task.name, len(left_out), len(task.cubes), left_out[0])
     with ingest_lock(store):
-        for source in volumes.channels:
-            if source.voxel_size_um is not None:
-                store.note(source.identity, {"uri": source.uri, "voxel_size_um": list(source.voxel_size_um)})
+        volumes.note(store)
         cutouts = pending(store, task, volumes)
         if cutouts:
             total = sum(cutout.num_bytes for cutout in cutouts)

@@ -23,9 +23,10 @@ import numpy as np
 import tensorstore as ts
 
 from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.config.task import Split
 from mtneuro_ray.config.volumes import Sizes, sides_um
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
+from mtneuro_ray.data.voxel_size import from_json, voxel_size_um
 from mtneuro_ray.errors import parsing
 from mtneuro_ray.storage.folder import Folder
 
@@ -37,9 +38,6 @@ _PLAIN = ("run_id", "model", "task", "split", "voxel_size_um")
 _DRIVER = {"driver": "zarr3", "kvstore": {"driver": "memory"}}
 # Voxels of a chunk: what a viewer fetches for one view, and the cutouts that training reads.
 _CHUNK = (32, 256, 256)
-# prasad2020 and the phantom, which lies in its frame; the public task files do not name the size.
-_PRASAD_UM = 1.17
-_PRASAD = ("bossdb://prasad/", "phantom:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +68,6 @@ class Predictions:
         """The predictions of a run; `about` is what the metadata of its image said (`CutoutStore.about`)."""
         size = voxel_size_um(run.task, about)
         return cls(run.run_id, run.model, run.task.name, split, run.task.classes, run.data, size, tuple(cubes))
-
-
-def voxel_size_um(task: TaskSettings, about: Mapping[str, Any] | None = None) -> float | Sizes | None:
-    """Sides of a task's voxels in micrometers: the task's own, else those of a known volume or of its metadata."""
-    known = _PRASAD_UM if task.image_addresses[0].startswith(_PRASAD) else None
-    return task.target_voxel_size_um or task.voxel_size_um or known or _sizes((about or {}).get("voxel_size_um"))
-
-
-def _sizes(value: Any) -> float | Sizes | None:
-    """A voxel size from JSON, where three numbers are a list."""
-    if not isinstance(value, list):
-        return None if value is None else float(value)
-    z, y, x = map(float, value)
-    return z, y, x
 
 
 def place_of(out: Folder, run_id: str, split: Split = "test") -> Folder:
@@ -140,7 +124,7 @@ def read(place: str | os.PathLike[str] | Folder) -> Predictions:
             raise ValueError(f"format version {about['format_version']}")
         cubes = tuple(_read_cube(folder, name) for name in about["cubes"])
         plain = {key: about[key] for key in _PLAIN}
-        plain["voxel_size_um"] = _sizes(plain["voxel_size_um"])
+        plain["voxel_size_um"] = from_json(plain["voxel_size_um"])
         found = Predictions(**plain, classes=tuple(about["classes"]), data=tuple(about["data"]), cubes=cubes)
     return found
 

@@ -36,7 +36,7 @@ class SplitData(ABC):
         labels: (N,) classes of whole images; 0 where the cubes of the task have none.
         regions: (N,) index into `region_names`.
         region_names: Regions in the order of the task.
-        targets: (N, 4, 5) in a readout task, else None: attributes (`data.attributes`) of the corners of the images
+        targets: (N, 4, A) in a readout task, else None: attributes (`data.attributes`) of the corners of the images
             (`roi.corners`), measured at the volume's resolution.
     """
 

@@ -6,6 +6,7 @@ and measured. Finding the cells of a block needs all of its voxels; its images a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,12 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
-from mtneuro_ray.data.attributes import ATTRIBUTES, KINDS
+from mtneuro_ray.config.volumes import Sizes, sides_um
+from mtneuro_ray.data.attributes import ATTRIBUTES, IN_UM, KINDS
 from mtneuro_ray.data.labels import classes_of
 from mtneuro_ray.data.sampling import Block, blocks, cube_samples
 from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.data.voxel_size import voxel_size_um
 from mtneuro_ray.roi import Roi, corners
 
 Attributes = npt.NDArray[np.float64]
@@ -35,15 +38,18 @@ class Tissue:
     Attributes:
         kinds: (..., Z, Y, X) 1 + index into KINDS, 0 for anything else.
         cells: (..., Z, Y, X) number of each voxel's cell, 0 outside of cells.
+        sides_um: Sides of a voxel z, y, x in micrometers; None where they are not known.
     """
 
     kinds: Bytes
     cells: Cells
+    sides_um: Sizes | None = None
 
     def cut(self, own: Roi, rois: Sequence[Roi]) -> Tissue:
         """Boxes of one shape out of this tissue, which fills the box `own`, stacked along a new first axis."""
         within = [roi.slices_within(own) for roi in rois]
-        return Tissue(*(np.stack([array[box] for box in within]) for array in (self.kinds, self.cells)))
+        kinds, cells = (np.stack([array[box] for box in within]) for array in (self.kinds, self.cells))
+        return Tissue(kinds, cells, self.sides_um)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ def load_attributes(store: CutoutStore, identity: str, task: TaskSettings) -> di
         task: A readout task.
 
     Returns:
-        Split -> (N, 4, 5): images in the order of the plan, corners in the order of `roi.corners`, ATTRIBUTES.
+        Split -> (N, 4, A): images in the order of the plan, corners in the order of `roi.corners`, ATTRIBUTES, and
+        IN_UM where the voxel size is known.
 
     Raises:
         StoreError: voxels are missing or damaged.
@@ -83,7 +90,8 @@ def read_tissue(store: CutoutStore, identity: str, task: TaskSettings, block: Bl
     for number, kind in enumerate(KINDS, 1):
         table[task.classes.index(kind)] = number
     kinds = table[classes]
-    return Tissue(kinds, find_cells(kinds == 1 + KINDS.index("cells")))
+    size = voxel_size_um(task, store.about(identity))
+    return Tissue(kinds, find_cells(kinds == 1 + KINDS.index("cells")), None if size is None else sides_um(size))
 
 
 def find_cells(is_cell: npt.NDArray[np.bool_]) -> Cells:
@@ -115,30 +123,35 @@ def by_split(task: TaskSettings, measured: Iterable[tuple[Chunk, Attributes]]) -
 
 
 def measure(images: Tissue) -> Attributes:
-    """Attributes of the four corners of N images, (N, 4, 5)."""
+    """Attributes of the four corners of N images, (N, 4, 5), or (N, 4, 7) where the voxel size is known."""
     height, width = images.kinds.shape[-2:]
-    found = np.empty((len(images.kinds), 4, len(ATTRIBUTES)))
+    sides = images.sides_um
+    found = np.empty((len(images.kinds), 4, len(ATTRIBUTES) + (0 if sides is None else len(IN_UM))))
     for number, (kinds, cells) in enumerate(zip(images.kinds, images.cells, strict=True)):
         for corner, (rows, columns) in enumerate(corners(height, width)):
-            found[number, corner] = _attributes(kinds[..., rows, columns], cells[..., rows, columns])
+            found[number, corner] = _attributes(kinds[..., rows, columns], cells[..., rows, columns], sides)
     return found
 
 
-def _attributes(kinds: Bytes, cells: Cells) -> tuple[float, ...]:
-    """Attributes of one corner (Z, Y, X), in the order of ATTRIBUTES."""
+def _attributes(kinds: Bytes, cells: Cells, sides_um: Sizes | None) -> tuple[float, ...]:
+    """Attributes of one corner (Z, Y, X), in the order of ATTRIBUTES and IN_UM."""
     vessels, axons = (100 * float(np.mean(kinds == 1 + KINDS.index(kind))) for kind in ("vessels", "axons"))
     places = np.argwhere(cells)
     _, cell, sizes = np.unique(cells[cells > 0], return_inverse=True, return_counts=True)
-    if not len(sizes):
-        return vessels, axons, 0.0, 0.0, _NO_NEIGHBOUR
     centroids = np.stack([np.bincount(cell, weights=axis) for axis in places.T], axis=1) / sizes[:, np.newaxis]
-    return vessels, axons, float(len(sizes)), float(sizes.mean()), _nearest(centroids)
+    size = float(sizes.mean()) if len(sizes) else 0.0
+    found = vessels, axons, float(len(sizes)), size, _nearest(centroids)
+    return found if sides_um is None else (*found, size * math.prod(sides_um), _nearest(centroids, sides_um))
 
 
-def _nearest(centroids: npt.NDArray[np.float64]) -> float:
-    """Mean distance of K points (K, 3) to their nearest neighbour (PROTOCOL, Task 3)."""
+def _nearest(centroids: npt.NDArray[np.float64], sides: Sizes = (1.0, 1.0, 1.0)) -> float:
+    """Mean distance of K points (K, 3) to their nearest neighbour (PROTOCOL, Task 3).
+
+    `sides` of a voxel, z, y, x, are the unit of the distance; without a neighbour it is 64 voxels along x.
+    """
     if len(centroids) < 2:
-        return _NO_NEIGHBOUR
+        return _NO_NEIGHBOUR * sides[2]
+    centroids = centroids * sides
     # The first neighbour is the cell itself, or another one at the same place.
     distances, _ = KDTree(centroids).query(centroids, k=2)
     return float(distances[:, 1].mean())

@@ -10,7 +10,7 @@ import pytest
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.attributes import ATTRIBUTES, names_of
 from mtneuro_ray.data.embeddings import Embeddings, read, write
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import samples
@@ -39,7 +39,7 @@ def readout_run() -> RunSettings:
     return RunSettings.of(TASK, network, "final", ["grey", "tissue"], source)
 
 
-def splits() -> dict[Split, SplitArrays]:
+def splits(columns: int = 5) -> dict[Split, SplitArrays]:
     random = np.random.default_rng(0)
     found: dict[Split, SplitArrays] = {}
     names: tuple[Split, ...] = ("test", "train")
@@ -51,13 +51,13 @@ def splits() -> dict[Split, SplitArrays]:
             labels=np.zeros(count, np.int64),
             regions=np.zeros(count, np.int64),
             region_names=("B", "A"),
-            targets=random.normal(size=(count, 4, len(ATTRIBUTES))),
+            targets=random.normal(size=(count, 4, columns)),
         )
     return found
 
 
-def embeddings() -> Embeddings:
-    data = splits()
+def embeddings(columns: int = 5) -> Embeddings:
+    data = splits(columns)
     random = np.random.default_rng(1)
     vectors = {split: random.normal(size=(len(own), 4, FEATURES)).astype(np.float32) for split, own in data.items()}
     return Embeddings.of(readout_run(), data, vectors)
@@ -82,14 +82,16 @@ def test_rows_are_the_corners_of_the_images_of_the_plan() -> None:
     assert row == len(found.vectors) == (2 + 2 + 2) * 4
 
 
-def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
-    written = embeddings()
+@pytest.mark.parametrize("columns", [5, 7])
+def test_what_is_read_is_what_was_written(tmp_path: Path, columns: int) -> None:
+    written = embeddings(columns)
     write(Folder(tmp_path), written)
     found = read(tmp_path, written.about.run_id)
     assert found.about == written.about
     for name in ("regions", "splits", "corners", "origins", "targets", "vectors"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
         assert getattr(found, name).dtype == getattr(written, name).dtype
+    assert tuple(name for name in found.to_pandas().columns if name in names_of(7)) == names_of(columns)
     assert [path.name for path in (tmp_path / "embeddings").iterdir()] == [f"{written.about.run_id}.parquet"]
 
 

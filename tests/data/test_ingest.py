@@ -19,6 +19,8 @@ from mtneuro_ray.data.store import CutoutStore, ingest_lock
 from mtneuro_ray.data.verify import verify
 from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.files import FileSource
+from mtneuro_ray.volumes.options import Options
 from tests.settings import cube, task_settings
 from tests.volumes.sources import MemoryVolume
 
@@ -171,6 +173,21 @@ def test_a_readout_task_reads_sampled_images_and_the_annotation_of_whole_cubes(t
     np.testing.assert_array_equal(labels.reads, whole)
     np.testing.assert_array_equal(image.reads, needed(task))
     assert image.reads.sum() == 4 * 256
+
+
+def test_the_voxel_size_of_the_metadata_is_kept_and_that_of_an_address_is_not(tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path / "store"))
+    for name in ("image", "labels"):
+        np.save(tmp_path / f"{name}.npy", np.full((10, 16, 16), len(name), np.uint8))
+    image = FileSource(tmp_path / "image.npy")
+    stated = Volumes((image,), FileSource(tmp_path / "labels.npy", options=Options(voxel_size_um=(4, 2, 2))))
+    stated.note(store)
+    assert store.about(image.identity) == {}
+    image.voxel_size_um = (4.0, 2.0, 2.0)
+    labels = FileSource(tmp_path / "labels.npy")
+    Volumes((image,), labels).note(store)
+    stated.note(store)
+    assert store.about(labels.identity)["voxel_size_um"] == [4, 2, 2]
 
 
 def test_a_readout_task_without_a_class_is_refused_when_its_volumes_are_opened(tmp_path: Path) -> None:

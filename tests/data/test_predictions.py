@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
-from mtneuro_ray.data.predictions import Predictions, exist, place_of, read, voxel_size_um, write
+from mtneuro_ray.data.predictions import Predictions, exist, place_of, read, write
+from mtneuro_ray.data.voxel_size import voxel_size_um
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder

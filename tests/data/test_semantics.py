@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data import semantics
-from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.attributes import names_of
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.data.semantics import find_cells, load_attributes
 from mtneuro_ray.data.store import CutoutStore
@@ -27,6 +27,8 @@ Bytes = npt.NDArray[np.uint8]
 Voxel = tuple[int, int, int]
 CLASSES = ["bg", "vessels", "cells", "axons"]
 VESSEL, CELL, AXON = 1, 2, 3
+Sides = tuple[float, float, float]
+SIDES: list[Sides | None] = [None, (1, 1, 1), (5, 1, 1.5)]
 
 
 def readout(cubes: list[dict[str, Any]], tile: int = 16, **changes: Any) -> TaskSettings:
@@ -41,8 +43,12 @@ def one_box(depth: int, tile: int = 16, test: int = 1, **changes: Any) -> TaskSe
     return readout(cubes, tile, **changes)
 
 
-def attributes(folder: Path | str, task: TaskSettings, labels: Bytes) -> dict[Split, semantics.Attributes]:
+def attributes(
+    folder: Path | str, task: TaskSettings, labels: Bytes, sides: Sides | None = None
+) -> dict[Split, semantics.Attributes]:
     store = CutoutStore(Folder(folder))
+    if sides is not None:
+        store.note("labels", {"voxel_size_um": list(sides)})
     store.write("labels", Roi.at((0, 0, 0), labels.shape), labels)
     return load_attributes(store, "labels", task)
 
@@ -64,25 +70,32 @@ def flood(labels: Bytes, box: Roi) -> list[set[Voxel]]:
     return cells
 
 
-def slow(labels: Bytes, cells: list[set[Voxel]], corner: Roi) -> list[float]:
+def slow(labels: Bytes, cells: list[set[Voxel]], corner: Roi, sides: Sides | None) -> list[float]:
     """Attributes of one corner, by their definitions in words."""
     inside = [(z, y, x) for z in range(*corner.z) for y in range(*corner.y) for x in range(*corner.x)]
     pieces = [piece for cell in cells if (piece := cell.intersection(inside))]
     middles = [[sum(axis) / len(piece) for axis in zip(*piece, strict=True)] for piece in pieces]
-    nearest = [
-        min(math.dist(middle, other) for m, other in enumerate(middles) if m != n) if len(middles) > 1 else 64
-        for n, middle in enumerate(middles)
-    ]
+
+    def nearest(unit: Sides) -> float:
+        places = [[axis * side for axis, side in zip(middle, unit, strict=True)] for middle in middles]
+        if len(places) < 2:
+            return 64 * unit[2]
+        return sum(min(math.dist(a, b) for b in places if b is not a) for a in places) / len(places)
+
+    size = sum(map(len, pieces)) / len(pieces) if pieces else 0
     return [
         100 * sum(labels[voxel] == VESSEL for voxel in inside) / len(inside),
         100 * sum(labels[voxel] == AXON for voxel in inside) / len(inside),
         len(pieces),
-        sum(map(len, pieces)) / len(pieces) if pieces else 0,
-        sum(nearest) / len(nearest) if len(nearest) > 1 else 64,
+        size,
+        nearest((1, 1, 1)),
+        *([] if sides is None else [size * math.prod(sides), nearest(sides)]),
     ]
 
 
-def slow_attributes(task: TaskSettings, labels: Bytes, boxes: dict[str, Roi], split: Split) -> npt.NDArray[np.float64]:
+def slow_attributes(
+    task: TaskSettings, labels: Bytes, boxes: dict[str, Roi], split: Split, sides: Sides | None
+) -> npt.NDArray[np.float64]:
     """Of every image of a split, whose cells are those of its region's box."""
     cells = {region: flood(labels, box) for region, box in boxes.items()}
     found = []
@@ -91,7 +104,7 @@ def slow_attributes(task: TaskSettings, labels: Bytes, boxes: dict[str, Roi], sp
         half = ((y1 - y0) // 2, (x1 - x0) // 2)
         origins = [(y, x) for y in (y0, y1 - half[0]) for x in (x0, x1 - half[1])]
         rois = [Roi(sample.roi.z, (y, y + half[0]), (x, x + half[1])) for y, x in origins]
-        found.append([slow(labels, cells[sample.region], roi) for roi in rois])
+        found.append([slow(labels, cells[sample.region], roi, sides) for roi in rois])
     return np.array(found, np.float64)
 
 
@@ -111,10 +124,10 @@ def test_cells_are_what_a_flood_fills(labels: Bytes) -> None:
     assert found == expected
 
 
-@given(volumes, st.none() | st.integers(1, 3), st.integers(1, 2), st.integers(1, 40))
+@given(volumes, st.none() | st.integers(1, 3), st.integers(1, 2), st.integers(1, 40), st.sampled_from(SIDES))
 @settings(max_examples=10)
 def test_attributes_are_those_of_their_definitions(
-    labels: Bytes, most: int | None, depth: int, images_per_chunk: int
+    labels: Bytes, most: int | None, depth: int, images_per_chunk: int, sides: Sides | None
 ) -> None:
     # Region B lies in two pieces beside A, its test slices before those of training; tiles of A overlap.
     cubes = [
@@ -127,11 +140,11 @@ def test_attributes_are_those_of_their_definitions(
     boxes = {"A": Roi((0, 6), (0, 7), (0, 6)), "B": Roi((1, 6), (1, 9), (6, 12))}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(semantics, "_IMAGES_PER_CHUNK", images_per_chunk)
-        found = attributes(folder, task, labels)
+        found = attributes(folder, task, labels, sides)
     assert list(found) == ["train", "test"]
     for split, values in found.items():
-        assert values.shape == (len(samples(task, split)), 4, len(ATTRIBUTES))
-        np.testing.assert_allclose(values, slow_attributes(task, labels, boxes, split), rtol=1e-12)
+        assert values.shape == (len(samples(task, split)), 4, len(names_of(5 if sides is None else 7)))
+        np.testing.assert_allclose(values, slow_attributes(task, labels, boxes, split, sides), rtol=1e-12)
 
 
 def test_corners_with_known_shapes(tmp_path: Path) -> None:
@@ -147,6 +160,30 @@ def test_corners_with_known_shapes(tmp_path: Path) -> None:
     expected = np.array([[upper_left, upper_right, lower_left, lower_right]], np.float64)
     np.testing.assert_allclose(found["train"], expected)
     np.testing.assert_array_equal(found["test"], [[[0, 0, 0, 0, 64]] * 4])
+
+
+@pytest.mark.parametrize(
+    ("keys", "size"),
+    [
+        ({"voxel_size_um": 2.0}, (2, 2, 2)),
+        ({"voxel_size_um": [5, 1, 2]}, (5, 1, 2)),
+        ({"voxel_size_um": [9, 9, 9], "target_voxel_size_um": [5, 1, 2]}, (5, 1, 2)),
+        ({"annotation_chan": "file:labels.npy?voxel_size=5,1,2"}, (5, 1, 2)),
+        ({"image_chan": "phantom://thalamocortical/image"}, (1.17, 1.17, 1.17)),
+        ({}, (7, 7, 7)),
+    ],
+)
+def test_attributes_in_micrometers_take_the_voxel_size_of_the_task_before_that_of_the_metadata(
+    tmp_path: Path, keys: dict[str, Any], size: Sides
+) -> None:
+    labels = np.zeros((6, 16, 16), np.uint8)
+    labels[0, 2, 2] = labels[2, 2, 2] = labels[0, 2, 6] = CELL
+    [image] = attributes(tmp_path, one_box(6, test=3, volume_z=3, **keys), labels, (7, 7, 7))["train"]
+    z, _, x = size
+    near, across = 2 * z, 4 * x
+    distance = (min(near, across) + near + across) / 3
+    np.testing.assert_allclose(image[0, 2:], [3, 1, (2 + 2 + 4) / 3, math.prod(size), distance])
+    np.testing.assert_allclose(image[3, 2:], [0, 0, 64, 0, 64 * x])
 
 
 def test_a_cell_across_corners_is_a_cell_of_each_with_its_own_piece(tmp_path: Path) -> None:

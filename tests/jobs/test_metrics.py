@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.ingest import bytes_per_voxel
+from mtneuro_ray.data.offline import bytes_per_voxel
 from mtneuro_ray.data.sampling import describe
 from mtneuro_ray.results import Results
 from mtneuro_ray.tasks import TASKS

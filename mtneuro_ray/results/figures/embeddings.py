@@ -102,7 +102,7 @@ def draw_embeddings(projections: Sequence[Projection], title: str) -> Figure:
         about = own.embeddings.about
         row[0].set_ylabel(f"encoder of {about.encoder_task}\nseed {about.seed}", fontsize=9)
         _scatter(row[0], own.points, [colors[name] for name in own.embeddings.regions.tolist()])
-        for axis, values in zip(row[1:], own.embeddings.targets.T, strict=True):
+        for axis, values in zip(row[1:], own.embeddings.targets.T[: len(ATTRIBUTES)], strict=True):
             low, high = np.percentile(values, _ENDS)
             dots = _scatter(axis, own.points, values, cmap="viridis", vmin=low, vmax=high)
             figure.colorbar(dots, ax=axis, shrink=0.8).ax.tick_params(labelsize=7)

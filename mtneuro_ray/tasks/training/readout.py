@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import embeddings
-from mtneuro_ray.data.attributes import ATTRIBUTES
+from mtneuro_ray.data.attributes import ATTRIBUTES, names_of
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.embeddings import Embeddings, Vectors
 from mtneuro_ray.data.samples import SplitData
@@ -36,7 +36,8 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitData]
     """Linear regression of the attributes of corners on the features of a frozen encoder.
 
     Metrics "all": fitted to, and scored on, the corners of both splits, as in the paper. Metrics "test": fitted to the
-    corners of the training split and scored on those of the test split. The encoder's run says how inputs are scaled.
+    corners of the training split and scored on those of the test split. Where voxels are no cubes, the distance in
+    micrometers is one more attribute, which has no part in the mean. The encoder's run says how inputs are scaled.
 
     Raises:
         InputError: the run has no encoder.
@@ -59,10 +60,12 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitData]
     train, test = found.splits == "train", found.splits == "test"
     # Threads decide the order of sums here, too.
     with threadpool_limits(context.threads):
-        metrics = {
-            "all": regress(inputs, targets, inputs, targets),
-            "test": regress(inputs[train], targets[train], inputs[test], targets[test]),
-        }
+        metrics: dict[str, Metrics] = {"all": {}, "test": {}}
+        for names in (ATTRIBUTES, more_names(targets)):
+            if names:
+                own = targets[:, [names_of(7).index(name) for name in names]]
+                metrics["all"] |= regress(inputs, own, inputs, own, names)
+                metrics["test"] |= regress(inputs[train], own[train], inputs[test], own[test], names)
     done = time.perf_counter()
     timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
     return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
@@ -72,11 +75,13 @@ def _corners(images: Tensor) -> list[Tensor]:
     return [images[..., rows, columns] for rows, columns in corners(*images.shape[-2:])]
 
 
-def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats) -> Metrics:
+def regress(
+    inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats, names: Sequence[str] = ATTRIBUTES
+) -> Metrics:
     """R2 of a linear regression of each attribute, fitted to M embeddings and scored on K others, and their mean.
 
-    Inputs are (M, F) and (K, F), targets (M, 5) and (K, 5). An attribute that is the same in all K has no R2: it is
-    left out, and so is the mean, which would be one of other attributes.
+    Inputs are (M, F) and (K, F), targets have a column for each name. An attribute that is the same in all K has no R2:
+    it is left out, and so is the mean over ATTRIBUTES, which would be one of other attributes.
     """
     # A second to import, which trials of other tasks need not.
     from sklearn.linear_model import LinearRegression
@@ -85,9 +90,21 @@ def regress(inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: 
     predicted = LinearRegression(tol=_ROUNDING).fit(inputs, targets).predict(test_inputs)
     scores: Metrics = {
         f"r2/{name}": float(r2_score(test_targets[:, column], predicted[:, column]))
-        for column, name in enumerate(ATTRIBUTES)
+        for column, name in enumerate(names)
         if np.ptp(test_targets[:, column]) > 0
     }
     if len(scores) == len(ATTRIBUTES):
         scores["r2_mean"] = float(np.mean(list(scores.values())))
     return scores
+
+
+def more_names(targets: Floats) -> tuple[str, ...]:
+    """Attributes in micrometers, of targets (M, 5 or 7), with an R2 of their own.
+
+    That of a multiple of the attribute in voxels is the same: sizes always are one, distances between cubic voxels too.
+    """
+    if targets.shape[1] == len(ATTRIBUTES):
+        return ()
+    voxels, micrometers = (targets[:, names_of(7).index(name)] for name in ("cell_distance", "cell_distance_um"))
+    factor = micrometers.sum() / max(voxels.sum(), _ROUNDING)
+    return () if np.allclose(micrometers, factor * voxels, rtol=1e-9, atol=0) else ("cell_distance_um",)

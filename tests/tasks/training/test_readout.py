@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,28 @@ def test_what_is_a_linear_function_of_the_features_is_read_out_whole() -> None:
     for split in ("all", "test"):
         assert list(metrics[split]) == [*KEYS, "r2_mean"]
         assert list(metrics[split].values()) == pytest.approx([1.0] * 6, abs=1e-6)
+
+
+@pytest.mark.parametrize("is_cubic", [True, False])
+def test_distances_in_micrometers_have_a_score_where_they_are_no_multiple_of_those_in_voxels(is_cubic: bool) -> None:
+    data = data_of(noise=0.3)
+    plain = probe(run_of(), encoder(Quarters()), data, WorkerContext()).metrics
+    random = np.random.default_rng(1)
+    for split, arrays in data.items():
+        targets = np.asarray(arrays.targets)
+        factor = 2.0 if is_cubic else random.uniform(1, 3, targets.shape[:2])
+        more = np.stack([8 * targets[..., 3], factor * targets[..., 4]], axis=-1)
+        data[split] = replace(arrays, targets=np.concatenate([targets, more], axis=-1))
+    metrics = probe(run_of(), encoder(Quarters()), data, WorkerContext()).metrics
+    for scored in ("all", "test"):
+        own = metrics[scored].pop("r2/cell_distance_um", None)
+        assert (own is None) == is_cubic
+        assert metrics[scored] == plain[scored]
+    if not is_cubic:
+        inputs = np.concatenate([quarters(arrays.images).reshape(-1, 4) for arrays in data.values()])
+        every = np.concatenate([np.asarray(arrays.targets).reshape(-1, 7)[:, 6:] for arrays in data.values()])
+        again = probe(run_of(), encoder(Quarters()), data, WorkerContext()).metrics["all"]["r2/cell_distance_um"]
+        assert again == pytest.approx(r2(inputs, every, inputs, every)[0], abs=1e-5)
 
 
 def test_all_is_fitted_and_scored_on_both_splits_and_test_on_what_was_held_out() -> None:
