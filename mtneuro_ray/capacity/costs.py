@@ -146,11 +146,15 @@ def voxels_of(task: TaskSettings) -> int:
     return task.volume_z * prod(side // task.downsample for side in task.tile_size)
 
 
-def resident_bytes(run: RunSettings) -> int:
-    """Bytes of a run's splits, which stay on its device while it trains."""
-    channels = 2 if run.task.declaration.labels == "voxel" else 1
+def resident_bytes(run: RunSettings, voxel_bytes: int | None = None) -> int:
+    """Bytes of a run's splits, which stay on its device while it trains.
+
+    `voxel_bytes` are those of a voxel of the image over all channels, by default a byte for each channel.
+    """
+    masks = 1 if run.task.declaration.labels == "voxel" else 0
+    per_voxel = masks + (run.network.model.in_channels if voxel_bytes is None else voxel_bytes)
     images = sum(count_samples(run.task, split) for split in SPLITS if split != "test" or run.role == "final")
-    return images * (voxels_of(run.task) * channels + 8)
+    return images * (voxels_of(run.task) * per_voxel + 8)
 
 
 class Cost(Settings):
@@ -193,17 +197,17 @@ class Cost(Settings):
         if self.fits and (self.image_s is None or (self.step_s is None and self.fit_s is None)):
             raise InputError(f"{where}: image_s, step_s: are missing; accepted: both, or fits = false")
 
-    def bytes_of(self, run: RunSettings) -> int:
-        """Memory to reserve for a training of this workload, with the margin.
+    def bytes_of(self, run: RunSettings, voxel_bytes: int | None = None) -> int:
+        """Memory to reserve for a training of this workload, with the margin; see `resident_bytes`.
 
         On a CPU the images are in shared memory, which Ray counts separately.
         """
-        images = 0 if self.device == "cpu" else max(0, resident_bytes(run) - self.data_bytes)
+        images = 0 if self.device == "cpu" else max(0, resident_bytes(run, voxel_bytes) - self.data_bytes)
         return ceil(MARGIN * (self.base_bytes + self.peak_bytes)) + images
 
-    def per_device(self, run: RunSettings) -> int:
-        """Number of concurrent trainings of this workload on one device; at least 1."""
-        return max(1, min(MOST_PER_DEVICE, self.device_bytes // max(1, self.bytes_of(run))))
+    def per_device(self, run: RunSettings, voxel_bytes: int | None = None) -> int:
+        """Number of concurrent trainings of this workload on one device; at least 1; see `resident_bytes`."""
+        return max(1, min(MOST_PER_DEVICE, self.device_bytes // max(1, self.bytes_of(run, voxel_bytes))))
 
 
 def share_of(count: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -168,6 +168,7 @@ def estimate(
     resources: ResourceSettings,
     machines: Machines,
     device: str | None = None,
+    voxel_bytes: Mapping[str, int] | None = None,
 ) -> Estimate:
     """Simulate a sweep with measured costs; its searches select their slowest candidates.
 
@@ -177,11 +178,12 @@ def estimate(
         resources: Resources of a trial; with `packing`, as many trials share a GPU as fit by the table.
         machines: Machines of the cluster.
         device: GPU of the table; None: the GPU with the least free memory.
+        voxel_bytes: Name of a task -> bytes of a voxel of its image over all channels, where they are known.
 
     Raises:
         InputError: a trial has no room on these machines.
     """
-    on_gpu = resources.gpus_per_worker > 0
+    on_gpu, sizes = resources.gpus_per_worker > 0, voxel_bytes or {}
     every = {experiment.name: experiment.spread() for experiment in experiments}
     all_runs = [run for runs in every.values() for run in runs]
     found = {
@@ -201,7 +203,10 @@ def estimate(
         # Inside a range nothing was measured: the slowest measured run stands for all.
         runs = [planned.run] if cost_of(planned.run) else every.get(planned.experiment, all_runs)
         seconds, count = max(
-            (seconds_of(run, cost, trains=stage != "evaluate"), _per_device(run, cost, resources, machines))
+            (
+                seconds_of(run, cost, trains=stage != "evaluate"),
+                _per_device(run, cost, resources, machines, sizes.get(run.task.name)),
+            )
             for run in runs
             if (cost := cost_of(run))
         )
@@ -219,14 +224,16 @@ def estimate(
     return Estimate(shared, played(load_unshared) if on_gpu else shared)
 
 
-def _per_device(run: RunSettings, cost: Cost, resources: ResourceSettings, machines: Machines) -> int:
+def _per_device(
+    run: RunSettings, cost: Cost, resources: ResourceSettings, machines: Machines, voxel_bytes: int | None
+) -> int:
     """Number of such trials that a device holds."""
     if resources.gpus_per_worker > 0:
-        fitting = cost.per_device(run) if resources.packing else int(1 / resources.gpus_per_worker)
+        fitting = cost.per_device(run, voxel_bytes) if resources.packing else int(1 / resources.gpus_per_worker)
         by_cpus = None if machines.cpus is None else machines.cpus // machines.gpus // resources.cpus_per_worker
     else:
         memory = _MEMORY_FOR_TRIALS * cost.device_bytes
-        fitting = int(memory / cost.bytes_of(run)) if resources.packing else 2**31
+        fitting = int(memory / cost.bytes_of(run, voxel_bytes)) if resources.packing else 2**31
         by_cpus = (machines.cpus or 0) // resources.cpus_per_worker
     fitting = fitting if by_cpus is None else min(max(fitting, 1), by_cpus)
     if fitting < 1:

@@ -15,6 +15,7 @@ from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.config.sweeps import load_sweep
+from mtneuro_ray.data.offline import bytes_per_voxel
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import say
 from mtneuro_ray.sweep.experiment import Experiment
@@ -153,7 +154,9 @@ def estimated(
     options.check_resources(space, resources)
     on_gpu = resources.gpus_per_worker > 0
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
-    experiments = Experiment.of_entries(entries)
+    pairs = list(entries)
+    experiments = Experiment.of_entries(pairs)
+    voxel_bytes = {pair.task.name: bytes_per_voxel(pair.task, pair.task_file)[0] for _, pair in pairs}
     path = options.profile or resources.packing
     command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     found: dict[str, Any] = {
@@ -166,7 +169,7 @@ def estimated(
     }
     if path is None:
         return found
-    times = estimate(experiments, read_table(path), resources, machines, options.gpu)
+    times = estimate(experiments, read_table(path), resources, machines, options.gpu, voxel_bytes)
     if times.shared is None or times.unshared is None:
         missing, too_large = list(times.missing), list(times.too_large)
         return {**found, "command": command if missing else None, "missing": missing, "too_large": too_large}

@@ -18,7 +18,7 @@ from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
-from mtneuro_ray.data.offline import bytes_per_voxel, check_known_bounds
+from mtneuro_ray.data.offline import bytes_per_voxel, check_known_bounds, known_voxel_size
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.data.stored import default_budget, split_bytes
 from mtneuro_ray.errors import InputError
@@ -102,7 +102,12 @@ def plan_task(
 def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, Any]:
     """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream."""
     itemsizes = bytes_per_voxel(task, file)
-    found = describe(task, itemsizes)
+    sizes = {name or "own": known_voxel_size(part, file) for name, part in volumes_of(task).items() if part.cubes}
+    about = {
+        "voxel_size_um": sizes if task.volumes else next(iter(sizes.values())),
+        "target_voxel_size_um": task.target_voxel_size_um,
+    }
+    found = {**describe(task, itemsizes), **about}
     if task.volumes:
         parts = [part for part in volumes_of(task).values() if part.cubes]
         read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
@@ -161,8 +166,22 @@ def _experiment_text(plan: dict[str, Any]) -> str:
         lines.append(f"  {split:5} {counts['images']:6} images  ({shares})")
         if "streamed_bytes" in counts:
             lines.append(f"               streams: {counts['streamed_bytes'] / 1e9:.3g} GB are over memory_budget")
+    lines.append(f"  voxel size: {_voxel_size_text(plan)}")
     lines.append(f"  read  {plan['cutouts']:6} cutouts, {plan['bytes'] / 1e6:.1f} MB from the source")
     lines.extend(f"  note  {line}" for line in plan["remainders"])
     if "seeds" in plan:
         lines.append(f"  runs  {plan['runs']:6} ({plan['candidates']} candidates + {plan['seeds']} seeds)")
     return "\n".join(lines)
+
+
+def _voxel_size_text(plan: dict[str, Any]) -> str:
+    def text(size: Any) -> str:
+        if size is None or isinstance(size, str):
+            return size or "not known"
+        return " x ".join(f"{side:g}" for side in size) + " um (z, y, x)"
+
+    sizes, target = plan["voxel_size_um"], plan["target_voxel_size_um"]
+    found = (
+        "; ".join(f"{name} {text(size)}" for name, size in sizes.items()) if isinstance(sizes, dict) else text(sizes)
+    )
+    return found if target is None else f"{found}; resampled to {text(target)}"

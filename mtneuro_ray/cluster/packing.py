@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, inf
 from typing import Any
@@ -50,9 +51,16 @@ class Packing:
         resources: Of the space. With `packing`, a trial asks for the memory that was measured for its workload; one
             that was not measured asks for a whole GPU, or on a CPU for its CPUs alone, and a line says so.
         table: Of `resources.packing`; None where there is no packing.
+        voxel_bytes: Name of a task -> bytes of a voxel of its image over all channels; a byte for each by default.
     """
 
-    def __init__(self, resources: ResourceSettings, table: CostTable | None = None) -> None:
+    def __init__(
+        self,
+        resources: ResourceSettings,
+        table: CostTable | None = None,
+        voxel_bytes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._voxel_bytes = voxel_bytes or {}
         self._resources = resources
         self._table = table
         self._told: set[str] = set()
@@ -70,7 +78,7 @@ class Packing:
             self._tell(workload, "was not measured" if cost is None else "did not fit when it was measured", whole)
             return whole
         if on_gpu:
-            return Ask(given.cpus, share_of(cost.per_device(run)))
+            return Ask(given.cpus, share_of(cost.per_device(run, self._voxel_bytes.get(run.task.name))))
         # Whole MiB, because Ray places by them.
         return Ask(given.cpus, memory=min(ceil(cost.bytes_of(run) / _MIB) * _MIB, _largest_node().memory or 2**63))
 

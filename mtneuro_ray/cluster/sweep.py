@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from mtneuro_ray.capacity.costs import CostTable, read_table
 from mtneuro_ray.config.pairs import Pair
@@ -50,14 +51,15 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
         MTNeuroError: another sweep has taken over the output folder, or the cluster can't be joined.
     """
     table = None if resources.packing is None else read_table(resources.packing)
-    experiments = Experiment.of_entries(entries, identities_of)
+    voxel_bytes: dict[str, int] = {}
+    experiments = Experiment.of_entries(entries, partial(identities_of, voxel_bytes=voxel_bytes))
     stops = resources.scheduler == "asha"
     records = [record for record in RunFolder(where.out).all() if is_result(record, stops=stops)]
     pipeline = Sweep(experiments, records, lambda run: has_weights(where.out, run))
     say(_progress(pipeline))
     if not pipeline.is_complete:
         check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
-        _run(pipeline, resources, table, where)
+        _run(pipeline, resources, (table, voxel_bytes), where)
     return pipeline.problems()
 
 
@@ -70,7 +72,9 @@ def _progress(pipeline: Sweep) -> str:
     return f"runs that are done: {', '.join(parts)}"
 
 
-def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, where: Where) -> None:
+def _run(
+    pipeline: Sweep, resources: ResourceSettings, costs: tuple[CostTable | None, dict[str, int]], where: Where
+) -> None:
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.cluster.shared import Shared
     from mtneuro_ray.storage.lease import only_driver
@@ -96,7 +100,7 @@ def _run(pipeline: Sweep, resources: ResourceSettings, table: CostTable | None, 
         for planned in pipeline.known:
             if planned.run_id in pipeline.records:
                 study.add(planned, pipeline.records[planned.run_id])
-        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, table), study.add)
+        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, *costs), study.add)
         run_all(pipeline, dispatch, where.out, resources)
         if shared.error is not None:
             raise shared.error

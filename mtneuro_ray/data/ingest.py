@@ -218,8 +218,10 @@ def _check_aligned(where: str, other: VolumeSource, image: VolumeSource) -> None
             )
 
 
-def identities_of(pair: Pair) -> list[str]:
+def identities_of(pair: Pair, voxel_bytes: dict[str, int] | None = None) -> list[str]:
     """Identities of the volumes that the task of a pair reads, image first.
+
+    `voxel_bytes` gets the bytes of a voxel of the image over all channels, by the name of the task.
 
     Raises:
         InputError: the volumes do not fit the settings; see `open_volumes`.
@@ -227,6 +229,8 @@ def identities_of(pair: Pair) -> list[str]:
     """
     volumes = open_volumes(pair.task, pair.task_file)
     check_range(pair.network.data, volumes.images[0].dtype, str(pair.network_file))
+    if voxel_bytes is not None:
+        voxel_bytes[pair.task.name] = sum(image.dtype.itemsize for image in volumes.images)
     return [channel.identity for channel in volumes.channels]
 
 

@@ -99,6 +99,9 @@ def test_a_device_holds_what_fits_with_the_margin_and_its_own_images() -> None:
     run = run_settings()
     # 4 + 2 + 2 images of 256 voxels with their masks, and a label of 8 bytes.
     assert resident_bytes(run) == 8 * (2 * 256 + 8)
+    two = run_settings(network={"model": {"name": "UNet", "in_channels": 2}})
+    assert resident_bytes(two) == 8 * (3 * 256 + 8)
+    assert resident_bytes(two, voxel_bytes=8) == 8 * (9 * 256 + 8)
     on_gpu = cost(device="GPU", base_bytes=1000, peak_bytes=7000, data_bytes=160, device_bytes=40_000)
     needed = MARGIN * 8000 + 4160 - 160
     assert on_gpu.bytes_of(run) == needed

@@ -305,6 +305,49 @@ def test_a_plan_as_json_has_splits_runs_cells_and_seeds(capsys: pytest.CaptureFi
     assert (plan["runs"], plan["candidates"], plan["seeds"]) == (1, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "not known"),
+        ({"voxel_size_um": 2}, "2 x 2 x 2 um (z, y, x)"),
+        ({"image_chan": "file:image.npy?voxel_size=5,1,1"}, "5 x 1 x 1 um (z, y, x)"),
+        (
+            {"annotation_chan": "file:labels.npy?voxel_size=4,2,2", "target_voxel_size_um": [2, 2, 2]},
+            "4 x 2 x 2 um (z, y, x); resampled to 2 x 2 x 2 um (z, y, x)",
+        ),
+        ({"image_chan": "zarr://s3://bucket/image"}, "from the volume's metadata"),
+        ({"image_chan": "bossdb://prasad/other/image"}, "1.17 x 1.17 x 1.17 um (z, y, x)"),
+        (
+            {
+                "volumes": {
+                    "b": {"image_chan": "file:image.npy", "voxel_size_um": [3, 1, 1], "annotation_chan": "file:l"}
+                }
+            },
+            "own not known; b 3 x 1 x 1 um (z, y, x)",
+        ),
+    ],
+)
+def test_a_plan_says_the_voxel_size_and_counts_the_bytes_of_voxels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], line: str
+) -> None:
+    np.save(tmp_path / "image.npy", np.zeros((10, 16, 16), np.float32))
+    np.save(tmp_path / "labels.npy", np.zeros((10, 16, 16), np.uint16))
+    np.save(tmp_path / "l.npy", np.zeros((10, 16, 16), np.uint16))
+    if "target_voxel_size_um" in changes:
+        changes["image_chan"] = "file:image.npy?voxel_size=4,2,2"
+    cubes = [
+        cube(),
+        cube(split="val", z=(5, 7)),
+        cube(split="test", z=(8, 10), **{"volume": "b"} if "volumes" in changes else {}),
+    ]
+    file = write_json(tmp_path / "task.json", task_values(cubes=cubes, **changes))
+    assert main(["plan", "--task", file]) == 0
+    text = capsys.readouterr().out
+    assert f"\n  voxel size: {line}\n" in text
+    if not changes:
+        assert f"{8 * 256 * (4 + 2) / 1e6:.1f} MB from the source" in text
+
+
 def test_a_plan_of_a_space_counts_cells_and_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--space", SMOKE, "--format", "json"]) == 0
     plan = json.loads(capsys.readouterr().out)
