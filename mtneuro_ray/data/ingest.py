@@ -20,6 +20,7 @@ from mtneuro_ray.data.store import CutoutStore, as_stored, ingest_lock
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.resampled import resampled
 from mtneuro_ray.volumes.source import VolumeSource, agree, open_volume
 
@@ -121,8 +122,8 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
     images = [open_volume(uri, task_file.parent) for uri in task.image_addresses]
     volumes = Volumes(
         tuple(image.channel(index) for image in images for index in range(image.num_channels)),
-        open_volume(str(task.annotation_chan), task_file.parent) if task.reads_annotation else None,
-        open_volume(task.mask_chan, task_file.parent) if task.mask_chan is not None else None,
+        as_labels(open_volume(str(task.annotation_chan), task_file.parent)) if task.reads_annotation else None,
+        as_labels(open_volume(task.mask_chan, task_file.parent)) if task.mask_chan is not None else None,
     )
     check_alignment(volumes, str(task_file))
     annotation, mask = (
@@ -167,7 +168,7 @@ def check_alignment(volumes: Volumes, where: str) -> None:
     Voxel size and origin are compared where the metadata of both volumes give them.
 
     Raises:
-        InputError: they do not fit together, or labels are no integers.
+        InputError: they do not fit together.
     """
     for image in volumes.images:
         if image.indexed:
@@ -190,8 +191,6 @@ def check_alignment(volumes: Volumes, where: str) -> None:
                 raise InputError(
                     f"{where}: {key}: {labels.uri} has {labels.num_channels} channels; accepted: {accepted}"
                 )
-            if labels.dtype.kind not in "bui":
-                raise InputError(f"{where}: {key}: {labels.uri} holds {labels.dtype}; accepted: integers")
 
 
 def check_shape(where: str, other: VolumeSource, image: VolumeSource) -> None:

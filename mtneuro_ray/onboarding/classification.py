@@ -127,8 +127,6 @@ def read_planes(labels: VolumeSource, mask: VolumeSource | None) -> dict[int, np
         InputError: the voxels are no whole numbers.
         SourceError: the volume can't be read.
     """
-    if labels.dtype.kind not in "biu":
-        raise InputError(f"{labels.uri}: voxels are {labels.dtype}; accepted: labels, which are whole numbers")
     domain = labels.domain
     (start, stop), depth = domain.z, domain.shape[0]
     number = min(depth, max(_LEAST_PLANES, min(_MOST_PLANES, SCANNED_VOXELS // (domain.num_voxels // depth))))

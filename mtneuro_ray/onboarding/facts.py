@@ -14,6 +14,7 @@ from mtneuro_ray.onboarding.inspection import Inspection, address_of, channels_o
 from mtneuro_ray.onboarding.label_scan import LabelScan, scan_labels
 from mtneuro_ray.onboarding.texture import Texture, correlation_lengths
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
 Kind = Literal["segmentation", "classification", "readout"]
@@ -99,8 +100,8 @@ def look_at(wishes: Wishes) -> Facts:
     if wishes.labels is None:
         raise InputError(f"--labels: is missing; a {wishes.task} task requires it, accepted: an address or a path")
     image = open_volume(address_of(wishes.image))
-    labels = open_volume(address_of(wishes.labels))
-    mask = open_volume(address_of(wishes.mask)) if wishes.mask else None
+    labels = as_labels(open_volume(address_of(wishes.labels)))
+    mask = as_labels(open_volume(address_of(wishes.mask))) if wishes.mask else None
     for option, other in (("--labels", labels), ("--mask", mask)):
         if other is not None:
             _check_on(image, other, option)

@@ -137,8 +137,6 @@ def scan_labels(
         InputError: the voxels are no whole numbers, have one value, or are all numbered instances.
         SourceError: the volume can't be read.
     """
-    if source.dtype.kind not in "biu":
-        raise InputError(f"{source.uri}: voxels are {source.dtype}; accepted: labels, which are whole numbers")
     boxes = spread_boxes(source.domain, most_voxels, BOX_SHAPE, seed)
     is_whole = source.domain.num_voxels <= most_voxels
     if not is_whole:

@@ -13,6 +13,7 @@ from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels, open_volume
 
 _BUCKETS = ("s3://", "gs://")
@@ -192,8 +193,7 @@ def _of_run(folder: Folder) -> Labels:
 
 
 def _of_volume(uri: str) -> Labels:
-    source = open_volume(uri)
-    check_labels(source)
+    source = as_labels(open_volume(uri))
     return Labels(
         uri=source.uri,
         identity=source.identity,
@@ -203,16 +203,6 @@ def _of_volume(uri: str) -> Labels:
         origin_um=source.origin_um or (0.0, 0.0, 0.0),
         places=(Place(source, Roi.at((0, 0, 0), source.shape)),),
     )
-
-
-def check_labels(source: VolumeSource) -> None:
-    """Check that a volume holds labels.
-
-    Raises:
-        InputError: its values are no whole numbers.
-    """
-    if source.dtype.kind not in "biu":
-        raise InputError(f"{source.uri}: holds {source.dtype}; accepted: labels, which are whole numbers")
 
 
 def at_boxes(labels: Labels, boxes: Sequence[Roi]) -> Labels:
