@@ -87,7 +87,9 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str, every_s: float = 30.0) -> Iterator[Callable[[int], None]]:
+def progress(
+    label: str, total: int, unit: str, every_s: float = 30.0, patience_s: float = 0.0
+) -> Iterator[Callable[[int], None]]:
     """Show a bar with the remaining time on a terminal; elsewhere a line about every `every_s` seconds.
 
     Args:
@@ -95,30 +97,33 @@ def progress(label: str, total: int, unit: str, every_s: float = 30.0) -> Iterat
         total: Number of units to come.
         unit: What is counted, as in "voxels".
         every_s: Seconds between two lines.
+        patience_s: Work that takes no longer, in seconds, is done in silence; the first line comes after so many.
 
     Yields:
         The function to call with each number of units that is done.
     """
     console = Console(stderr=True)
     columns: tuple[ProgressColumn, ...] = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    started = told = time.monotonic()
-    done = 0
-    with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=total)
+    bar = Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
+    task = bar.add_task(label, total=total)
+    started = time.monotonic()
+    done, due_s = 0, patience_s or every_s
 
-        def advance(number: int) -> None:
-            nonlocal done, told
-            done += number
-            bar.advance(task, number)
-            now = time.monotonic()
-            if not console.is_terminal and now - told > every_s and done < total:
-                told = now
-                left = (now - started) / done * (total - done)
-                say(f"{label}: {done / total:.0%} of {total} {unit}, {left:.0f} s left")
+    def advance(number: int) -> None:
+        nonlocal done, due_s
+        done += number
+        bar.advance(task, number)
+        seconds = time.monotonic() - started
+        if seconds > patience_s:
+            bar.start()
+        if not console.is_terminal and seconds > due_s and done < total:
+            due_s = seconds + every_s
+            say(f"{label}: {done / total:.0%} of {total} {unit}, {seconds / done * (total - done):.0f} s left")
 
-        try:
-            yield advance
-        finally:
-            bar.stop()
-            seconds = max(time.monotonic() - started, 1e-9)
+    try:
+        yield advance
+    finally:
+        bar.stop()
+        seconds = max(time.monotonic() - started, 1e-9)
+        if seconds > patience_s:
             say(f"{label}: {done} {unit} in {seconds:.1f} s, {done / seconds:.3g} {unit}/s")

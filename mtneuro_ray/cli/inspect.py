@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from mtneuro_ray.onboarding.inspection import SAMPLED_VOXELS, inspect_volume
+from mtneuro_ray.onboarding.inspection import SAMPLED_VOXELS, Inspection, inspect_volume
+from mtneuro_ray.progress import say
 
 
 def run_inspect(
@@ -19,7 +20,12 @@ def run_inspect(
     format: Annotated[Literal["text", "json"], Option()] = "text",
 ) -> int:
     """Print metadata, and grey values or labels of a sample, of one or several volumes."""
-    found = [channel for each in uri for channel in inspect_volume(each, voxels, seed)]
+    found: list[Inspection] = []
+    for each in uri:
+        channels = inspect_volume(each, voxels, seed)
+        found += channels
+        if len(channels) < channels[0].channels:
+            say(f"{each}: the first {len(channels)} of {channels[0].channels} channels; ?channel=N shows another")
     if format == "json":
         print(json.dumps([channel.as_dict() for channel in found], indent=1))
     else:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +26,10 @@ from mtneuro_ray.data.attributes import ATTRIBUTES, IN_UM, names_of
 from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.sampling import Sample, samples
 from mtneuro_ray.errors import parsing
-from mtneuro_ray.roi import Shape, corners
+from mtneuro_ray.roi import Roi, Shape, corners
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.address import Address
+from mtneuro_ray.volumes.source import open_volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,3 +167,36 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
             vectors=flat.astype(np.float32, copy=False).reshape(len(table), -1),
         )
     return found
+
+
+def of_volume(uri: str) -> pa.Table:
+    """A row for each window of an OME-Zarr that `predict --what embeddings` has written.
+
+    Columns: `z`, `y`, `x` (lowest voxel of the window), `z_um`, `y_um`, `x_um` (its middle, where voxel sizes are known)
+    and `embedding`, a fixed-size list of float32. All of it is held in memory.
+
+    Raises:
+        InputError: the address holds no such prediction.
+        SourceError: it could not be read.
+
+    Example:
+        >>> table = embeddings.of_volume("zarr://embeddings.zarr")
+        >>> pyarrow.parquet.write_table(table, "embeddings.parquet")
+    """
+    address, source = Address.parse(uri, Path()), open_volume(uri)
+    with parsing(uri, "embedding of a volume", "what `predict --what embeddings` has written, zarr://..."):
+        about: dict[str, Any] = address.attributes()["mtneuro"]
+        if about["what"] != "embeddings":
+            raise ValueError(f"holds {about['what']}")
+        box, factor = Roi.parse(about["box"]), int(about["downsample"])
+        steps = np.multiply(about["step"], (1, factor, factor))
+        array = address.at("0").open(fill=False)
+        vectors = np.asarray(address.finish(array.read, "vectors"), np.float32)
+    places = np.indices(vectors.shape[1:]).reshape(3, -1).T
+    columns = dict(zip(_PLACE, (np.multiply(box.origin, (1, factor, factor)) + places * steps).T, strict=True))
+    if source.voxel_size_um and source.origin_um:
+        middles = np.array(source.origin_um) + places * np.array(source.voxel_size_um)
+        columns |= {f"{name}_um": each for name, each in zip(_PLACE, middles.T, strict=True)}
+    flat = pa.array(vectors.reshape(len(vectors), -1).T.ravel(), pa.float32())
+    embedding = pa.FixedSizeListArray.from_arrays(flat, len(vectors))
+    return pa.table({**{name: pa.array(each) for name, each in columns.items()}, "embedding": embedding})

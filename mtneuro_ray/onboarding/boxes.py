@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from mtneuro_ray import rng
-from mtneuro_ray.progress import say
+from mtneuro_ray.progress import progress
 from mtneuro_ray.roi import Range, Roi, Shape
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
@@ -82,15 +81,8 @@ def read_boxes(source: VolumeSource, boxes: Sequence[Roi], what: str) -> Iterato
     Raises:
         SourceError: a box can't be read.
     """
-    started = said = time.monotonic()
-    patience = _PATIENCE_S
     total = sum(box.num_voxels for box in boxes)
-    done = 0
-    for box in boxes:
-        yield box, source.read(box)
-        done += box.num_voxels
-        now = time.monotonic()
-        if now - said > patience and done < total:
-            left = (now - started) * (total - done) / done
-            say(f"{what}: {100 * done // total} % of {total / 1e6:.1f} million voxels, about {left:.0f} s left")
-            said, patience = now, 5 * _PATIENCE_S
+    with progress(what, total, "voxels", every_s=5 * _PATIENCE_S, patience_s=_PATIENCE_S) as advance:
+        for box in boxes:
+            yield box, source.read(box)
+            advance(box.num_voxels)

@@ -37,13 +37,24 @@ class Column:
     roi: Roi
 
 
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Images of regions: their side, the gaps between splits along z, y, x, label -> cubes, and labels without any."""
+
+    side: int
+    gaps: list[int]
+    cubes: dict[int, list[dict[str, Any]]]
+    left_out: list[int]
+
+
 def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Project:
     """The project of a classification; see `project.write_project`.
 
     Raises:
         InputError: fewer than two regions fill an image of every split.
     """
-    side, found = _regions(facts)
+    regions = _regions(facts)
+    side, found = regions.side, regions.cubes
     if wishes.classes and len(wishes.classes) != len(found):
         labels = ", ".join(map(str, found))
         raise InputError(
@@ -82,40 +93,57 @@ def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) ->
         network=network,
         axes={"learning_rate": [LEARNING_RATES[1], LEARNING_RATES[0], 1e-4], "batch_size": [batch]},
         resources={"cpus_per_worker": 1, "gpus_per_worker": 1.0 if machine.gpus else 0.0},
-        reasons={**_reasons(facts, machine, classes, [*found], side), "batch": f"{batch} images", "epochs": length},
-        warnings=["regions were read in some planes; images that turn out to be another region's are logged"],
+        reasons={
+            **_reasons(facts, machine, classes, regions),
+            "batch": f"{batch} images",
+            "epochs": length,
+        },
+        warnings=[
+            "regions were read in some planes; images that turn out to be another region's are logged",
+            *_warnings(facts, regions),
+        ],
     )
 
 
-def _regions(facts: Facts) -> tuple[int, dict[int, list[dict[str, Any]]]]:
-    """Side of the largest images that two regions or more fill, and label -> cubes of each."""
+def _regions(facts: Facts) -> Regions:
+    """The largest images that two regions or more fill; gaps are narrowed where no images of any side leave them."""
     planes = read_planes(facts.labels, facts.mask)
-    gaps = [each.gap for each in facts.texture]
-    found: dict[int, list[dict[str, Any]]] = {}
-    side = 0
-    for side in _SIDES:
-        taken: list[Roi] = []
-        columns = columns_of(planes, facts, side)
-        number = max(_FEWEST_COLUMNS, min(_MOST_COLUMNS, _ALL_COLUMNS // max(1, len(columns))))
-        parts = {label: split_columns(columns[label], gaps, taken, number) for label in sorted(columns)}
-        found = {label: cubes for label, cubes in parts.items() if cubes}
-        if len(found) > 1:
-            break
-    if len(found) < 2:
-        raise InputError(
-            f"--labels: {facts.labels.uri}: {len(found)} regions fill {100 * _DOMINANT:.0f} % of images of {side} x "
-            f"{side} voxels in three places apart; accepted: two regions or more (0 is none)"
-        )
-    return side, found
+    for part in (1, 2, 4):
+        gaps = [max(1, each.gap // part) for each in facts.texture]
+        for side in _SIDES:
+            taken: list[Roi] = []
+            columns = columns_of(planes, facts, side)
+            number = max(_FEWEST_COLUMNS, min(_MOST_COLUMNS, _ALL_COLUMNS // max(1, len(columns))))
+            parts = {label: split_columns(columns[label], gaps, taken, number) for label in sorted(columns)}
+            found = {label: cubes for label, cubes in parts.items() if cubes}
+            if len(found) > 1:
+                seen = {int(label) for plane in planes.values() for label in np.unique(plane)}
+                return Regions(side, gaps, found, sorted(label for label in seen - {*found} if label > 0))
+    raise InputError(
+        f"--labels: {facts.labels.uri}: {len(found)} regions fill {100 * _DOMINANT:.0f} % of images of {side} x "
+        f"{side} voxels in three places apart; accepted: two regions or more (0 is none)"
+    )
 
 
-def _reasons(facts: Facts, machine: Machine, classes: list[str], labels: list[int], side: int) -> dict[str, str]:
+def _warnings(facts: Facts, regions: Regions) -> list[str]:
+    warnings = []
+    wanted = [each.gap for each in facts.texture]
+    if regions.gaps != wanted:
+        narrow, wide = (" x ".join(map(str, each)) for each in (regions.gaps, wanted))
+        warnings.append(f"gaps of {narrow} voxels are less than twice the texture's length ({wide}): no room")
+    if regions.left_out:
+        shown = ", ".join(map(str, regions.left_out[:10])) + ", ..." * (len(regions.left_out) > 10)
+        warnings.append(f"labels that fill no images of this size in three places, and are no class: {shown}")
+    return warnings
+
+
+def _reasons(facts: Facts, machine: Machine, classes: list[str], regions: Regions) -> dict[str, str]:
     return {
         **about_image(facts, machine),
-        "classes": f"{', '.join(classes)} (labels {', '.join(map(str, labels))}, which fill whole images)",
+        "classes": f"{', '.join(classes)} (labels {', '.join(map(str, regions.cubes))}, which fill whole images)",
         "texture": f"grey values resemble each other over {', '.join(map(str, facts.texture))} voxels (z, y, x)",
-        "splits": "parts of columns along z, or columns of their own, with twice the texture's length between them",
-        "image": f"1 x {side} x {side} voxels (z, y, x): the largest that two regions or more fill",
+        "splits": f"parts of columns along z, or whole columns, {' x '.join(map(str, regions.gaps))} voxels apart",
+        "image": f"1 x {regions.side} x {regions.side} voxels (z, y, x): the largest that two regions or more fill",
         "model": "ResNet-18, as the benchmark's Task 1",
     }
 

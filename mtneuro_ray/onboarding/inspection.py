@@ -17,6 +17,8 @@ from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
 PERCENTILES = (0.1, 1.0, 50.0, 99.0, 99.9)
 SAMPLED_VOXELS = 2**22
+# Channels that are looked at: an embedding has hundreds.
+MOST_CHANNELS = 16
 # Labels that are listed one by one.
 _LISTED = 64
 # Share of neighbours with one value above which whole numbers are taken for labels, and values that are always labels.
@@ -104,7 +106,7 @@ def inspect_volume(uri: str, most_voxels: int = SAMPLED_VOXELS, seed: int = 0) -
         seed: Seed of the places of the boxes that are read.
 
     Returns:
-        An `Inspection` of each channel.
+        An `Inspection` of each of the first 16 channels.
 
     Raises:
         InputError: there is no such volume.
@@ -116,7 +118,7 @@ def inspect_volume(uri: str, most_voxels: int = SAMPLED_VOXELS, seed: int = 0) -
         ((720, 1420, 5805), 'uint8', None)
     """
     source = open_volume(address_of(uri))
-    return [inspect_channel(channel, source, most_voxels, seed) for channel in channels_of(source)]
+    return [inspect_channel(channel, source, most_voxels, seed) for channel in channels_of(source, MOST_CHANNELS)]
 
 
 def inspect_channel(
@@ -184,9 +186,9 @@ def _most_frequent(values: Array) -> Any:
     return found[counts.argmax()]
 
 
-def channels_of(source: VolumeSource) -> list[VolumeSource]:
-    """Every channel of a volume as a volume of its own."""
-    return [source.channel(index) for index in range(source.num_channels)]
+def channels_of(source: VolumeSource, most: int | None = None) -> list[VolumeSource]:
+    """Every channel of a volume as a volume of its own, or the first so many."""
+    return [source.channel(index) for index in range(source.num_channels)[:most]]
 
 
 def address_of(text: str) -> str:

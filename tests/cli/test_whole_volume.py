@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 import zarr
 
 import mtneuro_ray
 from mtneuro_ray.cli.main import main
+from mtneuro_ray.data import embeddings
 from mtneuro_ray.engine import volume_job, whole_volume
 from mtneuro_ray.engine.blending import Blender
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
@@ -246,10 +250,21 @@ def test_a_classifier_gives_a_map_of_tiles(classifier: Path, tmp_path: Path) -> 
         share, features = model(tile).softmax(1)[0, 1], model.features(tile)[0].numpy()
     assert abs(int(source.read(Roi.at((1, 2, 3), (1, 1, 1))).item()) - float(share) * 255) <= 0.51
 
-    assert predict(classifier, f"zarr://{tmp_path}/vectors", "--what", "embeddings", *box) == 0
-    array: Any = zarr.open_array(tmp_path / "vectors" / "0", mode="r")
+    assert predict(classifier, f"zarr://{tmp_path}/embeddings.zarr", "--what", "embeddings", *box) == 0
+    array: Any = zarr.open_array(tmp_path / "embeddings.zarr" / "0", mode="r")
     assert (array.shape, array.dtype) == ((512, 2, 3, 4), np.dtype("float32"))
     np.testing.assert_allclose(array[:, 1, 2, 3], features, rtol=1e-4, atol=1e-5)
+
+    # The lines of the page make a table of it.
+    page = (Path(__file__).parents[2] / "docs/whole_volumes.md").read_text()
+    lines = page.partition("```python\n")[2].partition("```")[0]
+    exec(lines.replace("zarr://", f"zarr://{tmp_path}/").replace('"embeddings.', f'"{tmp_path}/embeddings.'), {})
+    table = pq.read_table(tmp_path / "embeddings.parquet")
+    row = table.filter((pc.field("z") == 5) & (pc.field("y") == 16) & (pc.field("x") == 24)).to_pylist()
+    np.testing.assert_array_equal([each["embedding"] for each in row], array[:, 1, 2, 3][None])
+    assert len(table) == 2 * 3 * 4
+    with pytest.raises(InputError, match="map: is no whole embedding of a volume"):
+        embeddings.of_volume(f"zarr://{tmp_path}/map")
 
 
 def test_what_a_run_has_not_is_refused(

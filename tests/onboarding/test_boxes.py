@@ -61,4 +61,8 @@ def test_progress_is_said_where_reading_takes_long(
     monkeypatch.setattr(boxes, "_PATIENCE_S", -1.0)
     list(boxes.read_boxes(source, rois, "looking"))
     lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(" of ")[0] for line in lines] == ["looking: 25 %", "looking: 50 %", "looking: 75 %"]
+    assert [line.partition(" of ")[0] for line in lines] == [
+        *("looking: 25%", "looking: 50%", "looking: 75%"),
+        lines[-1],
+    ]
+    assert lines[-1].startswith("looking: 400 voxels in ")

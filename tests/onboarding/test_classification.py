@@ -54,6 +54,16 @@ def test_images_of_every_region_are_in_every_split_and_splits_lie_apart(tmp_path
     assert space.name == "project"
 
 
+def test_regions_of_their_own_brightness_are_divided_with_less_room_between_and_it_is_said(tmp_path: Path) -> None:
+    labels = regions(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 60, labels.shape)
+    np.save(tmp_path / "image.npy", (400 * (labels == 9) + 900 * (labels == 300) + noise).astype(np.uint16))
+    made = project(tmp_path)
+    assert made.task["classes"] == ["region_4", "region_9"]
+    assert any("are less than twice the texture's length" in text for text in made.warnings)
+    assert any(text.endswith("no class: 300") for text in made.warnings)
+
+
 def test_names_of_regions_are_taken_in_the_order_of_their_labels(tmp_path: Path) -> None:
     regions(tmp_path)
     names = tuple(project(tmp_path).task["classes"])

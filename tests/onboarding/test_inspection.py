@@ -106,3 +106,13 @@ def test_a_volume_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == f"error: zarr://{tmp_path}/none: no such folder\n"
     assert main(["inspect", "none.tif"]) == 2
     assert "none.tif: no volume: the scheme is missing; accepted: " in capsys.readouterr().err
+
+
+def test_of_hundreds_of_channels_the_first_are_shown_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "features.npy", np.zeros((40, 2, 4, 4), np.float32))
+    assert main(["inspect", f"file:{tmp_path}/features.npy?axes=czyx"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("sampled") == 16
+    assert "the first 16 of 40 channels; ?channel=N shows another" in told.err
