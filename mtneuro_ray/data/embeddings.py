@@ -172,7 +172,7 @@ def read(out: str | os.PathLike[str] | Folder, run_id: str) -> Embeddings:
 def of_volume(uri: str) -> pa.Table:
     """A row for each window of an OME-Zarr that `predict --what embeddings` has written.
 
-    Columns: `z`, `y`, `x` (lowest voxel of the window), `z_um`, `y_um`, `x_um` (its middle, where voxel sizes are known)
+    Columns: `z`, `y`, `x` (lowest voxel of the window), `z_um`, `y_um`, `x_um` (its middle, where known)
     and `embedding`, a fixed-size list of float32. All of it is held in memory.
 
     Raises:
