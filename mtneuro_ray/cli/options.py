@@ -84,7 +84,8 @@ Volume = Annotated[
     str | None,
     typer.Option(
         callback=path,
-        help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x",
+        help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x; "
+        "NAME=URI for one of its `volumes`, own=URI for the task's own",
     ),
 ]
 Preset = Annotated[str | None, typer.Option(help="scale: smoke (minutes on a CPU) or paper")]

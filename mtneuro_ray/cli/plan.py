@@ -17,7 +17,7 @@ from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.config.task_volumes import volumes_of
+from mtneuro_ray.config.task_volumes import SHOWN_OWN, volumes_of
 from mtneuro_ray.data.offline import bytes_per_voxel, check_known_bounds, known_voxel_size
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.data.stored import default_budget, split_bytes
@@ -102,7 +102,7 @@ def plan_task(
 def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, Any]:
     """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream."""
     itemsizes = bytes_per_voxel(task, file)
-    sizes = {name or "own": known_voxel_size(part, file) for name, part in volumes_of(task).items() if part.cubes}
+    sizes = {name or SHOWN_OWN: known_voxel_size(part, file) for name, part in volumes_of(task).items() if part.cubes}
     about = {
         "voxel_size_um": sizes if task.volumes else next(iter(sizes.values())),
         "target_voxel_size_um": task.target_voxel_size_um,

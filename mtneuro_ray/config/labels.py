@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
-from mtneuro_ray.config.base import Count, Settings, shortened
+from mtneuro_ray.config.base import Count, Label, Settings, shortened
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 
@@ -57,6 +57,8 @@ class AnnotatedBox(Settings):
     """One row, or a half-open range of rows."""
     x: Count | tuple[Count, Count] | None = None
     """One column, or a half-open range of columns."""
+    volume: Label | None = None
+    """Name in `volumes` of the volume that the box lies in; the task's own channels by default."""
 
     def within(self, roi: Roi) -> Roi | None:
         """The annotated part of a box of voxels, None where there is none."""
@@ -68,6 +70,11 @@ class AnnotatedBox(Settings):
                 return None
             ranges.append((low, high))
         return Roi(*ranges)
+
+
+def annotated_in(boxes: Iterable[AnnotatedBox] | None, volume: str | None) -> tuple[AnnotatedBox, ...] | None:
+    """The annotated boxes of one volume of a task; None where no box names it: all of it is annotated."""
+    return tuple(box for box in boxes or () if box.volume == volume) or None
 
 
 def annotated_parts(boxes: Iterable[AnnotatedBox], roi: Roi) -> list[Roi]:

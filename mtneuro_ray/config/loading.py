@@ -14,7 +14,9 @@ from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.task_volumes import SHOWN_OWN
 from mtneuro_ray.config.upstream import native_network, native_task
+from mtneuro_ray.config.volumes import VolumeSettings, addresses_of
 from mtneuro_ray.errors import InputError, nearest
 
 # A scheme that may name a folder of this machine, and the folder.
@@ -86,14 +88,29 @@ def load_network(name: str) -> tuple[NetworkSettings, Path]:
 def moved(task: TaskSettings, volume: str, where: str) -> TaskSettings:
     """The task with its channels read from `volume`: `phantom`, or the base URI of a copy with the same names.
 
-    A relative folder starts at the working folder.
+    `NAME=URI` names the one that it replaces of several `volumes`, "own" the task's own channels. A relative folder
+    starts at the working folder.
     """
-    if task.volumes:
-        raise InputError(f"{where}: volumes: --volume replaces one volume, the task has several; accepted: without it")
-    images = [_channel_of(volume, uri) for uri in task.image_addresses]
-    labels = {key: getattr(task, key) for key in ("annotation_chan", "mask_chan")}
-    channels = {key: _channel_of(volume, uri) for key, uri in labels.items() if uri is not None}
-    return task.replace(where, image_chan=images[0] if isinstance(task.image_chan, str) else images, **channels)
+    name, _, base = volume.partition("=")
+    if not task.volumes:
+        return task.replace(where, **_channels_of(volume, task))
+    if base and name in task.volumes:
+        volumes = task.model_dump(mode="json")["volumes"]
+        return task.replace(where, volumes={**volumes, name: volumes[name] | _channels_of(base, task.volumes[name])})
+    if base and name == SHOWN_OWN:
+        return task.replace(where, **_channels_of(base, task))
+    names = ", ".join((SHOWN_OWN, *task.volumes))
+    raise InputError(
+        f"{where}: volumes: --volume {volume} names none of the task's; accepted: NAME=URI, NAME one of {names}"
+    )
+
+
+def _channels_of(base: str, volume: TaskSettings | VolumeSettings) -> dict[str, Any]:
+    """Keys of the channels of a volume, read from a copy."""
+    images = [_channel_of(base, uri) for uri in addresses_of(volume.image_chan)]
+    found: dict[str, Any] = {"image_chan": images[0] if isinstance(volume.image_chan, str) else images}
+    labels = {"annotation_chan": volume.annotation_chan, "mask_chan": volume.mask_chan}
+    return found | {key: _channel_of(base, uri) for key, uri in labels.items() if uri is not None}
 
 
 def _channel_of(volume: str, uri: str) -> str:

@@ -14,13 +14,14 @@ from mtneuro_ray.config.labels import (
     LabelKey,
     LabelRange,
     SomeLabels,
+    annotated_in,
     annotated_parts,
     check_annotated,
     check_label_keys,
     class_named,
     label_range,
 )
-from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize, size_in
+from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize, addresses_of, size_in
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 from mtneuro_ray.roi import Roi, Shape
@@ -101,7 +102,8 @@ class TaskSettings(Settings):
     mask_chan: Label | None = None
     """Address of a volume that is 0 where the annotation is to be ignored."""
     annotated: Annotated[tuple[AnnotatedBox, ...], Field(min_length=1)] | None = None
-    """Boxes or single slices (ranges of z, y, x) outside of which nothing is annotated; everything is by default."""
+    """Boxes or single slices (ranges of z, y, x) outside of which nothing is annotated. A volume without any is
+    annotated everywhere."""
     absent: Absent = "leave_out"
     """Score of a class without one voxel in a split: none, so it is left out of means, or 1 (the paper's rule)."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]
@@ -110,7 +112,7 @@ class TaskSettings(Settings):
     @property
     def image_addresses(self) -> tuple[str, ...]:
         """Addresses of the image volumes."""
-        return (self.image_chan,) if isinstance(self.image_chan, str) else self.image_chan
+        return addresses_of(self.image_chan)
 
     @property
     def stated_voxel_size_um(self) -> float | Sizes | None:
@@ -129,9 +131,8 @@ class TaskSettings(Settings):
         found: list[str] = []
         every: tuple[TaskSettings | VolumeSettings, ...] = (self, *self.volumes.values())
         for each in every:
-            images = (each.image_chan,) if isinstance(each.image_chan, str) else each.image_chan
             labels = (each.annotation_chan if self.reads_annotation else None, each.mask_chan)
-            found += [*images, *(address for address in labels if address is not None)]
+            found += [*addresses_of(each.image_chan), *(address for address in labels if address is not None)]
         return found
 
     def count_channels(self, data: Sequence[str]) -> int:
@@ -286,8 +287,8 @@ class TaskSettings(Settings):
                     f"{where}: cubes: split {split} is empty; accepted: a cube in each of {', '.join(required)}"
                 )
         for split in dict.fromkeys(cube.split for cube in self.cubes):
-            own = [cube.roi for cube in self.cubes if cube.split == split]
-            if self.annotated is not None and not any(annotated_parts(self.annotated, roi) for roi in own):
+            own = [(annotated_in(self.annotated, cube.volume), cube) for cube in self.cubes if cube.split == split]
+            if not any(boxes is None or annotated_parts(boxes, cube.roi) for boxes, cube in own):
                 raise InputError(
                     f"{where}: annotated: no voxel of the {split} split is annotated; accepted: a box or slice in one "
                     "of its cubes"

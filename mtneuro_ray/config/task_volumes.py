@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from mtneuro_ray.config.labels import annotated_in
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
 
 OWN = ""
 """Name of the volume of the task's own channels."""
+SHOWN_OWN = "own"
+"""The same at the command line."""
 
 
 def volumes_of(task: TaskSettings) -> dict[str, TaskSettings]:
@@ -24,7 +27,8 @@ def volumes_of(task: TaskSettings) -> dict[str, TaskSettings]:
 
 def _part(task: TaskSettings, name: str, channels: dict[str, object]) -> TaskSettings:
     cubes = tuple(cube for cube in task.cubes if (cube.volume or OWN) == name)
-    return task.model_copy(update={**channels, "cubes": cubes, "volumes": {}})
+    boxes = annotated_in(task.annotated, name or None)
+    return task.model_copy(update={**channels, "cubes": cubes, "annotated": boxes, "volumes": {}})
 
 
 def check_volumes(task: TaskSettings, where: str) -> None:
@@ -37,6 +41,9 @@ def check_volumes(task: TaskSettings, where: str) -> None:
     for number, cube in enumerate(task.cubes):
         if cube.volume is not None and cube.volume not in task.volumes:
             raise InputError(f"{where}: cubes.{number}.volume: {cube.volume!r} is none; accepted: {known}")
+    for number, box in enumerate(task.annotated or ()):
+        if box.volume is not None and box.volume not in task.volumes:
+            raise InputError(f"{where}: annotated.{number}.volume: {box.volume!r} is none; accepted: {known}")
     named = {cube.volume for cube in task.cubes}
     for name, volume in task.volumes.items():
         if name not in named:
@@ -45,8 +52,6 @@ def check_volumes(task: TaskSettings, where: str) -> None:
             raise InputError(f"{where}: volumes.{name}.annotation_chan: is missing; the task's own volume has one")
     if task.volumes and task.declaration.labels == "corner":
         raise InputError(f"{where}: volumes: a {task.task} task reads one volume; accepted: leave it out")
-    if task.volumes and task.annotated is not None:
-        raise InputError(f"{where}: annotated: does not say which of the volumes; accepted: mask_chan in each of them")
     for (i, a), (j, b) in combinations(enumerate(task.cubes), 2):
         shared = a.roi.intersection(b.roi)
         if a.split != b.split and a.volume == b.volume and shared:

@@ -53,6 +53,11 @@ class VolumeSettings(Settings):
     """Edges of a voxel z, y, x in micrometers, or one number for all; the volume's by default."""
 
 
+def addresses_of(image_chan: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses in a key `image_chan`."""
+    return (image_chan,) if isinstance(image_chan, str) else image_chan
+
+
 def size_in(addresses: Iterable[str]) -> Sizes | None:
     """Micrometers z, y, x that the first address with `?voxel_size=` gives; None where none does, or it is no size."""
     for text in (found[1] for address in addresses if (found := _OPTION.search(address))):

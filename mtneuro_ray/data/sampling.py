@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtneuro_ray.config.labels import annotated_in
 from mtneuro_ray.config.task import SPLITS, Cube, Split, TaskSettings
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi
@@ -52,11 +53,12 @@ def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
     """The images of one cube that have an annotated voxel by the task's boxes, in the order z, y, x."""
     rows, columns = task.tile_starts(cube)
     rois = (Roi.at((z, y, x), task.image_size) for z in _windows(task, cube) for y in rows for x in columns)
-    return [Sample(cube.split, cube.region, cube.label, roi) for roi in rois if _is_annotated(task, roi)]
+    return [Sample(cube.split, cube.region, cube.label, roi) for roi in rois if _is_annotated(task, cube, roi)]
 
 
-def _is_annotated(task: TaskSettings, roi: Roi) -> bool:
-    return task.annotated is None or any(box.within(roi) for box in task.annotated)
+def _is_annotated(task: TaskSettings, cube: Cube, roi: Roi) -> bool:
+    boxes = annotated_in(task.annotated, cube.volume)
+    return boxes is None or any(box.within(roi) for box in boxes)
 
 
 def count_samples(task: TaskSettings, split: Split) -> int:
@@ -76,7 +78,7 @@ def _windows(task: TaskSettings, cube: Cube) -> Sequence[int]:
     """
     every: Sequence[int] = task.windows(cube)
     if task.annotated is not None:
-        every = [z for z in every if _is_annotated(task, Roi((z, z + task.volume_z), cube.y, cube.x))]
+        every = [z for z in every if _is_annotated(task, cube, Roi((z, z + task.volume_z), cube.y, cube.x))]
     if task.max_slices is None or task.max_slices >= len(every):
         return every
     return [every[(2 * part + 1) * len(every) // (2 * task.max_slices)] for part in range(task.max_slices)]

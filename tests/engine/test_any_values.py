@@ -10,6 +10,7 @@ import torch
 
 import mtneuro_ray
 from mtneuro_ray.data import predictions
+from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.sampling import samples as samples_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.predict import predict_run
@@ -213,6 +214,38 @@ def test_a_task_over_two_volumes_reads_each_cube_from_its_own(tmp_path: Path) ->
     assert mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out).run_id == record.run_id
 
 
+def test_annotated_boxes_and_other_places_go_by_the_volume_that_they_name(tmp_path: Path) -> None:
+    tiny = two_volumes(tmp_path)
+    values = json.loads(tiny.task.read_text())
+    values["annotated"] = [{"z": [0, 3], "volume": "right"}, {"z": [12, 99], "x": [0, 10], "volume": "right"}]
+    tiny.task.write_text(json.dumps(values))
+    (tmp_path / "moved").mkdir()
+    for path in tmp_path.glob("*_right.npy"):
+        path.rename(tmp_path / "moved" / path.name)
+    with pytest.raises(InputError, match=r"image0_right\.npy: no such file"):
+        mtneuro_ray.load_task(str(tiny.task), store=tmp_path / "store").splits()
+    moved = f"right=file:{tmp_path}/moved"
+    task = mtneuro_ray.load_task(str(tiny.task), volume=moved, store=tmp_path / "store")
+    assert task.settings.image_chan == values["image_chan"]
+    for split, arrays in task.splits().items():
+        plan = samples_of(task.settings, split)
+        assert arrays.masks is not None
+        assert len(plan) == len(arrays)
+        for sample, mask in zip(plan, arrays.masks, strict=True):
+            z, x = np.ogrid[sample.roi.z[0] : sample.roi.z[1], sample.roi.x[0] : sample.roi.x[1]]
+            counts = (z < 3) | ((z >= 12) & (x < 10)) if sample.region == "right" else z >= 0
+            kept = np.broadcast_to(counts[:, np.newaxis], mask.shape)
+            assert ((mask != IGNORED) == kept).all()
+    with pytest.raises(InputError) as caught:
+        mtneuro_ray.load_task(str(tiny.task), volume="phantom")
+    assert str(caught.value) == (
+        f"{tiny.task}: volumes: --volume phantom names none of the task's; accepted: NAME=URI, NAME one of own, right"
+    )
+    own = mtneuro_ray.load_task(str(tiny.task), volume="own=zarr:///data?channel=1").settings
+    assert own.image_chan == "zarr:///data/image0.npy?channel=1"
+    assert own.volumes["right"].image_chan == "file:image0_right.npy"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -224,6 +257,18 @@ def test_a_task_over_two_volumes_reads_each_cube_from_its_own(tmp_path: Path) ->
             "right.image_chan: 1 ch",
         ),
         (lambda task: task["cubes"][1].update(z=[10, 99]), "overlaps"),
+        (
+            lambda task: task.update(annotated=[{"z": 3, "volume": "left"}]),
+            "annotated.0.volume: 'left' is none; accepted: right",
+        ),
+        (
+            lambda task: task.update(annotated=[{"z": 99}, {"z": 3, "volume": "right"}]),
+            "annotated: no voxel of the val split is annotated",
+        ),
+        (
+            lambda task: task.update(task="readout", annotated=None),
+            "volumes: a readout task reads one volume; accepted: leave it out",
+        ),
         (lambda task: task["cubes"][-1].update(z=[19, 99]), "cubes.2.z: ends at 99, outside"),
     ],
 )
