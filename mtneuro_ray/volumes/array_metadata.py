@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -11,6 +13,8 @@ from typing import Any, TypeVar
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.axes import is_size, short
 from mtneuro_ray.volumes.options import Micrometers, Options
+
+logger = logging.getLogger(__name__)
 
 _MOST_SHOWN = 6
 # Micrometers of one unit, under the names of OME-Zarr (UDUNITS) and the short ones that tensorstore gives.
@@ -69,6 +73,8 @@ def multiscale(attributes: Any, where: str) -> list[ArrayMetadata]:
             steps = [step for each in (dataset, found[0]) for step in each.get("coordinateTransformations") or []]
             placed.append(_transformed(steps, len(axes)))
         factors = _factors(names, units, placed[0][0])
+        if factors and any(unit is None and name in ("z", "y", "x") for unit, name in zip(units, names, strict=True)):
+            _say_assumed(where)
         levels = []
         for dataset, (scale, origin) in zip(datasets, placed, strict=True):
             path = str(dataset["path"]).strip("/")
@@ -170,6 +176,12 @@ def _factors(names: Sequence[str], units: Sequence[Any], finest: Sequence[float]
     for axis in space:
         factors[axis] = 1.0 if units[axis] is None else _MICROMETERS.get(units[axis], 0.0)
     return factors if all(factors[axis] * finest[axis] > 0 for axis in space) else []
+
+
+@functools.cache
+def _say_assumed(where: str) -> None:
+    """Once in a process: the metadata are read more than once."""
+    logger.warning("%s: names no unit of its voxel size; micrometers are assumed, ?voxel_size= says otherwise", where)
 
 
 def _parsed(parse: Callable[[], _T], what: str) -> _T:

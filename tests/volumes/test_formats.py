@@ -136,6 +136,18 @@ def test_spacing_of_imagej(tmp_path: Path, unit: str, caplog: pytest.LogCaptureF
     assert "names no spacing of planes: 1 " in caplog.text
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_samples_of_a_tiff_are_channels_unless_one_is_alpha(tmp_path: Path, planar: str) -> None:
+    samples = np.stack([TRUTH[0] + k for k in range(5)], 0 if planar == "separate" else -1)
+    tifffile.imwrite(tmp_path / "x.tif", samples, photometric="minisblack", planarconfig=planar)
+    assert open_volume(f"file:{tmp_path}/x.tif").num_channels == 5
+    np.testing.assert_array_equal(read_all(f"file:{tmp_path}/x.tif?channel=3")[0], TRUTH[0] + 3)
+    options: dict[str, Any] = {"planarconfig": planar, "extrasamples": ["unassalpha", *["unspecified"] * 3]}
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="minisblack", **options)
+    with pytest.raises(InputError, match="accepted: greyscale or palette pictures, or stacks and channels"):
+        open_volume(f"file:{tmp_path}/a.tif")
+
+
 def test_plain_tiff_has_no_spacing(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", TRUTH, photometric="minisblack", resolution=(72, 72), resolutionunit="inch")
     assert open_volume(f"file:{tmp_path}/x.tif").voxel_size_um is None

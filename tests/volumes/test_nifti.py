@@ -53,6 +53,17 @@ def test_a_turned_nifti_is_said_and_a_plain_one_is_not(tmp_path: Path, caplog: p
     assert "turned.nii: stored as LPS; read as z, y, x towards superior, anterior, right" in caplog.text
 
 
+def test_sizes_are_those_of_the_affine_which_places_the_voxels(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = library.Nifti1Image(TRUTH.T, np.diag([0.1, 0.2, 0.5, 1.0]))
+    image.header.set_xyzt_units("mm")
+    image.header["pixdim"][1:4] = 1.0
+    image.to_filename(tmp_path / "x.nii")
+    assert open_volume(f"file:{tmp_path}/x.nii").voxel_size_um == pytest.approx((500, 200, 100))
+    assert "pixdim is 1, 1, 1, the affine's sizes are 0.1, 0.2, 0.5 and are taken" in caplog.text
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(("dtype", "found"), [("int16", "float32"), ("uint8", "float32"), ("int32", "float64")])
 def test_nifti_values_are_scaled(tmp_path: Path, dtype: str, found: str, suffix: str) -> None:

@@ -141,7 +141,9 @@ def test_axes_of_the_first_ome_zarr_are_tczyx(tmp_path: Path, version: str) -> N
         (["micrometer", "micrometer", "micrometer"], [1, 1, float("nan")], None),
     ],
 )
-def test_units_of_ome_zarr(tmp_path: Path, units: list[str | None], scale: list[float], found: Any) -> None:
+def test_units_of_ome_zarr(
+    tmp_path: Path, units: list[str | None], scale: list[float], found: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     axes = [{"name": "c", "type": "channel"}]
     axes += [{"name": name, **({"unit": unit} if unit else {})} for name, unit in zip("zyx", units, strict=True)]
     steps = [{"type": "scale", "scale": [1, *scale]}]
@@ -150,6 +152,7 @@ def test_units_of_ome_zarr(tmp_path: Path, units: list[str | None], scale: list[
     (tmp_path / "0").mkdir()
     writers.write_zarr2(tmp_path / "0", TRUTH[None])
     assert open_volume(f"zarr://{tmp_path}").voxel_size_um == found
+    assert ("micrometers are assumed" in caplog.text) is (found is not None and None in units)
 
 
 def test_cosems_n5_has_levels_axes_and_sizes(tmp_path: Path) -> None:

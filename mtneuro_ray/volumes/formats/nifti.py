@@ -56,7 +56,7 @@ def describe(path: Path, stamp: Stamp | None, part: str) -> list[Contents]:
     if letters not in ("", "RAS"):
         logger.warning("%s: stored as %s; read as z, y, x towards superior, anterior, right", path, letters)
     read = functools.partial(_read, raw, lengths, flips, (dtype, slope, intercept) if scaled else None)
-    scale, origin = _placed(image, names, lengths, flips, bool(letters))
+    scale, origin = _placed(nibabel, image, names, lengths, flips, bool(letters))
     return [Contents(lengths, dtype, read, ArrayMetadata(names, scale, origin))]
 
 
@@ -125,15 +125,27 @@ def _read(
 
 
 def _placed(
-    image: Any, names: tuple[str, ...], lengths: tuple[int, ...], flips: tuple[bool, ...], placed: bool
+    nibabel: Any,
+    image: Any,
+    names: tuple[str, ...],
+    lengths: tuple[int, ...],
+    flips: tuple[bool, ...],
+    placed: bool,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Voxel size, and place of the first voxel in the canonical order, in micrometers along each axis.
 
-    Both are empty where the header names no unit and all sizes are 1. Other sizes without a unit are millimeters.
+    Both are empty where the header names no unit and all sizes are 1. Other sizes without a unit are millimeters. The
+    sizes are those of the affine, where there is one, because it is what places the voxels.
     """
     unit = image.header.get_xyzt_units()[0]
     zooms = [float(each) for each in image.header.get_zooms()]
     space = [axis for axis, name in enumerate(names) if name in "xyz"]
+    if placed:
+        sizes = nibabel.affines.voxel_sizes(image.affine).tolist()
+        if any(abs(sizes[axis] - zooms[axis]) > 0.001 * sizes[axis] for axis in space):
+            shown = (", ".join(f"{each[axis]:g}" for axis in space) for each in (zooms, sizes))
+            logger.warning("%s: pixdim is %s, the affine's sizes are %s and are taken", image.get_filename(), *shown)
+        zooms = [sizes[axis] if axis in space else 0.0 for axis in range(len(names))]
     if unit not in _UNITS_UM and all(zooms[axis] == 1.0 for axis in space):
         return (), ()
     if unit not in _UNITS_UM:

@@ -97,7 +97,8 @@ def _opened(path: Path, stamp: Stamp | None) -> _Open:
 def _axes(series: Any, path: Path) -> tuple[str, ...]:
     """Names of the axes; pages whose meaning the file does not say are planes along z if they are all there is."""
     letters, coloured = series.axes, getattr(series.keyframe.photometric, "name", "") in _COLOURED
-    alpha = "S" in letters and series.keyframe.extrasamples
+    # Samples that are not said to be alpha are channels.
+    alpha = "S" in letters and any(int(kind) for kind in series.keyframe.extrasamples)
     if (
         series.dtype is None
         or series.dtype.kind not in "biuf"
