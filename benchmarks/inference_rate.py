@@ -27,7 +27,8 @@ from torch import Tensor
 import mtneuro_ray
 from benchmarks.timing import take_turns
 from mtneuro_ray.data.volume_target import parse_target
-from mtneuro_ray.engine.ensemble import Ensemble, load_ensemble
+from mtneuro_ray.engine.ensemble import Ensemble
+from mtneuro_ray.engine.finished import load_ensemble
 from mtneuro_ray.engine.volume_job import Options, VolumeJob, plan_job
 from mtneuro_ray.engine.whole_volume import BlockWorker, predict_volume
 from mtneuro_ray.progress import say

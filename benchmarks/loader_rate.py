@@ -60,7 +60,7 @@ class _Delivering(SegmentationTask):
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         inputs = self.inputs(batch.images)
-        return inputs if batch.masks is None else self._target(inputs, batch)[0]
+        return inputs if batch.masks is None else self._target(inputs, batch.masks)[0]
 
 
 def _ours(task: _Delivering, resident: ResidentSplit, batch_size: int) -> None:

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     HEADS = 4
     METHOD = 5
     INSPECTION = 6
+    PATCHES = 7
 
 
 def generator(seed: int, step: int, purpose: Purpose) -> np.random.Generator:

@@ -151,6 +151,8 @@ def resident_bytes(run: RunSettings, voxel_bytes: int | None = None) -> int:
 
     `voxel_bytes` are those of a voxel of the image over all channels, by default a byte for each channel.
     """
+    if run.task.sampling.is_patches:
+        return 0  # Patches and blocks of cubes come to it one by one.
     masks = 1 if run.task.declaration.labels == "voxel" else 0
     per_voxel = masks + (run.network.model.in_channels if voxel_bytes is None else voxel_bytes)
     images = sum(count_samples(run.task, split) for split in SPLITS if split != "test" or run.role == "final")

@@ -21,13 +21,14 @@ from ray import ObjectRef
 from mtneuro_ray.cluster.ray_metrics import tell_read
 from mtneuro_ray.cluster.streaming import describe_split, node_budget, streaming
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.cubes import load_whole
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import Cutout, Volumes, fetch, ingest
-from mtneuro_ray.data.samples import SplitArrays, SplitData, load_split, log_absent
+from mtneuro_ray.data.samples import SplitData, log_absent
 from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.data.stored import exceeds
+from mtneuro_ray.data.stored import exceeds, too_large
 from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource
@@ -232,8 +233,8 @@ def _load(
     task: TaskSettings,
     split: Split,
     targets: dict[Split, Attributes],
-) -> tuple[SplitArrays, list[str]]:
-    arrays = load_split(store, identities, task, split, targets)
+) -> tuple[SplitData, list[str]]:
+    arrays = load_whole(store, identities, task, split, targets)
     return arrays, arrays.absent(task.classes)
 
 
@@ -283,6 +284,8 @@ def share_splits(
     most = node_budget() if budget is None else budget
     for split in splits:
         if exceeds(store, identities, task, split, most):
+            if task.sampling.is_patches:
+                raise too_large(task, split, most)
             loads[split] = describe_split(store, identities, task, split, targets.get(split), most, num_cpus())
         else:
             loads[split] = _load.remote(store, identities, task, split, targets)

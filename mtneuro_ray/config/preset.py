@@ -12,6 +12,9 @@ from mtneuro_ray.config.space import SweepSpace
 from mtneuro_ray.config.task import Cube, TaskSettings
 from mtneuro_ray.errors import InputError
 
+# Patches of an epoch in a preset that scales images.
+_MOST_PATCHES = 64
+
 
 class Preset(Settings):
     """Scale of runs and sweeps; None leaves a value as it is."""
@@ -40,6 +43,9 @@ class Preset(Settings):
         scales = task.declaration.smoke
         scale = scales.get(2 if task.volume_z == 1 else 3) or next(iter(scales.values()))
         changes: dict[str, Any] = {"max_slices": min(scale.max_slices, task.max_slices or scale.max_slices)}
+        if task.sampling.patches_per_epoch is not None:
+            patches = min(_MOST_PATCHES, task.sampling.patches_per_epoch)
+            changes["sampling"] = {**task.sampling.model_dump(mode="json"), "patches_per_epoch": patches}
         if max(task.tile_size) > scale.tile_size:
             tile = [min(side, scale.tile_size) for side in task.tile_size]
             changes["tile_size"] = tile

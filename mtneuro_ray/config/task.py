@@ -21,6 +21,7 @@ from mtneuro_ray.config.labels import (
     class_named,
     label_range,
 )
+from mtneuro_ray.config.sampling import SamplingSettings
 from mtneuro_ray.config.volumes import Addresses, Sizes, VolumeSettings, VoxelSize, addresses_of, size_in
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
@@ -82,6 +83,8 @@ class TaskSettings(Settings):
     """Area-averaging factor along y and x."""
     max_slices: Positive | None = None
     """Largest number of (groups of `volume_z`) slices of each cube, evenly spread; all by default."""
+    sampling: SamplingSettings = SamplingSettings()
+    """Training images: tiles on a grid, or patches at random places."""
     voxel_size_um: VoxelSize = None
     """Edges of a voxel z, y, x before downsampling, in micrometers, or one number for all; the volume's by default."""
     volumes: dict[Label, VolumeSettings] = Field(default_factory=dict)
@@ -152,15 +155,14 @@ class TaskSettings(Settings):
         steps = self.tile_stride or self.tile_size
         return steps if len(steps) == 3 else (self.volume_z, *steps)
 
-    def windows(self, cube: Cube) -> range:
+    def windows(self, cube: Cube) -> Sequence[int]:
         """First slices of all groups of `volume_z` slices in a cube, before `max_slices`."""
-        return range(cube.z[0], cube.z[1] - self.volume_z + 1, self.stride[0])
+        return self.sampling.starts(cube.z, self.volume_z, self.stride[0])
 
-    def tile_starts(self, cube: Cube) -> tuple[range, range]:
+    def tile_starts(self, cube: Cube) -> tuple[Sequence[int], Sequence[int]]:
         """First rows and first columns of the images of a cube."""
-        (y0, y1), (x0, x1) = cube.y, cube.x
-        (height, width), (_, step_y, step_x) = self.tile_size, self.stride
-        return range(y0, y1 - height + 1, step_y), range(x0, x1 - width + 1, step_x)
+        (height, width), (_, step_y, step_x), starts = self.tile_size, self.stride, self.sampling.starts
+        return starts(cube.y, height, step_y), starts(cube.x, width, step_x)
 
     def count_images(self, cube: Cube) -> int:
         """Number of images of a cube."""
@@ -209,14 +211,14 @@ class TaskSettings(Settings):
     def check(self, where: str) -> None:
         """Check kind, classes, labels, cubes, splits and sizes."""
         registry("tasks").find(self.task, f"{where}: task")
+        self.sampling.check_task(self, where)
         if len(set(self.classes)) < len(self.classes):
             raise InputError(f"{where}: classes: a name stands twice; accepted: distinct names")
         self._check_labels(where)
         for number, cube in enumerate(self.cubes):
             self._check_cube(where, number, cube)
         self._check_splits(where)
-        images = sum(self.count_images(cube) for cube in self.cubes)
-        if images > MOST_IMAGES:
+        if (images := sum(self.count_images(cube) for cube in self.cubes)) > MOST_IMAGES:
             raise InputError(
                 f"{where}: cubes: hold {images} images of tile_size {list(self.tile_size)}; accepted: at most "
                 f"{MOST_IMAGES}; set max_slices, or make cubes smaller"

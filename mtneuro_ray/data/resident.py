@@ -74,8 +74,11 @@ class DeviceSplit(ABC):
     def part(self, start: int, stop: int) -> Batch:
         """Adjacent images; nothing may be written to them."""
 
-    def announced(self, batches: Iterable[Indices]) -> AbstractContextManager[None]:
-        """Context in which batches of these indices are gathered in this order, so that they can be read ahead."""
+    def announced(self, batches: Iterable[Indices], epoch: int = 0) -> AbstractContextManager[None]:
+        """Context in which batches of these indices are gathered in this order, so that they can be read ahead.
+
+        Where images are drawn anew in every epoch (`data.streamed.PatchSplit`), they are those of this one.
+        """
         return nullcontext()
 
     def parts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:

@@ -56,13 +56,27 @@ def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:
     return [Sample(cube.split, cube.region, cube.label, roi) for roi in rois if _is_annotated(task, cube, roi)]
 
 
+def cell(task: TaskSettings, cube: Cube, roi: Roi) -> Roi:
+    """The voxels of an image of a cube that no earlier one holds, where images cover the cube (`sampling`: patches).
+
+    Such images begin at whole numbers of their size, but for the last one along an axis, which is moved inwards.
+    """
+    z, y, x = (
+        (base - (base - start) // size * size, stop)
+        for base, (start, stop), size in zip(cube.roi.origin, roi.ranges, task.image_size, strict=True)
+    )
+    return Roi(z, y, x)
+
+
 def _is_annotated(task: TaskSettings, cube: Cube, roi: Roi) -> bool:
     boxes = annotated_in(task.annotated, cube.volume)
     return boxes is None or any(box.within(roi) for box in boxes)
 
 
 def count_samples(task: TaskSettings, split: Split) -> int:
-    """Images of a split."""
+    """Images of a split, or patches of an epoch."""
+    if split == "train" and task.sampling.patches_per_epoch is not None:
+        return task.sampling.patches_per_epoch
     return sum(_count_images(task, cube) for cube in task.cubes if cube.split == split)
 
 
@@ -79,7 +93,8 @@ def _windows(task: TaskSettings, cube: Cube) -> Sequence[int]:
     every: Sequence[int] = task.windows(cube)
     if task.annotated is not None:
         every = [z for z in every if _is_annotated(task, cube, Roi((z, z + task.volume_z), cube.y, cube.x))]
-    if task.max_slices is None or task.max_slices >= len(every):
+    is_drawn_from = task.sampling.is_patches and cube.split == "train"
+    if task.max_slices is None or task.max_slices >= len(every) or is_drawn_from:
         return every
     return [every[(2 * part + 1) * len(every) // (2 * task.max_slices)] for part in range(task.max_slices)]
 
@@ -122,8 +137,9 @@ def channel_boxes(task: TaskSettings) -> tuple[list[Roi], list[Roi], list[Roi]]:
 
     A readout task needs the annotation of whole cubes: a cell may extend beyond the images of a cube.
     """
-    images = boxes(task)
     cubes = sorted({cube.roi for cube in task.cubes})
+    # A patch may lie anywhere in a cube.
+    images = cubes if task.sampling.is_patches else boxes(task)
     return images, cubes if task.declaration.labels == "corner" else images, images
 
 
@@ -211,6 +227,8 @@ def describe(task: TaskSettings, itemsizes: Sequence[int]) -> dict[str, Any]:
         for cube in task.cubes:
             if cube.split == split:
                 per_class[cube.region] += _count_images(task, cube)
+        if split == "train" and task.sampling.patches_per_epoch is not None:
+            per_class = Counter(patches=task.sampling.patches_per_epoch)
         if images := per_class.total():
             corners = {"corners": 4 * images} if task.declaration.labels == "corner" else {}
             splits[split] = {"images": images, **corners, "per_class": dict(per_class)}

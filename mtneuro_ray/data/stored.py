@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.cubes import cubes_bytes, load_whole
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.samples import (
@@ -27,7 +28,6 @@ from mtneuro_ray.data.samples import (
     counts_of,
     images_at,
     labels_of,
-    load_split,
     log_absent,
     masks_at,
     nothing_counts,
@@ -37,6 +37,7 @@ from mtneuro_ray.data.samples import (
 from mtneuro_ray.data.sampling import count_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.roi import Roi
 
@@ -239,10 +240,20 @@ def exceeds(store: CutoutStore, identities: Identities, task: TaskSettings, spli
     Raises:
         StoreError: its voxels are missing.
     """
+    if task.sampling.is_patches:
+        return cubes_bytes(store, identities, task, split) > budget
     if task.volumes or not (plan := samples(task, split)):
         return False
     voxel_bytes = sum(store.dtype(identity, [plan[0].roi]).itemsize for identity in identities.images)
     return split_bytes(task, len(plan), voxel_bytes) > budget
+
+
+def too_large(task: TaskSettings, split: Split, budget: int) -> InputError:
+    """The error of a split that can't be streamed."""
+    return InputError(
+        f"{task.name}: sampling.kind: the cubes of the {split} split take more than the memory budget of {budget} "
+        "bytes, and patches are not streamed; accepted: a larger memory_budget, smaller cubes, or tiles"
+    )
 
 
 def splits_of(
@@ -269,7 +280,9 @@ def split_of(
     """One split of a task, in memory where it fits the budget in bytes, else left in the store; see `load_split`."""
     budget = default_budget() if budget is None else budget
     if not exceeds(store, identities, task, split, budget):
-        return load_split(store, identities, task, split, targets)
+        return load_whole(store, identities, task, split, targets)
+    if task.sampling.is_patches:
+        raise too_large(task, split, budget)
     if task.declaration.labels == "corner" and not targets:
         targets = load_attributes(store, str(identities.annotation), task)
     parts = [describe(store, identities, task, split, *part) for part in parts_of(task, split)]

@@ -11,18 +11,26 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtneuro_ray.data.cubes import Cubes
 from mtneuro_ray.data.normalization import STATISTICS_IMAGES, STATISTICS_VOXELS, evenly, sampled
+from mtneuro_ray.data.patches import PatchPlan
 from mtneuro_ray.data.resident import Batch, DeviceSplit, ResidentSplit, as_tensor
 from mtneuro_ray.data.samples import Images, SplitArrays, SplitData
 from mtneuro_ray.data.stored import StoredSplit, Voxels
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.rng import Indices
 
 # Images that are read at once for statistics.
 _AT_ONCE = 16
 
 
-def on_device(data: SplitData, device: torch.device) -> DeviceSplit:
-    """A split on a device, copied there, or read from the store where that is where its voxels are."""
+def on_device(data: SplitData, device: torch.device, seed: int = 0) -> DeviceSplit:
+    """A split on a device, copied there, or read from the store where that is where its voxels are.
+
+    `seed` decides where patches lie.
+    """
+    if isinstance(data, Cubes):
+        return PatchSplit(data, device, seed)
     if isinstance(data, StoredSplit):
         return StreamedSplit(data, device)
     assert isinstance(data, SplitArrays)
@@ -78,7 +86,7 @@ class StreamedSplit(DeviceSplit):
         self._next: Indices | None = None
 
     @contextmanager
-    def announced(self, batches: Iterable[Indices]) -> Iterator[None]:
+    def announced(self, batches: Iterable[Indices], epoch: int = 0) -> Iterator[None]:
         """Read these batches ahead, while they are taken by `gather` in their order."""
         before = self._expected, self._voxels, self._next
         self._expected, theirs = tee(batch for batch in batches if len(batch))
@@ -105,3 +113,49 @@ class StreamedSplit(DeviceSplit):
     def part(self, start: int, stop: int) -> Batch:
         """Adjacent images."""
         return self.gather(np.arange(start, stop))
+
+
+class PatchSplit(DeviceSplit):
+    """Patches of cubes, drawn anew in every epoch. They are gathered in a context of `announced`, which names it.
+
+    Args:
+        data: The cubes.
+        device: Where batches are wanted.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, data: Cubes, device: torch.device, seed: int) -> None:
+        super().__init__(data, device)
+        self._cubes, self._seed = data, seed
+        self._epoch: int | None = None
+
+    def __len__(self) -> int:
+        return self._plan.count
+
+    @cached_property
+    def _plan(self) -> PatchPlan:
+        return PatchPlan(self._cubes, self._seed)
+
+    @contextmanager
+    def announced(self, batches: Iterable[Indices], epoch: int = 0) -> Iterator[None]:
+        """Take the patches of this epoch."""
+        before, self._epoch = self._epoch, epoch
+        try:
+            yield
+        finally:
+            self._epoch = before
+
+    def gather(self, indices: Indices) -> Batch:
+        """The patches of these indices in the epoch."""
+        if self._epoch is None:
+            raise InputError("sampling: patches are drawn in an epoch of `SteppedMethod`; accepted: tiles")
+        # The arrays of no patch have the shape and type of one.
+        asked = indices if len(indices) else np.zeros(1, np.int64)
+        images, masks = self._cubes.voxels(self._plan.places(asked + self._epoch * len(self)))
+        labels = torch.zeros(len(indices), dtype=torch.int64, device=self.device)
+        found = Batch(as_tensor(images, self.device), as_tensor(masks, self.device), labels)
+        return found if len(indices) else found.pick(lambda tensor: tensor[:0])
+
+    def part(self, start: int, stop: int) -> Batch:
+        """There are no fixed images to take a part of."""
+        raise InputError("sampling: the method reads the training images in their order; accepted: tiles")

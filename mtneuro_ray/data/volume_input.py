@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,18 +47,25 @@ class VolumeInput:
         Raises:
             SourceError: a channel can't be read.
         """
-        sides = self.shape
-        places = [_mirrored(low, size, side) for low, size, side in zip(start, shape, sides, strict=True)]
-        z, y, x = ((int(place.min()), int(place.max()) + 1) for place in places)
-        box = Roi(z, self._voxels(y), self._voxels(x))
-        read = np.stack([area_average(channel.read(box), self.factor) for channel in self.channels])
-        inner = [place - first for place, (first, _) in zip(places, (z, y, x), strict=True)]
-        if all((np.diff(place) == 1).all() for place in inner):
-            return read
-        return np.ascontiguousarray(read[np.ix_(np.arange(len(read)), *inner)])
+        return mirrored(self._read, start, shape, self.shape)
+
+    def _read(self, pixels: Roi) -> Pixels:
+        box = Roi(pixels.z, self._voxels(pixels.y), self._voxels(pixels.x))
+        return np.stack([area_average(channel.read(box), self.factor) for channel in self.channels])
 
     def _voxels(self, pixels: Range) -> Range:
         return pixels[0] * self.factor, pixels[1] * self.factor
+
+
+def mirrored(read: Callable[[Roi], Pixels], start: Sequence[int], shape: Sequence[int], sides: Shape) -> Pixels:
+    """A box of pixels (C, Z, Y, X) of an array of `sides`, by `read` of a box inside; beyond it, its mirror image."""
+    places = [_mirrored(low, size, side) for low, size, side in zip(start, shape, sides, strict=True)]
+    ranges = [(int(place.min()), int(place.max()) + 1) for place in places]
+    found = read(Roi(*ranges))
+    inner = [place - first for place, (first, _) in zip(places, ranges, strict=True)]
+    if all((np.diff(place) == 1).all() for place in inner):
+        return found
+    return np.ascontiguousarray(found[np.ix_(np.arange(len(found)), *inner)])
 
 
 def _mirrored(start: int, size: int, side: int) -> npt.NDArray[np.int64]:

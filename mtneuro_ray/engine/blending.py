@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,6 +14,15 @@ from mtneuro_ray.data.volume_input import Pixels
 from mtneuro_ray.data.windows import Index, View, WindowGrid
 from mtneuro_ray.roi import Roi, Shape
 
+OVERLAP = 0.5
+"""Part of a window that the next one shares, where nothing else is said."""
+BLOCK_BYTES = 2**28
+"""Memory for the sums of a block."""
+KEPT_BYTES = 2**28
+"""Memory for predictions of windows that reach into the next blocks."""
+
+# Pixels that go through a network at once on a CPU and on a GPU: where larger batches stop being faster.
+_BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**22}
 # Standard deviation of the weights of a window, as a part of its side, and the least weight.
 _SIGMA = 0.125
 _LEAST = 1e-3
@@ -27,6 +37,11 @@ def importance(window: Shape) -> Tensor:
         place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
         weights = weights.unsqueeze(-1) * torch.exp(place**2 / (-2 * (_SIGMA * side) ** 2))
     return weights.clamp_min(max(float(weights.min()), _LEAST))
+
+
+def batch_of(window: Shape, device: torch.device) -> int:
+    """Windows that go through a network at once."""
+    return max(1, _BATCH_PIXELS[device.type] // math.prod(window))
 
 
 class Blender:

@@ -11,12 +11,8 @@ from torch import Tensor, nn
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.finished import opened
 from mtneuro_ray.models.build import autocast
-from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunRecord
-from mtneuro_ray.tasks.training.base import Task, build_task
-from mtneuro_ray.tasks.training.scaling import scaling_of
+from mtneuro_ray.tasks.training.base import Task
 
 # Spatial axes of images (B, C, Z, Y, X).
 _AXES = {2: (-2, -1), 3: (-3, -2, -1)}
@@ -75,16 +71,3 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
     for part in parts[1:]:
         total = total + part
     return total / len(parts) if len(parts) > 1 else total
-
-
-def load_ensemble(
-    records: Sequence[RunRecord], out: Folder, *, gpu: bool, threads: int, flips: bool = False, what: str = "classes"
-) -> Ensemble:
-    """The models of finished runs, in evaluation mode.
-
-    Raises:
-        InputError: weights are missing or damaged.
-    """
-    loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
-    members = tuple((run, build_task(run, scaling=scaling_of(model)), model) for run, model, _ in loaded)
-    return Ensemble(members, loaded[0][2], flips, what == "embeddings")

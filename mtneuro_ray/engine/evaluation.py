@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.cubes import Cubes
 from mtneuro_ray.data.resident import DeviceSplit
+from mtneuro_ray.engine.cubes import judged_cells
 from mtneuro_ray.metrics.base import ConfusionMetric, Metrics
 from mtneuro_ray.models.build import autocast
 from mtneuro_ray.tasks.training.base import Judged, Task
@@ -20,6 +22,9 @@ def judged_parts(
     task: Task, module: nn.Module, split: DeviceSplit, context: WorkerContext
 ) -> Iterator[tuple[Judged, slice]]:
     """Predictions for this worker's share of a split, a part at a time, with the place of its images in the split."""
+    if isinstance(split.data, Cubes):
+        yield from judged_cells(task, module, split.data, context)
+        return
     module.eval()
     for place, batch in split.walk(*context.share_of(len(split))):
         with autocast(task.network, context.device):
@@ -38,7 +43,7 @@ def evaluate(task: Task, module: nn.Module, split: DeviceSplit, context: WorkerC
         Metrics of the task; "regions" with the same of each region and its number of "images", where the task measures
         regions; "loss", the mean over images with a voxel that counts.
     """
-    regions = split.data.regions if task.declaration.measures_regions else np.zeros(len(split), np.int64)
+    regions = split.data.regions if task.declaration.measures_regions else np.zeros(len(split.data), np.int64)
     losses: list[float] = []
     counted = 0
     states = {region: task.start() for region in np.unique(regions).tolist()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.cubes import CubeArrays, load_cubes
 from mtneuro_ray.data.identities import by_role
 from mtneuro_ray.data.ingest import ingest, open_volumes
 from mtneuro_ray.data.samples import SplitArrays, load_split
@@ -22,6 +23,7 @@ from mtneuro_ray.data.stored import split_of
 from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.engine.checkpoint import NOT_THE_FILE, read_trained
 from mtneuro_ray.engine.device import about_execution, check_gpu, make_repeatable, oom_guard
+from mtneuro_ray.engine.ensemble import Ensemble
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics.base import Metrics
@@ -89,6 +91,19 @@ def load_model(
     return with_scaling(module.eval(), trained.scaling)
 
 
+def load_ensemble(
+    records: Sequence[RunRecord], out: Folder, *, gpu: bool, threads: int, flips: bool = False, what: str = "classes"
+) -> Ensemble:
+    """The models of finished runs, in evaluation mode.
+
+    Raises:
+        InputError: weights are missing or damaged.
+    """
+    loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
+    members = tuple((run, build_task(run, scaling=scaling_of(model)), model) for run, model, _ in loaded)
+    return Ensemble(members, loaded[0][2], flips, what == "embeddings")
+
+
 def model_of(out: Folder, record: RunRecord) -> nn.Module:
     """The model of a finished run, or for a readout that of its encoder run, on the CPU in evaluation mode.
 
@@ -108,6 +123,11 @@ def stored_split(store: CutoutStore, run: RunSettings, split: Split) -> SplitArr
         SourceError: a volume can't be read.
     """
     return _with_voxels(load_split, store, run, split)
+
+
+def stored_cubes(store: CutoutStore, run: RunSettings, split: Split) -> CubeArrays:
+    """The cubes of a split of a finished run on patches, in memory; see `stored_split`."""
+    return _with_voxels(load_cubes, store, run, split)
 
 
 def _with_voxels(load: Callable[..., T], store: CutoutStore, run: RunSettings, split: Split) -> T:

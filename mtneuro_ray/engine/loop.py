@@ -13,6 +13,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import mode_of
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.cubes import CubeArrays
 from mtneuro_ray.data.normalization import Scaling, check_finite
 from mtneuro_ray.data.samples import SplitArrays, SplitData
 from mtneuro_ray.data.streamed import on_device, statistics_images
@@ -116,12 +117,16 @@ def set_up(run: RunSettings, data: Mapping[Split, SplitData], context: WorkerCon
     counts = data["train"].class_counts(run.network.classes).sum(0).tolist() if weighted else ()
     for split, arrays in data.items():
         # Images that stream are checked as they come.
+        where = f"{run.task.name}: {split} split"
         if isinstance(arrays, SplitArrays):
-            check_finite(arrays.images, run.network.data, f"{run.task.name}: {split} split")
+            check_finite(arrays.images, run.network.data, where)
+        elif isinstance(arrays, CubeArrays):
+            for values in arrays.values:
+                check_finite(values[None], run.network.data, where)
     scaling = Scaling.of(run.network.data, statistics_images(data["train"]), run.task.name)
     return Setup(
         task=build_task(run, counts, scaling),
-        splits={split: on_device(arrays, context.device) for split, arrays in data.items()},
+        splits={split: on_device(arrays, context.device, run.network.seed) for split, arrays in data.items()},
         model=placed(build_model(run.network), run.network, context.device),
         context=context,
     )

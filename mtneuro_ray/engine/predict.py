@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +16,17 @@ from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.labels import IGNORED
-from mtneuro_ray.data.mosaic import assemble, cut, overlapping
+from mtneuro_ray.data.mosaic import Mosaic, assemble, cut, overlapping
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import Bytes, CutoutStore
+from mtneuro_ray.engine.cubes import predicted_cubes
 from mtneuro_ray.engine.device import about_execution, oom_guard
 from mtneuro_ray.engine.evaluation import judged_parts
-from mtneuro_ray.engine.finished import opened, stored_split
+from mtneuro_ray.engine.finished import opened, stored_cubes, stored_split
 from mtneuro_ray.metrics.base import Metrics
+from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Judged, build_task
@@ -70,12 +73,17 @@ def predict(run: RunSettings, model: nn.Module, arrays: SplitArrays, context: Wo
 
 def measure(run: RunSettings, masks: Bytes, predicted: Bytes) -> Metrics:
     """Metrics of predictions (N, Z, Y, X), scored on the centres of `masks` where those are larger."""
-    task = build_task(run)
     starts = [(full - part) // 2 for full, part in zip(masks.shape, predicted.shape, strict=True)]
     centre = tuple(slice(start, start + part) for start, part in zip(starts, predicted.shape, strict=True))
-    truth, states = np.ascontiguousarray(masks[centre]), task.start()
+    return _measured(run, zip(predicted, np.ascontiguousarray(masks[centre]), strict=True))
+
+
+def _measured(run: RunSettings, pairs: Iterable[tuple[Bytes, Bytes]]) -> Metrics:
+    """Metrics of images (Z, Y, X): predicted and true classes of each."""
+    task = build_task(run)
+    states = task.start()
     # Image by image: the counts of a whole split at once would need many times its memory.
-    for own, true in zip(predicted, truth, strict=True):
+    for own, true in pairs:
         # A single slice is judged as in training, in 2D: a metric of shapes would take it for a volume.
         images = [torch.from_numpy(each if len(each) == 1 else each[None]).long() for each in (own, true)]
         mask = images[1] != IGNORED if run.task.ignoring else None
@@ -95,18 +103,53 @@ def predict_run(
         InputError: weights or voxels are missing.
     """
     run, model, context = opened(record, out, gpu=gpu, threads=threads)
+    if run.task.sampling.is_patches:
+        return _predict_cubes(record, run, model, context, out, store, split)
     arrays = stored_split(store, run, split)
     assert arrays.masks is not None
     classes = predict(run, model, arrays, context, record.placement.get("workers", 1))
-    place = predictions.place_of(out, run.run_id, split)
-    about = store.about(run.data[0])
-    predictions.write(place, Predictions.of(run, split, assemble(run.task, split, classes), about))
-    stored = cut(run.task, split, predictions.read(place).cubes, classes.shape[1:])
+    place, cubes = _stored(run, out, store, split, assemble(run.task, split, classes))
+    stored = cut(run.task, split, cubes, classes.shape[1:])
     metrics = measure(run, arrays.masks, stored)
     if overlapping(run.task):
         verdict = "tiles overlap and the later one is kept, so these are not the metrics of the run's separate tiles"
         return Written(place, metrics, verdict, True)
     return Written(place, metrics, *_compared(record, split, metrics, _changes(record, context)))
+
+
+def _predict_cubes(
+    record: RunRecord,
+    run: RunSettings,
+    model: nn.Module,
+    context: WorkerContext,
+    out: Folder,
+    store: CutoutStore,
+    split: Split,
+) -> Written:
+    """As `predict_run`, where cubes are predicted whole; the run's workers had no part in the arithmetic."""
+    data = stored_cubes(store, run, split)
+    with oom_guard("while predicting"):
+        mosaics = predicted_cubes(build_task(run, scaling=scaling_of(model)), model, data, context)
+    place, cubes = _stored(run, out, store, split, mosaics)
+    by_number = dict(zip(dict.fromkeys(number for number, _ in data.cells), cubes, strict=True))
+
+    def pairs() -> Iterator[tuple[Bytes, Bytes]]:
+        for number, roi in data.cells:
+            mosaic, origin = by_number[number], data.cubes[number].roi.origin
+            low = [at + base - first for at, base, first in zip(roi.origin, origin, mosaic.offset, strict=True)]
+            yield mosaic.pixels[Roi.at(low, roi.shape).slices], data.masks([(number, roi)])[0]
+
+    metrics = _measured(run, pairs())
+    return Written(place, metrics, *_compared(record, split, metrics, _changes(record, context)))
+
+
+def _stored(
+    run: RunSettings, out: Folder, store: CutoutStore, split: Split, mosaics: Sequence[Mosaic]
+) -> tuple[Folder, tuple[Mosaic, ...]]:
+    """Write predictions of a split and read them back."""
+    place = predictions.place_of(out, run.run_id, split)
+    predictions.write(place, Predictions.of(run, split, mosaics, store.about(run.data[0])))
+    return place, predictions.read(place).cubes
 
 
 def _changes(record: RunRecord, context: WorkerContext) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,8 @@ from mtneuro_ray.data.pyramid import levels_of
 from mtneuro_ray.data.volume_input import VolumeInput
 from mtneuro_ray.data.volume_target import Layer, Placement, Scheme, Target
 from mtneuro_ray.data.windows import BlockPlan, View, WindowGrid
-from mtneuro_ray.engine.ensemble import load_ensemble
+from mtneuro_ray.engine.blending import BLOCK_BYTES, OVERLAP, batch_of
+from mtneuro_ray.engine.finished import load_ensemble
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
@@ -32,10 +32,6 @@ What = Literal["classes", "probabilities", "embeddings"]
 # Pixels of a chunk of the target, z, y, x, for networks that see slices and volumes, and for values of whole images.
 _CHUNK: dict[int, Shape] = {2: (8, 256, 256), 3: (32, 128, 128)}
 _MAP_CHUNK: Shape = (8, 32, 32)
-# Memory for the sums of a block.
-_BLOCK_BYTES = 2**28
-# Pixels that go through a network at once on a CPU and on a GPU: where larger batches stop being faster.
-_BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**22}
 FORMAT_VERSION = 1
 
 
@@ -57,7 +53,7 @@ class Options:
 
     what: What = "classes"
     flips: bool = False
-    overlap: float = 0.5
+    overlap: float = OVERLAP
     window: Shape | None = None
     block: Shape | None = None
     gpu: bool = False
@@ -169,11 +165,11 @@ def plan_job(
         view = View(window, (z, y, x))
         placement = Placement((1, image.factor, image.factor), channels[0].voxel_size_um, channels[0].origin_um)
         chunk = _CHUNK[run.network.model.dim]
-    plan = BlockPlan.of(grid, chunk, _BLOCK_BYTES // (4 * (values + 1)))
+    plan = BlockPlan.of(grid, chunk, BLOCK_BYTES // (4 * (values + 1)))
     if options.block is not None:
         z, y, x = (-(-side // step) * step for side, step in zip(options.block, chunk, strict=True))
         plan = BlockPlan(grid.extent, (z, y, x), plan.axis)
-    batch = max(1, _BATCH_PIXELS["cuda" if options.gpu else "cpu"] // math.prod(window))
+    batch = batch_of(window, ensemble.device)
     offset = (0, 0, 0) if _is_map(run, options) else part.origin
     written = _target(run, grid, offset, placement, options, values, len(records) > 1, target, chunk)
     return VolumeJob(out, tuple(records), options, image, part, grid, view, values, plan, batch, written)

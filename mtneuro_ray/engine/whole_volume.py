@@ -14,16 +14,14 @@ from mtneuro_ray.data.ledger import Ledger
 from mtneuro_ray.data.pyramid import Bytes, Values, reduced
 from mtneuro_ray.data.volume_target import Target
 from mtneuro_ray.data.windows import BlockPlan
-from mtneuro_ray.engine.blending import Blender
+from mtneuro_ray.engine.blending import KEPT_BYTES, Blender
 from mtneuro_ray.engine.device import oom_guard
-from mtneuro_ray.engine.ensemble import load_ensemble
+from mtneuro_ray.engine.finished import load_ensemble
 from mtneuro_ray.engine.volume_job import VolumeJob
 from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.progress import progress, say
 from mtneuro_ray.roi import Roi
 
-# Memory for predictions of windows that reach into the next blocks.
-_KEPT_BYTES = 2**28
 # Pixels of the level below that a block of the pyramid is made of, over all channels, in bytes.
 _REDUCED_BYTES = 2**26
 
@@ -37,7 +35,7 @@ class BlockWorker:
             job.records, job.out, gpu=options.gpu, threads=job.threads, flips=options.flips, what=options.what
         )
         self._blender = Blender(
-            job.grid, job.view, ensemble, self._read, job.num_values, job.batch, ensemble.device, _KEPT_BYTES
+            job.grid, job.view, ensemble, self._read, job.num_values, job.batch, ensemble.device, KEPT_BYTES
         )
 
     def _read(self, start: Sequence[int], shape: Sequence[int]) -> Any:

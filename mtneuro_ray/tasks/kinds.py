@@ -23,7 +23,7 @@ CLASSIFICATION = TaskDeclaration(
 )
 SEGMENTATION = TaskDeclaration(
     name="segmentation",
-    summary="One class per voxel: the microstructure (paper, section 4.2)",
+    summary="One class per voxel: the microstructure (paper, section 4.2), learned from tiles or patches",
     build="mtneuro_ray.tasks.training.segmentation:SegmentationTask",
     labels="voxel",
     metrics=("segmentation",),

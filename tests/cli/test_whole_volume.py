@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks and blocks in a volume of 24 x 40 x 80."""
     monkeypatch.setattr(volume_job, "_CHUNK", {2: (8, 16, 16), 3: (8, 16, 16)})
-    monkeypatch.setattr(volume_job, "_BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(volume_job, "BLOCK_BYTES", 2**16)
     monkeypatch.setattr("mtneuro_ray.data.pyramid.SMALLEST_SIDE", 32)
 
 

@@ -160,7 +160,7 @@ class SteppedMethod(Method, Steps):
     def announced(self, batches: Sequence[Indices], first_step: int) -> AbstractContextManager[None]:
         """Context in which steps are taken on these global batches; their samples are read ahead."""
         reads = (self.reads(indices, first_step + number) for number, indices in enumerate(batches))
-        return self.split.announced(chain.from_iterable(reads))
+        return self.split.announced(chain.from_iterable(reads), first_step // len(batches))
 
     def reads(self, indices: Indices, step: int) -> list[Indices]:
         """The samples that a step on a global batch gathers from the training split, in the order of its calls.

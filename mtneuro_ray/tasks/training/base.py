@@ -136,6 +136,15 @@ class Task(ABC):
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
         """Predictions for a batch in evaluation, beside the truth."""
 
+    def judge_shares(self, shares: Tensor, masks: Tensor) -> Judged:
+        """Judge blended probabilities (B, K, Z, Y, X) against classes (B, Z, Y, X), IGNORED where they don't count.
+
+        Raises:
+            InputError: the task does not say how.
+        """
+        task = self.run.task
+        raise InputError(f"{task.name}: sampling.kind: a {task.task} task can't judge whole cubes; accepted: tiles")
+
     def start(self) -> list[Any]:
         """The state of each metric before any image."""
         return [metric.init() for metric in self.metrics]

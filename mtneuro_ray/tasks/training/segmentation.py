@@ -32,7 +32,8 @@ class SegmentationTask(Task):
         Raises:
             InputError: no image has one.
         """
-        if not self._ignores:
+        # Every patch is drawn around such a voxel.
+        if not self._ignores or self.run.task.sampling.is_patches:
             return None
         model.eval()
         with torch.no_grad(), autocast(self.network, split.device):
@@ -51,22 +52,32 @@ class SegmentationTask(Task):
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of each image, (B,)."""
         logits = model(self.inputs(batch.images))
-        return self._loss(logits, *self._target(logits, batch))
+        return self._loss(logits, *self._target(logits, cast(Tensor, batch.masks)))
 
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
         """Classes (B, [Z,] Y, X)."""
         logits = model(self.inputs(batch.images)).float()
-        target, mask = self._target(logits, batch)
-        truth = target if mask is None else target.masked_fill(~mask, IGNORED)
-        return Judged(self._loss(logits, target, mask), logits.argmax(1), truth, mask)
+        return self._judged(logits, cast(Tensor, batch.masks), logits.argmax(1))
 
-    def _target(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def judge_shares(self, shares: Tensor, masks: Tensor) -> Judged:
+        """Classes (B, [Z,] Y, X) of blended probabilities (B, K, Z, Y, X)."""
+        shares = shares.squeeze(2) if shares.shape[2] == 1 else shares
+        logits = shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
+        # Not of the logits: unequal numbers may have one logarithm.
+        return self._judged(logits, masks, shares.argmax(1))
+
+    def _judged(self, logits: Tensor, masks: Tensor, prediction: Tensor) -> Judged:
+        target, mask = self._target(logits, masks)
+        truth = target if mask is None else target.masked_fill(~mask, IGNORED)
+        return Judged(self._loss(logits, target, mask), prediction, truth, mask)
+
+    def _target(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor | None]:
         """Classes (B, [Z,] Y, X) as int64, and where they count; None where all do.
 
         They are cut to the middle where unpadded convolutions shrink the prediction. Ignored voxels have class 0, so
         that a loss can take them for an index.
         """
-        target = _middle(_flat(cast(Tensor, batch.masks)), logits.shape[2:])
+        target = _middle(_flat(masks), logits.shape[2:])
         classes = self._scratch(target, torch.int64).copy_(target)
         if not self._ignores:
             return classes, None
