@@ -71,8 +71,9 @@ class Ledger:
             raise InputError(f"--to: {self._folder}/{_JOB}: is damaged; accepted: a new place") from None
 
     def _compare(self, found: dict[str, Any], job: dict[str, Any]) -> None:
-        # The identity of the data tells volumes apart, wherever they are.
-        for key in sorted((found.keys() | job.keys()) - {"volume"}):
+        # The identity of the data tells volumes apart, wherever they are. Earlier ones do not say the voxel size.
+        left_out = {"volume"} | ({"voxel_size_um"} - found.keys())
+        for key in sorted((found.keys() | job.keys()) - left_out):
             if found.get(key) != job.get(key):
                 raise InputError(
                     f"--to: {self._target.folder}: holds a prediction whose {key} is {_short(found.get(key))}, not "

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data.samples import area_average
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi, Shape
+from mtneuro_ray.volumes.resampled import resampled
 from mtneuro_ray.volumes.source import VolumeSource
 
+logger = logging.getLogger(__name__)
+
 Pixels = npt.NDArray[np.generic]
+# Share of a pixel below which an edge of a box is an edge of a pixel.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,70 @@ def mirrored(read: Callable[[Roi], Pixels], start: Sequence[int], shape: Sequenc
     if all((np.diff(place) == 1).all() for place in inner):
         return found
     return np.ascontiguousarray(found[np.ix_(np.arange(len(found)), *inner)])
+
+
+def at_voxel_size(channels: Sequence[VolumeSource], task: TaskSettings) -> list[VolumeSource]:
+    """Channels of an image at the voxel size that a task resamples to; as they are where it does not.
+
+    Raises:
+        InputError: neither the volume nor the task says the volume's own voxel size.
+    """
+    target, assumed = task.target_voxel_size_um, task.voxel_size_um
+    if target is None:
+        return list(channels)
+    found = []
+    for channel in channels:
+        source = copy(channel)
+        # The place of the resampled voxels is known relative to the volume.
+        source.origin_um = channel.origin_um or (0.0, 0.0, 0.0)
+        if source.voxel_size_um is None and assumed is not None:
+            source.voxel_size_um = sides_um(assumed)
+            logger.warning("%s: says no voxel size; that of the task, %s um, is assumed", channel.uri, assumed)
+        at_target = resampled(source, target, nearest=False)
+        found.append(channel if at_target is source else at_target)
+    return found
+
+
+def pixels_of(box: Roi | None, image: VolumeInput, given: VolumeSource) -> Roi:
+    """A box of voxels of a volume as pixels of its image; of one that is resampled the smallest box that covers it.
+
+    Raises:
+        InputError: it leaves the volume, or cuts pixels.
+    """
+    source, factor = image.channels[0], image.factor
+    if box is None:
+        z, *plane = source.domain.ranges
+        y, x = ((-(-low // factor), high // factor) for low, high in plane)
+        if min(y[1] - y[0], x[1] - x[0]) < 1:
+            raise InputError(f"{source.uri}: is smaller than {factor} voxels, one pixel of the run; accepted: a larger")
+        return Roi(z, y, x)
+    if box.intersection(given.domain) != box:
+        raise InputError(f"--box: {_text(box)} leaves {given.uri}; accepted: within {_text(given.domain)}")
+    if source is not given:
+        box = _covering(box, given, image)
+    if any(edge % factor for edges in box.ranges[1:] for edge in edges):
+        raise InputError(f"--box: {_text(box)} cuts the run's pixels; accepted: multiples of {factor} along y and x")
+    y, x = ((low // factor, high // factor) for low, high in box.ranges[1:])
+    return Roi(box.z, y, x)
+
+
+def _text(box: Roi) -> str:
+    return ",".join(f"{low}:{high}" for low, high in box.ranges)
+
+
+def _covering(box: Roi, given: VolumeSource, image: VolumeInput) -> Roi:
+    """The smallest box of whole pixels of a resampled image, in its voxels, that covers a box of the volume's own."""
+    source, ranges = image.channels[0], []
+    assert source.voxel_size_um is not None
+    sizes = given.voxel_size_um or source.voxel_size_um
+    for axis, (low, high) in enumerate(box.ranges):
+        factor, pixel = source.voxel_size_um[axis] / sizes[axis], image.factor if axis else 1
+        first, last = source.domain.ranges[axis]
+        first, last = -(-first // pixel), last // pixel
+        start = min(max(math.floor(low / factor / pixel + _SAME), first), last - 1)
+        stop = min(max(math.ceil(high / factor / pixel - _SAME), start + 1), last)
+        ranges.append((start * pixel, stop * pixel))
+    return Roi(*ranges)
 
 
 def _mirrored(start: int, size: int, side: int) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import torch
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.pyramid import levels_of
-from mtneuro_ray.data.volume_input import VolumeInput
+from mtneuro_ray.data.volume_input import VolumeInput, at_voxel_size, pixels_of
 from mtneuro_ray.data.volume_target import Layer, Placement, Scheme, Target
 from mtneuro_ray.data.windows import BlockPlan, View, WindowGrid
 from mtneuro_ray.engine.blending import BLOCK_BYTES, OVERLAP, batch_of
@@ -99,6 +99,7 @@ class VolumeJob:
             "task": self.records[0].summary["task"],
             "volume": [channel.uri for channel in self.image.channels],
             "data": [channel.identity for channel in self.image.channels],
+            "voxel_size_um": self.image.channels[0].voxel_size_um,
             "box": str(self.box),
             "downsample": self.image.factor,
             "what": self.options.what,
@@ -145,10 +146,11 @@ def plan_job(
     Raises:
         InputError: runs, volume, box and options do not fit together, or weights are missing.
     """
-    run = records[0].load_settings()
+    run, given = records[0].load_settings(), channels[0]
+    channels = at_voxel_size(channels, run.task)
     _check(run, records, channels, options)
     image = VolumeInput(tuple(channels), run.task.downsample)
-    part, window = _pixels_of(box, image), _window(run, options)
+    part, window = pixels_of(box, image, given), _window(run, options)
     # A prediction of nothing tells what the network makes of a window.
     ensemble = load_ensemble(
         records[:1], out, gpu=options.gpu, threads=threads_of(records[0], options), what=options.what
@@ -171,8 +173,19 @@ def plan_job(
         plan = BlockPlan(grid.extent, (z, y, x), plan.axis)
     batch = batch_of(window, ensemble.device)
     offset = (0, 0, 0) if _is_map(run, options) else part.origin
+    if target[0] == "precomputed" and channels[0] is not given:
+        placement = _at_corner(placement, channels[0], given)
     written = _target(run, grid, offset, placement, options, values, len(records) > 1, target, chunk)
     return VolumeJob(out, tuple(records), options, image, part, grid, view, values, plan, batch, written)
+
+
+def _at_corner(placement: Placement, source: VolumeSource, given: VolumeSource) -> Placement:
+    """A placement by corners of voxels, which those of a resampled volume share, and not by their middles."""
+    assert placement.origin_um is not None
+    assert source.origin_um is not None
+    own = given.origin_um or (0.0, 0.0, 0.0)
+    z, y, x = (at - (new - old) for at, new, old in zip(placement.origin_um, source.origin_um, own, strict=True))
+    return replace(placement, origin_um=(z, y, x))
 
 
 def _is_map(run: RunSettings, options: Options) -> bool:
@@ -186,7 +199,8 @@ def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[Vo
         raise InputError(
             f"--volume: has {len(channels)} channels, {run.model} was trained on {wanted}; accepted: {wanted}"
         )
-    known, size = np.broadcast_to(run.task.voxel_size_um or np.nan, 3), channels[0].voxel_size_um
+    trained_um = run.task.target_voxel_size_um or run.task.voxel_size_um
+    known, size = np.broadcast_to(trained_um or np.nan, 3), channels[0].voxel_size_um
     # A single number is the side along y and x.
     if size and not np.allclose(np.where(np.isnan(known), size, known)[1:], size[1:], rtol=0.02):
         logger.warning(
@@ -218,32 +232,6 @@ def _window(run: RunSettings, options: Options) -> Shape:
     except ValueError as error:
         raise InputError(f"--window: {error}") from None
     return window
-
-
-def _pixels_of(box: Roi | None, image: VolumeInput) -> Roi:
-    """A box of voxels as pixels.
-
-    Raises:
-        InputError: it leaves the volume, or cuts pixels.
-    """
-    source, factor = image.channels[0], image.factor
-    domain = source.domain
-    if box is None:
-        z, *plane = domain.ranges
-        y, x = ((-(-low // factor), high // factor) for low, high in plane)
-        if min(y[1] - y[0], x[1] - x[0]) < 1:
-            raise InputError(f"{source.uri}: is smaller than {factor} voxels, one pixel of the run; accepted: a larger")
-        return Roi(z, y, x)
-    if box.intersection(domain) != box:
-        raise InputError(f"--box: {_text(box)} leaves {source.uri}; accepted: within {_text(domain)}")
-    if any(edge % factor for edges in box.ranges[1:] for edge in edges):
-        raise InputError(f"--box: {_text(box)} cuts the run's pixels; accepted: multiples of {factor} along y and x")
-    y, x = ((low // factor, high // factor) for low, high in box.ranges[1:])
-    return Roi(box.z, y, x)
-
-
-def _text(box: Roi) -> str:
-    return ",".join(f"{low}:{high}" for low, high in box.ranges)
 
 
 def _tiles(part: Roi, window: Shape, image: VolumeInput, options: Options) -> tuple[WindowGrid, View, Placement]:

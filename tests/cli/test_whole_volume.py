@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import zarr
+from scipy import ndimage
 
 import mtneuro_ray
 from mtneuro_ray.cli.main import main
@@ -149,6 +150,70 @@ def test_a_box_lies_where_it_was_cut(trained: Path, tmp_path: Path) -> None:
     assert source.domain == Roi((2, 20), (8, 40), (32, 80))
     truth = np.load(trained / "tiny" / "labels.npy")[2:20, 8:40, 32:80]
     assert (source.read(source.domain) == truth).mean() > 0.85
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `trained`, at a voxel size of 3, 2, 2 of an image of 3, 1, 1 um; not to be written to."""
+    folder = tmp_path_factory.mktemp("coarse")
+    tiny = write_tiny(folder / "tiny", name="t", epochs=1)
+    task = json.loads(tiny.task.read_text())
+    for cube in task["cubes"]:
+        cube["y"], cube["x"] = [2, 18], [edge // 2 for edge in cube["x"]]
+    task |= {"image_chan": "file:image.npy?voxel_size=3,1,1", "annotation_chan": "file:labels.npy?voxel_size=3,1,1"}
+    tiny.task.write_text(json.dumps(task | {"target_voxel_size_um": [3, 2, 2]}))
+    where = ["--task", str(tiny.task), "--network", str(tiny.network), "--workers", "0", "--out", str(folder / "out")]
+    assert main(["train", *where]) == 0
+    return folder
+
+
+def test_a_volume_is_resampled_to_the_voxel_size_of_the_training(
+    coarse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.load(coarse / "tiny" / "image.npy").astype(float)
+    z, y, x = np.meshgrid(np.arange(24), np.arange(20) * 2 + 0.5, np.arange(40) * 2 + 0.5, indexing="ij")
+    expected = ndimage.map_coordinates(image, [z, y, x], order=1, mode="nearest")
+    np.save(tmp_path / "scipy.npy", np.rint(expected).astype(np.uint8))
+    fine, done = f"file:{coarse}/tiny/image.npy?voxel_size=3,1,1", f"file:{tmp_path}/scipy.npy?voxel_size=3,2,2"
+
+    def run(volume: str, to: str, *options: str) -> int:
+        where = ["--out", str(coarse / "out"), "--volume", volume, "--to", to, "--workers", "0", *options]
+        return main(["predict", *where])
+
+    assert run(fine, f"zarr://{tmp_path}/fine") == run(done, f"zarr://{tmp_path}/done") == 0
+    found = open_volume(f"zarr://{tmp_path}/fine")
+    np.testing.assert_array_equal(found.read(found.domain), voxels(f"zarr://{tmp_path}/done"))
+    assert len(np.unique(found.read(found.domain))) > 1
+    assert found.voxel_size_um == (3, 2, 2)
+    # The middle of two voxels of 1 um, the first at 0.
+    assert found.origin_um == (0, 0.5, 0.5)
+    # Boxes are in voxels of the volume, and precomputed volumes lie by the corners of voxels.
+    for volume, box, domain in (
+        (fine, "2:20,9:40,32:79", Roi((2, 20), (4, 20), (16, 40))),
+        (fine.replace("3,1,1", "3,4,4"), "3:5,0:8,4:16", Roi((3, 5), (0, 16), (8, 32))),
+    ):
+        to = f"precomputed://{tmp_path}/{domain}"
+        assert run(volume, to, "--box", box) == 0
+        assert (open_volume(to).domain, open_volume(to).voxel_size_um) == (domain, (3, 2, 2))
+    capsys.readouterr()
+    assert run(fine.partition("?")[0], f"zarr://{tmp_path}/none") == 2
+    assert "voxel_size: is not known; accepted: ?voxel_size=Z,Y,X" in capsys.readouterr().err
+
+
+def test_a_prediction_of_another_voxel_size_is_not_taken_for_one_of_this(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume, to = f"file:{trained}/tiny/image.npy?voxel_size=2", f"zarr://{tmp_path}/p"
+    assert main(["predict", "--out", str(trained / "out"), "--volume", volume, "--to", to, "--workers", "0"]) == 0
+    assert predict(trained, to) == 2
+    assert "holds a prediction whose voxel_size_um is [2.0, 2.0, 2.0], not null" in capsys.readouterr().err
+    # One of an earlier version, which does not say it.
+    file = tmp_path / "p" / "zarr.json"
+    about = json.loads(file.read_text())
+    del about["attributes"]["mtneuro"]["voxel_size_um"]
+    file.write_text(json.dumps(about))
+    assert predict(trained, to) == 0
+    assert "is complete" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

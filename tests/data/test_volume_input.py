@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.data.samples import area_average
-from mtneuro_ray.data.volume_input import VolumeInput
+from mtneuro_ray.data.volume_input import VolumeInput, at_voxel_size
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, Voxels, open_volume
+from tests.settings import task_settings
 
 
 class Array(VolumeSource):
@@ -57,3 +58,15 @@ def test_channels_that_are_not_alike_are_refused(tmp_path: Path) -> None:
     channels = tuple(open_volume(f"file:{name}.npy", tmp_path) for name in "ab")
     with pytest.raises(InputError, match=r"b\.npy: is uint8 2 x 3 x 5, .*a\.npy is uint8 2 x 3 x 4; accepted: "):
         VolumeInput(channels)
+
+
+def test_a_volume_that_says_no_voxel_size_has_that_of_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    source = Array(np.arange(4 * 6 * 8, dtype=np.uint8).reshape(4, 6, 8))
+    task = task_settings(voxel_size_um=[3, 1, 1], target_voxel_size_um=[3, 2, 1])
+    assert at_voxel_size([source], task_settings(voxel_size_um=5)) == [source]
+    [found] = at_voxel_size([source], task)
+    assert (found.shape, found.voxel_size_um, found.origin_um) == ((4, 3, 8), (3, 2, 1), (0, 0.5, 0))
+    assert "says no voxel size; that of the task, (3.0, 1.0, 1.0) um, is assumed" in caplog.text
+    assert (source.voxel_size_um, source.origin_um) == (None, None)
+    source.voxel_size_um = (3.0, 2.0, 1.0)
+    assert at_voxel_size([source], task) == [source]

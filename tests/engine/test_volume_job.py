@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtneuro_ray.data.volume_input import VolumeInput
-from mtneuro_ray.engine.volume_job import Options, _pixels_of, _tiles, _window
+from mtneuro_ray.data.volume_input import VolumeInput, pixels_of
+from mtneuro_ray.engine.volume_job import Options, _tiles, _window
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from tests.data.test_volume_input import Array
@@ -26,13 +26,14 @@ def test_a_network_sees_images_as_it_was_judged_on(kind: Any, network: dict[str,
 
 
 def test_a_box_is_whole_pixels_of_the_run() -> None:
-    image = VolumeInput((Array(np.zeros((4, 21, 30), np.uint8)),), factor=4)
-    assert _pixels_of(None, image) == Roi((0, 4), (0, 5), (0, 7))
-    assert _pixels_of(Roi((1, 3), (4, 20), (8, 28)), image) == Roi((1, 3), (1, 5), (2, 7))
+    source = Array(np.zeros((4, 21, 30), np.uint8))
+    image = VolumeInput((source,), factor=4)
+    assert pixels_of(None, image, source) == Roi((0, 4), (0, 5), (0, 7))
+    assert pixels_of(Roi((1, 3), (4, 20), (8, 28)), image, source) == Roi((1, 3), (1, 5), (2, 7))
     with pytest.raises(InputError, match=r"--box: 0:4,2:8,0:8 cuts the run's pixels; accepted: multiples of 4"):
-        _pixels_of(Roi((0, 4), (2, 8), (0, 8)), image)
+        pixels_of(Roi((0, 4), (2, 8), (0, 8)), image, source)
     with pytest.raises(InputError, match=r"--box: 0:5,0:8,0:8 leaves array:; accepted: within 0:4,0:21,0:30"):
-        _pixels_of(Roi((0, 5), (0, 8), (0, 8)), image)
+        pixels_of(Roi((0, 5), (0, 8), (0, 8)), image, source)
 
 
 def test_a_map_lies_in_the_middle_of_its_tiles() -> None:
