@@ -9,14 +9,12 @@ from typing import Annotated, Literal
 
 from typer import Option
 
-from mtneuro_ray.cli.options import path, written
+from mtneuro_ray.cli.options import parse_box, path, written
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.render import show
 from mtneuro_ray.results.tissue.measure import measure
-from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import Micrometers
 
-_BOX = re.compile(r"(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10})")
 _LABEL = re.compile(r"[+-]?\d{1,20}")
 
 
@@ -100,22 +98,6 @@ def run_measure(
     else:
         show(found.tables())
     return 0
-
-
-def parse_box(option: str, text: str) -> Roi:
-    """The box in `z0:z1,y0:y1,x0:x1`.
-
-    Raises:
-        InputError: it is malformed or empty.
-    """
-    match = _BOX.fullmatch(text.replace(" ", ""))
-    if match is None:
-        raise InputError(f"{option}: {text!r} is no box; accepted: Z0:Z1,Y0:Y1,X0:X1 in voxels, half-open")
-    z0, z1, y0, y1, x0, x1 = map(int, match.groups())
-    try:
-        return Roi((z0, z1), (y0, y1), (x0, x1))
-    except ValueError as error:
-        raise InputError(f"{option}: {error}") from None
 
 
 def parse_voxel_size(option: str, text: str) -> Micrometers:

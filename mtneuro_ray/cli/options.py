@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,10 @@ import typer
 
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 
+_BOX = re.compile(r"(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10}),(\d{1,10}):(\d{1,10})")
 # Set by Ray in the entry point of a submitted job.
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 MOST_PROCESSORS = 4096
@@ -75,6 +78,22 @@ def store_of(store: str | None, out: str) -> CutoutStore:
     folder = Folder(store) if store else Folder(out) / "store"
     folder.check()
     return CutoutStore(folder)
+
+
+def parse_box(option: str, text: str) -> Roi:
+    """The box in `z0:z1,y0:y1,x0:x1`.
+
+    Raises:
+        InputError: it is malformed or empty.
+    """
+    match = _BOX.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise InputError(f"{option}: {text!r} is no box; accepted: Z0:Z1,Y0:Y1,X0:X1 in voxels, half-open")
+    z0, z1, y0, y1, x0, x1 = map(int, match.groups())
+    try:
+        return Roi((z0, z1), (y0, y1), (x0, x1))
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 Task = Annotated[str, typer.Option(callback=path, help="task, by name or path")]

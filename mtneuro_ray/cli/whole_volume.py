@@ -6,9 +6,9 @@ from typing import Annotated, Literal, NamedTuple
 
 import typer
 
-from mtneuro_ray.cli.options import out_of
+from mtneuro_ray.cli.options import out_of, parse_box
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.roi import Shape
 
 What = Literal["classes", "probabilities", "embeddings"]
 
@@ -104,7 +104,8 @@ def predict_whole(volume: list[str], to: str | None, which: Which, how: How, *, 
         raise InputError("--volume, --to: only one of them is there; accepted: both, to predict a whole volume")
     if len(which.run) > 1 or (which.run and which.best):
         raise InputError("--run, --best: name several runs; accepted: one --run, or --best; all its seeds with --seeds")
-    box, window, block = box_of(how.box), shape_of("--window", how.window), shape_of("--block", how.block)
+    box = None if how.box is None else parse_box("--box", how.box)
+    window, block = shape_of("--window", how.window), shape_of("--block", how.block)
 
     from mtneuro_ray.api.inference import predict_volume
     from mtneuro_ray.engine.volume_job import Options
@@ -126,21 +127,6 @@ def predict_whole(volume: list[str], to: str | None, which: Which, how: How, *, 
     )
     print(to)
     return 0
-
-
-def box_of(text: str | None) -> Roi | None:
-    """The box that `z0:z1,y0:y1,x0:x1` names.
-
-    Raises:
-        InputError: the text names none.
-    """
-    if text is None:
-        return None
-    try:
-        z, y, x = ((int(low), int(high)) for low, high in (part.split(":") for part in text.split(",")))
-        return Roi(z, y, x)
-    except ValueError:
-        raise InputError(f"--box: {text!r} is no box; accepted: z0:z1,y0:y1,x0:x1 in voxels, half-open") from None
 
 
 def shape_of(option: str, text: str | None) -> Shape | None:

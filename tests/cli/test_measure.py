@@ -72,6 +72,6 @@ def test_a_bad_option_is_one_line(
 
 
 def test_values_that_are_no_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "grey.npy", np.zeros((2, 2, 2), np.float32))
+    np.save(tmp_path / "grey.npy", np.full((2, 2, 2), 0.5, np.float32))
     assert main(["measure", "--prediction", f"file:{tmp_path}/grey.npy", "--classes", "a=1"]) == 2
     assert "float32" in capsys.readouterr().err

@@ -78,6 +78,11 @@ def test_a_whole_volume_is_predicted_and_right(
     coarse = voxels(f"zarr://{tmp_path}/p.zarr/1")
     assert coarse.shape == tuple(-(-side // 2) for side in SHAPE)
 
+    # It names its classes.
+    assert main(["measure", "--prediction", f"zarr://{tmp_path}/p.zarr", "--format", "json"]) == 0
+    shares = {name: each["voxels"] for name, each in json.loads(capsys.readouterr().out)["boxes"][0]["classes"].items()}
+    assert shares == {name: int((found == n).sum()) for n, name in enumerate(("bg", "one", "two"))}
+
     # Once more: it is complete, and nothing is computed.
     before = contents(tmp_path / "p.zarr")
     assert predict(trained, f"zarr://{tmp_path}/p.zarr") == 0
@@ -219,7 +224,7 @@ def test_a_prediction_of_another_voxel_size_is_not_taken_for_one_of_this(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--box", "0:4,0:4"], "--box: '0:4,0:4' is no box; accepted: z0:z1,y0:y1,x0:x1"),
+        (["--box", "0:4,0:4"], "--box: '0:4,0:4' is no box; accepted: Z0:Z1,Y0:Y1,X0:X1"),
         (["--box", "0:30,0:40,0:80"], "--box: 0:30,0:40,0:80 leaves file:"),
         (["--window", "1,15,16"], "--window: t cannot take an image of (15, 16) pixels; accepted: "),
         (["--window", "2,16,16"], "--window: 2 slices, but t sees one at a time; accepted: 1,Y,X"),

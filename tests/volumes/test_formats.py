@@ -56,9 +56,10 @@ def test_labels_of_a_one_bit_signed_or_float_tiff(tmp_path: Path, dtype: str) ->
     np.testing.assert_array_equal(found, truth)
 
 
-def test_a_one_bit_tiff_keeps_0_and_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [None, "group4"])
+def test_a_one_bit_tiff_keeps_0_and_1(tmp_path: Path, compression: str | None) -> None:
     truth = random_volume(1, "bool", (20, 31))
-    Image.fromarray(truth).save(tmp_path / "x.tif")
+    Image.fromarray(truth).save(tmp_path / "x.tif", compression=compression)
     np.testing.assert_array_equal(read_all(f"file:{tmp_path}/x.tif")[0], truth)
 
 

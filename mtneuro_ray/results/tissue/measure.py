@@ -130,7 +130,7 @@ class _Pass:
     def add(self, block: Roi) -> None:
         """Measure a block."""
         place, labels = self._place, self._labels
-        outer = skeleton.grown(block, place.source.shape) if self._lengths else block
+        outer = skeleton.grown(block, place.source.domain) if self._lengths else block
         voxels = place.source.read(outer)
         inner = block.slices_within(outer)
         here = None if self._regions is None else self._regions.read(place, block)

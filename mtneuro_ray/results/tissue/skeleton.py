@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 from skimage.morphology import skeletonize
 
-from mtneuro_ray.roi import Roi, Shape
+from mtneuro_ray.roi import Roi
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,9 +27,10 @@ _STEPS: list[Step] = [s for s in itertools.product(_SIDES, _SIDES, _SIDES) if s 
 _ROUNDS = 4
 
 
-def grown(box: Roi, shape: Shape, halo: int = HALO) -> Roi:
+def grown(box: Roi, domain: Roi, halo: int = HALO) -> Roi:
     """A box with a halo, as far as the volume reaches."""
-    return Roi(*((max(0, lo - halo), min(size, hi + halo)) for (lo, hi), size in zip(box.ranges, shape, strict=True)))
+    pairs = zip(box.ranges, domain.ranges, strict=True)
+    return Roi(*((max(first, low - halo), min(last, high + halo)) for (low, high), (first, last) in pairs))
 
 
 def lengths(mask: Mask, inner: tuple[slice, slice, slice], spacing: tuple[float, float, float]) -> tuple[Ints, Floats]:

@@ -18,6 +18,7 @@ from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes import phantom
 from mtneuro_ray.volumes.phantom.objects import cell_solids, covered
+from tests.volumes.writers import OFFSET, write_precomputed
 
 SHAPE = (20, 30, 40)
 CLASSES = {"vessels": 1, "cells": 2}
@@ -119,6 +120,21 @@ def test_blocks_do_not_show(labels: np.ndarray, tmp_path: Path, monkeypatch: pyt
     cut = counts()
     monkeypatch.setattr(module, "BLOCK", (64, 64, 64))
     assert counts() == cut
+
+
+def test_a_volume_that_does_not_begin_at_0_is_measured_where_it_lies(labels: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "pre").mkdir()
+    moved = write_precomputed(tmp_path / "pre", labels)
+    found, plain = (
+        mtneuro_ray.measure(uri, classes=CLASSES, ignore=[9], voxel_size_um=(4.0, 2.0, 1.0))
+        for uri in (moved, f"file:{tmp_path}/labels.npy")
+    )
+    [row], [truth] = found.boxes, plain.boxes
+    assert row["box"] == ",".join(f"{low}:{low + side}" for low, side in zip(OFFSET, SHAPE, strict=True))
+    for key in ("classes", "components", "length"):
+        assert row[key] == truth[key]
+    there, here = (each.to_pandas()[["z", "y", "x"]].to_numpy() for each in (found, plain))
+    np.testing.assert_allclose(there, here + OFFSET)
 
 
 def test_predictions_of_a_run_name_their_classes_size_and_regions(tmp_path: Path) -> None:
