@@ -15,7 +15,7 @@ from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data.samples import area_average
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.roi import Range, Roi, Shape
+from mtneuro_ray.roi import Range, Roi
 from mtneuro_ray.volumes.resampled import resampled
 from mtneuro_ray.volumes.source import VolumeSource
 
@@ -46,10 +46,11 @@ class VolumeInput:
                 raise InputError(f"{other.uri}: is {theirs}, {first.uri} is {own}; accepted: channels that are alike")
 
     @property
-    def shape(self) -> Shape:
-        """Pixels along z, y, x; voxels at the end that fill no pixel are left out."""
-        depth, height, width = self.channels[0].shape
-        return depth, height // self.factor, width // self.factor
+    def bounds(self) -> tuple[Range, Range, Range]:
+        """Ranges of the volume's pixels along z, y, x; voxels at the ends that fill no pixel are left out."""
+        z, *plane = self.channels[0].domain.ranges
+        y, x = ((-(-low // self.factor), high // self.factor) for low, high in plane)
+        return z, y, x
 
     def read(self, start: Sequence[int], shape: Sequence[int]) -> Pixels:
         """A box of pixels, (C, Z, Y, X); beyond the volume its mirror image, without the outermost pixel twice.
@@ -57,7 +58,7 @@ class VolumeInput:
         Raises:
             SourceError: a channel can't be read.
         """
-        return mirrored(self._read, start, shape, self.shape)
+        return mirrored(self._read, start, shape, self.bounds)
 
     def _read(self, pixels: Roi) -> Pixels:
         box = Roi(pixels.z, self._voxels(pixels.y), self._voxels(pixels.x))
@@ -67,9 +68,14 @@ class VolumeInput:
         return pixels[0] * self.factor, pixels[1] * self.factor
 
 
-def mirrored(read: Callable[[Roi], Pixels], start: Sequence[int], shape: Sequence[int], sides: Shape) -> Pixels:
-    """A box of pixels (C, Z, Y, X) of an array of `sides`, by `read` of a box inside; beyond it, its mirror image."""
-    places = [_mirrored(low, size, side) for low, size, side in zip(start, shape, sides, strict=True)]
+def mirrored(
+    read: Callable[[Roi], Pixels], start: Sequence[int], shape: Sequence[int], bounds: Sequence[Range]
+) -> Pixels:
+    """A box of pixels (C, Z, Y, X) of an array within `bounds`, by `read` of a box inside; beyond, its mirror image."""
+    places = [
+        first + _mirrored(low - first, size, last - first)
+        for low, size, (first, last) in zip(start, shape, bounds, strict=True)
+    ]
     ranges = [(int(place.min()), int(place.max()) + 1) for place in places]
     found = read(Roi(*ranges))
     inner = [place - first for place, (first, _) in zip(places, ranges, strict=True)]
@@ -108,8 +114,7 @@ def pixels_of(box: Roi | None, image: VolumeInput, given: VolumeSource) -> Roi:
     """
     source, factor = image.channels[0], image.factor
     if box is None:
-        z, *plane = source.domain.ranges
-        y, x = ((-(-low // factor), high // factor) for low, high in plane)
+        z, y, x = image.bounds
         if min(y[1] - y[0], x[1] - x[0]) < 1:
             raise InputError(f"{source.uri}: is smaller than {factor} voxels, one pixel of the run; accepted: a larger")
         return Roi(z, y, x)

@@ -70,7 +70,9 @@ class CubePredictor:
             sides = self._data.cubes[cube].roi.shape
 
             def read(start: Sequence[int], shape: Sequence[int]) -> Pixels:
-                return mirrored(lambda box: self._data.grey([(cube, box)])[0], start, shape, sides)
+                return mirrored(
+                    lambda box: self._data.grey([(cube, box)])[0], start, shape, [(0, side) for side in sides]
+                )
 
             # That of another cube is no longer used.
             self._blenders = {

@@ -169,7 +169,7 @@ def read_planes(labels: VolumeSource, mask: VolumeSource | None) -> dict[int, np
 
 def columns_of(planes: dict[int, npt.NDArray[Any]], facts: Facts, side: int) -> dict[int, list[Column]]:
     """Label -> the deepest columns of images of `side` x `side` voxels that it dominates, in all planes between."""
-    (y0, y1), (x0, x1) = facts.image.domain.ranges[1:]
+    (y0, y1), (x0, x1) = facts.labels.domain.ranges[1:]
     rows, columns = (y1 - y0) // side, (x1 - x0) // side
     if not rows or not columns:
         return {}

@@ -18,16 +18,21 @@ _COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d
 class _Readable:
     """A volume as Neuroglancer reads one: by slices within the part that has voxels."""
 
-    def __init__(self, source: VolumeSource) -> None:
+    def __init__(self, source: VolumeSource, is_image: bool) -> None:
         self._source, self._box = source, source.domain
         self.shape, self.ndim, self.rank = self._box.shape, 3, 3
-        # Its pages know no booleans and no 64-bit floats.
-        small = {"bool": np.uint8, "float64": np.float32, "float16": np.float32}
-        self.dtype = np.dtype(small.get(source.dtype.name, source.dtype))
+        # Its pages know no booleans, no 64-bit floats and integers, but for segments, which have no sign.
+        kinds = {"bool": "uint8", "float64": "float32", "float16": "float32"}
+        kinds |= dict.fromkeys(("int64", "uint64") if is_image else (), "float32")
+        kinds |= dict.fromkeys(() if is_image else ("int8", "int16", "int32", "int64"), "uint64")
+        self.dtype: np.dtype[Any] = np.dtype(kinds.get(source.dtype.name, source.dtype.name))
 
     def __getitem__(self, index: Sequence[slice]) -> Any:
         ranges = [(low + part.start, low + part.stop) for part, (low, _) in zip(index, self._box.ranges, strict=True)]
-        return self._source.read(Roi(*ranges)).astype(self.dtype, copy=False)
+        voxels = self._source.read(Roi(*ranges))
+        if self.dtype.kind == "u" and voxels.dtype.kind == "i":  # less than 0 is no segment
+            voxels = np.maximum(voxels, 0)
+        return voxels.astype(self.dtype, copy=False)
 
 
 def viewer_of(image: str, predictions: Sequence[str], port: int = 0) -> Any:
@@ -70,7 +75,7 @@ def _layers(name: str, uri: str, *, is_image: bool) -> Iterator[tuple[str, Volum
     volume = open_volume(uri)
     for number in range(volume.num_channels):
         channel = volume.channel(number)
-        is_grey = is_image or volume.num_channels > 1 or channel.dtype.kind not in "ub"
+        is_grey = is_image or volume.num_channels > 1 or channel.dtype.kind not in "iub"
         yield (name if volume.num_channels == 1 else f"{name} {number}"), channel, is_grey
 
 
@@ -89,7 +94,7 @@ def _layer(neuroglancer: Any, source: VolumeSource, is_image: bool) -> Any:
     size, unit = _scales(source)
     space = neuroglancer.CoordinateSpace(names=list("zyx"), units=[unit] * 3, scales=size)
     kind = "image" if is_image else "segmentation"
-    volume = neuroglancer.LocalVolume(_Readable(source), space, volume_type=kind, downsampling="2d")
+    volume = neuroglancer.LocalVolume(_Readable(source, is_image), space, volume_type=kind, downsampling="2d")
     matrix = [[float(row == column) for column in range(3)] + [shift] for row, shift in enumerate(_place(source))]
     transform = neuroglancer.CoordinateSpaceTransform(output_dimensions=space, matrix=matrix)
     placed = neuroglancer.LayerDataSource(url=volume, transform=transform)

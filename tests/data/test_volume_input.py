@@ -13,6 +13,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, Voxels, open_volume
 from tests.settings import task_settings
+from tests.volumes.writers import OFFSET, write_precomputed
 
 
 class Array(VolumeSource):
@@ -50,6 +51,17 @@ def test_what_lies_beyond_the_volume_is_its_mirror_image(
     read = VolumeInput((Array(voxels), Array(voxels[::-1])), factor).read(start, size)
     np.testing.assert_array_equal(read[0], expected)
     assert read.shape == (2, *size)
+
+
+def test_a_volume_that_does_not_begin_at_0_is_mirrored_where_it_begins(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 256, (4, 7, 9), np.uint8)
+    moved = open_volume(write_precomputed(tmp_path, voxels))
+    start = (-1, -2, 3)
+    found = VolumeInput((moved,)).read([low + first for low, first in zip(start, OFFSET, strict=True)], (7, 8, 9))
+    np.testing.assert_array_equal(found, VolumeInput((Array(voxels),)).read(start, (7, 8, 9)))
+    # Pixels of 2 x 2 voxels begin at even ones: x at 2, which is the second voxel.
+    [pixels] = VolumeInput((moved,), 2).read((3, 1, 1), (1, 1, 1))
+    assert pixels.item() == area_average(voxels[:1, :2, 1:3], 2).item()
 
 
 def test_channels_that_are_not_alike_are_refused(tmp_path: Path) -> None:

@@ -54,6 +54,27 @@ def test_a_page_shows_image_and_prediction_in_their_places(tmp_path: Path) -> No
     np.testing.assert_array_equal(part, image[1:3, :16, 8:24])
 
 
+def served(layer: Any, viewer: Any) -> tuple[str, np.ndarray]:
+    """Type of a layer's voxels, and all of them."""
+    server, token = viewer.get_viewer_url().partition("/v/")[0], layer["source"][0]["url"].rpartition("/")[2]
+    with urllib.request.urlopen(f"{server}/neuroglancer/info/{token}") as answer:
+        kind = json.load(answer)["dataType"]
+    depth, height, width = SHAPE
+    with urllib.request.urlopen(f"{server}/neuroglancer/npz/{token}/1,1,1/0,0,0/{depth},{height},{width}") as answer:
+        return kind, np.load(io.BytesIO(zlib.decompress(answer.read())))
+
+
+def test_types_that_neuroglancer_does_not_know_are_shown_as_what_it_knows(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(-1, 4, SHAPE)
+    np.save(tmp_path / "i.npy", labels * 1000)
+    np.save(tmp_path / "l.npy", labels)
+    viewer = viewer_of(f"file:{tmp_path}/i.npy", [f"file:{tmp_path}/l.npy"])
+    image, segments = (served(layer, viewer) for layer in viewer.state.to_json()["layers"])
+    assert (image[0], segments[0]) == ("float32", "uint64")
+    np.testing.assert_array_equal(image[1], labels * 1000)
+    np.testing.assert_array_equal(segments[1], np.maximum(labels, 0))
+
+
 def test_what_is_no_volume_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no such file"):
         viewer_of(f"file:{tmp_path}/none.npy", [])
