@@ -13,6 +13,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,10 +21,11 @@ import tensorstore as ts
 
 from mtneuro_ray.data import image_metadata
 from mtneuro_ray.data.pyramid import Level, Values
-from mtneuro_ray.errors import InputError, StoreError
+from mtneuro_ray.errors import InputError, StoreError, parsing
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.volumes.source import Micrometers
+from mtneuro_ray.volumes.address import Address
+from mtneuro_ray.volumes.options import Micrometers, Options
 
 Scheme = Literal["zarr", "precomputed"]
 ROOT_FILE: dict[Scheme, str] = {"zarr": "zarr.json", "precomputed": "info"}
@@ -263,3 +265,26 @@ def about(scheme: Scheme, folder: Folder) -> dict[str, Any] | None:
         return dict((found["attributes"] if scheme == "zarr" else found)["mtneuro"])
     except Exception:  # a file of another program may hold anything
         raise InputError(f"--to: {folder}: holds another image; accepted: a place without one") from None
+
+
+def classes_at(uri: str) -> tuple[str, ...]:
+    """Names of the classes of a prediction at the address of a volume, in the order of its values; empty elsewhere.
+
+    Raises:
+        InputError: its metadata are damaged.
+        SourceError: they could not be read.
+    """
+    if uri.partition("://")[0] not in get_args(Scheme):
+        return ()
+    address = Address.parse(Options.split(uri)[0], Path())
+    found = address.attributes()
+    if "mtneuro" not in found:
+        return ()
+    with parsing(address.uri, "prediction of this version", "what `mtneuro-ray predict` has written"):
+        if address.scheme == "precomputed" and "segment_properties" in found:
+            inline = address.at(found["segment_properties"]).attributes()["inline"]
+            [labels] = [each["values"] for each in inline["properties"] if each["type"] == "label"]
+            if inline["ids"] != [str(value) for value in range(len(labels))]:
+                raise ValueError("ids")
+            found["classes"] = labels
+        return tuple(map(str, found.get("classes", ())))

@@ -157,6 +157,33 @@ def test_a_box_lies_where_it_was_cut(trained: Path, tmp_path: Path) -> None:
     assert (source.read(source.domain) == truth).mean() > 0.85
 
 
+def test_a_predicted_volume_is_measured_by_the_classes_that_it_names(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for scheme in ("zarr", "precomputed"):
+        to = f"{scheme}://{tmp_path}/{scheme}"
+        assert predict(trained, to, "--box", "2:20,8:40,32:80") == 0
+        capsys.readouterr()
+        options = ["--count", "two", "--length", "one", "--format", "json"]
+        assert main(["measure", "--prediction", f"{to}?voxel_size=2", *options]) == 0
+        found[scheme] = json.loads(capsys.readouterr().out)
+        assert found[scheme]["classes"] == {"bg": 0, "one": 1, "two": 2}
+        assert mtneuro_ray.measure(to, classes={"discs": 2}).labels.classes == {"discs": 2}
+    [zarr_box], [precomputed_box] = (each["boxes"] for each in found.values())
+    # A precomputed volume keeps the place of the box.
+    assert (zarr_box.pop("box"), precomputed_box.pop("box")) == ("0:18,0:32,0:48", "2:20,8:40,32:80")
+    assert zarr_box == precomputed_box
+    predicted = voxels(f"zarr://{tmp_path}/zarr")
+    assert [each["voxels"] for each in zarr_box["classes"].values()] == np.bincount(predicted.ravel()).tolist()
+    (tmp_path / "precomputed" / "segment_properties" / "info").write_text("{}")
+    assert main(["measure", "--prediction", f"precomputed://{tmp_path}/precomputed"]) == 2
+    assert "is no whole prediction of this version (KeyError" in capsys.readouterr().err
+    assert predict(trained, f"zarr://{tmp_path}/shares", "--what", "probabilities") == 0
+    assert main(["measure", "--prediction", f"zarr://{tmp_path}/shares"]) == 2
+    assert "--classes: is missing, nothing in the volume names them" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `trained`, at a voxel size of 3, 2, 2 of an image of 3, 1, 1 um; not to be written to."""

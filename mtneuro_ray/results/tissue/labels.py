@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
+from mtneuro_ray.data.volume_target import classes_at
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.volumes.address import Address
 from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels, open_volume
 
@@ -199,21 +198,12 @@ def _of_volume(uri: str) -> Labels:
     return Labels(
         uri=source.uri,
         identity=source.identity,
-        classes=_named(uri),
+        classes={name: number for number, name in enumerate(classes_at(uri))},
         ignored=frozenset(),
         voxel_size_um=source.voxel_size_um,
         origin_um=source.origin_um or (0.0, 0.0, 0.0),
         places=(Place(source, source.domain),),
     )
-
-
-def _named(uri: str) -> dict[str, int]:
-    """Name of each class -> its label in a whole volume that `predict` has written as OME-Zarr; else nothing."""
-    place = uri.partition("?")[0]
-    if not place.startswith("zarr://"):
-        return {}
-    attributes = Address.parse(place, Path()).attributes()
-    return {str(name): n for n, name in enumerate(attributes.get("classes", ()))} if "mtneuro" in attributes else {}
 
 
 def at_boxes(labels: Labels, boxes: Sequence[Roi]) -> Labels:
