@@ -112,8 +112,10 @@ def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, 
         parts = [part for part in volumes_of(task).values() if part.cubes]
         read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
         return found | {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
-    for counts in found["splits"].values():
+    for split, counts in found["splits"].items():
         taken = split_bytes(task, counts["images"], itemsizes[0])
+        if task.sampling.is_patches:
+            taken = sum(cube.roi.num_voxels for cube in task.cubes if cube.split == split) * (itemsizes[0] + 1)
         if taken > (default_budget() if budget is None else budget):
             counts["streamed_bytes"] = taken
     return found

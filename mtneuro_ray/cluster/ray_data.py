@@ -28,7 +28,7 @@ from mtneuro_ray.data.samples import SplitData, log_absent
 from mtneuro_ray.data.sampling import Block, blocks
 from mtneuro_ray.data.semantics import Attributes, Chunk, Tissue, by_split, chunks, measure, read_tissue
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.data.stored import exceeds, too_large
+from mtneuro_ray.data.stored import exceeds
 from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource
@@ -284,8 +284,6 @@ def share_splits(
     most = node_budget() if budget is None else budget
     for split in splits:
         if exceeds(store, identities, task, split, most):
-            if task.sampling.is_patches:
-                raise too_large(task, split, most)
             loads[split] = describe_split(store, identities, task, split, targets.get(split), most, num_cpus())
         else:
             loads[split] = _load.remote(store, identities, task, split, targets)

@@ -13,11 +13,13 @@ import ray.data
 from ray.data import ExecutionResources
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.ahead import Stored, Voxels, read_ahead
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.data.stored import Part, StoredSplit, Voxels, default_budget, describe, parts_of, read_ahead
+from mtneuro_ray.data.stored import Part, StoredSplit, default_budget, describe, joined, parts_of
+from mtneuro_ray.data.stored_cubes import CubesPart, StoredCubes
 from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.rng import Indices
 
@@ -36,13 +38,13 @@ def node_budget() -> int:
 @ray.remote(num_cpus=0, max_retries=3)
 def _describe(
     store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, start: int, stop: int
-) -> Part:
+) -> Part | CubesPart:
     return describe(store, identities, task, split, start, stop)
 
 
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)
-def _join(about: Mapping[str, Any], *parts: Part) -> tuple[StoredSplit, list[str]]:
-    found = StoredSplit.of(parts=parts, **about)
+def _join(about: Mapping[str, Any], *parts: Part | CubesPart) -> tuple[SplitData, list[str]]:
+    found = joined(parts=parts, **about)
     return found, found.absent(found.task.classes)
 
 
@@ -74,10 +76,10 @@ def describe_split(
 
 def streaming(data: SplitData) -> SplitData:
     """The same split, read by Ray Data where its voxels stay in the store."""
-    return replace(data, reader=stream) if isinstance(data, StoredSplit) else data
+    return replace(data, reader=stream) if isinstance(data, StoredSplit | StoredCubes) else data
 
 
-def stream(split: StoredSplit, batches: Iterable[Indices]) -> Iterator[Voxels]:
+def stream(split: Stored, batches: Iterable[Indices]) -> Iterator[Voxels]:
     """The voxels of batches of samples, in order, read by tasks of Ray Data on any node.
 
     One pipeline reads one worker's share: a row for each window of batches (`data.stored`), in their order.
@@ -111,7 +113,7 @@ def stream(split: StoredSplit, batches: Iterable[Indices]) -> Iterator[Voxels]:
     yield from _cut(blocks, [len(batch) for batch in every])
 
 
-def _read(rows: Mapping[str, Any], split: StoredSplit) -> dict[str, Any]:
+def _read(rows: Mapping[str, Any], split: Stored) -> dict[str, Any]:
     """The images and masks of a window's samples, in the order of its batches.
 
     An error of this package is a row too: Ray keeps no more than the text of one that is raised.

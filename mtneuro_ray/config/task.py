@@ -105,8 +105,7 @@ class TaskSettings(Settings):
     mask_chan: Label | None = None
     """Address of a volume that is 0 where the annotation is to be ignored."""
     annotated: Annotated[tuple[AnnotatedBox, ...], Field(min_length=1)] | None = None
-    """Boxes or single slices (ranges of z, y, x) outside of which nothing is annotated. A volume without any is
-    annotated everywhere."""
+    """Boxes or slices (z, y, x) outside of which nothing is annotated; a volume without any is annotated everywhere."""
     absent: Absent = "leave_out"
     """Score of a class without one voxel in a split: none, so it is left out of means, or 1 (the paper's rule)."""
     cubes: Annotated[tuple[Cube, ...], Field(min_length=1)]

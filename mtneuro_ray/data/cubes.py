@@ -27,7 +27,7 @@ Place = tuple[int, Roi]
 """Number of a cube in its split, and a box in it, relative to its lowest corner."""
 
 # Most voxels of a strip.
-_STRIP = 2**16
+STRIP = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def strips_of(cubes: Sequence[Cube]) -> list[Place]:
     found: list[Place] = []
     for number, cube in enumerate(cubes):
         depth, height, width = cube.roi.shape
-        step = max(1, _STRIP // width)
+        step = max(1, STRIP // width)
         rows = [(start, min(start + step, height)) for start in range(0, height, step)]
         found += [(number, Roi((z, z + 1), y, (0, width))) for z in range(depth) for y in rows]
     return found
@@ -174,10 +174,15 @@ def read_cubes(
     for name, part in parts.items():
         own = [n for n, owner in enumerate(owners) if owner == name]
         if own:
-            rois = [_outside(cubes[number], roi) for number, roi in (places[n] for n in own)]
-            ids = identities.parts[name] if task.volumes else identities
+            rois = [outside(cubes[number], roi) for number, roi in (places[n] for n in own)]
+            ids = identities_of(identities, task, name)
             found |= dict(zip(own, read(store, ids, rois, part), strict=True))
     return np.stack([found[n] for n in range(len(places))])
+
+
+def identities_of(identities: Identities, task: TaskSettings, volume: str) -> Identities:
+    """The identities of one of the volumes of a task, OWN for its own channels."""
+    return identities.parts[volume] if task.volumes else identities
 
 
 def classes_at(store: CutoutStore, identities: Identities, rois: Sequence[Roi], task: TaskSettings) -> Bytes:
@@ -216,7 +221,7 @@ def cubes_bytes(store: CutoutStore, identities: Identities, task: TaskSettings, 
     for cube in cubes_of(task, split):
         owner = cube.volume or OWN
         if owner not in sizes:
-            images = (identities.parts[owner] if task.volumes else identities).images
+            images = identities_of(identities, task, owner).images
             sizes[owner] = 1 + sum(
                 store.dtype(identity, [Roi.at(cube.roi.origin, (1, 1, 1))]).itemsize for identity in images
             )
@@ -242,6 +247,6 @@ def _within(cube: Cube, roi: Roi) -> Roi:
     return Roi.at([low - base for low, base in zip(roi.origin, cube.roi.origin, strict=True)], roi.shape)
 
 
-def _outside(cube: Cube, roi: Roi) -> Roi:
+def outside(cube: Cube, roi: Roi) -> Roi:
     """A box in a cube as a box of the volume."""
     return Roi.at([low + base for low, base in zip(roi.origin, cube.roi.origin, strict=True)], roi.shape)

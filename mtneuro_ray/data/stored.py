@@ -1,16 +1,10 @@
-"""Splits that stay in the cutout store because they exceed a memory budget, and reading them ahead of the training.
-
-Batches are read in windows: consecutive batches that need each shard of the store once. A window and the one that is
-read meanwhile fit the budget, whatever the size of the split. The order of the samples is known before an epoch, so
-reading changes no number.
-"""
+"""Splits that stay in the cutout store because they exceed a memory budget."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -19,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.ahead import Reader, Stored, Voxels, read_ahead
 from mtneuro_ray.data.cubes import cubes_bytes, load_whole
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.samples import (
-    Images,
     SplitData,
     counts_of,
     images_at,
@@ -36,24 +30,13 @@ from mtneuro_ray.data.samples import (
 )
 from mtneuro_ray.data.sampling import count_samples, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
-from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.stored_cubes import CubesPart, StoredCubes, boxes_of, describe_cubes
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.roi import Roi
 
-# Bytes of the first window of a sequence, so that the first step need not wait for a large one; each is twice the last.
-_FIRST_BYTES = 2**20
-# A larger window would decode shards more rarely, but occupy memory that trials on the same machine need.
-_MOST_BYTES = 256 * 2**20
-# Windows of a budget: one in use, one that is read, and its voxels once more while they are put together.
-_WINDOWS = 4
 # Voxels, as bytes, of which labels are counted at once.
 _PART_BYTES = 32 * 2**20
-
-Voxels = tuple[Images, Bytes | None]
-"""Images (B, C, Z, Y, X), and masks (B, Z, Y, X) where the task has them."""
-Reader = Callable[["StoredSplit", Iterable[Indices]], Iterator[Voxels]]
-"""Reads batches of samples in their order, ahead of their use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +53,8 @@ class Part:
     dtype: np.dtype[Any]
 
 
-def read_ahead(split: StoredSplit, batches: Iterable[Indices]) -> Iterator[Voxels]:
-    """The voxels of batches of samples, in order; a thread reads the next window while one is in use."""
-    groups = split.windows(batches)
-    pool = ThreadPoolExecutor(1)
-    try:
-        ahead = pool.submit(split.read_window, first) if (first := next(groups, None)) is not None else None
-        while ahead is not None:
-            window = ahead.result()
-            ahead = pool.submit(split.read_window, group) if (group := next(groups, None)) is not None else None
-            yield from window
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class StoredSplit(SplitData):
+class StoredSplit(Stored, SplitData):
     """A split whose voxels stay in the store; what is known of each image is in memory.
 
     Attributes:
@@ -165,6 +134,11 @@ class StoredSplit(SplitData):
         channels, task = len(self.identities.images), self.task
         return channels * task.volume_z * math.prod(task.tile_size) // task.downsample**2
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that one image takes while it is read."""
+        return read_bytes(self.task, self.voxel_bytes)
+
     def class_counts(self, num_classes: int) -> Labels:
         """Voxels of each class in each region, or images where there are no masks: (regions, num_classes)."""
         return self.counts[:, :num_classes]
@@ -177,36 +151,6 @@ class StoredSplit(SplitData):
         images = images_at(self.store, self.identities, rois, self.task).astype(self.dtype, copy=False)
         masks = masks_at(self.store, self.identities, rois, self.task)
         return images[: len(indices)], None if masks is None else masks[: len(indices)]
-
-    def windows(self, batches: Iterable[Indices]) -> Iterator[list[Indices]]:
-        """Batches in groups that are read at once."""
-        return in_windows(batches, read_bytes(self.task, self.voxel_bytes), self.budget)
-
-    def read_window(self, window: Sequence[Indices]) -> Iterator[Voxels]:
-        """The voxels of a group of batches, batch by batch; they are read when this is called."""
-        unique, rows = np.unique(np.concatenate(window), return_inverse=True)
-        images, masks = self.read(unique)
-        ends = np.cumsum([len(batch) for batch in window])[:-1]
-
-        def batches() -> Iterator[Voxels]:
-            for own in np.split(rows, ends):
-                yield images[own], None if masks is None else masks[own]
-
-        return batches()
-
-
-def in_windows(batches: Iterable[Indices], sample_bytes: int, budget: int) -> Iterator[list[Indices]]:
-    """Batches in groups that are read at once: small at first, then as large as the budget in bytes allows."""
-    most = max(1, min(budget // _WINDOWS, _MOST_BYTES) // sample_bytes)
-    limit, group, size = max(1, _FIRST_BYTES // sample_bytes), list[Indices](), 0
-    for batch in batches:
-        if group and size + len(batch) > min(limit, most):
-            yield group
-            limit, group, size = 2 * limit, [], 0
-        group.append(batch)
-        size += len(batch)
-    if group:
-        yield group
 
 
 def read_bytes(task: TaskSettings, voxel_bytes: int = 1) -> int:
@@ -221,8 +165,8 @@ def split_bytes(task: TaskSettings, count: int, voxel_bytes: int = 1) -> int:
 
 
 def parts_of(task: TaskSettings, split: Split, number: int = 1) -> list[tuple[int, int]]:
-    """Half-open ranges of a split's images: at most `number` of them, of about equal size, none of them empty."""
-    count = count_samples(task, split)
+    """Half-open ranges of a split's images, or boxes of its cubes: at most `number`, of about equal size, not empty."""
+    count = len(boxes_of(task, split)) if task.sampling.is_patches else count_samples(task, split)
     cuts = [count * part // number for part in range(number + 1)]
     return [(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
@@ -233,7 +177,7 @@ def default_budget() -> int:
 
 
 def exceeds(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, budget: int) -> bool:
-    """Whether a split is to stream: it takes more memory than the budget, and its task has one volume.
+    """Whether a split is to stream: it takes more memory than the budget, and its task has one volume, or patches.
 
     One box is looked at for the type of its voxels.
 
@@ -246,14 +190,6 @@ def exceeds(store: CutoutStore, identities: Identities, task: TaskSettings, spli
         return False
     voxel_bytes = sum(store.dtype(identity, [plan[0].roi]).itemsize for identity in identities.images)
     return split_bytes(task, len(plan), voxel_bytes) > budget
-
-
-def too_large(task: TaskSettings, split: Split, budget: int) -> InputError:
-    """The error of a split that can't be streamed."""
-    return InputError(
-        f"{task.name}: sampling.kind: the cubes of the {split} split take more than the memory budget of {budget} "
-        "bytes, and patches are not streamed; accepted: a larger memory_budget, smaller cubes, or tiles"
-    )
 
 
 def splits_of(
@@ -281,23 +217,44 @@ def split_of(
     budget = default_budget() if budget is None else budget
     if not exceeds(store, identities, task, split, budget):
         return load_whole(store, identities, task, split, targets)
-    if task.sampling.is_patches:
-        raise too_large(task, split, budget)
     if task.declaration.labels == "corner" and not targets:
         targets = load_attributes(store, str(identities.annotation), task)
     parts = [describe(store, identities, task, split, *part) for part in parts_of(task, split)]
-    return StoredSplit.of(store, identities, task, split, budget, parts, (targets or {}).get(split))
+    return joined(store, identities, task, split, budget, parts, (targets or {}).get(split))
+
+
+def joined(
+    store: CutoutStore,
+    identities: Identities,
+    task: TaskSettings,
+    split: Split,
+    budget: int,
+    parts: Sequence[Part | CubesPart],
+    targets: Attributes | None = None,
+) -> StoredSplit | StoredCubes:
+    """The split that all its parts make up, those of `parts_of` by `describe`, in their order.
+
+    Raises:
+        InputError: no voxel of it counts.
+    """
+    cubes = [part for part in parts if isinstance(part, CubesPart)]
+    if cubes:
+        return StoredCubes.of_parts(store, identities, task, split, budget, cubes)
+    images = [part for part in parts if isinstance(part, Part)]
+    return StoredSplit.of(store, identities, task, split, budget, images, targets)
 
 
 def describe(
     store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, start: int, stop: int
-) -> Part:
-    """Read the labels of the images `start` to `stop` of a split, a few at a time.
+) -> Part | CubesPart:
+    """Read the labels of the images `start` to `stop` of a split, or of such boxes of its cubes, a few at a time.
 
     Raises:
         StoreError: voxels are missing or damaged.
         InputError: an annotation holds a label that is no class.
     """
+    if task.sampling.is_patches:
+        return describe_cubes(store, identities, task, split, start, stop)
     plan, names = samples(task, split)[start:stop], region_names(task)
     regions = regions_of(plan, names)
     step = max(1, _PART_BYTES // read_bytes(task))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import tee
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtneuro_ray.data.ahead import Stored, Voxels
 from mtneuro_ray.data.cubes import Cubes
 from mtneuro_ray.data.normalization import STATISTICS_IMAGES, STATISTICS_VOXELS, evenly, sampled
 from mtneuro_ray.data.patches import PatchPlan
 from mtneuro_ray.data.resident import Batch, DeviceSplit, ResidentSplit, as_tensor
 from mtneuro_ray.data.samples import Images, SplitArrays, SplitData
-from mtneuro_ray.data.stored import StoredSplit, Voxels
+from mtneuro_ray.data.stored import StoredSplit
+from mtneuro_ray.data.stored_cubes import StoredCubes, StoredPatches
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.rng import Indices
 
@@ -71,23 +73,18 @@ class _Sampled(Sequence[Images]):
         return [image[:, evenly(image.shape[1], STATISTICS_VOXELS)] for image in flat]
 
 
-class StreamedSplit(DeviceSplit):
-    """One split in the cutout store, from which batches are read as they are asked for.
+class _Ahead:
+    """Voxels of samples in the store: those of announced batches are read ahead, others when they are asked for."""
 
-    Batches that were announced are read ahead. Any others are read when they are asked for, which takes longer and
-    gives the same.
-    """
-
-    def __init__(self, data: StoredSplit, device: torch.device) -> None:
-        super().__init__(data, device)
-        self._stored, self.voxels = data, data.num_voxels
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
         self._expected: Iterator[Indices] = iter(())
         self._voxels: Iterator[Voxels] = iter(())
         self._next: Indices | None = None
 
     @contextmanager
-    def announced(self, batches: Iterable[Indices], epoch: int = 0) -> Iterator[None]:
-        """Read these batches ahead, while they are taken by `gather` in their order."""
+    def announced(self, batches: Iterable[Indices]) -> Iterator[None]:
+        """Read these batches ahead, while they are taken by `read` in their order."""
         before = self._expected, self._voxels, self._next
         self._expected, theirs = tee(batch for batch in batches if len(batch))
         voxels = self._stored.reader(self._stored, theirs)
@@ -100,13 +97,33 @@ class StreamedSplit(DeviceSplit):
             if close is not None:
                 close()
 
+    def read(self, indices: Indices) -> Voxels:
+        """Images and masks of samples."""
+        if self._next is None or not np.array_equal(indices, self._next):
+            return self._stored.read(indices)
+        found = next(self._voxels)
+        self._next = next(self._expected, None)
+        return found
+
+
+class StreamedSplit(DeviceSplit):
+    """One split in the cutout store, from which batches are read as they are asked for.
+
+    Batches that were announced are read ahead. Any others are read when they are asked for, which takes longer and
+    gives the same.
+    """
+
+    def __init__(self, data: StoredSplit, device: torch.device) -> None:
+        super().__init__(data, device)
+        self._ahead, self.voxels = _Ahead(data), data.num_voxels
+
+    def announced(self, batches: Iterable[Indices], epoch: int = 0) -> AbstractContextManager[None]:
+        """Read these batches ahead, while they are taken by `gather` in their order."""
+        return self._ahead.announced(batches)
+
     def gather(self, indices: Indices) -> Batch:
         """The images of these indices."""
-        if self._next is not None and np.array_equal(indices, self._next):
-            images, masks = next(self._voxels)
-            self._next = next(self._expected, None)
-        else:
-            images, masks = self._stored.read(indices)
+        images, masks = self._ahead.read(indices)
         labels = as_tensor(self.data.labels[indices], self.device)
         return Batch(as_tensor(images, self.device), None if masks is None else as_tensor(masks, self.device), labels)
 
@@ -136,25 +153,33 @@ class PatchSplit(DeviceSplit):
     def _plan(self) -> PatchPlan:
         return PatchPlan(self._cubes, self._seed)
 
+    @cached_property
+    def _ahead(self) -> _Ahead | None:
+        return _Ahead(StoredPatches(self._cubes, self._plan)) if isinstance(self._cubes, StoredCubes) else None
+
     @contextmanager
     def announced(self, batches: Iterable[Indices], epoch: int = 0) -> Iterator[None]:
-        """Take the patches of this epoch."""
+        """Take the patches of this epoch; those in the store are read ahead."""
         before, self._epoch = self._epoch, epoch
         try:
-            yield
+            with self._ahead.announced(self._numbers(own) for own in batches) if self._ahead else nullcontext():
+                yield
         finally:
             self._epoch = before
 
-    def gather(self, indices: Indices) -> Batch:
-        """The patches of these indices in the epoch."""
+    def _numbers(self, indices: Indices) -> Indices:
         if self._epoch is None:
             raise InputError("sampling: patches are drawn in an epoch of `SteppedMethod`; accepted: tiles")
+        return indices + self._epoch * len(self)
+
+    def gather(self, indices: Indices) -> Batch:
+        """The patches of these indices in the epoch."""
         # The arrays of no patch have the shape and type of one.
-        asked = indices if len(indices) else np.zeros(1, np.int64)
-        images, masks = self._cubes.voxels(self._plan.places(asked + self._epoch * len(self)))
-        labels = torch.zeros(len(indices), dtype=torch.int64, device=self.device)
-        found = Batch(as_tensor(images, self.device), as_tensor(masks, self.device), labels)
-        return found if len(indices) else found.pick(lambda tensor: tensor[:0])
+        numbers = self._numbers(indices if len(indices) else np.zeros(1, np.int64))
+        read = self._ahead.read(numbers) if self._ahead else self._cubes.voxels(self._plan.places(numbers))
+        images, masks = (as_tensor(each, self.device) for each in read if each is not None)
+        labels = torch.zeros(len(numbers), dtype=torch.int64, device=self.device)
+        return Batch(images, masks, labels).pick(lambda tensor: tensor[: len(indices)])
 
     def part(self, start: int, stop: int) -> Batch:
         """There are no fixed images to take a part of."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from mtneuro_ray.cluster.trial import train_on_workers
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace, SearchSettings
+from mtneuro_ray.data.cubes import CubeArrays
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.data.stored import StoredSplit
+from mtneuro_ray.data.stored_cubes import StoredCubes
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.errors import StoreError
 from mtneuro_ray.storage.folder import Folder
@@ -53,6 +56,34 @@ def test_streamed_splits_train_as_resident_ones_in_a_trial_and_on_two_workers(cl
     assert trial is not None
     assert (trial.metrics, trial.history) == (here.metrics, here.history)
 
+    both = ResourceSettings(workers_per_trial=2, max_concurrent=1)
+    two = train_on_workers(run, refs, Folder(tmp_path / "two"), both)
+    assert (two.status, two.placement["workers"]) == ("done", 2)
+    for key in ("train/loss", "val/loss"):
+        assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_patches_stream_as_resident_ones_in_a_trial_and_on_two_workers(cluster: None, tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path / "tiny", batch_size=7, optimizer="SGD", learning_rate=0.001)
+    task = json.loads(tiny.task.read_text())
+    task["sampling"] = {"kind": "patches", "patches_per_epoch": 40, "balance": "class"}
+    tiny.task.write_text(json.dumps(task))
+    pair, store = load_pair(str(tiny.task), str(tiny.network)), CutoutStore(Folder(tmp_path / "store"))
+    resident = get_splits(share_task(store, pair.task, tiny.task))
+    assert all(isinstance(data, CubeArrays) for data in resident.values())
+    refs = share_task(store, pair.task, tiny.task, BUDGET)
+    for split, data in get_splits(refs).items():
+        assert isinstance(data, StoredCubes)
+        assert data.reader is stream
+        np.testing.assert_array_equal(data.class_counts(3), resident[split].class_counts(3))
+
+    space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
+    identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
+    run = Experiment(space, pair, identities).final_runs({"learning_rate": 0.001})[0].run
+    here = train_here(run, resident, Folder(tmp_path / "here"))
+    one = train_on_workers(run, refs, Folder(tmp_path / "one"), ResourceSettings(workers_per_trial=1))
+    assert (one.metrics, one.history) == (here.metrics, here.history)
     both = ResourceSettings(workers_per_trial=2, max_concurrent=1)
     two = train_on_workers(run, refs, Folder(tmp_path / "two"), both)
     assert (two.status, two.placement["workers"]) == ("done", 2)

@@ -10,7 +10,7 @@ from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.samples import SplitArrays, load_splits
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.data.stored import StoredSplit, describe, parts_of
+from mtneuro_ray.data.stored import StoredSplit, describe, joined, parts_of
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 
@@ -40,5 +40,7 @@ def stored(store: CutoutStore, task: TaskSettings, budget: int = _BUDGET) -> dic
     found: dict[Split, StoredSplit] = {}
     for split in dict.fromkeys(cube.split for cube in task.cubes):
         parts = [describe(store, IDENTITIES, task, split, *part) for part in parts_of(task, split, 3)]
-        found[split] = StoredSplit.of(store, IDENTITIES, task, split, budget, parts)
+        whole = joined(store, IDENTITIES, task, split, budget, parts)
+        assert isinstance(whole, StoredSplit)
+        found[split] = whole
     return found

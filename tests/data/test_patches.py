@@ -15,17 +15,23 @@ from hypothesis import strategies as st
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.task import TaskSettings
+from mtneuro_ray.data import cubes as cubes_module
 from mtneuro_ray.data import sampling as plan
+from mtneuro_ray.data import stored_cubes
+from mtneuro_ray.data.ahead import read_ahead
 from mtneuro_ray.data.cubes import CubeArrays, counted, load_cubes, strips_of
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.patches import PatchPlan
 from mtneuro_ray.data.samples import load_split
 from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.stored import describe, joined, parts_of
+from mtneuro_ray.data.stored_cubes import StoredCubes, StoredPatches
 from mtneuro_ray.data.streamed import on_device, statistics_images
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
+from tests.data.stored import IDENTITIES, filled_store
 from tests.settings import cube, task_settings
 
 CPU = torch.device("cpu")
@@ -254,6 +260,41 @@ def test_cubes_of_several_volumes_come_from_their_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays.values[0][0], image[task.cubes[0].roi.slices])
     np.testing.assert_array_equal(arrays.values[1][0], 255 - image[task.cubes[1].roi.slices])
     np.testing.assert_array_equal(arrays.classes[1], 2 - labels[task.cubes[1].roi.slices])
+
+
+@pytest.mark.parametrize("parts", [1, 3, 100])
+def test_cubes_in_the_store_hold_what_those_in_memory_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    # Boxes that cut strips, and several strips in a slice.
+    monkeypatch.setattr(stored_cubes, "CUTOUT_SHAPE", (4, 10, 16))
+    monkeypatch.setattr(cubes_module, "STRIP", 150)
+    store = filled_store(tmp_path)
+    cubes = [
+        cube(z=(0, 6), y=[3, 40], x=[2, 40]),
+        cube("B", z=(8, 11)),
+        cube(split="val", z=(12, 15)),
+        cube(split="test", z=(16, 18)),
+    ]
+    task = patches_task(cubes=cubes, sampling={**PATCHES, "balance": "class"})
+    expected = load_cubes(store, IDENTITIES, task, "train")
+    pieces = [describe(store, IDENTITIES, task, "train", *part) for part in parts_of(task, "train", parts)]
+    found = joined(store, IDENTITIES, task, "train", 10**6, pieces)
+    assert isinstance(found, StoredCubes)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    assert found.dtype == expected.dtype
+    for arrays in zip(found.read(np.arange(5)), expected.read(np.arange(5)), strict=True):
+        np.testing.assert_array_equal(*arrays)
+    for each, other in zip(statistics_images(found), statistics_images(expected), strict=True):
+        np.testing.assert_array_equal(each, other)
+    plan, numbers = PatchPlan(found, 1), np.arange(60)
+    assert plan.places(numbers) == PatchPlan(expected, 1).places(numbers)
+    # Read ahead, in windows of a few patches.
+    batches = np.array_split(numbers, 7)
+    patches = StoredPatches(found, plan)
+    for (images, masks), batch in zip(read_ahead(patches, batches), batches, strict=True):
+        for own, wanted in zip((images, masks), expected.voxels(plan.places(batch)), strict=True):
+            np.testing.assert_array_equal(own, wanted)
 
 
 def test_patches_are_taken_in_an_epoch_only() -> None:

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtneuro_ray.data.ahead import in_windows
 from mtneuro_ray.data.resident import Batch, ResidentSplit
-from mtneuro_ray.data.stored import in_windows, parts_of, read_bytes, split_bytes
+from mtneuro_ray.data.stored import parts_of, read_bytes, split_bytes
 from mtneuro_ray.data.streamed import StreamedSplit, on_device
 from mtneuro_ray.errors import StoreError
 from mtneuro_ray.roi import Roi

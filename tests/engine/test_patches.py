@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,24 @@ import mtneuro_ray
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
+from mtneuro_ray.data.ahead import Voxels
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.cubes import CubeArrays, load_cubes
 from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.samples import SplitData
+from mtneuro_ray.data.stored import describe, joined, parts_of
+from mtneuro_ray.data.stored_cubes import StoredCubes, StoredPatches
 from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.engine import cubes as engine_cubes
 from mtneuro_ray.engine.blending import importance
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.loop import set_up, train
 from mtneuro_ray.engine.predict import predict_run
-from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.metrics.segmentation import SegmentationMetric
+from mtneuro_ray.rng import Indices
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.records import MODEL, RunFolder
 from mtneuro_ray.volumes.source import open_volume
 from tests.data.stored import IDENTITIES, filled_store
 from tests.engine.data import run_of
@@ -190,10 +194,69 @@ def test_a_split_is_scored_from_what_a_whole_volume_prediction_writes(tmp_path: 
     assert main(["figures", "--out", str(out)]) == 0
 
 
-def test_a_split_over_the_budget_is_one_line_before_anything_trains(tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path)
+def stored_at(folder: Path, run: RunSettings, budget: int = 300_000) -> dict[Split, SplitData]:
+    """The splits of `data_at`, left in the store."""
+    store, found = filled_store(folder / "store"), dict[Split, SplitData]()
+    for split in data_at(folder, run):
+        parts = [describe(store, IDENTITIES, run.task, split, *part) for part in parts_of(run.task, split, 3)]
+        found[split] = joined(store, IDENTITIES, run.task, split, budget, parts)
+        assert isinstance(found[split], StoredCubes)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("task", "network"),
+    [
+        ({"max_slices": 2}, {"augmentations": True, "class_weights": "balanced", "data": {"normalization": "zscore"}}),
+        ({"volume_z": 2, "ignore_labels": [1]}, {"dim": 3, "data": {"normalization": "percentile"}}),
+    ],
+)
+def test_a_streamed_run_has_the_numbers_and_weights_of_a_resident_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], network: dict[str, Any]
+) -> None:
+    run = patches_run(task, epochs=2, **network)
+    read, unannounced = StoredPatches.read, list[int]()
+
+    def noted(patches: StoredPatches, indices: Indices) -> Voxels:
+        if threading.current_thread() is threading.main_thread():
+            unannounced.append(len(indices))
+        return read(patches, indices)
+
+    monkeypatch.setattr(StoredPatches, "read", noted)
+    outcomes, weights = [], []
+    for name, data in (("resident", data_at(tmp_path, run)), ("streamed", stored_at(tmp_path, run))):
+        outcomes.append(train(run, data, WorkerContext(checkpoints=Folder(tmp_path / name))))
+        weights.append(torch.load(tmp_path / name / MODEL, weights_only=True))
+    expected, found = outcomes
+    assert (found.metrics, found.history) == (expected.metrics, expected.history)
+    assert (found.class_counts, found.normalization) == (expected.class_counts, expected.normalization)
+    for key, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][key]), key
+    assert unannounced == []
+
+
+def test_a_streamed_run_goes_on_where_it_was_lost(tmp_path: Path) -> None:
+    run, folder = patches_run(epochs=2), Folder(tmp_path / "lost")
+
+    def lose(entry: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stored_at(tmp_path, run), WorkerContext(checkpoints=folder, checkpoint_interval_s=0, report=lose))
+    found = train(run, stored_at(tmp_path, run), WorkerContext(checkpoints=folder))
+    expected = train(run, data_at(tmp_path, run), WorkerContext())
+    assert (found.metrics, found.history) == (expected.metrics, expected.history)
+
+
+def test_a_budget_changes_no_number_of_a_training_from_files(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path, epochs=1)
     task = json.loads(tiny.task.read_text())
     task["sampling"] = {"kind": "patches", "patches_per_epoch": 32}
     tiny.task.write_text(json.dumps(task))
-    with pytest.raises(InputError, match=r"sampling\.kind: the cubes of the train split take more than the memory"):
-        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / "out", memory_budget=1000)
+    records = [
+        mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / str(budget), memory_budget=budget)
+        for budget in (None, 1000)
+    ]
+    assert [record.status for record in records] == ["done", "done"]
+    assert records[0].metrics == records[1].metrics
+    assert records[0].history == records[1].history
