@@ -107,10 +107,10 @@ class RunSettings(Settings):
             task.pop(key, None)
         if self.task.absent != "one":
             task["absent"] = self.task.absent
-        # An address is no part of the id, but attributes in micrometers depend on the voxel size that it gives.
-        if self.task.declaration.labels == "corner" and self.task.target_voxel_size_um is None:
-            size = self.task.stated_voxel_size_um
-            task.update({} if size is None else {"voxel_size_um": size})
+        # An address is no part of the id, but a voxel size in it counts as that of the key: attributes and predictions
+        # have it. Identities of resampled volumes hold it.
+        if self.task.target_voxel_size_um is None and (size := self.task.stated_voxel_size_um) is not None:
+            task["voxel_size_um"] = size
         # By its old name, so that runs keep their ids.
         if network["data"].get("normalization") == "image":
             network["data"]["input_norm"] = network["data"].pop("normalization")

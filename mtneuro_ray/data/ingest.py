@@ -70,6 +70,14 @@ class Volumes:
             return
         for source in self.channels:
             size = source.voxel_size_um or known
+            before = store.about(source.identity).get("voxel_size_um")
+            if before is not None and not agree(before, size):
+                logger.warning(
+                    "%s: has voxels of %s um (z, y, x), before %s: results in micrometers so far have that",
+                    source.uri,
+                    list(size),
+                    before,
+                )
             store.note(source.identity, {"uri": source.uri, "voxel_size_um": list(size)})
 
     def needed(self, task: TaskSettings) -> list[tuple[VolumeSource, list[Roi]]]:

@@ -143,21 +143,16 @@ def test_the_address_of_a_channel_is_not_part_of_the_run_id() -> None:
     assert moved.run_id == BASE.run_id
 
 
-def test_the_voxel_size_in_an_address_is_part_of_the_id_of_a_readout_alone() -> None:
-    def ids(kind: str) -> list[str]:
-        same = {"kind": kind, "classes": ["vessels", "cells"]}
-        changes: list[dict[str, Any]] = [
-            {},
-            {"annotation_chan": "file:labels.npy?voxel_size=2"},
-            {"image_chan": "file:image.npy?voxel_size=4,2,2"},
-            {"voxel_size_um": [4, 2, 2]},
-        ]
-        return [run_settings({**same, **each}, {"model": "ResNet-18", "classes": 2}).run_id for each in changes]
-
-    assert len(set(ids("classification"))) == 2
-    unknown, *sizes, stated = ids("readout")
-    assert len({unknown, *sizes}) == 3
-    assert sizes[1] == stated
+def test_a_voxel_size_in_an_address_is_part_of_the_id_as_the_key_is() -> None:
+    address = {"image_chan": "file:image.npy?voxel_size=4,2,2"}
+    sizes: list[dict[str, Any]] = [{}, {"annotation_chan": "file:labels.npy?voxel_size=2"}, address]
+    unknown, other, given = (run_settings(task=each).run_id for each in sizes)
+    assert unknown == BASE.run_id
+    assert len({unknown, other, given}) == 3
+    assert run_settings(task={"voxel_size_um": [4, 2, 2]}).run_id == given
+    # The identities of resampled volumes hold it.
+    target = {"target_voxel_size_um": [2, 2, 2]}
+    assert run_settings(task={**address, **target}).run_id == run_settings(task=target).run_id
 
 
 def test_the_order_of_keys_is_not_part_of_the_run_id() -> None:

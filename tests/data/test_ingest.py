@@ -175,7 +175,9 @@ def test_a_readout_task_reads_sampled_images_and_the_annotation_of_whole_cubes(t
     assert image.reads.sum() == 4 * 256
 
 
-def test_the_voxel_size_of_the_metadata_is_kept_and_that_of_an_address_is_not(tmp_path: Path) -> None:
+def test_the_voxel_size_of_the_metadata_is_kept_and_that_of_an_address_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = CutoutStore(Folder(tmp_path / "store"))
     for name in ("image", "labels"):
         np.save(tmp_path / f"{name}.npy", np.full((10, 16, 16), len(name), np.uint8))
@@ -188,6 +190,10 @@ def test_the_voxel_size_of_the_metadata_is_kept_and_that_of_an_address_is_not(tm
     Volumes((image,), labels).note(store)
     stated.note(store)
     assert store.about(labels.identity)["voxel_size_um"] == [4, 2, 2]
+    assert not caplog.messages
+    image.voxel_size_um = (4.0, 1.0, 1.0)
+    Volumes((image,), None).note(store)
+    assert "has voxels of [4.0, 1.0, 1.0] um (z, y, x), before [4.0, 2.0, 2.0]: results in micro" in caplog.text
 
 
 def test_a_readout_task_without_a_class_is_refused_when_its_volumes_are_opened(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+import mtneuro_ray
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.resident import ResidentSplit
@@ -20,8 +23,10 @@ from mtneuro_ray.engine.predict import measure, predict
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.base import MetricDeclaration, PerImageMetric
 from tests.engine.data import Data, data_of, run_of
+from tests.tiny import write_tiny
 
 TASK: dict[str, Any] = {"ignore_labels": [9]}
+PATCHES = {"kind": "patches", "patches_per_epoch": 16, "balance": "class"}
 
 
 class RightShare(PerImageMetric):
@@ -35,16 +40,29 @@ class RightShare(PerImageMetric):
 RIGHT_SHARE = MetricDeclaration(name="right_share", summary="Right voxels", build=RightShare, labels=("voxel",))
 
 
-def sparse(data: Data) -> Data:
-    """Half of the voxels of most images do not count, and none of images 0 and 3."""
+def sparse(data: Data, layout: str = "half") -> Data:
+    """Half of the voxels of most images do not count, or all but thin lines ("scribbles"); none of images 0 and 3."""
     found: Data = {}
     for number, (split, arrays) in enumerate(data.items()):
         assert arrays.masks is not None
         masks = arrays.masks.copy()
-        masks[np.random.default_rng(number).random(masks.shape) < 0.5] = IGNORED
+        if layout == "half":
+            masks[np.random.default_rng(number).random(masks.shape) < 0.5] = IGNORED
+        else:
+            masks[~scribbles(masks.shape)] = IGNORED
         masks[[0, min(3, len(masks) - 1)]] = IGNORED
         found[split] = replace(arrays, masks=masks)
     return found
+
+
+def scribbles(shape: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Two waves one pixel wide in each slice (..., Y, X)."""
+    drawn = np.zeros(shape, np.bool_)
+    *_, height, width = shape
+    columns = np.arange(width)
+    for at in (height // 4, 3 * height // 4):
+        drawn[..., np.rint(at + height / 8 * np.sin(columns / 3)).astype(int), columns] = True
+    return drawn
 
 
 def other_images(data: Data) -> Data:
@@ -58,18 +76,19 @@ def other_images(data: Data) -> Data:
     return found
 
 
-VARIANTS: list[dict[str, Any]] = [
-    {"loss": "cross_entropy", "class_weights": "balanced", "augmentations": True},
-    {"loss": "focal+dice", "keep": "best"},
-    {"conv_mode": "valid"},
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("half", {"loss": "cross_entropy", "class_weights": "balanced", "augmentations": True}),
+    ("half", {"loss": "focal+dice", "keep": "best"}),
+    ("half", {"conv_mode": "valid"}),
+    ("scribbles", {"loss": "cross_entropy+dice", "class_weights": "balanced", "augmentations": True}),
 ]
 
 
-@pytest.mark.parametrize("network", VARIANTS, ids=lambda network: "_".join(map(str, network.values())))
-def test_an_image_without_a_voxel_that_counts_changes_no_number(network: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("layout", "network"), VARIANTS, ids=str)
+def test_an_image_without_a_voxel_that_counts_changes_no_number(layout: str, network: dict[str, Any]) -> None:
     metrics = ["tests.engine.test_ignored:RIGHT_SHARE"]
     run = run_of("segmentation", task=TASK, evaluation={"metrics": metrics}, **network)
-    data = sparse(data_of("segmentation", (8, 5, 4), side=32))
+    data = sparse(data_of("segmentation", (8, 5, 4), side=32), layout)
     outcome = train(run, data, WorkerContext())
     again = train(run, other_images(data), WorkerContext())
     np.testing.assert_equal(again.metrics, outcome.metrics)
@@ -85,6 +104,38 @@ def test_an_image_without_a_voxel_that_counts_changes_no_number(network: dict[st
     counts = setup.task.counted(setup.model, setup.split)
     assert counts is not None
     assert counts.tolist() == [1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "keys", [{"ignore_labels": [0, "8-2000"]}, {"unlisted_labels": "ignore"}, {"sampling": PATCHES}], ids=str
+)
+def test_a_run_on_scribbles_depends_on_no_other_label(tmp_path: Path, keys: dict[str, Any]) -> None:
+    records = []
+    for number in range(2):
+        tiny = write_tiny(tmp_path / str(number), epochs=1, loss="cross_entropy+dice", class_weights="balanced")
+        labels, image = (np.load(path).astype(np.uint16) for path in (tiny.labels, tiny.image))
+        drawn = scribbles(labels.shape)
+        # Slices without a line; background is a label of its own, and 0 stands for "not looked at".
+        drawn[1::4] = False
+        named = np.where(labels == 0, 7, labels)
+        left = np.random.default_rng(number).choice([0, 9 + 900 * number], labels.shape)
+        np.save(tiny.labels, np.where(drawn, named, left).astype(np.uint16))
+        image[1::4] ^= 255 * number
+        np.save(tiny.image, image.astype(np.uint8))
+        task = json.loads(tiny.task.read_text())
+        unlisted = "refuse" if "ignore_labels" in keys else "ignore"
+        own = {"annotation_map": {"7": 0, "1": 1, "2": 2}, "unlisted_labels": unlisted, **keys}
+        tiny.task.write_text(json.dumps({**task, **own}))
+        records.append(mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / str(number) / "out"))
+        assert records[-1].status == "done"
+    first, second = records
+    assert first.run_id != second.run_id
+    np.testing.assert_equal(second.metrics, first.metrics)
+    np.testing.assert_equal(second.history, first.history)
+    # Lines alone count, on slices of the test split that have some.
+    drawn = scribbles((40, 80))[4:36]
+    lines = sum(z % 4 != 1 for z in range(19, 24)) * (drawn[:, :32].sum() + drawn[:, 40:72].sum())
+    assert sum(first.metrics["test"]["truth"]) == lines
 
 
 def test_scores_are_those_of_the_voxels_that_count_by_themselves() -> None:
