@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -223,14 +222,6 @@ def test_a_shell_completes_commands_and_options(words: str, offered: str) -> Non
         check=True,
     )
     assert done.stdout.split() == [offered]
-
-
-def test_a_home_folder_is_found_behind_an_equals_sign(
-    out: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(Path(out[1]).parent))
-    assert main(["results", "runs", f"--out=~/{Path(out[1]).name}", "--format", "json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 5
 
 
 def test_a_job_does_not_write_into_its_own_folder(

@@ -84,3 +84,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(out: list[str]) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_home_folder_is_found_behind_an_equals_sign(
+    out: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path(out[1]).parent))
+    assert main(["results", "runs", f"--out=~/{Path(out[1]).name}", "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
