@@ -13,7 +13,7 @@ from mtneuro_ray.capacity.costs import Cost, CostTable, Workload, voxels_of, wor
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
-from mtneuro_ray.data.sampling import count_samples
+from mtneuro_ray.data.sampling import count_predicted, count_samples
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
@@ -30,7 +30,7 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     """
     network, images = run.network, cost.image_s or 0.0
     counts: dict[Split, int] = {split: count_samples(run.task, split) for split in ("train", "val", "test")}
-    test = counts["test"] * images if run.role == "final" else 0.0
+    test = count_predicted(run.task, "test") * images if run.role == "final" else 0.0
     if run.encoder_run is not None:
         return cost.setup_s + (counts["train"] + counts["test"]) * images
     if not trains:
@@ -39,7 +39,7 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     steps = training.epochs * counts["train"] / training.batch_size
     encoder = cost.fit_s if cost.step_s is None else steps * cost.step_s
     assert encoder is not None
-    val = counts["val"] * images
+    val = count_predicted(run.task, "val") * images
     if network.is_frozen:
         head = counts["train"] * (images + network.optimizer.epochs * cost.head_image_s)
         return cost.setup_s + encoder + head + val + test
@@ -53,7 +53,7 @@ def work_of(run: RunSettings, *, trains: bool = True) -> float:
     `trains` it only evaluates.
     """
     task = run.task
-    test = count_samples(task, "test") if run.role == "final" else 0
+    test = count_predicted(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
     steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
     parameters = float(run.network.declaration.count_parameters(run.network.model))

@@ -11,6 +11,7 @@ from typing import Any
 
 from mtneuro_ray.config.labels import annotated_in
 from mtneuro_ray.config.task import SPLITS, Cube, Split, TaskSettings
+from mtneuro_ray.data.windows import WindowGrid
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi
 
@@ -78,6 +79,18 @@ def count_samples(task: TaskSettings, split: Split) -> int:
     if split == "train" and task.sampling.patches_per_epoch is not None:
         return task.sampling.patches_per_epoch
     return sum(_count_images(task, cube) for cube in task.cubes if cube.split == split)
+
+
+def count_predicted(task: TaskSettings, split: Split) -> int:
+    """Images that are predicted to evaluate a split: its images, or the overlapping windows of its cubes."""
+    if not task.sampling.is_patches:
+        return count_samples(task, split)
+    total = 0.0
+    for cube in task.cubes:
+        if cube.split == split:
+            grid = WindowGrid.of(cube.roi.shape, task.image_size)
+            total += math.prod(map(grid.count, range(3))) * len(_windows(task, cube)) / len(task.windows(cube))
+    return math.ceil(total)
 
 
 def _count_images(task: TaskSettings, cube: Cube) -> int:

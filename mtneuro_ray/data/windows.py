@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from mtneuro_ray.roi import Roi, Shape
 
 Index = tuple[int, int, int]
+OVERLAP = 0.5
+"""Part of a window that the next one shares, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class WindowGrid:
     step: Shape
 
     @classmethod
-    def of(cls, extent: Shape, window: Shape, overlap: float) -> WindowGrid:
+    def of(cls, extent: Shape, window: Shape, overlap: float = OVERLAP) -> WindowGrid:
         """The grid whose neighbouring windows share `overlap` (0 to below 1) of their length."""
         z, y, x = (max(1, int(side * (1 - overlap))) for side in window)
         return cls(extent, window, (z, y, x))

@@ -14,8 +14,6 @@ from mtneuro_ray.data.volume_input import Pixels
 from mtneuro_ray.data.windows import Index, View, WindowGrid
 from mtneuro_ray.roi import Roi, Shape
 
-OVERLAP = 0.5
-"""Part of a window that the next one shares, where nothing else is said."""
 BLOCK_BYTES = 2**28
 """Memory for the sums of a block."""
 KEPT_BYTES = 2**28

@@ -17,7 +17,7 @@ from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.data.volume_input import Pixels, mirrored
 from mtneuro_ray.data.windows import BlockPlan, View, WindowGrid
-from mtneuro_ray.engine.blending import BLOCK_BYTES, KEPT_BYTES, OVERLAP, Blender, batch_of
+from mtneuro_ray.engine.blending import BLOCK_BYTES, KEPT_BYTES, Blender, batch_of
 from mtneuro_ray.engine.ensemble import Ensemble
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.tasks.training.base import Judged, Task
@@ -91,7 +91,7 @@ class CubePredictor:
             return self._blenders[cube].block(roi)
 
     def _grid(self, cube: int) -> WindowGrid:
-        return WindowGrid.of(self._data.cubes[cube].roi.shape, self._inner, OVERLAP)
+        return WindowGrid.of(self._data.cubes[cube].roi.shape, self._inner)
 
 
 def judged_cells(task: Task, module: nn.Module, data: Cubes, context: WorkerContext) -> Iterator[tuple[Judged, slice]]:

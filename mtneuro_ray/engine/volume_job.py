@@ -16,8 +16,8 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.pyramid import levels_of
 from mtneuro_ray.data.volume_input import VolumeInput, at_voxel_size, pixels_of
 from mtneuro_ray.data.volume_target import Layer, Placement, Scheme, Target
-from mtneuro_ray.data.windows import BlockPlan, View, WindowGrid
-from mtneuro_ray.engine.blending import BLOCK_BYTES, OVERLAP, batch_of
+from mtneuro_ray.data.windows import OVERLAP, BlockPlan, View, WindowGrid
+from mtneuro_ray.engine.blending import BLOCK_BYTES, batch_of
 from mtneuro_ray.engine.finished import load_ensemble
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape

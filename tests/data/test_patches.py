@@ -220,6 +220,9 @@ def test_cells_hold_every_voxel_of_the_cubes_once(tmp_path: Path) -> None:
         np.testing.assert_array_equal(tiles.masks, masks)
         np.testing.assert_array_equal(tiles.regions, arrays.regions)
     assert plan.count_samples(task, "train") == 50
+    # Windows of 2 x 16 x 16 voxels, each half of its side after the other: 4 x 4 x 4 of 5 x 40 x 33 voxels.
+    assert [plan.count_predicted(task, split) for split in ("val", "test")] == [4 * 4 * 4, 4 * 2 * 2]
+    assert plan.count_predicted(task.replace("task", max_slices=1), "val") == -(-64 // 3)
     assert plan.describe(task, [1, 1])["splits"]["train"] == {"images": 50, "per_class": {"patches": 50}}
     assert len(statistics_images(load_cubes(store, identities, task, "train"))) == 30
 
