@@ -248,10 +248,19 @@ def test_a_streamed_run_goes_on_where_it_was_lost(tmp_path: Path) -> None:
     assert (found.metrics, found.history) == (expected.metrics, expected.history)
 
 
-def test_a_budget_changes_no_number_of_a_training_from_files(tmp_path: Path) -> None:
-    tiny = write_tiny(tmp_path, epochs=1)
+@pytest.mark.slow
+def test_a_budget_changes_no_number_of_a_training_on_two_volumes_of_two_channels(tmp_path: Path) -> None:
+    tiny = write_tiny(tmp_path, epochs=1, data={"normalization": "percentile"})
+    image = np.load(tiny.image).astype(np.int16) * 100 - 7000
+    for name, voxels in (("a", image), ("b", -image), ("c", image[:, ::-1]), ("d", -image[:, ::-1])):
+        np.save(tmp_path / f"{name}.npy", voxels)
+    np.save(tmp_path / "other.npy", np.load(tiny.labels)[:, ::-1])
     task = json.loads(tiny.task.read_text())
-    task["sampling"] = {"kind": "patches", "patches_per_epoch": 32}
+    task["image_chan"] = ["file:a.npy", "file:b.npy"]
+    task["volumes"] = {"other": {"image_chan": ["file:c.npy", "file:d.npy"], "annotation_chan": "file:other.npy"}}
+    for cube in task["cubes"]:
+        cube |= {"volume": "other"} if cube["region"] == "right" else {}
+    task["sampling"] = {"kind": "patches", "patches_per_epoch": 32, "balance": "region"}
     tiny.task.write_text(json.dumps(task))
     records = [
         mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / str(budget), memory_budget=budget)
