@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,7 @@ def predict_volume(
     target = parse_target(to)
     channels = open_channels([volume] if isinstance(volume, str) else volume)
     job = plan_job(records, folder_of(out), channels, target, box, options or Options())
-    small = job.grid.extent[0] * job.grid.extent[1] * job.grid.extent[2] <= _SMALL
-    if workers == 0 or (workers is None and address is None and small):
+    if workers == 0 or (workers is None and address is None and math.prod(job.grid.extent) <= _SMALL):
         return predict(job)
 
     from mtneuro_ray.cluster.connect import connected

@@ -18,62 +18,67 @@ from mtneuro_ray.volumes.source import Micrometers
 _LABEL = re.compile(r"[+-]?\d{1,20}")
 
 
+Prediction = Annotated[
+    str,
+    Option(
+        metavar="URI",
+        callback=path,
+        help="label volume, such as zarr://FOLDER, or a folder that `predict` has written",
+    ),
+]
+Classes = Annotated[
+    list[str],
+    Option(
+        metavar="NAME=LABEL,...",
+        help="names of classes and their labels; default: those in the metadata of predictions",
+    ),
+]
+Count = Annotated[
+    list[str],
+    Option(
+        metavar="NAME",
+        help="class whose connected components are counted; default: those called cell..., nucle..., soma...",
+    ),
+]
+Length = Annotated[
+    list[str],
+    Option(
+        metavar="NAME",
+        help="class whose length is measured by its skeleton; default: those called vessel..., capillar...",
+    ),
+]
+Ignore = Annotated[list[str], Option(metavar="LABEL,...", help="labels of voxels that are not measured")]
+Boxes = Annotated[
+    list[str],
+    Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="part to measure, in voxels, half-open; default: everything"),
+]
+Cubes = Annotated[
+    str | None, Option(callback=path, help="measure the cubes of this task, by name or path; instead of --box")
+]
+RegionUri = Annotated[str | None, Option(metavar="URI", help="volume of region labels, of the same voxels")]
+RegionNames = Annotated[list[str], Option(metavar="NAME=LABEL,...", help="names of its labels; default: the labels")]
+VoxelSize = Annotated[
+    str | None,
+    Option(metavar="Z,Y,X", help="sides of a voxel in micrometers, or one number; default: the metadata's"),
+]
+MinVoxels = Annotated[int, Option(metavar="N", min=1, max=2**31, help="leave out components of fewer voxels")]
+To = Annotated[str | None, Option(metavar="FILE.parquet", callback=written, help="write one row per component")]
+
+
 def run_measure(
-    prediction: Annotated[
-        str,
-        Option(
-            metavar="URI",
-            callback=path,
-            help="label volume, such as zarr://FOLDER, or a folder that `predict` has written",
-        ),
-    ],
-    classes: Annotated[
-        list[str],
-        Option(
-            "--classes",
-            metavar="NAME=LABEL,...",
-            help="names of classes and their labels; default: those in the metadata of predictions",
-        ),
-    ] = [],
-    count: Annotated[
-        list[str],
-        Option(
-            "--count",
-            metavar="NAME",
-            help="class whose connected components are counted; default: those called cell..., nucle..., soma...",
-        ),
-    ] = [],
-    length: Annotated[
-        list[str],
-        Option(
-            "--length",
-            metavar="NAME",
-            help="class whose length is measured by its skeleton; default: those called vessel..., capillar...",
-        ),
-    ] = [],
-    ignore: Annotated[
-        list[str], Option("--ignore", metavar="LABEL,...", help="labels of voxels that are not measured")
-    ] = [],
-    box: Annotated[
-        list[str],
-        Option("--box", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part to measure, in voxels, half-open; default: everything"),
-    ] = [],
-    task: Annotated[
-        str | None, Option(callback=path, help="measure the cubes of this task, by name or path; instead of --box")
-    ] = None,
-    regions: Annotated[str | None, Option(metavar="URI", help="volume of region labels, of the same voxels")] = None,
-    region_names: Annotated[
-        list[str], Option("--region-names", metavar="NAME=LABEL,...", help="names of its labels; default: the labels")
-    ] = [],
-    voxel_size: Annotated[
-        str | None,
-        Option(metavar="Z,Y,X", help="sides of a voxel in micrometers, or one number; default: the metadata's"),
-    ] = None,
-    min_voxels: Annotated[int, Option(metavar="N", min=1, max=2**31, help="leave out components of fewer voxels")] = 1,
+    prediction: Prediction,
+    classes: Classes = [],
+    count: Count = [],
+    length: Length = [],
+    ignore: Ignore = [],
+    box: Boxes = [],
+    task: Cubes = None,
+    regions: RegionUri = None,
+    region_names: RegionNames = [],
+    voxel_size: VoxelSize = None,
+    min_voxels: MinVoxels = 1,
     format: Annotated[Literal["table", "json"], Option()] = "table",
-    to: Annotated[
-        str | None, Option(metavar="FILE.parquet", callback=written, help="write one row per component")
-    ] = None,
+    to: To = None,
 ) -> int:
     """Measure a label volume."""
     if to is not None and not to.endswith(".parquet"):

@@ -47,16 +47,14 @@ def measure(
     Args:
         prediction: Address of a label volume, or a folder that `mtneuro-ray predict` has written.
         classes: Name of each class -> its label; by default those in the metadata of predictions.
-        count: Classes whose connected components (26 neighbours) are measured; by default those called cells,
-            nuclei or somata.
+        count: Classes whose components (26 neighbours) are measured; by default those called cells, nuclei or somata.
         length: Classes whose length is measured by skeleton; by default those called vessels or capillaries.
         ignore: Labels of voxels that belong to no measured volume.
         boxes: Parts to measure, in voxels of the image volume; everything by default.
         task: Task, by name or path, whose cubes are measured, each with its region; instead of `boxes`.
         regions: Address of a volume of region labels, of the same voxels.
         region_names: Name of each region label; others are called by their label.
-        voxel_size_um: Sides of a voxel in micrometers, z, y, x; by default those in the metadata. Without either,
-            results are in voxels.
+        voxel_size_um: Sides of a voxel z, y, x; by default those in the metadata, without either results are in voxels.
         min_voxels: Components of fewer voxels are left out.
 
     Raises:
@@ -74,12 +72,7 @@ def measure(
         >>> found.boxes[0]["components"]["cells"]["count"]
         28
     """
-    labels = open_labels(prediction, classes, voxel_size_um, ignore)
-    if task is not None:
-        if boxes:
-            raise InputError("--task, --box: both name boxes; accepted: one of them")
-        labels = at_cubes(labels, load_task(task)[0])
-    labels = at_boxes(labels, boxes)
+    labels = _parts(open_labels(prediction, classes, voxel_size_um, ignore), boxes, task)
     counted = _chosen("--count", count, _COUNTED, labels)
     long = _chosen("--length", length, _LONG, labels)
     named = None if regions is None else open_regions(regions, region_names or {}, labels)
@@ -93,6 +86,15 @@ def measure(
                 advance(block.num_voxels * place.source.dtype.itemsize)
             found.append(sweep.finish())
     return Measurements(labels, tuple(found), min_voxels, () if named is None else tuple(named.names))
+
+
+def _parts(labels: Labels, boxes: Sequence[Roi], task: str | None) -> Labels:
+    """The labels in boxes, or in the cubes of a task."""
+    if task is None:
+        return at_boxes(labels, boxes)
+    if boxes:
+        raise InputError("--task, --box: both name boxes; accepted: one of them")
+    return at_cubes(labels, load_task(task)[0])
 
 
 def _chosen(option: str, named: Sequence[str] | None, beginnings: tuple[str, ...], labels: Labels) -> list[str]:
