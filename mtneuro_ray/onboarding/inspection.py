@@ -194,11 +194,15 @@ def channels_of(source: VolumeSource, most: int | None = None) -> list[VolumeSou
 def address_of(text: str) -> str:
     """The address of a volume that is named by its address or by a path of this machine, with or without a query.
 
-    What a folder holds says its scheme: the metadata files of Zarr, N5 or precomputed, else slices.
+    What a folder holds says its scheme: the metadata files of Zarr, N5 or precomputed, else slices. Behind a file and
+    a # stands the path of an array in it.
     """
     place, mark, query = text.partition("?")
     path = Path(os.path.expanduser(place))
     if not path.exists():
+        file, number, part = place.partition("#")
+        path, mark = Path(os.path.expanduser(file)), f"{number}{part}{mark}"
+    if not path.exists() or (path.is_dir() and "#" in mark):
         return text
     scheme = "file:"
     if path.is_dir():

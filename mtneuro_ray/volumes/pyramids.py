@@ -70,7 +70,9 @@ def _opened(group: Address, address: Address, levels: Sequence[ArrayMetadata], n
     if store is None:
         inside = [] if group.remote else _arrays_below(Path(group.place))
         hint = f"; accepted: {', '.join(f'{group.uri}/{path}' for path in inside)}" if inside else ""
-        raise InputError(f"{group.uri}: no {group.scheme} array there{hint}")
+        # A level that the metadata name is missing; another name was only tried.
+        where = address.uri if levels[number].axes else group.uri
+        raise InputError(f"{where}: no {group.scheme} array there{hint}")
     return Found(store, address, levels[number], number, len(levels))
 
 

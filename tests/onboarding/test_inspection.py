@@ -81,7 +81,9 @@ def test_a_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert address_of("image.npy") == f"file:{tmp_path}/image.npy"
     assert [address_of(scheme) for scheme in writers] == [f"{scheme}://{tmp_path}/{scheme}" for scheme in writers]
     assert address_of("slices?axes=zyx") == f"file:{tmp_path}/slices?axes=zyx"
-    for address in ("bossdb://a/b/c", "nothing.tif"):
+    (tmp_path / "brain.h5").touch()
+    assert address_of("brain.h5#raw/0?channel=1") == f"file:{tmp_path}/brain.h5#raw/0?channel=1"
+    for address in ("bossdb://a/b/c", "nothing.tif", "nothing.h5#raw", "slices#raw", "#raw"):
         assert address_of(address) == address
 
 

@@ -66,6 +66,18 @@ def test_a_level_is_named_by_its_path(tmp_path: Path, write: Any, path: str) -> 
         open_volume(f"{uri}?level=s7")
 
 
+def test_a_level_that_is_missing_is_named(tmp_path: Path) -> None:
+    axes, datasets = [{"name": name} for name in "zyx"], [{"path": "full"}, {"path": "half"}]
+    group(tmp_path, {"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]})
+    (tmp_path / "full").mkdir()
+    writers.write_zarr2(tmp_path / "full", TRUTH)
+    assert open_volume(f"zarr://{tmp_path}").levels == 2
+    with pytest.raises(
+        InputError, match=f"^zarr://{tmp_path}/half: no zarr array there; accepted: zarr://{tmp_path}/full"
+    ):
+        open_volume(f"zarr://{tmp_path}?level=1")
+
+
 def test_an_array_has_one_level(tmp_path: Path) -> None:
     uri = peers.write_ome_levels_4(tmp_path, (TRUTH, HALF))
     half = open_volume(f"{uri}/half?axes=czyx")
