@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mtneuro_ray.onboarding.boxes import read_boxes, spread_boxes
 from mtneuro_ray.onboarding.label_scan import LabelScan
 from mtneuro_ray.roi import Roi
-from mtneuro_ray.volumes.source import VolumeSource
 
 # Blocks within which labels are seen as one piece, and how many blocks may lie between parts of a piece.
 _BLOCK, _REACH = 4, 2
@@ -22,21 +20,14 @@ _MOST_BOXES, _MOST_FILLED = 64, 0.5
 _ABRUPT = 0.5
 
 
-def annotated_boxes(source: VolumeSource, scan: LabelScan) -> tuple[Roi, ...] | None:
+def annotated_boxes(scan: LabelScan) -> tuple[Roi, ...] | None:
     """The boxes, two or more, that alone hold labels other than 0 and end abruptly; None where labels look dense.
 
     Only a volume that the scan has read whole is looked at.
-
-    Raises:
-        SourceError: the volume can't be read.
     """
-    if not scan.is_whole or scan.is_masked or not scan.has_background:
+    domain, labelled = scan.domain, scan.filled
+    if labelled is None or not scan.has_background:
         return None
-    domain = scan.domain
-    labelled = np.zeros(domain.shape, np.bool_)
-    boxes = spread_boxes(domain, domain.num_voxels)
-    for box, voxels in read_boxes(source, boxes, f"looking for annotated boxes in {source.uri}"):
-        labelled[box.slices_within(domain)] = (voxels != 0) & ~np.isin(voxels, scan.void)
     found = [_tight(labelled, piece) for piece in _pieces(labelled)]
     if not 2 <= len(found) <= _MOST_BOXES:
         return None

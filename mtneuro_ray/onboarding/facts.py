@@ -118,7 +118,7 @@ def look_at(wishes: Wishes) -> Facts:
     )
     may_be_sparse = scan is not None and not wishes.dense and wishes.task == "segmentation"
     slices = scan.annotated_slices if scan is not None and may_be_sparse else None
-    boxes = annotated_boxes(labels, scan) if scan is not None and may_be_sparse and slices is None else None
+    boxes = annotated_boxes(scan) if scan is not None and may_be_sparse and slices is None else None
     return Facts(image, looks, (z, y, x), labels, mask, scan, slices, boxes)
 
 

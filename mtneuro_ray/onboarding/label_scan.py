@@ -46,6 +46,8 @@ class LabelScan:
         read: For z, y, x: voxels that were read of each slice, (slices,).
         is_whole: Every voxel was read.
         is_masked: Voxels outside of a mask count as not read.
+        filled: (Z, Y, X) voxels with another label than 0, from the start of `domain`; None with a mask, or where not
+            every voxel was read.
     """
 
     uri: str
@@ -57,6 +59,7 @@ class LabelScan:
     read: tuple[Counts, Counts, Counts]
     is_whole: bool
     is_masked: bool = False
+    filled: npt.NDArray[np.bool_] | None = None
 
     @property
     def totals(self) -> dict[int, int]:
@@ -145,6 +148,9 @@ def scan_labels(
     most_labels = most_classes + _MOST_VOID
     seen: set[int] = set()
     parts = []
+    domain, tops = source.domain, _tops(source.dtype)
+    # 0: no label, 1: a label, above: one that may come to mean "not annotated".
+    kinds = np.zeros(domain.shape, np.uint8) if is_whole and mask is None else None
     for box, voxels in read_boxes(source, boxes, f"scanning the labels of {source.uri}"):
         kept = np.ones(box.shape, np.bool_) if mask is None else mask.read(box) != 0
         values = np.unique(voxels[kept])
@@ -154,17 +160,24 @@ def scan_labels(
         counted = values.tolist() if few else [0, 1]
         masks = [(voxels == value if few else (voxels != 0) == bool(value)) & kept for value in counted]
         parts.append(_Part(box, counted, _slice_counts(masks, box), _over_slices(kept)))
+        if kinds is not None:
+            here = kinds[box.slices_within(domain)]
+            here[voxels > 0] = 1
+            for number, top in enumerate(tops):
+                here[voxels == top] = 2 + number
     if len(seen) < 2:
         found = f"is {seen.pop()}" if seen else f"is outside of the mask {mask.uri if mask else ''}"
         raise InputError(f"{source.uri}: every voxel that was read {found}; accepted: two labels or more")
-    labels = seen - set(_void(seen, source.dtype))
+    void = _void(seen, source.dtype)
+    labels = seen - set(void)
     are_instances = len(labels) > most_classes or (num_classes == 2 < len(labels) and 0 in labels)
     if are_instances and 0 not in labels:
         raise InputError(
             f"{source.uri}: {len(labels)} labels and no 0: taken for instances, they leave no background; accepted: "
             f"instance ids with 0 between them, or --classes with {len(labels)} names"
         )
-    return replace(_gathered(source, is_whole, seen, parts, are_instances), is_masked=mask is not None)
+    filled = None if kinds is None else (kinds > 0) & ~np.isin(kinds, [2 + tops.index(top) for top in void if top > 0])
+    return replace(_gathered(source, is_whole, seen, parts, are_instances), is_masked=mask is not None, filled=filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +233,17 @@ def _void(seen: set[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Negative labels, and the greatest of an integer type beside at least two labels that are much smaller."""
     void = {label for label in seen if label < 0}
     rest = sorted(seen - void)
-    tops = {2**bits - 1 for bits in (8, 16, 32, 64)} | {2**bits - 1 for bits in (31, 63)}
-    if dtype.kind != "b" and len(rest) > 2 and rest[-1] in tops and rest[-2] < rest[-1] // 2:
+    if len(rest) > 2 and rest[-1] in _tops(dtype) and rest[-2] < rest[-1] // 2:
         void.add(rest[-1])
     return tuple(sorted(void))
+
+
+def _tops(dtype: np.dtype[Any]) -> list[int]:
+    """Greatest values of integer types that a type holds; none for booleans."""
+    if dtype.kind == "b":
+        return []
+    greatest = int(np.iinfo(dtype).max)
+    return sorted({greatest, *(2**bits - 1 for bits in (8, 16, 31, 32, 63, 64) if 2**bits - 1 < greatest)})
 
 
 def _columns(domain: Roi, seed: int) -> list[Roi]:

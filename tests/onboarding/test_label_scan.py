@@ -42,6 +42,24 @@ def test_counts_are_those_of_each_slice_along_each_axis(tmp_path: Path) -> None:
         assert set(found.read[axis]) == {labels.size // labels.shape[axis]}
 
 
+@pytest.mark.parametrize(
+    ("dtype", "values", "void"),
+    [
+        ("uint8", [0, 1, 2, 255], (255,)),
+        ("int16", [-1, 0, 1, 255, 32767], (-1, 32767)),
+        ("uint64", [0, 1, 2**32 - 1, 2**64 - 1], (2**64 - 1,)),
+        ("bool", [0, 1], ()),
+    ],
+)
+def test_filled_voxels_have_a_label_that_is_neither_0_nor_void(
+    tmp_path: Path, dtype: str, values: list[int], void: tuple[int, ...]
+) -> None:
+    labels = np.random.default_rng(0).choice(np.array(values, dtype), (5, 9, 11))
+    found = scan(tmp_path, labels)
+    assert found.void == void
+    np.testing.assert_array_equal(found.filled, (labels != 0) & ~np.isin(labels, np.array(void, dtype)))
+
+
 def test_many_values_are_instance_ids(tmp_path: Path) -> None:
     ids = balls(number=40, radius=4)
     ids[ids > 0] += 2**40
