@@ -106,9 +106,13 @@ def test_two_workers_see_the_patches_that_one_sees(workers: Workers, tmp_path: P
         assert entry["train/loss"] == pytest.approx(expected["train/loss"], rel=1e-4)
 
 
-def blended_by_hand(model: nn.Module, cube: npt.NDArray[np.uint8], size: tuple[int, int, int]) -> npt.NDArray[Any]:
+def blended_by_hand(
+    model: nn.Module, cube: npt.NDArray[np.uint8], seen: tuple[int, int, int], margin: int
+) -> npt.NDArray[Any]:
     """Probabilities (K, Z, Y, X) of a cube: windows of half an overlap, the last moved inwards, one by one."""
     total, weight = np.zeros((3, *cube.shape)), np.zeros(cube.shape)
+    size = (seen[0], seen[1] - 2 * margin, seen[2] - 2 * margin)
+    mirrored = np.pad(cube, ((0, 0), (margin, margin), (margin, margin)), mode="reflect")
     own = importance(size).numpy().astype(np.float64)
     axes = []
     for side, window in zip(cube.shape, size, strict=True):
@@ -118,22 +122,34 @@ def blended_by_hand(model: nn.Module, cube: npt.NDArray[np.uint8], size: tuple[i
         for y in axes[1]:
             for x in axes[2]:
                 place = np.s_[z : z + size[0], y : y + size[1], x : x + size[2]]
-                image = torch.from_numpy(cube[place].astype(np.float32) / 255)
+                wide = np.s_[z : z + seen[0], y : y + seen[1], x : x + seen[2]]
+                image = torch.from_numpy(mirrored[wide].astype(np.float32) / 255)
                 with torch.no_grad():
-                    shares = model((image if size[0] > 1 else image[0])[None, None]).softmax(1)[0].double().numpy()
+                    shares = model((image if seen[0] > 1 else image[0])[None, None]).softmax(1)[0].double().numpy()
                 total[(slice(None), *place)] += own * shares.reshape(3, *size)
                 weight[place] += own
     found: npt.NDArray[Any] = total / weight
     return found
 
 
-@pytest.mark.parametrize(("volume_z", "task"), [(1, {}), (2, {}), (2, {"ignore_labels": [2]}), (1, {"max_slices": 2})])
+@pytest.mark.parametrize(
+    ("task", "margin"),
+    [
+        ({}, 0),
+        ({"volume_z": 2}, 0),
+        ({"volume_z": 2, "ignore_labels": [2]}, 0),
+        ({"max_slices": 2}, 0),
+        # Without padding: 8 pixels on each side are seen and not predicted.
+        ({"tile_size": [28, 28]}, 8),
+    ],
+)
 def test_an_evaluation_equals_a_slow_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume_z: int, task: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], margin: int
 ) -> None:
     # Several blocks in a cube.
     monkeypatch.setattr(engine_cubes, "BLOCK_BYTES", 2**14)
-    run = patches_run({"volume_z": volume_z, **task}, **({"dim": 3} if volume_z > 1 else {}))
+    network: dict[str, Any] = {"dim": 3} if "volume_z" in task else {}
+    run = patches_run(task, **network, **({"conv_mode": "valid"} if margin else {}))
     data = data_at(tmp_path, run)["test"]
     assert isinstance(data, CubeArrays)
     context = WorkerContext()
@@ -141,7 +157,7 @@ def test_an_evaluation_equals_a_slow_one(
     setup.model.eval()
     found = evaluate(setup.task, setup.model, setup.splits["test"], context)
     confusions, losses = [], []
-    shares = [blended_by_hand(setup.model, values[0], data.size) for values in data.values]
+    shares = [blended_by_hand(setup.model, values[0], data.size, margin) for values in data.values]
     seen = [np.zeros(each.shape, int) for each in data.classes]
     for number, cell in data.cells:
         seen[number][cell.slices] += 1
@@ -152,7 +168,7 @@ def test_an_evaluation_equals_a_slow_one(
         confusions.append(np.bincount(pairs, minlength=9).reshape(3, 3))
         right = np.take_along_axis(own, np.where(counts, truth, 0)[None].astype(int), 0)[0]
         losses.append(-np.log(right[counts]).mean())
-    if not task:
+    if task.keys() <= {"volume_z", "tile_size"}:
         assert all((each == 1).all() for each in seen)
     expected: Metrics = SegmentationMetric(run.task).of(np.stack(confusions))
     for key in ("confusion", "truth", "image/iou", "dataset/f1_mean"):
@@ -235,6 +251,7 @@ def test_a_streamed_run_has_the_numbers_and_weights_of_a_resident_one(
     assert unannounced == []
 
 
+@pytest.mark.slow
 def test_a_streamed_run_goes_on_where_it_was_lost(tmp_path: Path) -> None:
     run, folder = patches_run(epochs=2), Folder(tmp_path / "lost")
 
