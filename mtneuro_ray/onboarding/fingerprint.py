@@ -26,6 +26,8 @@ _MOST_VOXELS = 2**28
 # Images of all splits: more than that would hardly be seen in the steps that `plan_training` takes.
 _MOST_IMAGES, _MOST_IMAGES_ON_GPU = 2048, 16384
 _WORKSPACE = 176 * 2**20
+# Epochs of a training on patches.
+_EPOCHS_OF_PATCHES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Training:
         batch: Images of a step.
         epochs: Passes over the training split.
         step_bytes: Estimated memory of a training step.
+        patches: Patches of an epoch; None where the images are tiles.
     """
 
     blocks: int
@@ -157,6 +160,7 @@ class Training:
     batch: int
     epochs: int
     step_bytes: int
+    patches: int | None = None
 
 
 def plan_training(images: Images, machine: Machine, channels: int, classes: int) -> Training:
@@ -177,7 +181,12 @@ def plan_training(images: Images, machine: Machine, channels: int, classes: int)
     steps = 20_000 if machine.gpus else 1_000
     epochs = min(200, max(10, -(-steps * batch // images.count("train"))))
     size = step_memory(batch * voxels, images.dim, blocks, filters, channels, classes)
-    return Training(blocks, filters, batch, epochs, size)
+    if images.dim == 2 or all(box.shape == images.tile for _, box in images.plan.parts):
+        return Training(blocks, filters, batch, epochs, size)
+    # Tiles of boxes are few, and patches as many as there are places. As many steps in fewer epochs, because each
+    # validation predicts whole cubes by windows that overlap.
+    fewer = min(epochs, _EPOCHS_OF_PATCHES)
+    return Training(blocks, filters, batch, fewer, size, -(-epochs * images.count("train") // fewer))
 
 
 def step_memory(voxels: int, dim: int, blocks: int, filters: int, channels: int, classes: int) -> int:

@@ -28,6 +28,10 @@ from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import TASK, Project
 
 LEARNING_RATES = (1e-3, 3e-4, 3e-3)
+_SAMPLING = (
+    "{} patches an epoch at random places of the training cubes: these are larger than an image, and hold more places "
+    "than a grid has; val and test are predicted whole, by overlapping windows"
+)
 
 
 def segmentation(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Project:
@@ -56,6 +60,7 @@ def segmentation(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> P
         **_annotated(facts, dim),
         "tile_size": [*images.tile[1:]],
         **({"volume_z": images.tile[0]} if dim == 3 else {}),
+        **_sampling(training),
         "cubes": images.cubes(),
     }
     batch = fitting_batch(task, training.batch)
@@ -77,6 +82,13 @@ def fitting_batch(task: dict[str, Any], wanted: int) -> int:
         path.write_text(json.dumps(task), encoding="utf-8")
         scaled, _ = load_task(str(path), preset="smoke")
     return max(1, min(wanted, count_samples(scaled, "train") // 2))
+
+
+def _sampling(training: Training) -> dict[str, Any]:
+    """Keys of the task that say where training images lie."""
+    if training.patches is None:
+        return {}
+    return {"sampling": {"kind": "patches", "patches_per_epoch": training.patches}}
 
 
 def _annotated(facts: Facts, dim: int) -> dict[str, Any]:
@@ -156,6 +168,7 @@ def grey_values(facts: Facts) -> tuple[dict[str, Any], str]:
 def _reasons(
     facts: Facts, machine: Machine, images: Images, training: Training, batch: int, why_dim: str, classes: list[str]
 ) -> dict[str, str]:
+    shown = training.patches or images.count("train")
     return {
         **about_image(facts, machine),
         "classes": f"{', '.join(classes)} ({labels_found(facts)})",
@@ -165,10 +178,11 @@ def _reasons(
         "dimensions": f"{images.dim}D: {why_dim}",
         "image": f"{' x '.join(map(str, images.tile))} voxels (z, y, x): the largest with room for three splits and "
         "enough images",
+        **({} if training.patches is None else {"sampling": _SAMPLING.format(training.patches)}),
         "model": f"U-Net of {training.blocks} resolutions, {training.filters} channels at the first: "
         + ("the usual size" if machine.gpus else "half the usual channels, for CPUs"),
         "batch": f"{batch} images; a step takes about {training.step_bytes / 2**20:.0f} MiB (estimated)",
-        "epochs": f"{training.epochs}: about {training.epochs * images.count('train') // batch} steps",
+        "epochs": f"{training.epochs}: about {training.epochs * shown // batch} steps",
         "loss": "cross-entropy and Dice together, so that small classes count",
     }
 

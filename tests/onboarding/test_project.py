@@ -220,6 +220,10 @@ def test_single_slices_in_3d_are_said_to_be_annotated(tmp_path: Path) -> None:
     found = project(tmp_path, dim=3)
     assert found.task["annotated"] == [{"z": z} for z in range(3, 96, 5)]
     assert found.task["volume_z"] > 1
+    # Cubes are larger than an image, so these are patches, with as many steps as tiles would have.
+    assert found.task["sampling"]["kind"] == "patches"
+    assert found.network["optimizer"]["epochs"] == 20
+    assert "at random places" in found.reasons["sampling"]
     for split in split_arrays(tmp_path).values():
         assert split.masks is not None
         assert 0.05 < (split.masks != 255).mean() < 0.4
