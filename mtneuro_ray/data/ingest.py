@@ -11,12 +11,13 @@ from pathlib import Path
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
-from mtneuro_ray.config.volumes import sides_um, size_in
+from mtneuro_ray.config.volumes import Sizes, sides_um, size_in
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.normalization import check_range
 from mtneuro_ray.data.sampling import channel_boxes, check_boxes, missing, remainders
 from mtneuro_ray.data.store import CutoutStore, as_stored, ingest_lock
+from mtneuro_ray.data.voxel_size import before_resampling_um
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.roi import Roi
@@ -58,6 +59,11 @@ class Volumes:
         annotation, mask = (None if each is None else each.identity for each in (self.annotation, self.mask))
         return Identities(tuple(image.identity for image in self.images), annotation, mask)
 
+    @property
+    def voxel_size_um(self) -> Sizes | None:
+        """Voxel size by the metadata or the address of the first volume that says it."""
+        return next((each.voxel_size_um for each in self.channels if each.voxel_size_um is not None), None)
+
     def note(self, store: CutoutStore) -> None:
         """Keep the voxel size of the metadata in a store: for each volume its own, or that of one which lies on it.
 
@@ -65,7 +71,7 @@ class Volumes:
         """
         for part in self.parts.values():
             part.note(store)
-        known = next((each.voxel_size_um for each in self.channels if each.voxel_size_um is not None), None)
+        known = self.voxel_size_um
         if self.parts or known is None or size_in(each.uri for each in self.channels) is not None:
             return
         for source in self.channels:
@@ -134,10 +140,12 @@ def open_volumes(task: TaskSettings, task_file: Path) -> Volumes:
         as_labels(open_volume(task.mask_chan, task_file.parent)) if task.mask_chan is not None else None,
     )
     check_alignment(volumes, str(task_file))
+    size = before_resampling_um(task) or volumes.voxel_size_um
     annotation, mask = (
-        None if each is None else at_target(each, task, nearest=True) for each in (volumes.annotation, volumes.mask)
+        None if each is None else at_target(each, task, size, nearest=True)
+        for each in (volumes.annotation, volumes.mask)
     )
-    images = [at_target(image, task, nearest=False) for image in volumes.images]
+    images = [at_target(image, task, size, nearest=False) for image in volumes.images]
     volumes = Volumes(tuple(images), annotation, mask)
     for source in volumes.channels:
         check_boxes(task, source.shape, str(task_file))
@@ -156,17 +164,20 @@ def _open_parts(task: TaskSettings, task_file: Path) -> Volumes:
     return Volumes(first, None, None, parts)
 
 
-def at_target(source: VolumeSource, task: TaskSettings, *, nearest: bool) -> VolumeSource:
+def at_target(source: VolumeSource, task: TaskSettings, known: Sizes | None, *, nearest: bool) -> VolumeSource:
     """A volume at the voxel size that the task asks for.
 
+    Its own is the task's, else that of its metadata, else `known`, that of a volume which lies on it.
+
     Raises:
-        InputError: neither the task nor the volume says its own voxel size.
+        InputError: nothing says its own voxel size.
     """
     if task.target_voxel_size_um is None:
         return source
-    if task.voxel_size_um is not None:
+    own = source.voxel_size_um or known if task.voxel_size_um is None else sides_um(task.voxel_size_um)
+    if own != source.voxel_size_um:
         source = copy(source)
-        source.voxel_size_um = sides_um(task.voxel_size_um)
+        source.voxel_size_um = own
     return resampled(source, task.target_voxel_size_um, nearest)
 
 

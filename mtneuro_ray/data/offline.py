@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.task_volumes import volumes_of
-from mtneuro_ray.config.volumes import Sizes, sides_um
+from mtneuro_ray.config.volumes import Sizes
 from mtneuro_ray.data.ingest import at_target
 from mtneuro_ray.data.sampling import check_boxes
-from mtneuro_ray.data.voxel_size import voxel_size_um
+from mtneuro_ray.data.voxel_size import before_resampling_um
 from mtneuro_ray.volumes.source import VolumeSource, declaration_of, open_volume
 
 
@@ -23,13 +23,16 @@ def check_known_bounds(task: TaskSettings, task_file: Path) -> None:
         for part in volumes_of(task).values():
             check_known_bounds(part, task_file)
         return
+    size = known_voxel_size(task, task_file)
     for uri in (*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))):
         declaration = declaration_of(uri)
         known = [shape for prefix, shape in declaration.known_shapes.items() if uri.startswith(prefix)]
         if task.target_voxel_size_um is not None:
             known = []
-        if (opened := opened_offline(uri, task_file)) is not None:
-            known = [at_target(opened, task, nearest=True).shape, *known]
+        if (opened := opened_offline(uri, task_file)) is not None and (
+            task.target_voxel_size_um is None or not isinstance(size, str)
+        ):
+            known = [at_target(opened, task, None if isinstance(size, str) else size, nearest=True).shape, *known]
         for shape in known:
             check_boxes(task, shape, str(task_file))
 
@@ -62,9 +65,8 @@ def known_voxel_size(task: TaskSettings, task_file: Path) -> Sizes | str | None:
 
     It is a text where the metadata can't be read without a network.
     """
-    own = task.model_copy(update={"target_voxel_size_um": None})
-    if (stated := voxel_size_um(own)) is not None:
-        return sides_um(stated)
+    if (stated := before_resampling_um(task)) is not None:
+        return stated
     uris = [*task.image_addresses, *filter(None, (task.annotation_chan, task.mask_chan))]
     volumes = [opened_offline(uri, task_file) for uri in uris]
     sizes = [volume.voxel_size_um for volume in volumes if volume is not None and volume.voxel_size_um is not None]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.config.volumes import sides_um
 from mtneuro_ray.data.samples import area_average
+from mtneuro_ray.data.voxel_size import before_resampling_um
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi
 from mtneuro_ray.volumes.resampled import resampled
@@ -90,7 +90,7 @@ def at_voxel_size(channels: Sequence[VolumeSource], task: TaskSettings) -> list[
     Raises:
         InputError: neither the volume nor the task says the volume's own voxel size.
     """
-    target, assumed = task.target_voxel_size_um, task.voxel_size_um
+    target, assumed = task.target_voxel_size_um, before_resampling_um(task)
     if target is None:
         return list(channels)
     found = []
@@ -99,7 +99,7 @@ def at_voxel_size(channels: Sequence[VolumeSource], task: TaskSettings) -> list[
         # The place of the resampled voxels is known relative to the volume.
         source.origin_um = channel.origin_um or (0.0, 0.0, 0.0)
         if source.voxel_size_um is None and assumed is not None:
-            source.voxel_size_um = sides_um(assumed)
+            source.voxel_size_um = assumed
             logger.warning("%s: says no voxel size; that of the task, %s um, is assumed", channel.uri, assumed)
         at_target = resampled(source, target, nearest=False)
         found.append(channel if at_target is source else at_target)

@@ -200,7 +200,7 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_volume_is_resampled_to_the_voxel_size_of_the_training(
-    coarse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    coarse: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = np.load(coarse / "tiny" / "image.npy").astype(float)
     z, y, x = np.meshgrid(np.arange(24), np.arange(20) * 2 + 0.5, np.arange(40) * 2 + 0.5, indexing="ij")
@@ -227,9 +227,10 @@ def test_a_volume_is_resampled_to_the_voxel_size_of_the_training(
         to = f"precomputed://{tmp_path}/{domain}"
         assert run(volume, to, "--box", box) == 0
         assert (open_volume(to).domain, open_volume(to).voxel_size_um) == (domain, (3, 2, 2))
-    capsys.readouterr()
-    assert run(fine.partition("?")[0], f"zarr://{tmp_path}/none") == 2
-    assert "voxel_size: is not known; accepted: ?voxel_size=Z,Y,X" in capsys.readouterr().err
+    # Without a size it is taken for that of the task, and a line says so.
+    assert run(fine.partition("?")[0], f"zarr://{tmp_path}/assumed") == 0
+    assert "says no voxel size; that of the task, (3.0, 1.0, 1.0) um, is assumed" in caplog.text
+    np.testing.assert_array_equal(voxels(f"zarr://{tmp_path}/assumed"), voxels(f"zarr://{tmp_path}/done"))
 
 
 def test_a_prediction_of_another_voxel_size_is_not_taken_for_one_of_this(

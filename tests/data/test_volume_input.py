@@ -80,5 +80,7 @@ def test_a_volume_that_says_no_voxel_size_has_that_of_the_task(caplog: pytest.Lo
     assert (found.shape, found.voxel_size_um, found.origin_um) == ((4, 3, 8), (3, 2, 1), (0, 0.5, 0))
     assert "says no voxel size; that of the task, (3.0, 1.0, 1.0) um, is assumed" in caplog.text
     assert (source.voxel_size_um, source.origin_um) == (None, None)
+    with pytest.raises(InputError, match=r"array:: voxel_size: is not known; accepted: \?voxel_size=Z,Y,X"):
+        at_voxel_size([source], task_settings(target_voxel_size_um=[3, 2, 1]))
     source.voxel_size_um = (3.0, 2.0, 1.0)
     assert at_voxel_size([source], task) == [source]

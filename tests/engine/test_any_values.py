@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mtneuro_ray
+from mtneuro_ray.cli.main import main
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.sampling import samples as samples_of
@@ -135,7 +136,13 @@ def test_a_task_at_a_target_voxel_size_reads_resampled_images_and_nearest_labels
     labels = np.load(tiny.labels)[19, 4:36, 0:32]
     assert ((arrays.masks[0, 0] == labels[::2, ::2]) | (arrays.masks[0, 0] == labels[1::2, 1::2])).mean() > 0.9
     assert predicted_size(record, out) == (3.0, 2.0, 2.0)
-    tiny.task.write_text(json.dumps({**values, **sizes, "voxel_size_um": None}))
+    own = {**values, **sizes, "voxel_size_um": None}
+    # The labels alone say their size, and the image lies on them.
+    tiny.task.write_text(json.dumps(own | {"annotation_chan": f"{values['annotation_chan']}?voxel_size=3,1,1"}))
+    assert main(["plan", "--task", str(tiny.task)]) == 0
+    labelled = mtneuro_ray.load_task(str(tiny.task), store=out / "store").arrays("test")
+    np.testing.assert_array_equal(labelled.images, arrays.images)
+    tiny.task.write_text(json.dumps(own))
     with pytest.raises(InputError, match="voxel_size: is not known; accepted: "):
         mtneuro_ray.train(str(tiny.task), str(tiny.network), out=out)
 
