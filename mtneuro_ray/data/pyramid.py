@@ -102,14 +102,12 @@ def reduced(pixels: Values, lacking: list[tuple[int, int]], steps: Shape, *, cla
 
 
 def _most_frequent(groups: Bytes, axes: tuple[int, ...]) -> Bytes:
-    found: Bytes | None = None
-    most = np.zeros(0, np.uint8)
-    for value in np.flatnonzero(np.bincount(groups.ravel(), minlength=256)):
+    # Classes are few and small numbers; a histogram would first make eight bytes of each pixel.
+    first = int(groups.min())
+    most = (groups == first).sum(axes, dtype=np.uint8)
+    found = np.full(most.shape, first, np.uint8)
+    for value in range(first + 1, int(groups.max()) + 1):
         count = (groups == value).sum(axes, dtype=np.uint8)
-        if found is None:
-            found, most = np.full(count.shape, value, np.uint8), count
-        else:
-            found[count > most] = value
-            np.maximum(most, count, out=most)
-    assert found is not None
+        found[count > most] = value
+        np.maximum(most, count, out=most)
     return found
