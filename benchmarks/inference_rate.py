@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.inferers.inferer import SlidingWindowInferer
 from torch import Tensor
@@ -37,22 +36,25 @@ from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.volumes.source import open_volume
 
-_IMAGE = "phantom://thalamocortical/image?seed=0"
+IMAGE = "phantom://thalamocortical/image?seed=0"
 # A network of the benchmark's kind for rates, and a small one, in large windows that do not overlap, for memory.
 _NETWORKS = {
     "U-Net 2D, 8 filters": ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 8}),
     "U-Net 3D, 8 filters": ("task2_3D_4class", "UNet_3D_4class", {"start_filters": 8, "n_blocks": 3}),
 }
-_SMALL = ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 2, "n_blocks": 2})
+SMALL = ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 2, "n_blocks": 2})
+SMALL_OPTIONS = Options(overlap=0.0, window=(1, 256, 256))
 
 
-def _trained(task: str, network: str, changes: dict[str, Any], out: Path) -> RunRecord:
+def trained(task: str, network: str, changes: dict[str, Any], out: Path) -> RunRecord:
+    """A run of one epoch on the phantom."""
     overrides = {**changes, "epochs": 1}
     return mtneuro_ray.train(task, network, preset="smoke", overrides=overrides, out=out, store=out.parent / "store")
 
 
-def _job(record: RunRecord, out: Path, to: Path, box: Roi, options: Options) -> VolumeJob:
-    return plan_job([record], Folder(out), [open_volume(_IMAGE)], parse_target(f"zarr://{to}"), box, options)
+def job_of(record: RunRecord, out: Path, to: Path, box: Roi, options: Options) -> VolumeJob:
+    """Its prediction of a box of the phantom."""
+    return plan_job([record], Folder(out), [open_volume(IMAGE)], parse_target(f"zarr://{to}"), box, options)
 
 
 def _monai(ensemble: Ensemble, job: VolumeJob, images: Tensor) -> Tensor:
@@ -74,13 +76,13 @@ def _monai(ensemble: Ensemble, job: VolumeJob, images: Tensor) -> Tensor:
 def _rates(work: Path, rounds: int, threads: int) -> None:
     for name, (task, network, changes) in _NETWORKS.items():
         out = work / network
-        record = _trained(task, network, changes, out)
+        record = trained(task, network, changes, out)
         box = Roi.at((100, 300, 1200), (16, 512, 512) if "2D" in name else (64, 192, 192))
         options = Options(what="probabilities", threads=threads)
         target = work / "rate.zarr"
-        job = _job(record, out, target, box, options)
+        job = job_of(record, out, target, box, options)
         ensemble = load_ensemble([record], Folder(out), gpu=False, threads=threads)
-        voxels = open_volume(_IMAGE).read(box)
+        voxels = open_volume(IMAGE).read(box)
 
         def ours(job: VolumeJob = job, target: Path = target) -> None:
             shutil.rmtree(target, ignore_errors=True)
@@ -112,31 +114,38 @@ def _blended(job: VolumeJob, shape: Shape) -> Tensor:
     return found
 
 
+def alone(out: Path, run_id: str, gigavoxels: float, target: Path) -> None:
+    """Predict a `small_box` in a process of its own, and print its peak memory and rate."""
+    asked = json.dumps([str(out), run_id, gigavoxels, str(target)])
+    command = [sys.executable, "-m", "benchmarks.inference_rate", "--one", asked]
+    found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+    print(
+        f"{found['voxels'] / 1e9:.2f} gigavoxels: peak RSS {found['mb']:.0f} MB, {found['seconds']:.0f} s, "
+        f"{found['voxels'] / found['seconds'] / 1e6:.2f} Mvoxels/s",
+        flush=True,
+    )
+
+
 def _memory(work: Path, gigavoxels: list[float]) -> None:
     out = work / "small"
-    record = _trained(*_SMALL, out)
+    record = trained(*SMALL, out)
     for size in gigavoxels:
-        command = [sys.executable, "-m", "benchmarks.inference_rate", "--one", str(out), record.run_id, str(size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        print(
-            f"{found['voxels'] / 1e9:.2f} gigavoxels: peak RSS {found['mb']:.0f} MB, {found['seconds']:.0f} s, "
-            f"{found['voxels'] / found['seconds'] / 1e6:.2f} Mvoxels/s",
-            flush=True,
-        )
+        alone(out, record.run_id, size, work / "one.zarr")
+        shutil.rmtree(work / "one.zarr")
 
 
-def _one(out: Path, run_id: str, size: float) -> None:
-    """Predict a box of a size, and print the peak memory of this process."""
+def small_box(gigavoxels: float) -> Roi:
+    """A box of the phantom of about so many voxels, at most 5.8, in whole chunks."""
+    height, width = 1280, 1280 if gigavoxels <= 1 else 5632
+    return Roi.at((0, 0, 0), (round(gigavoxels * 1e9 / height / width / 8) * 8, height, width))
+
+
+def _one(out: str, run_id: str, gigavoxels: float, target: str) -> None:
     record = next(record for record in mtneuro_ray.Results(out).records if record.run_id == run_id)
-    side = int(np.sqrt(size * 1e9 / 256) / 256 + 0.5) * 256
-    box = Roi.at((0, 0, 0), (256, min(side, 1280), int(size * 1e9 / 256 / min(side, 1280)) // 256 * 256))
-    target = out / f"{size}.zarr"
-    options = Options(overlap=0.0, window=(1, 256, 256))
+    box = small_box(gigavoxels)
     started = time.perf_counter()
-    predict_volume(_job(record, out, target, box, options))
+    predict_volume(job_of(record, Path(out), Path(target), box, SMALL_OPTIONS))
     seconds = time.perf_counter() - started
-    shutil.rmtree(target)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"voxels": box.num_voxels, "mb": peak, "seconds": seconds}))
 
@@ -147,10 +156,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gigavoxels", type=float, nargs="*", default=[0.1, 0.5, 2.0])
-    parser.add_argument("--one", nargs=3, metavar=("OUT", "RUN_ID", "GIGAVOXELS"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        _one(Path(options.one[0]), options.one[1], float(options.one[2]))
+        _one(*options.one)
         return
     with tempfile.TemporaryDirectory() as work:
         say("training the networks for an epoch")
