@@ -85,7 +85,7 @@ def load_task(
 
     Args:
         name: Packaged name (`mtneuro-ray list tasks`) or path of a JSON.
-        volume: Volume that replaces the task's own: "phantom", or a base URI of a copy.
+        volume: Volume that replaces the task's own: "phantom", or a base URI of a copy; NAME=URI for one of several.
         preset: Scale: "smoke" (small crops of the phantom) or "paper".
         store: Folder of cutouts, here or in a bucket.
 
