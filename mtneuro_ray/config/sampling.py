@@ -14,7 +14,7 @@ from mtneuro_ray.roi import Range
 if TYPE_CHECKING:
     from mtneuro_ray.config.task import TaskSettings
 
-MOST_PATCHES = 10_000_000
+MOST_PATCHES = 1_000_000
 
 
 class SamplingSettings(Settings):

@@ -90,7 +90,7 @@ class PatchPlan:
         return cube, Roi.at(origin, self._data.size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _draws(seed: int, epoch: int, count: int) -> npt.NDArray[np.float64]:
     """Numbers in [0, 1) of every patch of an epoch, (count, 5); those of a patch do not depend on `count`."""
     drawn = generator(seed, epoch, Purpose.PATCHES).random((count, _DRAWS))

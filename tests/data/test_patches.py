@@ -314,7 +314,7 @@ def test_patches_are_taken_in_an_epoch_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"sampling": {"kind": "patches"}}, "sampling.patches_per_epoch: is missing; accepted: 1 to 10000000"),
+        ({"sampling": {"kind": "patches"}}, "sampling.patches_per_epoch: is missing; accepted: 1 to 1000000"),
         ({"sampling": {"patches_per_epoch": 4}}, "sampling: has keys of patches; accepted: 'kind': 'patches'"),
         ({"sampling": {"kind": "patches", "patches_per_epoch": 0}}, "sampling.patches_per_epoch: is 0"),
         ({"sampling": {"kind": "patch"}}, "sampling.kind: is 'patch'"),
