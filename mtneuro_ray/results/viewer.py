@@ -14,6 +14,9 @@ from mtneuro_ray.volumes.source import VolumeSource, open_volume
 # Colors of classes 0 to 8: nothing for the background, then the colors of a color-blind safe palette (Okabe and Ito).
 _COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 
+# Voxels in the middle of a volume by which its grey values are shown.
+_SAMPLE = (8, 256, 256)
+
 
 class _Readable:
     """A volume as Neuroglancer reads one: by slices within the part that has voxels."""
@@ -90,6 +93,20 @@ def _scales(source: VolumeSource) -> tuple[list[float], str]:
     return list(source.voxel_size_um or (1.0, 1.0, 1.0)), "um" if source.voxel_size_um else ""
 
 
+def _shown(source: VolumeSource) -> dict[str, list[float]] | None:
+    """Range of grey values from black to white, of voxels in the middle of a volume; None for that of its type."""
+    if source.dtype == np.uint8:
+        return None
+    ranges = []
+    for (low, high), most in zip(source.domain.ranges, _SAMPLE, strict=True):
+        start = low + max(0, high - low - most) // 2
+        ranges.append((start, min(high, start + most)))
+    values = source.read(Roi(*ranges)).astype(np.float64)
+    values = values[np.isfinite(values)]
+    darkest, brightest = np.percentile(values, (0.5, 99.5)).tolist() if len(values) else (0.0, 0.0)
+    return {"range": [darkest, brightest]} if darkest < brightest else None
+
+
 def _layer(neuroglancer: Any, source: VolumeSource, is_image: bool) -> Any:
     size, unit = _scales(source)
     space = neuroglancer.CoordinateSpace(names=list("zyx"), units=[unit] * 3, scales=size)
@@ -99,7 +116,8 @@ def _layer(neuroglancer: Any, source: VolumeSource, is_image: bool) -> Any:
     transform = neuroglancer.CoordinateSpaceTransform(output_dimensions=space, matrix=matrix)
     placed = neuroglancer.LayerDataSource(url=volume, transform=transform)
     if is_image:
-        return neuroglancer.ImageLayer(source=placed)
+        shown = _shown(source)
+        return neuroglancer.ImageLayer(source=placed, **({"shader_controls": {"normalized": shown}} if shown else {}))
     colors = dict(enumerate(_COLORS))
     return neuroglancer.SegmentationLayer(
         source=placed, segment_colors=colors, selected_alpha=0.4, hide_segment_zero=True

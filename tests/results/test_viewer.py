@@ -73,6 +73,8 @@ def test_types_that_neuroglancer_does_not_know_are_shown_as_what_it_knows(tmp_pa
     assert (image[0], segments[0]) == ("float32", "uint64")
     np.testing.assert_array_equal(image[1], labels * 1000)
     np.testing.assert_array_equal(segments[1], np.maximum(labels, 0))
+    controls = viewer.state.to_json()["layers"][0]["shaderControls"]["normalized"]
+    assert controls["range"] == np.percentile(labels * 1000, (0.5, 99.5)).tolist()
 
 
 def test_what_is_no_volume_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
