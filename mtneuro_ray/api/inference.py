@@ -12,6 +12,7 @@ from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.selection import best_final, is_final_training, seeds_of
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 if TYPE_CHECKING:
@@ -105,5 +106,5 @@ def chosen_records(results: Results, run: str | None, *, seeds: bool) -> list[Ru
 
 def open_channels(uris: Sequence[str]) -> list[VolumeSource]:
     """The channels of an image: each address is one, or all the channels of a volume with several."""
-    volumes = [open_volume(uri) for uri in uris]
+    volumes = [open_volume(address_of(uri)) for uri in uris]
     return [volume.channel(number) for volume in volumes for number in range(volume.num_channels)]

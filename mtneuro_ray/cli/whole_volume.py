@@ -19,7 +19,7 @@ Volumes = Annotated[
         "--volume",
         metavar="URI",
         rich_help_panel=_PANEL,
-        help="predict this image instead of the runs' splits; several times for images of several channels",
+        help="predict this image (address or path) instead of the runs' splits; several times for several channels",
     ),
 ]
 To = Annotated[

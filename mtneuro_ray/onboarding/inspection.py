@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.onboarding.boxes import read_boxes, spread_boxes
 from mtneuro_ray.roi import Shape
+from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume
 
 PERCENTILES = (0.1, 1.0, 50.0, 99.0, 99.9)
@@ -189,32 +188,6 @@ def _most_frequent(values: Array) -> Any:
 def channels_of(source: VolumeSource, most: int | None = None) -> list[VolumeSource]:
     """Every channel of a volume as a volume of its own, or the first so many."""
     return [source.channel(index) for index in range(source.num_channels)[:most]]
-
-
-def address_of(text: str) -> str:
-    """The address of a volume that is named by its address or by a path of this machine, with or without a query.
-
-    What a folder holds says its scheme: the metadata files of Zarr, N5 or precomputed, else slices. Behind a file and
-    a # stands the path of an array in it.
-    """
-    place, mark, query = text.partition("?")
-    path = Path(os.path.expanduser(place))
-    if not path.exists():
-        file, number, part = place.partition("#")
-        path, mark = Path(os.path.expanduser(file)), f"{number}{part}{mark}"
-    if not path.exists() or (path.is_dir() and "#" in mark):
-        return text
-    scheme = "file:"
-    if path.is_dir():
-        kinds = {
-            "zarr://": (".zarray", ".zgroup", ".zattrs", "zarr.json"),
-            "n5://": ("attributes.json",),
-            "precomputed://": ("info",),
-        }
-        scheme = next(
-            (kind for kind, names in kinds.items() if any((path / name).is_file() for name in names)), "file:"
-        )
-    return f"{scheme}{os.path.abspath(path)}{mark}{query}"
 
 
 def _by(numbers: Sequence[float] | None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 # Colors of classes 0 to 8: nothing for the background, then the colors of a color-blind safe palette (Okabe and Ito).
@@ -75,7 +76,7 @@ def viewer_of(image: str, predictions: Sequence[str], port: int = 0) -> Any:
 
 def _layers(name: str, uri: str, *, is_image: bool) -> Iterator[tuple[str, VolumeSource, bool]]:
     """Name, volume, and whether it is grey, of each channel at an address."""
-    volume = open_volume(uri)
+    volume = open_volume(address_of(uri))
     for number in range(volume.num_channels):
         channel = volume.channel(number)
         is_grey = is_image or volume.num_channels > 1 or channel.dtype.kind not in "iub"

@@ -48,7 +48,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def predict(trained: Path, to: str, *options: str) -> int:
-    volume = f"file:{trained}/tiny/image.npy"
+    volume = f"{trained}/tiny/image.npy"
     return main(["predict", "--out", str(trained / "out"), "--volume", volume, "--to", to, "--workers", "0", *options])
 
 
@@ -301,7 +301,7 @@ def test_other_settings_weights_or_channels_are_refused(
     assert predict(trained, f"zarr://{tmp_path}/p") == 0
     assert predict(trained, f"zarr://{tmp_path}/p", "--flips") == 2
     assert "holds a prediction whose flips is false, not true; accepted: the same settings" in capsys.readouterr().err
-    assert predict(trained, f"zarr://{tmp_path}/q", "--volume", f"file:{trained}/tiny/image.npy") == 2
+    assert predict(trained, f"zarr://{tmp_path}/q", "--volume", f"{trained}/tiny/image.npy") == 2
     assert "--volume: has 2 channels, t was trained on 1; accepted: 1" in capsys.readouterr().err
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)

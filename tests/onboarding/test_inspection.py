@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtneuro_ray.cli.main import main
-from mtneuro_ray.onboarding.inspection import address_of, inspect_volume
+from mtneuro_ray.onboarding.inspection import inspect_volume
 from tests.volumes.writers import write_n5, write_ome, write_precomputed, write_zarr2, write_zarr3
 
 SHAPE = (12, 30, 40)
@@ -68,23 +68,6 @@ def test_metadata_of_chunked_volumes_are_shown(tmp_path: Path) -> None:
     assert found.chunk_shape == found.shape == SHAPE[::-1]
     assert found.voxel_size_um == (2.0, 2.0, 2.0)
     assert found.origin_um == (10.0, 0.0, 0.0)
-
-
-def test_a_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    np.save(tmp_path / "image.npy", grey())
-    writers = {"zarr": write_zarr3, "n5": write_n5, "precomputed": write_precomputed}
-    for scheme, write in writers.items():
-        (tmp_path / scheme).mkdir()
-        write(tmp_path / scheme, grey())
-    (tmp_path / "slices").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert address_of("image.npy") == f"file:{tmp_path}/image.npy"
-    assert [address_of(scheme) for scheme in writers] == [f"{scheme}://{tmp_path}/{scheme}" for scheme in writers]
-    assert address_of("slices?axes=zyx") == f"file:{tmp_path}/slices?axes=zyx"
-    (tmp_path / "brain.h5").touch()
-    assert address_of("brain.h5#raw/0?channel=1") == f"file:{tmp_path}/brain.h5#raw/0?channel=1"
-    for address in ("bossdb://a/b/c", "nothing.tif", "nothing.h5#raw", "slices#raw", "#raw"):
-        assert address_of(address) == address
 
 
 def test_the_command_prints_text_or_json_of_several_volumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

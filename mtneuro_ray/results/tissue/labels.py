@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.config.volumes import sides_um
@@ -15,6 +16,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.labels import as_labels
+from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, Voxels, open_volume
 
 _BUCKETS = ("s3://", "gs://")
@@ -167,7 +169,8 @@ def _predictions_at(uri: str) -> Folder | None:
     folder = Folder(plain)
     if predictions.are_at(folder):
         return folder
-    if plain == uri:
+    address = address_of(uri)
+    if plain == uri and (address == uri or Path(address.removeprefix("file:")).is_dir()):
         raise InputError(
             f"{uri}: holds no predictions; accepted: what `mtneuro-ray predict` has written, or the address of a "
             "volume, such as zarr://FOLDER or file:labels.tif"
@@ -194,6 +197,7 @@ def _of_run(folder: Folder) -> Labels:
 
 
 def _of_volume(uri: str) -> Labels:
+    uri = address_of(uri)
     source = as_labels(open_volume(uri))
     return Labels(
         uri=source.uri,

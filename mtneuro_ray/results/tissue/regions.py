@@ -12,6 +12,7 @@ from mtneuro_ray.results.tissue.components import Ints
 from mtneuro_ray.results.tissue.labels import HeldVolume, Labels, Place
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.labels import as_labels
+from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import VolumeSource, agree, open_volume
 
 
@@ -54,7 +55,7 @@ def open_regions(uri: str, names: Mapping[int, str], labels: Labels) -> Regions:
         InputError: it does not lie on the labels, or holds no labels.
         SourceError: it can't be opened.
     """
-    source = as_labels(open_volume(uri))
+    source = as_labels(open_volume(address_of(uri)))
     for place in labels.places:
         whole = replace(place, box=Roi.at((0, 0, 0), place.source.shape)).voxels
         is_volume = not isinstance(place.source, HeldVolume)
