@@ -23,7 +23,7 @@ from mtneuro_ray.progress import progress, say
 from mtneuro_ray.roi import Roi
 
 # Pixels of the level below that a block of the pyramid is made of, over all channels, in bytes.
-_REDUCED_BYTES = 2**26
+_REDUCED_BYTES = 2**24
 
 
 class BlockWorker:

@@ -90,7 +90,7 @@ def test_a_volume_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.C
     assert main(["inspect", f"zarr://{tmp_path}/none"]) == 2
     assert capsys.readouterr().err == f"error: zarr://{tmp_path}/none: no such folder\n"
     assert main(["inspect", "none.tif"]) == 2
-    assert "none.tif: no volume: the scheme is missing; accepted: " in capsys.readouterr().err
+    assert "none.tif: no such file or folder; accepted: " in capsys.readouterr().err
 
 
 def test_of_hundreds_of_channels_the_first_are_shown_and_it_is_said(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.paths import address_of
 from tests.volumes.writers import write_n5, write_precomputed, write_zarr3
 
@@ -26,5 +27,7 @@ def test_a_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert address_of("slices?axes=zyx") == f"file:{tmp_path}/slices?axes=zyx"
     (tmp_path / "brain.h5").touch()
     assert address_of("brain.h5#raw/0?channel=1") == f"file:{tmp_path}/brain.h5#raw/0?channel=1"
-    for address in ("bossdb://a/b/c", "nothing.tif", "nothing.h5#raw", "slices#raw", "#raw"):
-        assert address_of(address) == address
+    assert address_of("bossdb://a/b/c") == "bossdb://a/b/c"
+    for nothing in ("nothing.tif", "nothing.h5#raw", "slices#raw", "#raw"):
+        with pytest.raises(InputError, match=f"^{nothing}: no such file or folder; accepted: "):
+            address_of(nothing)

@@ -169,8 +169,7 @@ def _predictions_at(uri: str) -> Folder | None:
     folder = Folder(plain)
     if predictions.are_at(folder):
         return folder
-    address = address_of(uri)
-    if plain == uri and (address == uri or Path(address.removeprefix("file:")).is_dir()):
+    if plain == uri and Path(address_of(uri).removeprefix("file:")).is_dir():
         raise InputError(
             f"{uri}: holds no predictions; accepted: what `mtneuro-ray predict` has written, or the address of a "
             "volume, such as zarr://FOLDER or file:labels.tif"
