@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from mtneuro_ray.cluster.ray_data import get_splits, share_task
 from mtneuro_ray.cluster.streaming import stream
 from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.cluster.trial import train_on_workers
-from mtneuro_ray.config.pairs import load_pair
+from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.space import ExperimentSpace, SearchSettings
 from mtneuro_ray.data.cubes import CubeArrays
 from mtneuro_ray.data.ingest import open_volumes
@@ -22,13 +24,28 @@ from mtneuro_ray.data.stored_cubes import StoredCubes
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.errors import StoreError
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder
+from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.experiment import Experiment
 from tests.tiny import write_tiny
 
 pytestmark = pytest.mark.ray
 # A window holds one or two images.
 BUDGET = 4000
+
+
+def final_run(pair: Pair, task_file: Path) -> tuple[ExperimentSpace, RunSettings]:
+    """A space of one candidate, and its final run."""
+    space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
+    identities = tuple(channel.identity for channel in open_volumes(pair.task, task_file).channels)
+    return space, Experiment(space, pair, identities).final_runs({"learning_rate": 0.001})[0].run
+
+
+def check_two_workers(run: RunSettings, refs: Any, out: Path, here: RunRecord) -> None:
+    """Two workers that stream have the losses of one process."""
+    two = train_on_workers(run, refs, Folder(out), ResourceSettings(workers_per_trial=2, max_concurrent=1))
+    assert (two.status, two.placement["workers"]) == ("done", 2)
+    for key in ("train/loss", "val/loss"):
+        assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -44,9 +61,7 @@ def test_streamed_splits_train_as_resident_ones_in_a_trial_and_on_two_workers(cl
         assert data.reader is stream
         np.testing.assert_array_equal(data.class_counts(3), resident[split].class_counts(3))
 
-    space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
-    identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
-    run = Experiment(space, pair, identities).final_runs({"learning_rate": 0.001})[0].run
+    space, run = final_run(pair, tiny.task)
     here = train_here(run, resident, Folder(tmp_path / "here"))
     assert here.status == "done"
 
@@ -56,11 +71,7 @@ def test_streamed_splits_train_as_resident_ones_in_a_trial_and_on_two_workers(cl
     assert trial is not None
     assert (trial.metrics, trial.history) == (here.metrics, here.history)
 
-    both = ResourceSettings(workers_per_trial=2, max_concurrent=1)
-    two = train_on_workers(run, refs, Folder(tmp_path / "two"), both)
-    assert (two.status, two.placement["workers"]) == ("done", 2)
-    for key in ("train/loss", "val/loss"):
-        assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
+    check_two_workers(run, refs, tmp_path / "two", here)
 
 
 @pytest.mark.slow
@@ -78,17 +89,11 @@ def test_patches_stream_as_resident_ones_in_a_trial_and_on_two_workers(cluster: 
         assert data.reader is stream
         np.testing.assert_array_equal(data.class_counts(3), resident[split].class_counts(3))
 
-    space = ExperimentSpace(task="t", network="n", seeds=(5,), search=SearchSettings(axes={"learning_rate": (0.001,)}))
-    identities = tuple(channel.identity for channel in open_volumes(pair.task, tiny.task).channels)
-    run = Experiment(space, pair, identities).final_runs({"learning_rate": 0.001})[0].run
+    _, run = final_run(pair, tiny.task)
     here = train_here(run, resident, Folder(tmp_path / "here"))
     one = train_on_workers(run, refs, Folder(tmp_path / "one"), ResourceSettings(workers_per_trial=1))
     assert (one.metrics, one.history) == (here.metrics, here.history)
-    both = ResourceSettings(workers_per_trial=2, max_concurrent=1)
-    two = train_on_workers(run, refs, Folder(tmp_path / "two"), both)
-    assert (two.status, two.placement["workers"]) == ("done", 2)
-    for key in ("train/loss", "val/loss"):
-        assert [entry[key] for entry in two.history] == pytest.approx([entry[key] for entry in here.history], rel=1e-3)
+    check_two_workers(run, refs, tmp_path / "two", here)
 
 
 @pytest.mark.slow
