@@ -84,30 +84,31 @@ class _Worker:
         self._job, self._number = job, number
         self._predictor: BlockWorker | None = None
 
-    def _work(self, block: Roi) -> None:
+    def _work(self, blocks: list[Roi]) -> None:
         raise NotImplementedError
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         [row] = batch["blocks"]
         problem = kind = ""
         try:
-            for block in map(Roi.parse, row.split()):
-                self._work(block)
+            self._work([Roi.parse(block) for block in row.split()])
         except MTNeuroError as error:
             problem, kind = str(error), type(error).__name__
         return {"blocks": np.array([row]), "error": np.array([problem]), "kind": np.array([kind])}
 
 
 class _Predicting(_Worker):
-    def _work(self, block: Roi) -> None:
+    def _work(self, blocks: list[Roi]) -> None:
         if self._predictor is None:
             self._predictor = BlockWorker(self._job)
-        self._predictor.run(block)
+        for _ in self._predictor.run(blocks):
+            pass
 
 
 class _Reducing(_Worker):
-    def _work(self, block: Roi) -> None:
-        reduce_block(self._job.target, self._number, block)
+    def _work(self, blocks: list[Roi]) -> None:
+        for block in blocks:
+            reduce_block(self._job.target, self._number, block)
 
 
 def on_ray(job: VolumeJob, workers: int) -> OnRay:

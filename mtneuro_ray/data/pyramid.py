@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +93,23 @@ def reduced(pixels: Values, lacking: list[tuple[int, int]], steps: Shape, *, cla
         shape = (*shape, side // step, step)
     axes = tuple(lead + 1 + 2 * axis for axis in range(3))
     groups = padded.reshape(shape)
-    if classes:
-        return _most_frequent(groups, axes)
-    if pixels.dtype != np.uint8:
-        vectors: Values = groups.mean(axes, dtype=pixels.dtype)
+    return _most_frequent(groups, axes) if classes else _mean(groups, steps)
+
+
+def _mean(groups: Values, steps: Shape) -> Values:
+    # Adding slices is several times as fast as NumPy's sum over axes of two.
+    is_bytes, count = groups.dtype == np.uint8, math.prod(steps)
+    total: Values | None = None
+    for z, y, x in itertools.product(*map(range, steps)):
+        part = groups[..., z, :, y, :, x]
+        if total is None:
+            total = part.astype(np.uint32 if is_bytes else groups.dtype)
+        else:
+            total += part
+    assert total is not None
+    if not is_bytes:
+        vectors: Values = total / np.asarray(count, total.dtype)
         return vectors
-    total, count = groups.sum(axes, dtype=np.uint32), int(np.prod(steps))
     mean: Bytes = ((2 * total + count) // (2 * count)).astype(np.uint8)
     return mean
 

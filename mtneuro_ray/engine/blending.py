@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from mtneuro_ray.data.volume_input import Pixels
 from mtneuro_ray.data.windows import Index, View, WindowGrid
+from mtneuro_ray.engine.ahead import ahead
 from mtneuro_ray.roi import Roi, Shape
 
 BLOCK_BYTES = 2**28
@@ -42,6 +44,16 @@ def batch_of(window: Shape, device: torch.device) -> int:
     return max(1, _BATCH_PIXELS[device.type] // math.prod(window))
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a block takes: its windows in the order of their sum, those to compute, and those kept after it."""
+
+    roi: Roi
+    indices: list[Index]
+    missing: list[Index]
+    kept: dict[Index, None]
+
+
 class Blender:
     """Weighted mean of the predictions of overlapping windows.
 
@@ -52,8 +64,8 @@ class Blender:
     Args:
         grid: Places of the windows' predictions.
         view: What the network sees for a window.
-        predict: Images (B, C, *view.size) -> values (B, V, *window), on `device`.
-        read: Lowest corner, relative to the box, and size -> pixels (C, Z, Y, X).
+        predict: Images (B, C, *view.size) -> values (B, V, *window), on `device`. It is called on another thread.
+        read: Lowest corner, relative to the box, and size -> pixels (C, Z, Y, X). On another thread, too.
         num_values: V.
         batch: B.
         device: Where sums are made.
@@ -75,42 +87,80 @@ class Blender:
         self._predict, self._read = predict, read
         self._num_values, self._batch, self._device = num_values, batch, device
         self._weights = importance(grid.window).to(device)
-        # Windows in the order of their use, so that the oldest is dropped first.
-        self._kept: OrderedDict[Index, Tensor] = OrderedDict()
+        self._kept: dict[Index, Tensor] = {}
         self._most = kept_bytes // (self._weights.numel() * num_values * self._weights.element_size())
 
     def block(self, roi: Roi) -> Tensor:
         """Blended values (V, Z, Y, X) of a part of the box."""
-        total = torch.zeros((self._num_values, *roi.shape), device=self._device)
-        weight = torch.zeros(roi.shape, device=self._device)
-        indices = list(self._grid.indices(roi))
-        own = {index: kept for index in indices if (kept := self._kept.pop(index, None)) is not None}
-        missing = self._computed([index for index in indices if index not in own])
-        for index in indices:
-            weighted = own.pop(index) if index in own else next(missing)
-            within, of_window = self._overlap(index, roi)
+        [found] = self.blocks([roi])
+        return found
+
+    def blocks(self, rois: Iterable[Roi]) -> Iterator[Tensor]:
+        """Blended values (V, Z, Y, X) of parts of the box, in their order.
+
+        The pixels of the next part are read while the network is at work on one. Reading, network and sums have a
+        thread each.
+        """
+        steps, to_compute = itertools.tee(self._steps(rois))
+        computed = self._computed(to_compute)
+        for step in steps:
+            yield self._blended(step, computed)
+
+    def _steps(self, rois: Iterable[Roi]) -> Iterator[_Step]:
+        """What each part takes, known before the part before it is computed."""
+        # Windows in the order of their use, so that the oldest is dropped first.
+        kept: dict[Index, None] = dict.fromkeys(self._kept)
+        for roi in rois:
+            indices = list(self._grid.indices(roi))
+            missing = [index for index in indices if index not in kept]
+            for index in indices:
+                kept.pop(index, None)
+                if self._reaches_on(index, roi):
+                    kept[index] = None
+            for index in list(kept)[: max(0, len(kept) - self._most)]:
+                del kept[index]
+            yield _Step(roi, indices, missing, dict(kept))
+
+    def _blended(self, step: _Step, computed: Iterator[Tensor]) -> Tensor:
+        total = torch.zeros((self._num_values, *step.roi.shape), device=self._device)
+        weight = torch.zeros(step.roi.shape, device=self._device)
+        own = {index: self._kept.pop(index) for index in step.indices if index in self._kept}
+        self._kept = {index: weighted for index, weighted in self._kept.items() if index in step.kept}
+        for index in step.indices:
+            is_copy = index in own
+            weighted = own.pop(index) if is_copy else next(computed)
+            within, of_window = self._overlap(index, step.roi)
             total[(slice(None), *within)] += weighted[(slice(None), *of_window)]
             weight[within] += self._weights[of_window]
-            if self._most and self._reaches_on(index, roi):
+            if index in step.kept:
                 # A copy: the batch that it is a part of may be freed.
-                self._kept[index] = weighted.clone()
-                if len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
+                self._kept[index] = weighted if is_copy else weighted.clone()
         return total.div_(weight)
 
-    def _computed(self, indices: list[Index]) -> Iterator[Tensor]:
-        """Weighted predictions (V, *window) of windows, in their order; their pixels are read at once."""
-        if not indices:
-            return
-        starts = np.array([self._grid.start(index) for index in indices]) * self._view.scale - self._view.margin
-        sides = np.array(self._view.size)
+    def _computed(self, steps: Iterable[_Step]) -> Iterator[Tensor]:
+        """Weighted predictions (V, *window) of the missing windows of each part, in their order."""
+        # The network goes on with a batch, also of the next part, while the one before is added.
+        for values in ahead(self._predicted, self._batches(steps)):
+            yield from values * self._weights
+
+    def _predicted(self, images: list[Pixels]) -> Tensor:
+        filled = images + images[-1:] * (self._batch - len(images))
+        return self._predict(torch.from_numpy(np.stack(filled)))[: len(images)]
+
+    def _batches(self, steps: Iterable[_Step]) -> Iterator[list[Pixels]]:
+        """What the network sees of the missing windows, (C, *view.size) each; a batch has windows of one part."""
+        for pixels, places in ahead(self._read_missing, steps):
+            for at in range(0, len(places), self._batch):
+                yield [pixels[(slice(None), *place)] for place in places[at : at + self._batch]]
+
+    def _read_missing(self, step: _Step) -> tuple[Pixels, list[tuple[slice, ...]]]:
+        """The pixels around the missing windows, read at once, and the place of each in them."""
+        if not step.missing:
+            return np.empty(0), []
+        starts = np.array([self._grid.start(index) for index in step.missing]) * self._view.scale - self._view.margin
         corner = starts.min(0)
-        pixels = self._read(corner.tolist(), (starts.max(0) + sides - corner).tolist())
-        places = [tuple(map(slice, low, low + sides)) for low in (starts - corner)]
-        for at in range(0, len(places), self._batch):
-            images = [pixels[(slice(None), *place)] for place in places[at : at + self._batch]]
-            filled = images + images[-1:] * (self._batch - len(images))
-            yield from (self._predict(torch.from_numpy(np.stack(filled))) * self._weights)[: len(images)]
+        pixels = self._read(corner.tolist(), (starts.max(0) + self._view.size - corner).tolist())
+        return pixels, [tuple(map(slice, low, low + self._view.size)) for low in starts - corner]
 
     def _overlap(self, index: Index, roi: Roi) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """The pixels that a window and a block share: their place in the block, and in the window."""

@@ -61,7 +61,8 @@ class Ensemble:
             shares = values.float() if self.features else values.float().softmax(1)
             # Z is dropped where it is 1, and whole images have no place.
             axes_of = shares.shape[2:] if shares.ndim == 5 else (1, *(shares.shape[2:] or (1, 1)))
-            found.append(shares.reshape(*shares.shape[:2], *axes_of).flip(flip))
+            shares = shares.reshape(*shares.shape[:2], *axes_of)
+            found.append(shares.flip(flip) if flip else shares)
         return _mean(found)
 
 

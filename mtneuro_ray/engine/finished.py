@@ -27,7 +27,7 @@ from mtneuro_ray.engine.ensemble import Ensemble
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.models.build import build_model, placed
+from mtneuro_ray.models.build import build_model, for_inference, placed
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import MODEL, TRAINED, RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
@@ -100,8 +100,12 @@ def load_ensemble(
         InputError: weights are missing or damaged.
     """
     loaded = [opened(record, out, gpu=gpu, threads=threads) for record in records]
-    members = tuple((run, build_task(run, scaling=scaling_of(model)), model) for run, model, _ in loaded)
-    return Ensemble(members, loaded[0][2], flips, what == "embeddings")
+    context = loaded[0][2]
+    members = tuple(
+        (run, build_task(run, scaling=scaling_of(model)), for_inference(model, run.network, context.device))
+        for run, model, _ in loaded
+    )
+    return Ensemble(members, context, flips, what == "embeddings")
 
 
 def model_of(out: Folder, record: RunRecord) -> nn.Module:

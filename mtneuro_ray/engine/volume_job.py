@@ -32,7 +32,7 @@ What = Literal["classes", "probabilities", "embeddings"]
 # Pixels of a chunk of the target, z, y, x, for networks that see slices and volumes, and for values of whole images.
 _CHUNK: dict[int, Shape] = {2: (8, 256, 256), 3: (32, 128, 128)}
 _MAP_CHUNK: Shape = (8, 32, 32)
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

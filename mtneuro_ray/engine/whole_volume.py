@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from mtneuro_ray.data.ledger import Ledger
 from mtneuro_ray.data.pyramid import Bytes, Values, reduced
 from mtneuro_ray.data.volume_target import Target
 from mtneuro_ray.data.windows import BlockPlan
+from mtneuro_ray.engine.ahead import ahead
 from mtneuro_ray.engine.blending import KEPT_BYTES, Blender
 from mtneuro_ray.engine.device import oom_guard
 from mtneuro_ray.engine.finished import load_ensemble
@@ -22,6 +25,8 @@ from mtneuro_ray.errors import TrainingError
 from mtneuro_ray.progress import progress, say
 from mtneuro_ray.roi import Roi
 
+# Blocks of the pyramid in work at once: one is compressed while another is read.
+_REDUCING = 2
 # Pixels of the level below that a block of the pyramid is made of, over all channels, in bytes.
 _REDUCED_BYTES = 2**24
 
@@ -41,24 +46,32 @@ class BlockWorker:
     def _read(self, start: Sequence[int], shape: Sequence[int]) -> Any:
         return self._job.image.read([low + at for low, at in zip(start, self._job.box.origin, strict=True)], shape)
 
-    def blended(self, block: Roi) -> Tensor:
-        """Probabilities, and the disagreement of several runs, in a block: (V, Z, Y, X).
+    def blended(self, blocks: Sequence[Roi]) -> Iterator[Tensor]:
+        """Probabilities, and the disagreement of several runs, in blocks: (V, Z, Y, X) each, in their order.
 
         Raises:
             TrainingError: they are not all numbers.
             OutOfMemoryError: memory is exhausted.
         """
-        with torch.inference_mode(), oom_guard(f"in block {block}", "a smaller --block or --window"):
-            found = self._blender.block(block)
-        if not bool(found.isfinite().all()):
-            name = self._job.records[0].summary["model"]
-            raise TrainingError(f"{name}: block {block} of the prediction holds values that are no numbers")
-        return found
+        found = self._blender.blocks(blocks)
+        for block in blocks:
+            with torch.inference_mode(), oom_guard(f"in block {block}", "a smaller --block or --window"):
+                values = next(found)
+                if not all(map(math.isfinite, map(float, values.aminmax()))):
+                    name = self._job.records[0].summary["model"]
+                    raise TrainingError(f"{name}: block {block} of the prediction holds values that are no numbers")
+            yield values
+
+    def run(self, blocks: Sequence[Roi]) -> Iterator[Roi]:
+        """Compute blocks, write and mark them; hands out each when it is marked.
+
+        One is written while the next is computed, so that two are lost where the process is killed.
+        """
+        return ahead(self._write, zip(blocks, self.blended(blocks), strict=True))
 
     @torch.inference_mode()
-    def compute(self, block: Roi) -> list[Values]:
+    def _pixels(self, blended: Tensor) -> list[Values]:
         """Pixels of each layer of the target in a block."""
-        blended = self.blended(block)
         if self._job.options.what == "embeddings":
             return [blended.cpu().numpy()]
         several = len(self._job.records) > 1
@@ -69,11 +82,12 @@ class BlockWorker:
             found = [_as_bytes(shares)]
         return [*found, _as_bytes(blended[-1])] if several else found
 
-    def run(self, block: Roi) -> None:
-        """Compute a block, write it, and mark it."""
-        for layer, pixels in zip(self._job.target.layers, self.compute(block), strict=True):
+    def _write(self, made: tuple[Roi, Tensor]) -> Roi:
+        block, blended = made
+        for layer, pixels in zip(self._job.target.layers, self._pixels(blended), strict=True):
             self._job.target.array(layer, 0).write(block, pixels)
         self._ledger.mark(0, str(block))
+        return block
 
 
 def _as_bytes(shares: Tensor) -> Bytes:
@@ -110,13 +124,12 @@ Execute = Callable[[VolumeJob, int, list[Roi]], Iterable[Roi]]
 
 def work_here(job: VolumeJob, number: int, blocks: list[Roi]) -> Iterator[Roi]:
     """Work on blocks one by one, in this process."""
-    worker = BlockWorker(job) if number == 0 else None
-    for block in blocks:
-        if worker is not None:
-            worker.run(block)
-        else:
-            reduce_block(job.target, number, block)
-        yield block
+    if number == 0:
+        yield from BlockWorker(job).run(blocks)
+        return
+    with ThreadPoolExecutor(_REDUCING) as pool:
+        done = pool.map(partial(reduce_block, job.target, number), blocks)
+        yield from (block for block, _ in zip(blocks, done, strict=True))
 
 
 def predict_volume(job: VolumeJob, execute: Execute = work_here) -> int:

@@ -55,6 +55,10 @@ def test_a_volume_is_the_same_to_the_bit_however_it_is_cut_and_as_monai_blends_i
         blocks = list(whole.split(shape))
         for kept in (0, 20_000, 2**30):
             np.testing.assert_array_equal(blocks_of(blender(predict, window, 0.5, kept), blocks), found)
+            # One by one, and the pixels of one read while the one before is computed.
+            ahead = blender(predict, window, 0.5, kept).blocks(blocks)
+            for roi, values in zip(blocks, ahead, strict=True):
+                np.testing.assert_array_equal(values.numpy(), found[(slice(None), *roi.slices)])
         np.testing.assert_array_equal(blocks_of(blender(predict, window, 0.5, 2**30), reversed(blocks)), found)
 
     images = torch.from_numpy(VOXELS).float()

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mtneuro_ray.models.unet import UNetSettings, unet_sizes
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky": lambda: nn.LeakyReLU(0.1),
-    "elu": nn.ELU,
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky": lambda: nn.LeakyReLU(0.1, inplace=True),
+    "elu": lambda: nn.ELU(inplace=True),
 }
 
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mtneuro_ray.engine.ahead import ahead
+
+
+def test_results_come_in_order_and_one_is_in_work_while_the_caller_has_the_one_before() -> None:
+    begun = [threading.Event() for _ in range(4)]
+
+    def work(item: int) -> int:
+        begun[item].set()
+        return 10 * item
+
+    for item, found in enumerate(ahead(work, range(4))):
+        assert found == 10 * item
+        # Without a further request.
+        assert all(each.wait(10) for each in begun[: item + 2])
+        assert not any(each.is_set() for each in begun[item + 2 :])
+
+
+def test_an_error_comes_in_the_place_of_its_result() -> None:
+    def work(item: int) -> int:
+        return 6 // item
+
+    def items() -> Iterator[int]:
+        yield from (2, 0, 3)
+
+    found = ahead(work, items())
+    assert next(found) == 3
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+
+
+def test_torch_has_as_many_threads_there() -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert list(ahead(lambda _: torch.get_num_threads(), [0])) == [threads]
+    finally:
+        torch.set_num_threads(before)
