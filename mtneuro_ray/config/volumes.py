@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated, Any
@@ -11,12 +9,13 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, WrapValidator
 
 from mtneuro_ray.config.base import Label, Settings
+from mtneuro_ray.errors import InputError
+from mtneuro_ray.volumes.options import Options
 
 Size = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 Sizes = tuple[Size, Size, Size]
 """Micrometers along z, y, x."""
 
-_OPTION = re.compile(r"[?&]voxel_size=([^&?# ]*)")
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Label)
 _ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Annotated[tuple[Label, ...], Field(min_length=1)])
 _SIZE: TypeAdapter[float] = TypeAdapter(Size)
@@ -60,11 +59,10 @@ def addresses_of(image_chan: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def size_in(addresses: Iterable[str]) -> Sizes | None:
     """Micrometers z, y, x that the first address with `?voxel_size=` gives; None where none does, or it is no size."""
-    for text in (found[1] for address in addresses if (found := _OPTION.search(address))):
-        with suppress(ValueError):
-            z, y, x = (float(side) for side in (text.split(",") if "," in text else [text] * 3))
-            if min(z, y, x) > 0 and max(z, y, x) < math.inf:
-                return z, y, x
+    for address in addresses:
+        with suppress(InputError):
+            if (size := Options.split(address)[1].voxel_size_um) is not None:
+                return size
     return None
 
 

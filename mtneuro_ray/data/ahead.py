@@ -1,4 +1,4 @@
-"""Reading samples from the cutout store ahead of the training.
+"""Reading ahead: samples from the store before the training needs them, and `map` on a thread of its own.
 
 Batches are read in windows: consecutive batches that need each shard of the store once. A window and the one that is
 read meanwhile fit the budget, whatever the size of the split. The order of the samples is known before an epoch, so
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ _MOST_BYTES = 256 * 2**20
 # Windows of a budget: one in use, one that is read, and its voxels once more while they are put together.
 _WINDOWS = 4
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Voxels = tuple[Images, Bytes | None]
 """Images (B, C, Z, Y, X), and masks (B, Z, Y, X) where the task has them."""
 Reader = Callable[["Stored", Iterable[Indices]], Iterator[Voxels]]
@@ -83,13 +86,26 @@ def in_windows(batches: Iterable[Indices], sample_bytes: int, budget: int) -> It
 
 def read_ahead(split: Stored, batches: Iterable[Indices]) -> Iterator[Voxels]:
     """The voxels of batches of samples, in order; a thread reads the next window while one is in use."""
-    groups = split.windows(batches)
-    pool = ThreadPoolExecutor(1)
+    for window in ahead(split.read_window, split.windows(batches)):
+        yield from window
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], prepare: Callable[[], None] | None = None
+) -> Iterator[Result]:
+    """`map` on a thread of its own: works on the next item while the caller has the result of one.
+
+    `prepare` is called first on that thread. An error is raised in the place of its result.
+    """
+    pool = ThreadPoolExecutor(1, "ahead", prepare)
     try:
-        ahead = pool.submit(split.read_window, first) if (first := next(groups, None)) is not None else None
-        while ahead is not None:
-            window = ahead.result()
-            ahead = pool.submit(split.read_window, group) if (group := next(groups, None)) is not None else None
-            yield from window
+        before: Future[Result] | None = None
+        for item in items:
+            after = pool.submit(work, item)
+            if before is not None:
+                yield before.result()
+            before = after
+        if before is not None:
+            yield before.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -6,14 +6,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mtneuro_ray.data.ahead import ahead
 from mtneuro_ray.data.volume_input import Pixels
 from mtneuro_ray.data.windows import Index, View, WindowGrid
-from mtneuro_ray.engine.ahead import ahead
 from mtneuro_ray.roi import Roi, Shape
 
 BLOCK_BYTES = 2**28
@@ -64,27 +66,29 @@ class Blender:
     Args:
         grid: Places of the windows' predictions.
         view: What the network sees for a window.
-        predict: Images (B, C, *view.size) -> values (B, V, *window), on `device`. It is called on another thread.
+        predict: Images (B, C, *view.size) -> what `finish` takes. It is called on another thread.
         read: Lowest corner, relative to the box, and size -> pixels (C, Z, Y, X). On another thread, too.
         num_values: V.
         batch: B.
         device: Where sums are made.
         kept_bytes: Memory for kept predictions.
+        finish: What `predict` returned -> values (B, V, *window), on `device`.
     """
 
     def __init__(
         self,
         grid: WindowGrid,
         view: View,
-        predict: Callable[[Tensor], Tensor],
+        predict: Callable[[Tensor], Any],
         read: Read,
         num_values: int,
         batch: int,
         device: torch.device,
         kept_bytes: int,
+        finish: Callable[[Any], Tensor] = lambda values: values,
     ) -> None:
         self._grid, self._view = grid, view
-        self._predict, self._read = predict, read
+        self._predict, self._finish, self._read = predict, finish, read
         self._num_values, self._batch, self._device = num_values, batch, device
         self._weights = importance(grid.window).to(device)
         self._kept: dict[Index, Tensor] = {}
@@ -140,18 +144,24 @@ class Blender:
     def _computed(self, steps: Iterable[_Step]) -> Iterator[Tensor]:
         """Weighted predictions (V, *window) of the missing windows of each part, in their order."""
         # The network goes on with a batch, also of the next part, while the one before is added.
-        for values in ahead(self._predicted, self._batches(steps)):
-            yield from values * self._weights
+        # A new thread of Python would compute with another number of threads of torch.
+        threads = partial(torch.set_num_threads, torch.get_num_threads())
+        for output, count in ahead(self._predicted, self._batches(steps), threads):
+            yield from (self._finish(output) * self._weights)[:count]
 
-    def _predicted(self, images: list[Pixels]) -> Tensor:
-        filled = images + images[-1:] * (self._batch - len(images))
-        return self._predict(torch.from_numpy(np.stack(filled)))[: len(images)]
+    def _predicted(self, batch: tuple[Tensor, int]) -> tuple[Any, int]:
+        return self._predict(batch[0]), batch[1]
 
-    def _batches(self, steps: Iterable[_Step]) -> Iterator[list[Pixels]]:
-        """What the network sees of the missing windows, (C, *view.size) each; a batch has windows of one part."""
+    def _batches(self, steps: Iterable[_Step]) -> Iterator[tuple[Tensor, int]]:
+        """What the network sees of the missing windows: batches (B, C, *view.size), and how many windows are in each.
+
+        All of a batch are of one part.
+        """
         for pixels, places in ahead(self._read_missing, steps):
             for at in range(0, len(places), self._batch):
-                yield [pixels[(slice(None), *place)] for place in places[at : at + self._batch]]
+                images = [pixels[(slice(None), *place)] for place in places[at : at + self._batch]]
+                filled = images + images[-1:] * (self._batch - len(images))
+                yield torch.from_numpy(np.stack(filled)), len(images)
 
     def _read_missing(self, step: _Step) -> tuple[Pixels, list[tuple[slice, ...]]]:
         """The pixels around the missing windows, read at once, and the place of each in them."""

@@ -79,12 +79,13 @@ class CubePredictor:
                 cube: Blender(
                     self._grid(cube),
                     View(size, (z, y, x)),
-                    self._ensemble,
+                    self._ensemble.outputs,
                     read,
                     self._num_values,
                     batch_of(size, device),
                     device,
                     KEPT_BYTES,
+                    self._ensemble.values,
                 )
             }
         with torch.inference_mode():

@@ -41,29 +41,46 @@ class Ensemble:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Values (B, V, Z, Y, X) on the ensemble's device."""
-        with torch.inference_mode():
-            images = images.to(self.device)
-            found = [self._shares(*member, images) for member in self.members]
-            if len(found) == 1:
-                return found[0]
-            mean = _mean(found)
-            apart = _mean([(own - mean).abs_().sum(1, keepdim=True).div_(2) for own in found])
-            return torch.cat([mean, apart], 1)
+        return self.values(self.outputs(images))
 
-    def _shares(self, run: RunSettings, task: Task, model: nn.Module, images: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def outputs(self, images: Tensor) -> list[list[Tensor]]:
+        """What each model makes of each flip of the images."""
+        images = images.to(self.device)
+        return [
+            [self._output(*member, images.flip(flip) if flip else images) for flip in self._flips(member[0])]
+            for member in self.members
+        ]
+
+    def _output(self, run: RunSettings, task: Task, model: nn.Module, images: Tensor) -> Tensor:
+        inputs = task.inputs(images)
+        with autocast(run.network, self.device):
+            made: Tensor = model.features(inputs) if self.features else model(inputs)  # type: ignore[operator]
+        return made
+
+    def _flips(self, run: RunSettings) -> list[tuple[int, ...]]:
         axes = _AXES[run.network.model.dim]
-        flips = [each for n in range(len(axes) + 1) for each in itertools.combinations(axes, n)] if self.flips else [()]
-        found = []
-        for flip in flips:
-            inputs = task.inputs(images.flip(flip) if flip else images)
-            with autocast(run.network, self.device):
-                values = model.features(inputs) if self.features else model(inputs)  # type: ignore[operator]
-            shares = values.float() if self.features else values.float().softmax(1)
-            # Z is dropped where it is 1, and whole images have no place.
-            axes_of = shares.shape[2:] if shares.ndim == 5 else (1, *(shares.shape[2:] or (1, 1)))
-            shares = shares.reshape(*shares.shape[:2], *axes_of)
-            found.append(shares.flip(flip) if flip else shares)
-        return _mean(found)
+        return [each for n in range(len(axes) + 1) for each in itertools.combinations(axes, n)] if self.flips else [()]
+
+    @torch.inference_mode()
+    def values(self, outputs: list[list[Tensor]]) -> Tensor:
+        """Values (B, V, Z, Y, X) from what `outputs` returned."""
+        found = [
+            _mean([self._share(each, flip) for each, flip in zip(own, self._flips(member[0]), strict=True)])
+            for member, own in zip(self.members, outputs, strict=True)
+        ]
+        if len(found) == 1:
+            return found[0]
+        mean = _mean(found)
+        apart = _mean([(own - mean).abs_().sum(1, keepdim=True).div_(2) for own in found])
+        return torch.cat([mean, apart], 1)
+
+    def _share(self, output: Tensor, flip: tuple[int, ...]) -> Tensor:
+        share = output.float() if self.features else output.float().softmax(1)
+        # Z is dropped where it is 1, and whole images have no place.
+        axes = share.shape[2:] if share.ndim == 5 else (1, *(share.shape[2:] or (1, 1)))
+        share = share.reshape(*share.shape[:2], *axes)
+        return share.flip(flip) if flip else share
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtneuro_ray.data.ahead import ahead
 from mtneuro_ray.data.ledger import Ledger
 from mtneuro_ray.data.pyramid import Bytes, Values, reduced
 from mtneuro_ray.data.volume_target import Target
 from mtneuro_ray.data.windows import BlockPlan
-from mtneuro_ray.engine.ahead import ahead
 from mtneuro_ray.engine.blending import KEPT_BYTES, Blender
 from mtneuro_ray.engine.device import oom_guard
 from mtneuro_ray.engine.finished import load_ensemble
@@ -40,7 +40,15 @@ class BlockWorker:
             job.records, job.out, gpu=options.gpu, threads=job.threads, flips=options.flips, what=options.what
         )
         self._blender = Blender(
-            job.grid, job.view, ensemble, self._read, job.num_values, job.batch, ensemble.device, KEPT_BYTES
+            job.grid,
+            job.view,
+            ensemble.outputs,
+            self._read,
+            job.num_values,
+            job.batch,
+            ensemble.device,
+            KEPT_BYTES,
+            ensemble.values,
         )
 
     def _read(self, start: Sequence[int], shape: Sequence[int]) -> Any:

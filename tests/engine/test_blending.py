@@ -84,6 +84,23 @@ def test_no_window_is_computed_twice_while_it_is_kept() -> None:
     assert sum(asked) == grid.count(0) * grid.count(1) * grid.count(2)
 
 
+def test_the_network_computes_with_the_threads_of_its_caller() -> None:
+    predict, found, before = network(2), [], torch.get_num_threads()
+
+    def noted(images: Tensor) -> Tensor:
+        found.append(torch.get_num_threads())
+        return predict(images)
+
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            blender(noted, (1, 16, 16), 0.5, 0).block(Roi.at((0, 0, 0), (1, 16, 16)))
+            assert set(found) == {threads}
+            found.clear()
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_there_is_no_seam_where_blocks_meet() -> None:
     """The prediction of a smooth network is smooth across block borders and the borders of windows."""
 

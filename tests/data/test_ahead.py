@@ -4,9 +4,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import torch
 
-from mtneuro_ray.engine.ahead import ahead
+from mtneuro_ray.data.ahead import ahead
 
 
 def test_results_come_in_order_and_one_is_in_work_while_the_caller_has_the_one_before() -> None:
@@ -34,13 +33,3 @@ def test_an_error_comes_in_the_place_of_its_result() -> None:
     assert next(found) == 3
     with pytest.raises(ZeroDivisionError):
         next(found)
-
-
-def test_torch_has_as_many_threads_there() -> None:
-    before = torch.get_num_threads()
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            assert list(ahead(lambda _: torch.get_num_threads(), [0])) == [threads]
-    finally:
-        torch.set_num_threads(before)
