@@ -89,7 +89,7 @@ def _rates(work: Path, rounds: int, threads: int) -> None:
         zarr.create_array(work / "image.zarr", data=voxels, chunks=(8, 256, 256), dimension_names=names, overwrite=True)
         job = job_of(record, out, target, Roi.at((0, 0, 0), box.shape), options, f"zarr://{work}/image.zarr")
         model = mtneuro_ray.Results(out).model(record.run_id)
-        # Its convolutions in the memory format that ours are in, which differs from the model's in 3D.
+        # With norms fused, and in 3D in another memory format.
         reformatted = for_inference(copy.deepcopy(model), record.load_settings().network, torch.device("cpu"))
 
         def ours(job: VolumeJob = job, target: Path = target) -> None:
@@ -106,7 +106,7 @@ def _rates(work: Path, rounds: int, threads: int) -> None:
         contenders: dict[str, Callable[[], object]] = {
             "ours": ours,
             "MONAI": theirs,
-            "MONAI in our memory format": partial(theirs, reformatted),
+            "MONAI, the network as ours predicts": partial(theirs, reformatted),
         }
         rate = {each: box.num_voxels / value / 1e6 for each, value in take_turns(contenders, rounds).items()}
         print(f"{name}, windows {job.grid.window}, {threads} thread(s) for the network:")

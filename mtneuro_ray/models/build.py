@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.models.fusing import fuse_norms
 
 
 def build_model(network: NetworkSettings) -> nn.Module:
@@ -26,12 +27,15 @@ def placed(module: nn.Module, network: NetworkSettings, device: torch.device) ->
 
 
 def for_inference(module: nn.Module, network: NetworkSettings, device: torch.device) -> nn.Module:
-    """A placed model in the memory format in which it predicts fastest: 3D on a CPU 1.1 to 1.4 x as fast as `placed`.
+    """A trained, placed model made ready to predict fast; on a CPU it is changed, and is the same but for rounding.
 
-    Training gains nothing by it.
+    Its batch norms become a part of its convolutions, and those in 3D get the memory format in which they predict,
+    though not train, 1.1 to 1.4 x as fast.
     """
-    is_volumetric = network.model.dim == 3 and device.type == "cpu"
-    return module.to(memory_format=torch.channels_last_3d) if is_volumetric else module
+    if device.type != "cpu" or network.compute.precision == "bf16":
+        return module
+    fuse_norms(module)
+    return module.to(memory_format=torch.channels_last_3d) if network.model.dim == 3 else module
 
 
 def autocast(network: NetworkSettings, device: torch.device) -> torch.autocast:
