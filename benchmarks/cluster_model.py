@@ -79,7 +79,7 @@ class Assumed:
 
 
 def rate(run: RunSettings, assumed: Assumed) -> float:
-    """Images or sub-volumes a second that a run trains on one GPU alone; of PCA and NMF, that are fitted."""
+    """Images or sub-volumes a second that a run trains on one GPU alone; PCA and NMF fit, a random encoder reads."""
     network, task = run.network, run.task
     if task.task == "segmentation":
         side = math.sqrt(math.prod(task.tile_size))
@@ -87,6 +87,8 @@ def rate(run: RunSettings, assumed: Assumed) -> float:
     method: str = network.model.name if network.method.name == "decomposition" else network.method.name
     if getattr(network.method, "mixup_probability", 0.0):
         method = "mixup"
+    if method == "random":
+        return _CLASSIFICATION[task.downsample]["supervised"] / _FORWARD * assumed.gpu_factor
     return _CLASSIFICATION[task.downsample][method] * (1.0 if method in _ON_CPU else assumed.gpu_factor)
 
 
@@ -109,9 +111,9 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Of its training; a fit is one."""
-        fits = self.run.network.method.name == "decomposition"
-        return 1 if fits else int(self.run.network.training.epochs)
+        """Of its training; a fit, and a pass over the images for their features, is one."""
+        network = self.run.network
+        return int(network.training.epochs) if network.method_declaration.by_steps else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,11 +182,11 @@ class Cost(Settings):
     setup_s: Seconds = 0.0
     """Building the model, and the extra time of the first step."""
     step_s: Seconds | None = None
-    """One optimizer step; None for PCA and NMF."""
+    """One optimizer step; None for methods without steps."""
     image_s: Seconds | None = None
     """Evaluation of one image."""
     fit_s: Seconds | None = None
-    """Fit of PCA and NMF to all images."""
+    """Fit to all images, of methods without steps."""
     head_image_s: Seconds = 0.0
     """One image in one epoch of the linear layer on a frozen encoder."""
 

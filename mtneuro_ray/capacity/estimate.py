@@ -32,7 +32,7 @@ def seconds_of(run: RunSettings, cost: Cost, *, trains: bool = True) -> float:
     counts: dict[Split, int] = {split: count_samples(run.task, split) for split in ("train", "val", "test")}
     test = count_predicted(run.task, "test") * images if run.role == "final" else 0.0
     if run.encoder_run is not None:
-        return cost.setup_s + (counts["train"] + counts["test"]) * images
+        return cost.setup_s + sum(counts.values()) * images
     if not trains:
         return cost.setup_s + test
     training = network.training
@@ -55,7 +55,8 @@ def work_of(run: RunSettings, *, trains: bool = True) -> float:
     task = run.task
     test = count_predicted(task, "test") if run.role == "final" else 0
     # A forward pass is about a third of a step.
-    steps = run.network.training.epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
+    epochs = run.network.training.epochs if run.network.method_declaration.by_steps else 1
+    steps = epochs * count_samples(task, "train") if trains and run.encoder_run is None else 0
     parameters = float(run.network.declaration.count_parameters(run.network.model))
     return voxels_of(task) * (steps + test / 3) * parameters
 

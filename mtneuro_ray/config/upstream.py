@@ -136,8 +136,11 @@ def _classes(kind: str, combine_axons: bool) -> dict[str, Any]:
 def _cubes(values: Mapping[str, Any], regions: tuple[str, ...], kind: str, where: str) -> list[dict[str, Any]]:
     splits = {split: _range(values, key, where) for split, key in _SPLIT_KEYS.items()}
     if kind == "readout":
-        # Task 3 reads every annotated slice; the test slices are those of Task 1 (PROTOCOL, Task 3).
-        splits = {"train": [splits["train"][0], splits["test"][0]], "test": splits["test"]}
+        # Task 3 reads every annotated slice; the test slices are those of Task 1 (PROTOCOL, Task 3). Those between val,
+        # whose end counts here, and test are in no fit that is scored on the test slices (paper, section 3.3.1).
+        (first, end), (_, last), test = splits.values()
+        gap = min(max(end, last + 1), test[0])
+        splits = {"train": [first, gap], **({"val": [gap, test[0]]} if gap < test[0] else {}), "test": test}
     return [
         {
             "region": region,

@@ -19,6 +19,8 @@ class MethodDeclaration(Declaration):
         needs: Capabilities that the model has to give.
         yields: "model": a whole model, trained on labels; "encoder": an encoder made without labels, which is then
             frozen, and a linear probe on its features that is trained on labels.
+        by_steps: Whether it trains by gradient steps, in epochs.
+        departures: Differences of its loss from the public code of its paper, in words; tables say them.
         mines_views: Whether its settings are `methods.myow.MyowMergedSettings`, with which examples of mined views are
             drawn.
     """
@@ -26,6 +28,8 @@ class MethodDeclaration(Declaration):
     settings: type[MethodSettings]
     needs: tuple[Capability, ...] = ("gradients",)
     yields: Literal["model", "encoder"] = "model"
+    by_steps: bool = True
+    departures: tuple[str, ...] = ()
     mines_views: bool = False
 
     @property

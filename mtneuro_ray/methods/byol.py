@@ -25,4 +25,5 @@ BYOL = MethodDeclaration(
     settings=ByolSettings,
     needs=("gradients", "features"),
     yields="encoder",
+    departures=("the sum over both views, where the public code has the mean",),
 )

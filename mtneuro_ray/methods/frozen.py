@@ -12,6 +12,7 @@ DECOMPOSITION = MethodDeclaration(
     settings=FrozenSettings,
     needs=("features", "fit"),
     yields="encoder",
+    by_steps=False,
 )
 # The row that every self-supervised encoder has to beat.
 RANDOM = MethodDeclaration(
@@ -21,4 +22,5 @@ RANDOM = MethodDeclaration(
     settings=FrozenSettings,
     needs=("gradients", "features"),
     yields="encoder",
+    by_steps=False,
 )

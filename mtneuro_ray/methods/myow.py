@@ -38,6 +38,7 @@ MYOW = replace(
     summary="Mine your own view (Azabou et al. 2021), cascaded heads, then a linear probe",
     build="mtneuro_ray.methods.training.myow:Myow",
     settings=MyowSettings,
+    departures=(*BYOL.departures, "a mined term for both views, each mined by the target's features"),
     mines_views=True,
 )
 MYOW_MERGED = replace(

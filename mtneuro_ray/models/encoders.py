@@ -7,6 +7,9 @@ from dataclasses import replace
 from mtneuro_ray.config.base import Fraction, Positive
 from mtneuro_ray.models.base import ModelDeclaration, Settings2D, SizeRule
 
+FEATURES = 512
+"""Features of the ResNet-18 encoder."""
+
 
 class ResNet18Settings(Settings2D):
     """Keys of the ResNet-18 classifier."""

@@ -112,14 +112,14 @@ def mixup_of(run: Run) -> float | None:
 
 
 def trains_by_steps(run: Run) -> bool:
-    """Whether the run's method has epochs, which PCA and NMF have not."""
+    """Whether the run's method has epochs, which PCA, NMF and a random encoder have not."""
     return _trains(run.network["method.name"])
 
 
 @cache
 def _trains(method: str) -> bool:
     try:
-        return "gradients" in registry("methods").find(method).needs
+        return bool(registry("methods").find(method).by_steps)
     except InputError:
         return True
 

@@ -11,10 +11,11 @@ from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, Part, part_of, parts_of
+from mtneuro_ray.results.departures import departures
 from mtneuro_ray.results.frame import Run, grouped
 from mtneuro_ray.results.layouts import PARTS
 from mtneuro_ray.results.methods import by_method, data_labels, differences, finished, short, text_of
-from mtneuro_ray.results.paper_tables import lines_of
+from mtneuro_ray.results.paper_tables import lines_of, shown_of
 from mtneuro_ray.results.published import DATA
 from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, number
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
@@ -131,7 +132,8 @@ def _hyperparameters(
     rivals = Counter((run.summary["task"], run.summary["model"]) for run in candidates)
     names = MethodNames(candidates, ("optimizer.learning_rate", "data.batch_size"))
     rows: list[Cells] = []
-    for line in lines_of(tasks, [[run] for run in candidates if run.run_id in entries], names):
+    lines = lines_of(tasks, [[run] for run in candidates if run.run_id in entries], names)
+    for line in lines:
         for together in zip_longest(*line.variants.values()):
             row = [line.name]
             for task, own in zip(tasks, together, strict=True):
@@ -140,7 +142,11 @@ def _hyperparameters(
                 row += [MISSING if score is None else Value(f"{score.mean:g}", score.mean) for score in paper]
             rows.append(row)
     metrics = ", ".join(sorted({entry["metric"] for entry in entries.values()}))
-    notes = (f"value: {metrics} of the best of so many candidates. paper: {DATA}, as published.", *names.notes)
+    notes = (
+        f"value: {metrics} of the best of so many candidates. paper: {DATA}, as published.",
+        *departures(shown_of(tasks, lines), candidates),
+        *names.notes,
+    )
     columns = ["Model", *(f"{heading} {column}" for heading in tasks.values() for column in _BLOCK)]
     heading = f"Table A4, {title}, best candidates: {part.source(labels)}"
     return Table(heading, columns, rows, tuple(tasks.values()), notes)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MIXUP, MethodNames, Part, mixup_of, paper_method, parts_of, place_of
 from mtneuro_ray.results.cautions import cautions, order_notes, phantom_note
+from mtneuro_ray.results.departures import Shown, departures
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.results.layouts import PARTS, REDUCTIONS, Column, Layout, Row, layouts
 from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
@@ -65,26 +66,24 @@ def compared(runs: Sequence[Run]) -> list[Compared]:
 
 def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
     labels, every, finals = data_labels(runs), Seeds(runs), finished(runs)
+    candidates = [run for run in runs if run.summary["role"] == "candidate"]
     for layout in shown:
         for part, own in parts_of(finals, layout.tasks):
             if any(run.task["name"] in layout.own for run in own):
                 names = MethodNames(own, (MIXUP, "optimizer.learning_rate", "data.batch_size"))
                 lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.compares_methods)
-                yield Compared(layout, lines, names, _table(layout, part, lines, names, part.source(labels), every))
+                notes = [_seeds(_named(layout, lines), every), *departures(shown_of(layout.tasks, lines), candidates)]
+                yield Compared(layout, lines, names, _table(layout, part, lines, names, part.source(labels), notes))
 
 
-def _table(layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, every: Seeds) -> Table:
-    named = [
-        (_called(layout, line, task, runs), runs)
-        for line in lines
-        for task, groups in line.variants.items()
-        for runs in groups
-    ]
+def _table(
+    layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, notes: Sequence[str]
+) -> Table:
     order, changed = [], []
     if layout.compares_methods:
         order = order_notes(*_orders(layout, lines), part.data)
         changed = [_SETTINGS_NOTE] if names.notes else []
-    notes = [f"Data: {part.data[0]}", _seeds(named, every), *_unlike(lines), *order, *changed, *names.notes]
+    notes = [f"Data: {part.data[0]}", *notes, *order, *changed, *names.notes, *cautions(_named(layout, lines))]
     return Table(
         f"{layout.title}: {source} ({layout.place} paper: {DATA})",
         [
@@ -97,8 +96,28 @@ def _table(layout: Layout, part: Part, lines: list[Line], names: MethodNames, so
         ],
         [row for line in lines for row in _rows(layout, line)],
         tuple(layout.tasks.values()) if layout.is_grouped else (),
-        (*layout.notes, *notes, *cautions(named)),
+        (*layout.notes, *notes),
     )
+
+
+def _named(layout: Layout, lines: Sequence[Line]) -> list[tuple[str, Sequence[Run]]]:
+    """The groups of runs of a table, by their names in notes."""
+    return [
+        (_called(layout, line, task, runs), runs)
+        for line in lines
+        for task, groups in line.variants.items()
+        for runs in groups
+    ]
+
+
+def shown_of(tasks: Mapping[str, str], lines: Sequence[Line]) -> Shown:
+    """The groups of runs of some lines with their task, its heading and the name of their method."""
+    return [
+        (task, tasks[task], line.name.text, runs)
+        for line in lines
+        for task, groups in line.variants.items()
+        for runs in groups
+    ]
 
 
 def lines_of(
@@ -211,24 +230,6 @@ def _seeds(named: Sequence[tuple[str, Sequence[Run]]], every: Seeds) -> str:
     if len(set(found.values())) == 1:
         return f"Seeds: {next(iter(found.values()))} each."
     return f"Seeds: {'; '.join(f'{name}: {seeds}' for name, seeds in found.items())}."
-
-
-def _unlike(lines: Sequence[Line]) -> Iterator[str]:
-    """Notes on weight decay, the one setting in which the packaged networks differ from the paper's."""
-    decays: dict[float, set[float]] = {}
-    names: dict[str, None] = {}
-    for line in lines:
-        for task, groups in line.variants.items():
-            paper = published.score(task, line.method, "weight_decay")
-            for runs in groups:
-                ours = runs[0].network.get("optimizer.weight_decay")
-                if paper is not None and ours is not None:
-                    decays.setdefault(paper.mean, set()).add(ours)
-                    names[str(line.method)] = None
-    for paper_decay, ours_all in decays.items():
-        if ours_all - {paper_decay}:
-            values = ", ".join(f"{value:g}" for value in sorted(ours_all))
-            yield f"{', '.join(names)}: weight decay {values}; the paper's have {paper_decay:g}."
 
 
 def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:

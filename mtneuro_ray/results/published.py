@@ -60,7 +60,7 @@ def _scores() -> Mapping[tuple[str, str, str, str], Score]:
 
 
 def score(task: str, method: str | None, metric: str, class_: str = "") -> Score | None:
-    """A published value of a metric, or of a setting such as learning_rate; None if there is none.
+    """A published value of a metric, or of learning_rate and batch_size; None if there is none.
 
     Methods and classes are named as in the paper; an empty class stands for the value over all.
     """

@@ -16,10 +16,10 @@ def test_the_runs_are_those_of_the_tune_spaces() -> None:
     jobs = Benchmark.of([TASK2, TASK1]).jobs
     # 12 grids of 25 candidates and 6 of 5 in Task 2, and mixup's 5 probabilities with 5 seeds each.
     assert len(jobs["search"]) == 12 * 25 + 6 * 5 + 25
-    # Five seeds of 18 pairs and of 35 settings; ROI-C2 has the weights of ROI-C1, and mixup's candidates over seeds
+    # Five seeds of 18 pairs and of 40 settings; ROI-C2 has the weights of ROI-C1, and mixup's candidates over seeds
     # have left theirs: these are only evaluated.
-    assert len(jobs["repeat"]) + len(jobs["evaluate"]) == 5 * (18 + 35)
-    assert len(jobs["evaluate"]) >= 5 * 7
+    assert len(jobs["repeat"]) + len(jobs["evaluate"]) == 5 * (18 + 40)
+    assert len(jobs["evaluate"]) >= 5 * 8
     assert all(job.trains == (stage != "evaluate") for stage, each in jobs.items() for job in each)
     assert {job.run.role for job in jobs["search"]} == {"candidate"}
     assert {job.run.role for stage in ("repeat", "evaluate") for job in jobs[stage]} == {"final"}

@@ -164,6 +164,16 @@ def test_a_readout_takes_every_slice_before_the_test_slices(tmp_path: Path) -> N
     assert {(cube.split, cube.z) for cube in task.cubes} == {("train", (0, 10)), ("test", (10, 12))}
 
 
+def test_a_readout_fits_nothing_to_the_slices_between_val_and_test(tmp_path: Path) -> None:
+    values = {**TASK, "name": "task3_mine", "z_val": [7, 8], "z_test": [11, 12]}
+    task, _ = load_task(write_json(tmp_path / "t.json", values))
+    assert {(c.split, c.z) for c in task.cubes} == {("train", (0, 9)), ("val", (9, 11)), ("test", (11, 12))}
+    for key, value in (("z_train", [110, 379]), ("z_val", [380, 409]), ("z_test", [420, 470])):
+        values[key] = value
+    task, _ = load_task(write_json(tmp_path / "t.json", values))
+    assert {(c.split, c.z) for c in task.cubes} == {(c.split, c.z) for c in load_task("task3")[0].cubes}
+
+
 def test_unused_keys_warn_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     task, network = write_json(tmp_path / "t.json", TASK), write_json(tmp_path / "n.json", NETWORK)
     load_task(task)

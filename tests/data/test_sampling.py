@@ -212,15 +212,25 @@ def test_a_description_counts_images_and_voxels_of_every_channel() -> None:
 
 
 def test_a_split_without_cubes_has_no_images() -> None:
-    task, _ = load_task("task3")
+    task = task_settings("readout", cubes=[cube("A", z=(0, 4)), cube("A", split="test", z=(4, 8))])
     images: dict[Split, int] = {split: len(plan.samples(task, split)) for split in SPLITS}
-    assert images == {"train": 4 * 310, "val": 0, "test": 4 * 50}
+    assert images["val"] == 0
+    assert images["train"] == images["test"] > 0
 
 
-def test_the_halves_of_task_3_s_boxes_are_one_piece_of_tissue_each() -> None:
+@pytest.mark.parametrize("name", ["task3", "task3_c3"])
+def test_task_3_reads_every_slice_and_leaves_ten_between_those_that_are_fitted_and_scored(name: str) -> None:
+    task, _ = load_task(name)
+    slices = {split: {sample.roi.z for sample in plan.samples(task, split)} for split in SPLITS}
+    assert {split: 4 * len(own) for split, own in slices.items()} == {"train": 1200, "val": 40, "test": 200}
+    assert sorted(set().union(*slices.values())) == [(z, z + 1) for z in range(110, 470)]
+    assert min(slices["test"])[0] - max(slices["train"])[1] == 10
+
+
+def test_the_parts_of_task_3_s_boxes_are_one_piece_of_tissue_each() -> None:
     task, _ = load_task("task3")
     found = [(block.region, block.roi.z, [task.cubes[n].split for n in block.cubes]) for block in plan.blocks(task)]
-    assert found == [(region, (110, 470), ["train", "test"]) for region in ("CTX", "STR", "VP", "ZI")]
+    assert found == [(region, (110, 470), ["train", "val", "test"]) for region in ("CTX", "STR", "VP", "ZI")]
 
 
 def test_cubes_are_joined_along_z_within_a_region_and_a_place() -> None:

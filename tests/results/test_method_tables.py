@@ -41,17 +41,14 @@ def test_table_1_has_the_paper_s_layout_and_its_values_beside_ours() -> None:
     assert rows["NMF"] == ["-", "-", "0.62", "-", "-", "0.27", "-", "-", "0.50"]
 
 
-def test_notes_tell_data_seeds_and_weight_decay() -> None:
+def test_notes_tell_data_and_seeds() -> None:
     notes = tables_of(encoder_record(0.8, seed=1), encoder_record(0.8, seed=2))["Table 1"].notes
     assert "Seeds: 2 each." in notes
     assert any(note.startswith("Data: phantom://thalamocortical/image") for note in notes)
-    assert "Supervised: weight decay 0; the paper's have 0.3." in notes
     uneven = tables_of(
         encoder_record(0.8), encoder_record(0.8, method="PCA"), encoder_record(0.8, method="PCA", seed=9)
     )
     assert "Seeds: Supervised ROI-C1: 1; PCA ROI-C1: 2." in uneven["Table 1"].notes
-    decayed = tables_of(encoder_record(0.8, weight_decay=0.3))["Table 1"]
-    assert not any("weight decay" in note for note in decayed.notes)
 
 
 def test_json_has_numbers_with_all_their_decimals() -> None:
@@ -113,21 +110,40 @@ def test_other_data_and_another_scale_are_other_tables_whose_titles_say_so() -> 
     assert titles(encoder_record(0.8), *small, real) == ["bossdb data", "phantom data", f"phantom data, {scale}"]
 
 
-def test_decompositions_have_no_epochs_and_stand_beside_the_networks_of_each_number_of_epochs() -> None:
+@pytest.mark.parametrize("method", ["PCA", "Random encoder"])
+def test_methods_without_steps_stand_beside_the_networks_of_each_number_of_epochs(method: str) -> None:
     records = [
         encoder_record(0.5, preset="smoke"),
         encoder_record(0.6, preset="smoke", epochs=1),
-        encoder_record(0.4, method="PCA", preset="smoke"),
+        encoder_record(0.4, method=method, preset="smoke"),
     ]
     tables = [table for table in Results.of(records).table() if table.title.startswith("Table 1")]
     assert len(tables) == 2
     for table in tables:
-        [row] = [row for row in table.rows if row[0].startswith("PCA")]
+        [row] = [row for row in table.rows if row[0].startswith(method)]
         assert row[1] == "0.400"
-    alone = encoder_record(0.4, method="PCA", preset="smoke")
+    alone = encoder_record(0.4, method=method, preset="smoke")
     assert titles(alone, encoder_record(0.3, method="NMF", preset="smoke")) == [
         "phantom data, 64 px, at most 32 slices a cube and split"
     ]
+
+
+def test_a_random_encoder_is_a_row_of_tables_1_a3_and_3_below_those_of_the_paper() -> None:
+    records = [
+        *(encoder_record(0.5, task, "Random encoder", seed=seed) for task in ("task1", "task1_x4") for seed in (1, 2)),
+        *(readout_record(0.5, task, "Random encoder") for task in ("task3", "task3_c3")),
+        encoder_record(0.6, method="PCA"),
+    ]
+    tables = [table for table in Results.of(records).table() if table.title.startswith("Table")]
+    assert len(tables) == 4
+    for table in tables:
+        own = [row for row in table.rows if row[0] == "Random encoder"]
+        assert table.rows[-len(own) :] == own
+        paper, ours = ([cell for row in own for cell in row if cell.startswith(start)] for start in ("0.8", "0.5"))
+        assert ours
+        assert not paper
+    assert rows_of(tables[0])["Random encoder"][:3] == ["0.500 +- 0.000", "0.400 +- 0.000", "-"]
+    assert rows_of(tables[0])["PCA"][:3] == ["0.600", "0.500", "0.59"]
 
 
 ACCURACIES = {"Supervised": 0.7, "Sup w/ Mixup": 0.8, "BYOL": 0.6, "MYOW": 0.9, "PCA": 0.3, "NMF": 0.2}

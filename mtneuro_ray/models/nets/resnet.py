@@ -6,9 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mtneuro_ray.models.dropout import GlobalDropout
-from mtneuro_ray.models.encoders import ResNet18Settings
-
-_FEATURES = 512
+from mtneuro_ray.models.encoders import FEATURES, ResNet18Settings
 
 
 def resnet18_encoder(in_channels: int = 1) -> nn.Module:
@@ -53,4 +51,4 @@ class EncoderClassifier(nn.Module):
 def build(settings: ResNet18Settings, classes: int) -> EncoderClassifier:
     """The supervised network of Task 1 (MTNeuro paper, section 4.1)."""
     encoder = resnet18_encoder(settings.in_channels)
-    return EncoderClassifier(encoder, _FEATURES, classes, settings.dropout, settings.latent_dim)
+    return EncoderClassifier(encoder, FEATURES, classes, settings.dropout, settings.latent_dim)

@@ -35,8 +35,9 @@ _ROUNDING = 1e-6
 def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitData], context: WorkerContext) -> Reading:
     """Linear regression of the attributes of corners on the features of a frozen encoder.
 
-    Metrics "all": fitted to, and scored on, the corners of both splits, as in the paper. Metrics "test": fitted to the
-    corners of the training split and scored on those of the test split. Where voxels are no cubes, the distance in
+    Metrics "all": fitted to, and scored on, the corners of all splits, as in the paper. Metrics "test": fitted to the
+    corners of the training split and scored on those of the test split; a val split, in the benchmark the ten slices
+    between the two, has no part in them. Where voxels are no cubes, the distance in
     micrometers is one more attribute, which has no part in the mean. The encoder's run says how inputs are scaled.
 
     Raises:
