@@ -56,7 +56,7 @@ class FrozenSettings(MethodSettings):
 
     probe_norm: Literal["standard", "none"] = "standard"
     """Input of the linear probe: each feature standardised to mean 0 and standard deviation 1 over the training split,
-    or as the encoder outputs it."""
+    or as the encoder outputs it, the paper's plain linear layer (measured in docs/benchmark.md)."""
 
 
 class LossSettings(Settings):
