@@ -101,21 +101,23 @@ def plan_task(
 
 def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, Any]:
     """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream."""
-    itemsizes = bytes_per_voxel(task, file)
+    parts = [part for part in volumes_of(task).values() if part.cubes]
+    itemsizes = [bytes_per_voxel(part, file) for part in parts]
     sizes = {name or SHOWN_OWN: known_voxel_size(part, file) for name, part in volumes_of(task).items() if part.cubes}
     about = {
         "voxel_size_um": sizes if task.volumes else next(iter(sizes.values())),
         "target_voxel_size_um": task.target_voxel_size_um,
     }
-    found = {**describe(task, itemsizes), **about}
+    found = {**describe(task, itemsizes[0]), **about}
     if task.volumes:
-        parts = [part for part in volumes_of(task).values() if part.cubes]
-        read = [describe(part, bytes_per_voxel(part, file)) for part in parts]
-        return found | {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
+        read = [describe(part, own) for part, own in zip(parts, itemsizes, strict=True)]
+        found |= {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
+    # Images of all volumes are of the widest type.
+    voxel = max(own[0] for own in itemsizes)
     for split, counts in found["splits"].items():
-        taken = split_bytes(task, counts["images"], itemsizes[0])
+        taken = split_bytes(task, counts["images"], voxel)
         if task.sampling.is_patches:
-            taken = sum(cube.roi.num_voxels for cube in task.cubes if cube.split == split) * (itemsizes[0] + 1)
+            taken = sum(cube.roi.num_voxels for cube in task.cubes if cube.split == split) * (voxel + 1)
         if taken > (default_budget() if budget is None else budget):
             counts["streamed_bytes"] = taken
     return found

@@ -12,11 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Cube, Split, TaskSettings
-from mtneuro_ray.config.task_volumes import OWN, volumes_of
-from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.config.task_volumes import OWN
+from mtneuro_ray.data.identities import Identities, parts_in
 from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.labels import IGNORED
-from mtneuro_ray.data.samples import Images, SplitData, images_at, load_split, masks_at, nothing_counts, region_names
+from mtneuro_ray.data.samples import (
+    Images,
+    SplitData,
+    gathered,
+    images_at,
+    load_split,
+    masks_at,
+    nothing_counts,
+    region_names,
+)
 from mtneuro_ray.data.sampling import cell, cube_samples
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
@@ -168,21 +177,14 @@ def read_cubes(
     read: Callable[[CutoutStore, Identities, Sequence[Roi], TaskSettings], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]:
     """What `read` (`images_at` or `classes_at`) gives for boxes of one shape, each from the volume of its cube."""
-    owners = [cubes[number].volume or OWN for number, _ in places]
-    parts = volumes_of(task) if task.volumes else {OWN: task}
-    found: dict[int, npt.NDArray[Any]] = {}
-    for name, part in parts.items():
-        own = [n for n, owner in enumerate(owners) if owner == name]
-        if own:
-            rois = [outside(cubes[number], roi) for number, roi in (places[n] for n in own)]
-            ids = identities_of(identities, task, name)
-            found |= dict(zip(own, read(store, ids, rois, part), strict=True))
-    return np.stack([found[n] for n in range(len(places))])
 
+    def at(own: Identities, part: TaskSettings, chosen: Indices) -> npt.NDArray[Any]:
+        rois = [outside(cubes[number], roi) for number, roi in (places[place] for place in chosen)]
+        return read(store, own, rois, part)
 
-def identities_of(identities: Identities, task: TaskSettings, volume: str) -> Identities:
-    """The identities of one of the volumes of a task, OWN for its own channels."""
-    return identities.parts[volume] if task.volumes else identities
+    found = gathered(parts_in(task, identities), np.array([cubes[n].volume or OWN for n, _ in places], str), at)
+    assert found is not None
+    return found
 
 
 def classes_at(store: CutoutStore, identities: Identities, rois: Sequence[Roi], task: TaskSettings) -> Bytes:
@@ -216,12 +218,12 @@ def cubes_bytes(store: CutoutStore, identities: Identities, task: TaskSettings, 
     Raises:
         StoreError: its voxels are missing.
     """
-    sizes: dict[str, int] = {}
+    sizes, parts = dict[str, int](), parts_in(task, identities)
     total = 0
     for cube in cubes_of(task, split):
         owner = cube.volume or OWN
         if owner not in sizes:
-            images = identities_of(identities, task, owner).images
+            images = parts[owner][0].images
             sizes[owner] = 1 + sum(
                 store.dtype(identity, [Roi.at(cube.roi.origin, (1, 1, 1))]).itemsize for identity in images
             )

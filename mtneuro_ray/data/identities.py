@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.config.task_volumes import volumes_of
+from mtneuro_ray.config.task_volumes import OWN, volumes_of
+from mtneuro_ray.rng import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,25 @@ class Identities:
     annotation: str | None = None
     mask: str | None = None
     parts: dict[str, Identities] = field(default_factory=dict)
+
+
+Parts = dict[str, tuple[Identities, TaskSettings]]
+"""Identities and part of the task of each volume, by its name."""
+
+
+def parts_in(task: TaskSettings, identities: Identities) -> Parts:
+    """The parts of a task; the only part of one volume is the task."""
+    if not task.volumes:
+        return {OWN: (identities, task)}
+    return {name: (identities.parts[name], part) for name, part in volumes_of(task).items()}
+
+
+def by_volume(parts: Parts, owners: npt.NDArray[np.str_]) -> Iterator[tuple[Indices, Identities, TaskSettings]]:
+    """The volumes that own some images, with the places of theirs among all."""
+    for name, (identities, part) in parts.items():
+        places = np.flatnonzero(owners == name)
+        if len(places):
+            yield places, identities, part
 
 
 def by_role(task: TaskSettings, data: Sequence[str]) -> Identities:

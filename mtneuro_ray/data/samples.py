@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.config.task_volumes import OWN, volumes_of
-from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.identities import Identities, Parts, by_volume, parts_in
 from mtneuro_ray.data.image_labels import Labels, region_labels
 from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, annotated_at, classes_of
-from mtneuro_ray.data.sampling import Sample, cube_samples, samples
+from mtneuro_ray.data.sampling import Sample, owners, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.errors import InputError
@@ -166,21 +165,38 @@ def load_split(
 
 def _load_parts(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split) -> SplitArrays:
     """A split of a task over several volumes, in the order of the plan."""
-    cubes = [cube for cube in task.cubes if cube.split == split]
-    owners = np.array([cube.volume or OWN for cube in cubes for _ in cube_samples(task, cube)])
-    regions = [cube.region for cube in cubes for _ in cube_samples(task, cube)]
-    parts = {name: part for name, part in volumes_of(task).items() if (owners == name).any()}
-    found = [load_split(store, identities.parts[name], part, split) for name, part in parts.items()]
-    place = np.argsort(np.concatenate([np.flatnonzero(owners == name) for name in parts]))
+    parts = list(by_volume(parts_in(task, identities), owners(task, split)))
+    found = [load_split(store, own, part, split) for _, own, part in parts]
+    place = np.argsort(np.concatenate([places for places, _, _ in parts]))
     masks = [arrays.masks for arrays in found if arrays.masks is not None]
-    names = tuple(dict.fromkeys(cube.region for cube in task.cubes))
+    names = region_names(task)
     return SplitArrays(
         images=np.concatenate([arrays.images for arrays in found])[place],
         masks=np.concatenate(masks)[place] if masks else None,
         labels=np.concatenate([arrays.labels for arrays in found])[place],
-        regions=np.array([names.index(region) for region in regions], np.int64),
+        regions=regions_of(samples(task, split), names),
         region_names=names,
     )
+
+
+def gathered(
+    parts: Parts,
+    owners: npt.NDArray[np.str_],
+    read: Callable[[Identities, TaskSettings, Indices], npt.NDArray[Any] | None],
+) -> npt.NDArray[Any] | None:
+    """What `read` gives for the images of each volume, by their places, as one array in the order of all images.
+
+    Args:
+        parts: The volumes.
+        owners: (N,) name of the volume of each image.
+        read: Identities, part of the task and places of its images -> an array of as many rows, or None.
+    """
+    volumes = list(by_volume(parts, owners))
+    found = [rows for places, own, part in volumes if (rows := read(own, part, places)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    together: npt.NDArray[Any] = np.concatenate(found)
+    return together[np.argsort(np.concatenate([places for places, _, _ in volumes]))]
 
 
 def region_names(task: TaskSettings) -> tuple[str, ...]:

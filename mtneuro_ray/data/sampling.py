@@ -9,8 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mtneuro_ray.config.labels import annotated_in
 from mtneuro_ray.config.task import SPLITS, Cube, Split, TaskSettings
+from mtneuro_ray.config.task_volumes import OWN
 from mtneuro_ray.data.windows import WindowGrid
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Range, Roi
@@ -48,6 +52,14 @@ class Block:
 def samples(task: TaskSettings, split: Split) -> list[Sample]:
     """The images of a split, in the order of the cubes, then z, y, x. An image lies in one region."""
     return [sample for cube in task.cubes if cube.split == split for sample in cube_samples(task, cube)]
+
+
+def owners(task: TaskSettings, split: Split) -> npt.NDArray[np.str_]:
+    """Name of the volume of each of the images of a split, (N,)."""
+    cubes = [cube for cube in task.cubes if cube.split == split]
+    return np.repeat(
+        np.array([cube.volume or OWN for cube in cubes], str), [_count_images(task, cube) for cube in cubes]
+    )
 
 
 def cube_samples(task: TaskSettings, cube: Cube) -> list[Sample]:

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.ahead import Reader, Stored, Voxels, read_ahead
 from mtneuro_ray.data.cubes import cubes_bytes, load_whole
-from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.identities import Identities, Parts, by_volume, parts_in
 from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.samples import (
+    Images,
     SplitData,
     counts_of,
+    gathered,
     images_at,
     labels_of,
     log_absent,
@@ -28,9 +30,9 @@ from mtneuro_ray.data.samples import (
     region_names,
     regions_of,
 )
-from mtneuro_ray.data.sampling import count_samples, samples
+from mtneuro_ray.data.sampling import count_samples, owners, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
-from mtneuro_ray.data.store import CutoutStore
+from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.data.stored_cubes import CubesPart, StoredCubes, boxes_of, describe_cubes
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.roi import Roi
@@ -59,7 +61,8 @@ class StoredSplit(Stored, SplitData):
 
     Attributes:
         store: Cutouts that hold every voxel of the split.
-        identities: Identities of the volumes.
+        parts: Identities and part of the task of each volume.
+        owners: (N,) name of the volume of each image.
         task: The task.
         budget: Bytes that reading ahead may take.
         labels: See `SplitData`.
@@ -73,7 +76,8 @@ class StoredSplit(Stored, SplitData):
     """
 
     store: CutoutStore
-    identities: Identities
+    parts: Parts
+    owners: npt.NDArray[np.str_]
     task: TaskSettings
     budget: int
     labels: Labels
@@ -106,7 +110,8 @@ class StoredSplit(Stored, SplitData):
             raise nothing_counts(task, split)
         return cls(
             store=store,
-            identities=identities,
+            parts=parts_in(task, identities),
+            owners=owners(task, split),
             task=task,
             budget=budget,
             labels=np.concatenate([part.labels for part in parts]),
@@ -119,9 +124,13 @@ class StoredSplit(Stored, SplitData):
         )
 
     @property
+    def _channels(self) -> int:
+        return max(len(identities.images) for identities, _ in self.parts.values())
+
+    @property
     def voxel_bytes(self) -> int:
         """Bytes of a voxel of an image, all channels together."""
-        return len(self.identities.images) * self.dtype.itemsize
+        return self._channels * self.dtype.itemsize
 
     @property
     def num_bytes(self) -> int:
@@ -131,8 +140,8 @@ class StoredSplit(Stored, SplitData):
     @property
     def num_voxels(self) -> int:
         """Values of an image, after downsampling."""
-        channels, task = len(self.identities.images), self.task
-        return channels * task.volume_z * math.prod(task.tile_size) // task.downsample**2
+        task = self.task
+        return self._channels * task.volume_z * math.prod(task.tile_size) // task.downsample**2
 
     @property
     def sample_bytes(self) -> int:
@@ -147,9 +156,20 @@ class StoredSplit(Stored, SplitData):
         """Images and masks of some samples, in the order of the indices; each shard that they need is decoded once."""
         shape = (self.task.volume_z, *self.task.tile_size)
         # The arrays of no image have the shape and type of one.
-        rois = [Roi.at(origin, shape) for origin in self.origins[indices if len(indices) else [0]].tolist()]
-        images = images_at(self.store, self.identities, rois, self.task).astype(self.dtype, copy=False)
-        masks = masks_at(self.store, self.identities, rois, self.task)
+        chosen = indices if len(indices) else np.zeros(1, np.int64)
+
+        def boxes(places: Indices) -> list[Roi]:
+            return [Roi.at(origin, shape) for origin in self.origins[chosen[places]].tolist()]
+
+        def images_of(identities: Identities, part: TaskSettings, places: Indices) -> Images:
+            return images_at(self.store, identities, boxes(places), part).astype(self.dtype, copy=False)
+
+        def masks_of(identities: Identities, part: TaskSettings, places: Indices) -> Bytes | None:
+            return masks_at(self.store, identities, boxes(places), part)
+
+        named = self.owners[chosen]
+        images, masks = (gathered(self.parts, named, read) for read in (images_of, masks_of))
+        assert images is not None
         return images[: len(indices)], None if masks is None else masks[: len(indices)]
 
 
@@ -177,19 +197,21 @@ def default_budget() -> int:
 
 
 def exceeds(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, budget: int) -> bool:
-    """Whether a split is to stream: it takes more memory than the budget, and its task has one volume, or patches.
+    """Whether a split is to stream: it takes more memory than the budget.
 
-    One box is looked at for the type of its voxels.
+    One box of each volume is looked at for the type of its voxels.
 
     Raises:
         StoreError: its voxels are missing.
     """
     if task.sampling.is_patches:
         return cubes_bytes(store, identities, task, split) > budget
-    if task.volumes or not (plan := samples(task, split)):
+    if not (plan := samples(task, split)):
         return False
-    voxel_bytes = sum(store.dtype(identity, [plan[0].roi]).itemsize for identity in identities.images)
-    return split_bytes(task, len(plan), voxel_bytes) > budget
+    volumes = list(by_volume(parts_in(task, identities), owners(task, split)))
+    firsts = [(identity, plan[places[0]].roi) for places, own, _ in volumes for identity in own.images]
+    dtype = np.result_type(*(store.dtype(identity, [roi]) for identity, roi in firsts))
+    return split_bytes(task, len(plan), len(volumes[0][1].images) * dtype.itemsize) > budget
 
 
 def splits_of(
@@ -256,15 +278,16 @@ def describe(
     if task.sampling.is_patches:
         return describe_cubes(store, identities, task, split, start, stop)
     plan, names = samples(task, split)[start:stop], region_names(task)
-    regions = regions_of(plan, names)
-    step = max(1, _PART_BYTES // read_bytes(task))
-    labels, counts = list[Labels](), np.zeros((len(names), len(task.classes)), np.int64)
-    for first in range(0, len(plan), step):
-        own, here = plan[first : first + step], regions[first : first + step]
-        labels.append(labels_of(store, identities, own, task))
-        masks = masks_at(store, identities, [sample.roi for sample in own], task)
-        counts += counts_of(labels[-1] if masks is None else masks, here, len(names), len(task.classes))
-    origins = np.array([sample.roi.origin for sample in plan], np.int32).reshape(-1, 3)
-    rois = [sample.roi for sample in plan]
-    dtype = np.result_type(*(store.dtype(identity, rois) for identity in identities.images))
-    return Part(np.concatenate(labels), regions, origins, counts, dtype)
+    regions, rois, parts = regions_of(plan, names), [sample.roi for sample in plan], parts_in(task, identities)
+    named, step = owners(task, split)[start:stop], max(1, _PART_BYTES // read_bytes(task))
+    labels, counts = np.zeros(len(plan), np.int64), np.zeros((len(names), len(task.classes)), np.int64)
+    dtypes = list[np.dtype[Any]]()
+    for volume, own, part in by_volume(parts, named):
+        dtypes += [store.dtype(identity, [rois[place] for place in volume]) for identity in own.images]
+        for places in (volume[first : first + step] for first in range(0, len(volume), step)):
+            labels[places] = labels_of(store, own, [plan[place] for place in places], part)
+            masks = masks_at(store, own, [rois[place] for place in places], part)
+            truth = labels[places] if masks is None else masks
+            counts += counts_of(truth, regions[places], len(names), len(task.classes))
+    origins = np.array([roi.origin for roi in rois], np.int32).reshape(-1, 3)
+    return Part(labels, regions, origins, counts, np.result_type(*dtypes))

@@ -19,12 +19,11 @@ from mtneuro_ray.data.cubes import (
     classes_at,
     counted,
     cubes_of,
-    identities_of,
     outside,
     read_cubes,
     strips_of,
 )
-from mtneuro_ray.data.identities import Identities
+from mtneuro_ray.data.identities import Identities, parts_in
 from mtneuro_ray.data.image_labels import Labels
 from mtneuro_ray.data.patches import PatchPlan
 from mtneuro_ray.data.samples import Images, images_at
@@ -108,7 +107,7 @@ class StoredPatches(Stored):
     def sample_bytes(self) -> int:
         """Bytes that one patch takes while it is read, with the strip that tells where it lies."""
         cubes = self.cubes
-        channels = identities_of(cubes.identities, cubes.task, cubes.cubes[0].volume or OWN).images
+        channels = parts_in(cubes.task, cubes.identities)[cubes.cubes[0].volume or OWN][0].images
         return math.prod(cubes.size) * (len(channels) * cubes.dtype.itemsize + 1) + STRIP
 
     def read(self, indices: Indices) -> Voxels:
@@ -140,11 +139,11 @@ def describe_cubes(
     for strip, (number, roi) in enumerate(strips):
         first.setdefault((number, roi.z[0]), strip)
     counts = np.zeros((len(strips), len(task.classes)), np.int64)
-    kinds: set[np.dtype[Any]] = set()
+    kinds, parts = set[np.dtype[Any]](), parts_in(task, identities)
     for number, box in boxes_of(task, split)[start:stop]:
         [mask] = read_cubes(store, identities, task, [(number, box)], cubes, classes_at)
-        ids = identities_of(identities, task, cubes[number].volume or OWN)
-        kinds |= {store.dtype(identity, [outside(cubes[number], box)]) for identity in ids.images}
+        images = parts[cubes[number].volume or OWN][0].images
+        kinds |= {store.dtype(identity, [outside(cubes[number], box)]) for identity in images}
         rows = strips[first[number, box.z[0]]][1].shape[1]
         for z in range(*box.z):
             for strip in range(first[number, z] + box.y[0] // rows, first[number, z] + (box.y[1] - 1) // rows + 1):

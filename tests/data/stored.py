@@ -32,15 +32,17 @@ def filled_store(folder: Path) -> CutoutStore:
     return store
 
 
-def resident(store: CutoutStore, task: TaskSettings) -> dict[Split, SplitArrays]:
-    return load_splits(store, IDENTITIES, task)
+def resident(store: CutoutStore, task: TaskSettings, identities: Identities = IDENTITIES) -> dict[Split, SplitArrays]:
+    return load_splits(store, identities, task)
 
 
-def stored(store: CutoutStore, task: TaskSettings, budget: int = _BUDGET) -> dict[Split, StoredSplit]:
+def stored(
+    store: CutoutStore, task: TaskSettings, budget: int = _BUDGET, identities: Identities = IDENTITIES
+) -> dict[Split, StoredSplit]:
     found: dict[Split, StoredSplit] = {}
     for split in dict.fromkeys(cube.split for cube in task.cubes):
-        parts = [describe(store, IDENTITIES, task, split, *part) for part in parts_of(task, split, 3)]
-        whole = joined(store, IDENTITIES, task, split, budget, parts)
+        parts = [describe(store, identities, task, split, *part) for part in parts_of(task, split, 3)]
+        whole = joined(store, identities, task, split, budget, parts)
         assert isinstance(whole, StoredSplit)
         found[split] = whole
     return found

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.data.ahead import in_windows
+from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.resident import Batch, ResidentSplit
-from mtneuro_ray.data.stored import parts_of, read_bytes, split_bytes
+from mtneuro_ray.data.stored import exceeds, parts_of, read_bytes, split_bytes
 from mtneuro_ray.data.streamed import StreamedSplit, on_device
 from mtneuro_ray.errors import StoreError
 from mtneuro_ray.roi import Roi
-from tests.data.stored import SHAPE, filled_store, resident, stored
+from tests.data.stored import IDENTITIES, SHAPE, filled_store, resident, stored
 from tests.settings import cube, task_settings
 
 CPU = torch.device("cpu")
@@ -54,6 +55,33 @@ def test_a_stored_split_knows_what_one_in_memory_holds(tmp_path: Path, changes: 
         assert split_bytes(task, len(found)) == found.num_bytes == expected.images.nbytes + expected.masks.nbytes
         empty, _ = found.read(np.array([], np.int64))
         assert (empty.shape, empty.dtype) == ((0, *expected.images.shape[1:]), expected.images.dtype)
+
+
+def test_a_split_over_several_volumes_is_stored_too(tmp_path: Path) -> None:
+    """Cubes of two volumes in turn, of which one has a wider type."""
+    store, box = filled_store(tmp_path), Roi.at((0, 0, 0), SHAPE)
+    [image], [labels] = store.read("image", [box]), store.read("labels", [box])
+    store.write("wide", box, image[::-1].astype(np.uint16) * 200)
+    store.write("flipped", box, labels[::-1])
+    cubes = TASK.model_dump(mode="json")["cubes"]
+    train = [cube(z=(at, at + 2), x=[0, 40], volume=name) for at, name in ((0, None), (2, "b"), (4, None), (6, "b"))]
+    task = task_settings(
+        volumes={"b": {"image_chan": "file:wide.npy", "annotation_chan": "file:flipped.npy"}},
+        cubes=[*train, *cubes[2:]],
+    )
+    identities = Identities((), parts={"": IDENTITIES, "b": Identities(("wide",), "flipped")})
+    expected, found = resident(store, task, identities)["train"], stored(store, task, identities=identities)["train"]
+    assert expected.images.dtype == found.dtype == np.uint16
+    assert expected.masks is not None
+    assert found.num_bytes == expected.images.nbytes + expected.masks.nbytes
+    np.testing.assert_array_equal(found.class_counts(3), expected.class_counts(3))
+    for chosen in (np.arange(len(found))[::-1], np.array([0, 0]), np.array([5]), np.array([], np.int64)):
+        images, masks = found.read(chosen)
+        np.testing.assert_array_equal(images, expected.images[chosen])
+        assert images.dtype == expected.images.dtype
+        np.testing.assert_array_equal(np.asarray(masks), expected.masks[chosen])
+    for budget, streams in ((found.num_bytes - 1, True), (found.num_bytes, False)):
+        assert exceeds(store, identities, task, "train", budget) is streams
 
 
 def test_labels_of_whole_images_come_from_their_annotation(tmp_path: Path) -> None:

@@ -266,7 +266,12 @@ def test_a_streamed_run_goes_on_where_it_was_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_budget_changes_no_number_of_a_training_on_two_volumes_of_two_channels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sampling", [{"kind": "patches", "patches_per_epoch": 32, "balance": "region"}, {"kind": "tiles"}]
+)
+def test_a_budget_changes_no_number_of_a_training_on_two_volumes_of_two_channels(
+    sampling: dict[str, Any], tmp_path: Path
+) -> None:
     tiny = write_tiny(tmp_path, epochs=1, data={"normalization": "percentile"})
     image = np.load(tiny.image).astype(np.int16) * 100 - 7000
     for name, voxels in (("a", image), ("b", -image), ("c", image[:, ::-1]), ("d", -image[:, ::-1])):
@@ -277,7 +282,7 @@ def test_a_budget_changes_no_number_of_a_training_on_two_volumes_of_two_channels
     task["volumes"] = {"other": {"image_chan": ["file:c.npy", "file:d.npy"], "annotation_chan": "file:other.npy"}}
     for cube in task["cubes"]:
         cube |= {"volume": "other"} if cube["region"] == "right" else {}
-    task["sampling"] = {"kind": "patches", "patches_per_epoch": 32, "balance": "region"}
+    task["sampling"] = sampling
     tiny.task.write_text(json.dumps(task))
     records = [
         mtneuro_ray.train(str(tiny.task), str(tiny.network), out=tmp_path / str(budget), memory_budget=budget)
