@@ -61,7 +61,7 @@ class Preset(Settings):
             if key == "epochs" and self.epochs is not None:
                 changes[path] = epochs = min(self.epochs, value)
                 for other, warm_up in network.paths().items():
-                    if other.startswith(f"{owner}.") and other.endswith("warmup_epochs"):
+                    if other.startswith(f"{owner}.") and other.endswith("warmup_epochs") and warm_up is not None:
                         changes[other] = min(warm_up, epochs - 1)
             elif key == "batch_size" and self.batch_size is not None and value is not None:
                 changes[path] = min(self.batch_size, value)

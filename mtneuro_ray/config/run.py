@@ -114,6 +114,12 @@ class RunSettings(Settings):
         # By its old name, so that runs keep their ids.
         if network["data"].get("normalization") == "image":
             network["data"]["input_norm"] = network["data"].pop("normalization")
+        # Keys that follow a rule now had defaults, which were left out.
+        method, stated = network["method"], self.network.method
+        for key, before in getattr(stated, "before_rules", {}).items():
+            method[key] = getattr(stated, key)
+            if method[key] == before:
+                del method[key]
         values: dict[str, Any] = {"task": task, "network": network, "role": self.role, "data": list(self.data)}
         if self.weights is not None:
             network["model"].pop("encoder_weights", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.models.pretrained import load_encoder_weights
 from mtneuro_ray.tasks.training.base import Task, build_task
+
+logger = logging.getLogger(__name__)
 
 Encoder = Mapping[str, torch.Tensor]
 
@@ -84,7 +87,7 @@ def train(
                     class_counts[split] = dict(zip(part.region_names, counts, strict=True))
             absent = {split: part.absent(run.task.classes) for split, part in data.items() if split not in metrics}
     timings = {"total_s": time.perf_counter() - started, **trained.timings}
-    notes = _notes(task, metrics, absent)
+    notes = [*run.network.method_declaration.resolve().cautions(setup, trained.history), *_notes(task, metrics, absent)]
     return Outcome(metrics, trained.history, class_counts, timings, notes, task.scaling.record())
 
 
@@ -146,6 +149,8 @@ def _fit(setup: Setup, encoder: Encoder | None) -> Trained:
     if encoder is not None:
         load_encoder_weights(setup.model, encoder)
     method = method_of(setup)
+    for caution in method.cautions(setup, ()) if setup.context.is_leader else ():
+        logger.warning("%s", caution)
     if isinstance(method, SteppedMethod):
         fit = Fit(method, validation_of(setup))
         progress = fit.run()

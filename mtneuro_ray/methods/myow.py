@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, ClassVar
 
 from mtneuro_ray.config.base import Count, NonNegative, Positive, Rate
 from mtneuro_ray.methods.byol import BYOL, ByolSettings
@@ -11,12 +12,14 @@ from mtneuro_ray.methods.byol import BYOL, ByolSettings
 class MyowMergedSettings(ByolSettings):
     """Keys of MYOW-m, which has one projector and one predictor for both terms."""
 
+    before_rules: ClassVar[dict[str, Any]] = {**ByolSettings.before_rules, "myow_rampup_epochs": 10}
+
     myow_base_weight: NonNegative = 0.1
     """Weight of the mined term against 1 for the augmented one, after the ramp."""
     byol_warmup_epochs: Count = 0
     """Epochs without the mined term."""
-    myow_rampup_epochs: Count = 10
-    """Epochs over which the weight of the mined term rises."""
+    myow_rampup_epochs: Count | None = None
+    """Epochs over which the weight of the mined term rises. By default 10, or a tenth of fewer than 100 `epochs`."""
     knn_nneighs: Positive = 1
     """Nearest neighbours of a view in the target's feature space (cosine) among which the mined view is drawn."""
     pool_ratio: Rate = 0.5

@@ -66,7 +66,7 @@ def readout(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Projec
             "classes": f"{', '.join(classes)} ({labels_found(facts)})",
             "splits": splits(facts, images),
             "image": f"1 x {side[0]} x {side[1]} voxels (z, y, x); attributes are of their corners",
-            "encoder": f"ResNet-18 by BYOL, which needs no labels: {epochs} epochs, base rate 0.8 and momentum 0.95",
+            "encoder": f"ResNet-18 by BYOL, which needs no labels: {epochs} epochs",
             "places": f"{encoder['name']} tells {len(places)} places apart; that has no part in the readout",
         },
         encoder=encoder,
@@ -74,13 +74,11 @@ def readout(facts: Facts, wishes: Wishes, name: str, machine: Machine) -> Projec
 
 
 def _network(facts: Facts, batch: int, epochs: int, places: int) -> dict[str, Any]:
-    # At the paper's rate a small batch learns less than a random encoder knows.
-    rates = {"base_learning_rate": 0.8, "base_momentum": 0.95}
     return {
         "name": "BYOL_ResNet-18",
         "classes": places,
         "model": {"name": "ResNet-18"},
-        "method": {"name": "byol", "epochs": epochs, "lr_warmup_epochs": epochs // 10, **rates},
+        "method": {"name": "byol", "epochs": epochs},
         "optimizer": {"name": "SGD", "learning_rate": 0.03, "epochs": 50, "momentum": 0.9},
         "data": {"batch_size": batch, **grey_values(facts)[0]},
     }

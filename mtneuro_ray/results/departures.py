@@ -24,6 +24,7 @@ _IMAGES = {
     **{f"task2_{dim}D_4class": 900 for dim in (2, 3)},
 }
 _FEATURES, _RATE, _BATCH, _WEIGHT_DECAY, _MIXUP = 256, 0.03, 256, 0.3, (0.01, 0.1, 0.3, 0.5, 0.7)
+_TARGET = 0.996
 _ENCODER = ("efficientnet-b7", "imagenet")
 _NO_ENCODER = ("VNetLight", "HighResNet")
 _GRID = {"learning_rate": (0.001, 0.005, 0.01, 0.05, 0.1), "batch_size": (2, 4, 6, 8, 10)}
@@ -139,6 +140,9 @@ def _of_training(run: Run) -> Iterator[Fact]:
         yield Fact("Learning rate", f"{rate:g}, the paper's {_RATE}")
     if batch != _BATCH:
         yield Fact("Batch size", f"{batch}, the paper's {_BATCH}")
+    momentum = network.get("method.base_momentum", _TARGET)
+    if momentum != _TARGET:
+        yield Fact("Target's momentum", f"{momentum or 'by the number of steps'}, the paper's {_TARGET}")
     decay = network["optimizer.weight_decay"]
     if "method.probe_norm" not in network:
         if decay != _WEIGHT_DECAY:

@@ -31,9 +31,12 @@ def wide(**changes: Any) -> TaskSettings:
 
 
 def test_a_self_supervised_method_and_its_linear_probe_are_both_scaled() -> None:
-    network = network_settings(model="ResNet-18", method={"name": "byol", "epochs": 40, "batch_size": 64}, epochs=30)
+    method = {"name": "byol", "epochs": 40, "batch_size": 64}
+    network = network_settings(model="ResNet-18", method={**method, "lr_warmup_epochs": 10}, epochs=30)
     scaled = Preset(epochs=5, batch_size=8).scale_network(network, "n").paths()
     assert (scaled["method.epochs"], scaled["method.lr_warmup_epochs"], scaled["method.batch_size"]) == (5, 4, 8)
+    by_rule = Preset(epochs=5).scale_network(network_settings(model="ResNet-18", method=method), "n")
+    assert by_rule.paths()["method.lr_warmup_epochs"] is None
     assert (scaled["optimizer.epochs"], scaled["data.batch_size"]) == (5, 2)
 
 

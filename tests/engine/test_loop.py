@@ -373,3 +373,19 @@ def test_a_random_encoder_stays_as_it_is_and_a_linear_probe_learns(
     for name, tensor in initial.items():
         assert torch.equal(tensor, trained[name]) == (not name.startswith("head.")), name
     assert outcome.history[-1]["train/loss"] < outcome.history[0]["train/loss"]
+
+
+def test_a_training_that_is_too_short_for_its_method_is_warned_of_and_noted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = replace(MODELS.find("ResNet-18"), build=small_encoder_classifier)
+    monkeypatch.setitem(MODELS._found, "ResNet-18", small)
+    byol = {"name": "byol", "epochs": 1, "projector_hidden_size": 4, "projector_output_size": 4}
+    run, data = run_of("classification", method=byol, dropout=0.2, epochs=1), data_of("classification")
+    context = WorkerContext(checkpoints=Folder(tmp_path))
+    expected = "net_3class: byol: 3 steps are too few to learn from views; accepted: 20 or more"
+    outcome = train(run, data, context)
+    assert expected in outcome.notes
+    assert caplog.messages.count(expected) == 1
+    # What is left is the evaluation.
+    assert expected in train(run, data, context).notes

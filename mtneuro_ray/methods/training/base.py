@@ -147,6 +147,11 @@ class Method:
     def fit(self) -> None:
         """Train without gradient steps. Every worker repeats the whole of it."""
 
+    @classmethod
+    def cautions(cls, setup: Setup, history: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Reasons why a run with this history, empty before its first epoch, may have learned nothing; a line each."""
+        return []
+
 
 class SteppedMethod(Method, Steps):
     """A method that trains by gradient steps. Its constructor sets `module` and `optimizer`."""

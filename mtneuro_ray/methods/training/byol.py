@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mtneuro_ray.methods.byol import ByolSettings
 from mtneuro_ray.methods.training.base import Setup
-from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, upcast
+from mtneuro_ray.methods.training.self_supervised import SelfSupervised, ViewBatch, mlp_head, steps_of, upcast
 from mtneuro_ray.models.build import autocast
+
+# Share of its random weights in a target after the last step, above which it teaches little else.
+_MOST_KEPT = 0.5
 
 
 class Branch(nn.Module):
@@ -77,6 +81,20 @@ class Byol(SelfSupervised):
         self.target = self.online.target
         self.target_encoder = self.compiled(self.target.encoder)
 
+    @classmethod
+    def cautions(cls, setup: Setup, history: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Also a target that stays near its random weights."""
+        network, steps = setup.run.network, steps_of(setup)
+        settings = cast(ByolSettings, network.method)
+        kept = math.exp(-(1 - settings.momentum(steps)) * steps / 2)
+        found = super().cautions(setup, history)
+        if kept > _MOST_KEPT:
+            found.append(
+                f"{network.name}: {settings.name}: with method.base_momentum {settings.base_momentum} the target still "
+                f"keeps {kept:.0%} of its random weights after {steps} steps; accepted: leave it out, or more epochs"
+            )
+        return found
+
     def build(self, encoder: nn.Module, features: int) -> nn.Module:
         """Online network and target."""
         settings = self.settings
@@ -103,7 +121,7 @@ class Byol(SelfSupervised):
 
     def end_step(self, batch: ViewBatch, steps: int) -> None:
         """Move the target."""
-        self.online.move_target(target_momentum(self.settings.base_momentum, batch.step, steps))
+        self.online.move_target(target_momentum(self.settings.momentum(steps), batch.step, steps))
 
 
 def target_momentum(base: float, step: int, steps: int) -> float:

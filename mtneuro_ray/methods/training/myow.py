@@ -116,7 +116,7 @@ def mined_weight(settings: MyowMergedSettings, step: int, steps_per_epoch: int) 
     since = step - settings.byol_warmup_epochs * steps_per_epoch
     if since < 0:
         return 0.0
-    rise = settings.myow_rampup_epochs * steps_per_epoch
+    rise = settings.share_of_epochs(settings.myow_rampup_epochs) * steps_per_epoch
     return settings.myow_base_weight * min(1.0, (since + 1) / rise if rise else 1.0)
 
 

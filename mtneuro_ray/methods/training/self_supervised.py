@@ -6,7 +6,9 @@ between workers.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,8 +26,11 @@ from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, sh
 from mtneuro_ray.models.build import autocast, placed
 from mtneuro_ray.rng import Indices, Purpose, generator
 
-# Batch size that the base learning rate is for (Grill et al. 2020).
-_REFERENCE_BATCH = 256
+# Fewer steps were not tried. On a shorter way, the sum of the rates of all steps / (1 - momentum), features may be no
+# better than random ones (docs/self_supervision.md).
+_FEWEST_STEPS, _SHORTEST_WAY = 20, 5.0
+# Deviation between images, as a share of that of evenly spread directions, below which features tell nothing apart.
+_COLLAPSED = 0.02
 
 Numbers = npt.NDArray[np.float64]
 
@@ -62,12 +67,12 @@ class SelfSupervised(SteppedMethod):
         self.module = placed(self.online, self.network, self.context.device).train()
         self.schedule = OptimizerSettings(
             name="SGD",
-            learning_rate=self.settings.base_learning_rate * self.batch_size / _REFERENCE_BATCH,
+            learning_rate=self.settings.rate(self.batch_size, self.network.optimizer.momentum),
             epochs=self.epochs,
             momentum=self.network.optimizer.momentum,
             weight_decay=self.network.optimizer.weight_decay,
             lr_schedule="cosine",
-            warmup_epochs=self.settings.lr_warmup_epochs,
+            warmup_epochs=self.settings.warmup,
         )
         learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         # Weight decay spares biases and batch norms (Grill et al. 2020, section 3.3).
@@ -77,6 +82,26 @@ class SelfSupervised(SteppedMethod):
         ]
         self.optimizer = build_optimizer(self.schedule, groups, self.context.device)
         self._model = self.distributed(self.module)
+
+    @classmethod
+    def cautions(cls, setup: Setup, history: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Too few steps, too small a rate for them, or features that have collapsed."""
+        network, settings = setup.run.network, cast(SelfSupervisedSettings, setup.run.network.method)
+        batch_size, momentum, steps = network.training.batch_size, network.optimizer.momentum, steps_of(setup)
+        where, rate = f"{network.name}: {settings.name}", settings.rate(batch_size, momentum)
+        found = []
+        if steps < _FEWEST_STEPS:
+            found.append(f"{where}: {steps} steps are too few to learn from views; accepted: {_FEWEST_STEPS} or more")
+        elif rate * steps / 2 < _SHORTEST_WAY * (1 - momentum):
+            found.append(
+                f"{where}: a learning rate of {rate:.2g} (method.base_learning_rate {settings.base_learning_rate} x "
+                f"{batch_size} / 256) is too small for {steps} steps, so features may be no better than random ones; "
+                "accepted: leave it out, or more epochs"
+            )
+        spread = history[-1].get("train/feature_std") if history else None
+        if spread is not None and spread * math.sqrt(setup.classifier.head.in_features) < _COLLAPSED:
+            found.append(f"{where}: the features have collapsed: they deviate by {spread:.2g} between images")
+        return found
 
     @abstractmethod
     def build(self, encoder: nn.Module, features: int) -> nn.Module:
@@ -146,6 +171,12 @@ class SelfSupervised(SteppedMethod):
     def on_device(self, array: npt.NDArray[np.generic]) -> Tensor:
         """An array as a tensor on this worker's device."""
         return torch.from_numpy(array).to(self.context.device, non_blocking=True)
+
+
+def steps_of(setup: Setup) -> int:
+    """Steps of a run on its training split."""
+    _, batch_size, epochs = setup.run.network.training
+    return epochs * math.ceil(len(setup.split) / batch_size)
 
 
 def mlp_head(inputs: int, hidden: int, outputs: int) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -286,6 +286,35 @@ def test_the_deviation_tells_a_collapse(has_predictor: bool, collapses: bool) ->
     last = Fit(method).run().history[-1]["train/feature_std"]
     assert (last < 0.2 / math.sqrt(FEATURES)) == collapses
     assert (last > 0.5 / math.sqrt(FEATURES)) != collapses
+
+
+def cautions(history: Sequence[Mapping[str, Any]] = (), **changes: Any) -> list[str]:
+    """Those of 3 steps an epoch."""
+    method = method_of(ssl_run(**{"base_learning_rate": None, "base_momentum": None, **changes}))
+    return method.cautions(method.setup, history)
+
+
+def test_a_training_by_rule_is_warned_of_only_where_it_is_too_short() -> None:
+    assert cautions(epochs=30) == []
+    (caution,) = cautions(epochs=4)
+    assert caution.startswith("net_3class: byol: 12 steps are too few")
+
+
+def test_a_stated_rate_that_is_too_small_at_this_batch_size_is_warned_of_by_name() -> None:
+    (caution,) = cautions(epochs=30, base_learning_rate=0.03)
+    assert "0.00059 (method.base_learning_rate 0.03 x 5 / 256) is too small for 90 steps" in caution
+    assert cautions(epochs=30, base_learning_rate=3.0) == []
+
+
+def test_a_target_that_stays_random_is_warned_of() -> None:
+    (caution,) = cautions(epochs=30, base_momentum=0.996)
+    assert "method.base_momentum 0.996 the target still keeps 84% of its random weights after 90 steps" in caution
+
+
+def test_collapsed_features_are_warned_of() -> None:
+    assert cautions([{"train/feature_std": 0.1}], epochs=30) == []
+    (caution,) = cautions([{"train/feature_std": 0.1}, {"train/feature_std": 1e-4}], epochs=30)
+    assert caution.endswith("the features have collapsed: they deviate by 0.0001 between images")
 
 
 def test_a_mined_view_needs_another_image() -> None:
