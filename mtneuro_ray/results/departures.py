@@ -14,7 +14,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.encoders import FEATURES, RESNET18
 from mtneuro_ray.registry import registry
 from mtneuro_ray.results.benchmark import mixup_of, paper_method
-from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.frame import Run, grouped
 
 # The paper's settings (sections 3.3.1, 3.3.2 and 4.1, Appendices 3.2.4, 4.2.2 and 4.2.4).
 _IMAGES = {
@@ -42,20 +42,23 @@ class Fact(NamedTuple):
 
 # Task, its heading, name of the method, and the seeds.
 Shown = Sequence[tuple[str, str, str, Sequence[Run]]]
+# Model and task -> the candidates of their search.
+Searched = Mapping[tuple[str, str], Sequence[Run]]
 
 
-def departures(shown: Shown, runs: Sequence[Run]) -> list[str]:
+def departures(shown: Shown, candidates: Sequence[Run]) -> list[str]:
     """A line for each setting in which runs of a table depart from the paper, with the methods or tasks that do.
 
     Args:
         shown: The groups of runs in the table.
-        runs: All runs; the candidates among them tell what was searched.
+        candidates: The runs of all searches.
     """
+    searched: Searched = grouped(candidates, lambda run: (run.summary["model"], run.summary["task"]))
     found: dict[str, dict[str, dict[str, None]]] = {}
     every: tuple[dict[str, None], dict[str, None]] = ({}, {})
     for task, heading, name, seeds in shown:
         every[0][name], every[1][heading] = None, None
-        for subject, text, is_of_task in _facts(task, seeds[0], runs):
+        for subject, text, is_of_task in _facts(task, seeds[0], searched):
             found.setdefault(subject, {}).setdefault(text, {})[heading if is_of_task else name] = None
     lines = []
     for subject, texts in found.items():
@@ -67,18 +70,18 @@ def departures(shown: Shown, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _facts(task: str, run: Run, runs: Sequence[Run]) -> Iterator[Fact]:
+def _facts(task: str, run: Run, searched: Searched) -> Iterator[Fact]:
     encoder_task = _encoder_task(run)
     yield from _of_images(run.task_json if encoder_task is None else json.dumps(encoder_task))
     if task.startswith("task2"):
         yield from _of_encoder(run)
-        yield from _of_search(run, runs)
+        yield from _of_search(run, searched)
         return
     yield from _of_neighbours(run.task_json)
     yield from _of_held_out(run)
     yield from _of_features(run)
     yield from _of_training(run)
-    yield from _of_mixup(run, runs)
+    yield from _of_mixup(run, searched)
 
 
 def _encoder_task(run: Run) -> Any:
@@ -169,15 +172,11 @@ def _declared(method: str) -> Sequence[str]:
         return ()
 
 
-def _of_mixup(run: Run, runs: Sequence[Run]) -> Iterator[Fact]:
+def _of_mixup(run: Run, searched: Searched) -> Iterator[Fact]:
     if mixup_of(run) is None:
         return
-    alike = [
-        other
-        for other in runs
-        if other.summary["role"] == "candidate" and other.summary["model"] == run.summary["model"]
-        if mixup_of(other) is not None and other.data == run.data
-    ]
+    known = [other for (model, _), own in searched.items() if model == run.summary["model"] for other in own]
+    alike = [other for other in known if mixup_of(other) is not None and other.data == run.data]
     tried = {str(other.summary["task"]): None for other in alike}
     own = f"the paper's is the best of {_listed(_MIXUP)} for each task"
     if not tried:
@@ -201,13 +200,9 @@ def _of_encoder(run: Run) -> Iterator[Fact]:
         yield Fact("Encoder", f"{name} with {kind} weights; the paper's {theirs}")
 
 
-def _of_search(run: Run, runs: Sequence[Run]) -> Iterator[Fact]:
-    candidates = [
-        other.summary
-        for other in runs
-        if other.summary["role"] == "candidate"
-        if all(other.summary[key] == run.summary[key] for key in ("task", "model")) and other.data == run.data
-    ]
+def _of_search(run: Run, searched: Searched) -> Iterator[Fact]:
+    known = searched.get((run.summary["model"], run.summary["task"]), [])
+    candidates = [other.summary for other in known if other.data == run.data]
     ours = {key: _listed([summary[key] for summary in candidates]) for key in _GRID}
     theirs = {key: _listed(values) for key, values in _GRID.items()}
     if not candidates:
