@@ -1,7 +1,8 @@
-"""How near the phantom is to the real tissue: `python benchmarks/phantom_realism.py [--sample DIR] [--out DIR]`.
+"""How near the phantom is to the real tissue: `python -m benchmarks.phantom_realism [--sample DIR] [--out DIR]`.
 
 Prints class proportions, grey statistics and how far a linear model on simple features gets in Task 1; with
-`--sample` (the folder that holds z309_image.png and stats.json) the real slice stands beside the phantom.
+`--sample` (the folder that holds z309_image.png and task1_z309.json) the real slice stands beside the phantom, region
+by region at downsampling 1, 2 and 4 (`phantom_texture.py`), with the boxes for fitting and for checking apart.
 With `--out` it saves pictures: those named real_* or versus_* hold real data, the others only the phantom.
 """
 
@@ -20,6 +21,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.phantom_texture import PLANES, compare_textures
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
@@ -201,6 +203,8 @@ def main() -> None:
     )
     scores = {f.__name__: linear_scores(reader(image), f, args.step) for f in (mean_and_std, texture_features)}
     print_rows("Task 1 by logistic regression, balanced accuracy: A z 420-470, C, D", {**scores})
+    if args.sample is not None:
+        compare_textures(args.sample / "task1_z309.json", args.seed, PLANES)
     if args.out is not None:
         save_pictures(args.out, image, labels, real)
 

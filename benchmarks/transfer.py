@@ -1,12 +1,15 @@
-"""How real the phantom is, by what is learned from it: trained on the one, tested on the other, and both ways.
-
-The boxes are those of a task on a real slice; on the phantom the same boxes of its slice z 309 are read. Logistic
-regression on texture features takes seconds; `--network` trains a network besides, once for each seed and side.
+r"""How real the phantom is, by what is learned from it and tested on real tiles.
 
     python -m benchmarks.transfer --task ../shared/prasad2020_sample/task1_z309.json \
-        [--network SUP_ResNet-18_2D --set epochs=10 --set ... --seeds 1 100 350 --out DIR]
+        [--network SUP_ResNet-18_2D --downsample 2 4 --seeds 1 100 350 --set ... --candidate learning_rate=0.001 ...]
 
-Prints the balanced accuracy on test boxes, and the features in which a region of the phantom is farthest from the real.
+Without a network, logistic regression on texture features, trained on the phantom or on the real slice and tested on
+both: the boxes are those of a task on the real slice, and the same boxes of the phantom's slice z 309. Also the
+features in which a region of the phantom is farthest from the real one.
+
+With a network, it is trained on the phantom alone: tiles of the benchmark's cubes A to D, z 110 to 379, judged on z 425
+and 426. The candidate with the least loss there, by the first seed, is trained with every seed, and tested on the test
+boxes of the real slice. No real tile takes part in the choice.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.phantom_realism import texture_features
-from mtneuro_ray.config.loading import moved
+from mtneuro_ray.config.loading import load_task, moved
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
@@ -43,6 +46,7 @@ from mtneuro_ray.storage.records import checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]
+Trained = tuple[RunSettings, torch.nn.Module]
 
 _SIDES = ("phantom", "real")
 _PLANE = 309
@@ -96,28 +100,60 @@ def compare_features(sides: Mapping[str, Side]) -> None:
         print(f"{region}: {', '.join(f'{_FEATURES[n]} {gaps[n]:+.1f}' for n in worst)}")
 
 
-def compare_networks(sides: Mapping[str, Side], options: argparse.Namespace, out: Folder) -> None:
-    """Print how a network that is trained on either side does on both."""
-    for trained in _SIDES:
-        found: dict[str, list[float]] = {name: [] for name in _SIDES}
-        task, identities, splits = sides[trained]
-        for seed in options.seeds:
-            network = load_pair(options.task, options.network, overrides=[*options.overrides, f"seed={seed}"]).network
-            run = RunSettings.of(task, network, "final", identities)
-            record = train_here(run, splits, out, threads=options.threads)
-            if record.status != "done":
-                raise SystemExit(f"error: {record.error}")
-            model = load_model(run, checkpoint_folder(out, run), torch.device("cpu"))
-            for tested in _SIDES:
-                test = sides[tested][2]["test"]
-                split = ResidentSplit(test, torch.device("cpu"))
-                scores = evaluate(build_task(run), model, split, WorkerContext())
-                value = scores["balanced_accuracy"]
-                assert isinstance(value, float)
-                found[tested].append(value)
-        for tested, values in found.items():
-            spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            print(f"| {options.network} | {trained} | {tested} | {statistics.fmean(values):.3f}{spread} |", flush=True)
+def phantom_task(task: TaskSettings, planes: int) -> TaskSettings:
+    """Tiles of the task's size from the phantom: the cubes of ROI-C3, a number of planes each."""
+    cubes = []
+    for cube in load_task("task1_c3", "phantom")[0].cubes:
+        box = cube.model_dump(mode="json")
+        cubes += [{**box, "split": split, "z": z} for split, z in (("train", [110, 379]), ("val", [425, 427]))]
+    # Cube A stands twice in that task.
+    distinct = [box for n, box in enumerate(cubes) if box not in cubes[:n]]
+    changes = {"image_chan": "phantom://thalamocortical/image?seed=0", "annotation_chan": None, "tile_stride": None}
+    return task.replace("phantom", cubes=distinct, max_slices=planes, **changes)
+
+
+def trained(options: argparse.Namespace, side: Side, candidate: str, seed: int, out: Folder) -> Trained:
+    """A network that a candidate's settings and a seed make of the phantom."""
+    task, identities, splits = side
+    overrides = [*options.overrides, *candidate.split(), f"seed={seed}"]
+    network = load_pair(options.task, options.network, overrides=overrides).network
+    run = RunSettings.of(task, network, "final", identities)
+    record = train_here(run, splits, out, threads=options.threads)
+    if record.status != "done":
+        raise SystemExit(f"error: {record.error}")
+    return run, load_model(run, checkpoint_folder(out, run), torch.device("cpu"))
+
+
+def score(found: Trained, arrays: SplitArrays, metric: str) -> float:
+    """One metric of a trained network on a split."""
+    run, model = found
+    value = evaluate(build_task(run), model, ResidentSplit(arrays, torch.device("cpu")), WorkerContext())[metric]
+    assert isinstance(value, float)
+    return value
+
+
+def transfer_networks(task: TaskSettings, task_file: Path, options: argparse.Namespace, out: Folder) -> None:
+    """Print the balanced accuracy on real tiles of a network that has only seen the phantom, at each downsampling."""
+    store = CutoutStore(Folder(f"{out}/store"))
+    for downsample in options.downsample:
+        scaled = task.replace("scaled", downsample=downsample)
+        real = side_of(scaled, task_file, store)[2]["test"]
+        side = side_of(phantom_task(scaled, options.planes), task_file, store)
+        val = side[2]["val"]
+        first = {text: trained(options, side, text, options.seeds[0], out) for text in options.candidate}
+        losses = {text: score(found, val, "loss") for text, found in first.items()}
+        chosen = min(losses, key=losses.__getitem__)
+        for text, loss in losses.items():
+            print(f"downsampling {downsample}: {text or 'as given'}: loss {loss:.4f} on the phantom's val", flush=True)
+        networks = [first[chosen], *(trained(options, side, chosen, seed, out) for seed in options.seeds[1:])]
+        for name, arrays in (("phantom, val", val), ("real, test", real)):
+            values = [score(found, arrays, "balanced_accuracy") for found in networks]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            each = ", ".join(f"{v:.3f}" for v in values)
+            print(
+                f"| {downsample} | {name} ({len(arrays)}) | {statistics.fmean(values):.3f}{spread} ({each}) |",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -125,14 +161,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, help="classification task on a real slice")
     parser.add_argument("--network", help="without it only the features are compared")
+    parser.add_argument("--downsample", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--planes", type=int, default=16, help="of each cube for training (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--candidate", action="append", metavar="'KEY=VALUE ...'", help="settings to choose from")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 100, 350])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", help="a temporary folder by default")
     options = parser.parse_args()
+    options.candidate = options.candidate or [""]
     pair = load_pair(options.task, options.network or "SUP_ResNet-18_2D")
     with tempfile.TemporaryDirectory() as scratch:
         out = Folder(options.out or scratch)
+        if options.network:
+            print("| downsampling | tiles | balanced accuracy |\n|---|---|---|")
+            transfer_networks(pair.task, pair.task_file, options, out)
+            return
         store = CutoutStore(Folder(f"{out}/store"))
         sides = {
             "phantom": side_of(phantom_twin(pair.task), pair.task_file, store),
@@ -140,9 +184,6 @@ def main() -> None:
         }
         print("| learned by | trained on | tested on | balanced accuracy |\n|---|---|---|---|")
         compare_features(sides)
-        if options.network:
-            print("\n| learned by | trained on | tested on | balanced accuracy |\n|---|---|---|---|")
-            compare_networks(sides, options, out)
 
 
 if __name__ == "__main__":

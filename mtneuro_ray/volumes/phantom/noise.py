@@ -7,6 +7,8 @@ every process and on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ def _scramble(h: Hashes) -> Hashes:
     return h
 
 
+@lru_cache(maxsize=512)
 def derive_key(seed: int, purpose: int) -> int:
     """The key of one stream of numbers, 32 bits, for a seed below 2**32 and the stream's own number."""
     start = np.array([seed], np.uint32)
@@ -75,19 +78,48 @@ def value_noise(key: int, a: Floats, b: Floats, c: Floats) -> Floats:
 
     The corners of the unit cell hold hashes, blended by a cubic step. All coordinates have one shape.
     """
-    corners = [np.floor(v) for v in (a, b, c)]
-    steps = []
-    for v, corner in zip((a, b, c), corners, strict=True):
-        t = v - corner
-        steps.append(t * t * (np.float32(3) - np.float32(2) * t))
-    i, j, k = (corner.astype(np.int64) for corner in corners)
+    (i, j, k), steps = zip(*map(_cell, (a, b, c)), strict=True)
+    at = _corner_reader(key, i, j, k)
     faces = []
     for di in (0, 1):
         edges = []
         for dj in (0, 1):
-            row = hash_points(key, i + di, j + dj)
-            low, high = (unit(_scramble(row + (k + dk).astype(np.uint32) * _STRIDES[2])) for dk in (0, 1))
+            low, high = at(di, dj, 0), at(di, dj, 1)
             edges.append(low + steps[2] * (high - low))
         faces.append(edges[0] + steps[1] * (edges[1] - edges[0]))
     blended: Floats = faces[0] + steps[0] * (faces[1] - faces[0])
     return blended
+
+
+def _cell(v: Floats) -> tuple[Ints, Floats]:
+    """The unit cell of each coordinate and the cubic step within it."""
+    corner = np.floor(v)
+    t = v - corner
+    return corner.astype(np.int64), t * t * (np.float32(3) - np.float32(2) * t)
+
+
+def _corner_reader(key: int, i: Ints, j: Ints, k: Ints) -> Callable[[int, int, int], Floats]:
+    """The noise at the corner (i + di, j + dj, k + dk) of each point, looked up where points share their corners."""
+    if i.size:
+        lows, spans = zip(*((int(v.min()), int(np.ptp(v)) + 2) for v in (i, j, k)), strict=True)
+        if spans[0] * spans[1] * spans[2] <= 2 * i.size:
+            table = _lattice(key, [np.arange(low, low + n) for low, n in zip(lows, spans, strict=True)]).ravel()
+            first = ((i - lows[0]) * spans[1] + (j - lows[1])) * spans[2] + (k - lows[2])
+            return lambda di, dj, dk: np.take(table[(di * spans[1] + dj) * spans[2] + dk :], first)
+    return lambda di, dj, dk: unit(hash_points(key, i + di, j + dj, k + dk))
+
+
+def _lattice(key: int, spans: Sequence[Ints]) -> Floats:
+    """The noise at every point of a lattice, axes as the coordinates."""
+    return unit(hash_points(key, *np.ix_(*spans)))
+
+
+def grid_noise(key: int, a: Floats, b: Floats, c: Floats) -> Floats:
+    """`value_noise` at every combination of three ranges of coordinates, axes a, b, c: the same bits for less work."""
+    cells, steps = zip(*map(_cell, (a, b, c)), strict=True)
+    field = _lattice(key, [np.arange(v.min(), v.max() + 2) for v in cells])
+    for axis in (2, 1, 0):
+        place = cells[axis] - cells[axis].min()
+        low, high = np.take(field, place, axis), np.take(field, place + 1, axis)
+        field = low + steps[axis].reshape([-1 if n == axis else 1 for n in range(3)]) * (high - low)
+    return field

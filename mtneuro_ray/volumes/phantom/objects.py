@@ -6,15 +6,12 @@ The same sums decide which voxels a solid covers wherever the box lies, so any t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from mtneuro_ray.volumes.phantom.anatomy import CLEAR, Labels, by_label, labels_at, tissue_table
+from mtneuro_ray.volumes.phantom.anatomy import CLEAR, Labels, labels_at, tissue_table
 from mtneuro_ray.volumes.phantom.noise import (
     Box,
-    Fixed,
     Floats,
     Hashes,
     Ints,
@@ -23,30 +20,24 @@ from mtneuro_ray.volumes.phantom.noise import (
     uniforms,
     value_noise,
 )
+from mtneuro_ray.volumes.phantom.solids import MAX_BEND, MAX_STRAY, Painted, Solids, covered, reach_of, tubes
 from mtneuro_ray.volumes.phantom.texture import fibre_course, fibres_at
+from mtneuro_ray.volumes.phantom.tissues import by_label
 
-MAX_BEND = 14  # voxels of bend along an axis, of which a tube strays by half
 CELL_SITE = 14  # voxels between sites of the cell lattice
 NODE_SITE = 28  # voxels between nodes of the capillary lattice
 STRAND_SITE = 14  # voxels between sites of the lattice of single axons
 TRUNK_SITE = 256  # voxels between columns of large vessels
 _CELL_REACH = 11
-_EDGE_REACH = 2 * NODE_SITE + MAX_BEND
 _STRAND_REACH = 40
 _TRUNK_KNOT = 128  # planes between bends of a large vessel
 _TRUNK_SWAY = 40
 _TRUNK_REACH = _TRUNK_SWAY + 30
-_MAX_CALIBRE = 4
-_BEADS = 28  # balls along a tube from end to end
-_CHUNK = 1 << 17  # voxels tested at once, so that they stay in the cache
-
-# Positions of covered voxels in the flattened box, where the last of equal ones counts, and their grey values.
-Painted = tuple[Ints, Fixed]
 
 
-def _sites(key: int, box: Box, spacing: int, reach: int) -> tuple[list[Ints], Hashes]:
-    """Coordinates and hashes of every lattice site whose object may reach into the box."""
-    spans = [np.arange((lo - reach) // spacing, (hi - 1 + reach) // spacing + 1) for lo, hi in box]
+def _sites(key: int, box: Box, spacing: int, below: int, above: int) -> tuple[list[Ints], Hashes]:
+    """Coordinates and hashes of every lattice site whose object may reach into the box, from below or from above it."""
+    spans = [np.arange((lo - below) // spacing, (hi - 1 + above) // spacing + 1) for lo, hi in box]
     grid = [v.ravel() for v in np.meshgrid(*spans, indexing="ij")]
     return grid, hash_points(key, *grid)
 
@@ -78,7 +69,7 @@ def cell_solids(seed: int, box: Box) -> Solids:
 
 def _cells(seed: int, box: Box) -> tuple[Solids, Floats, Floats]:
     """Ellipsoids, grey values and brightness of the nuclei, sparser where the tissue is myelinated."""
-    grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH)
+    grid, hashes = _sites(derive_key(seed, 10), box, CELL_SITE, _CELL_REACH, _CELL_REACH)
     chance, *u = uniforms(hashes, 10)
     centre = _scatter(grid, u[:3], CELL_SITE)
     label = _region_of(centre)
@@ -113,7 +104,8 @@ def _node(key: int, site: list[Ints]) -> list[Floats]:
 
 def capillaries(seed: int, box: Box) -> Iterator[Painted]:
     """The network of thin vessels: curved tubes between neighbouring nodes of a jittered lattice."""
-    grid, hashes = _sites(derive_key(seed, 20), box, NODE_SITE, _EDGE_REACH)
+    # An edge runs from its own site upwards to a neighbour.
+    grid, hashes = _sites(derive_key(seed, 20), box, NODE_SITE, NODE_SITE + MAX_STRAY, MAX_STRAY)
     for axis in range(3):
         u = uniforms(hashes + np.uint32(1000 * (axis + 1)), 6)
         start = _node(derive_key(seed, 21), grid)
@@ -129,7 +121,10 @@ def capillaries(seed: int, box: Box) -> Iterator[Painted]:
 
 def strands(seed: int, box: Box) -> Iterator[Painted]:
     """Single myelinated axons: thin bright tubes that follow the course of the fibres."""
-    grid, hashes = _sites(derive_key(seed, 25), box, STRAND_SITE, STRAND_SITE + _STRAND_REACH)
+    # Along z they run half as far as in a plane.
+    (z0, z1), half = box[0], _STRAND_REACH // 2
+    flat, reach = ((z0 + half, z1 - half), *box[1:]), _STRAND_REACH + MAX_STRAY
+    grid, hashes = _sites(derive_key(seed, 25), flat, STRAND_SITE, reach, reach)
     u = uniforms(hashes, 8)
     start = _scatter(grid, u[:3], STRAND_SITE)
     label = _region_of(start)
@@ -149,7 +144,7 @@ def trunks(seed: int, box: Box) -> Iterator[Painted]:
     """The few large vessels: dark lumens that wind along z and show as discs in a slice."""
     key = derive_key(seed, 30)
     (z0, z1), span_y, span_x = box
-    grid, hashes = _sites(key, ((0, 1), span_y, span_x), TRUNK_SITE, _TRUNK_REACH)
+    grid, hashes = _sites(key, ((0, 1), span_y, span_x), TRUNK_SITE, _TRUNK_REACH, _TRUNK_REACH)
     u = uniforms(hashes, 5)
     columns = _scatter(grid[1:], u[1:3], TRUNK_SITE)
     z = np.arange(z0, z1)
@@ -184,103 +179,3 @@ def _discs(centres: list[Floats], radius: np.float32, tone: np.int16, box: Box) 
     i, j, k = np.nonzero((square < radius * radius) & tissue[:, None, None])
     index = (i * (y1 - y0) + spans[0][j] - y0) * (x1 - x0) + spans[1][k] - x0
     return (index, np.full(len(index), tone))
-
-
-class Solids(NamedTuple):
-    """Prolate ellipsoids, one per entry.
-
-    Attributes:
-        centre: (3, N) z, y, x, in voxels.
-        reach: Whole voxels from the one nearest to the centre that the solid can cover.
-        girth: Short semi-axis in voxels.
-        stretch: 1 / girth**2 - 1 / length**2, where length is the long semi-axis; 0 for a ball.
-        pole: (3, N) unit vector z, y, x of the long axis.
-    """
-
-    centre: Floats
-    reach: Ints
-    girth: Floats
-    stretch: Floats
-    pole: Floats
-
-    def take(self, chosen: npt.NDArray[np.intp]) -> Solids:
-        """The chosen entries."""
-        centre, pole = self.centre[:, chosen], self.pole[:, chosen]
-        return Solids(centre, self.reach[chosen], self.girth[chosen], self.stretch[chosen], pole)
-
-
-def reach_of(radius: Floats) -> Ints:
-    """Whole voxels from the one nearest to a centre that a radius can cover."""
-    whole: Ints = np.floor(radius + np.float32(0.5)).astype(np.int64)
-    return whole
-
-
-def covered(solids: Solids, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], Ints, Floats]]:
-    """Voxels of the box inside each solid: its number, the flat position and the squared depth in [0, 1)."""
-    near = np.ones(len(solids.reach), bool)
-    for centre, (lo, hi) in zip(solids.centre, box, strict=True):
-        near &= (centre > lo - solids.reach - 1) & (centre < hi + solids.reach)
-    for reach in np.unique(solids.reach[near]).tolist():
-        members = np.flatnonzero(near & (solids.reach == reach))
-        size = max(1, _CHUNK // (2 * reach + 1) ** 3)
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
-            number, index, depth = _cover_chunk(solids.take(chosen), box, reach)
-            yield chosen[number], index, depth
-
-
-def _cover_chunk(solids: Solids, box: Box, reach: int) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
-    offsets = np.arange(-reach, reach + 1)
-    _, height, width = (hi - lo for lo, hi in box)
-    pitches = (height * width, width, 1)
-    squares, leans = [], []
-    first = np.zeros(len(solids.reach), np.int64)
-    for centre, pole, (lo, hi), pitch in zip(solids.centre, solids.pole, box, pitches, strict=True):
-        base = np.rint(centre).astype(np.int64)
-        away = offsets.astype(np.float32) - (centre - base.astype(np.float32))[:, None]
-        voxel = base[:, None] + offsets
-        outside = np.where((voxel >= lo) & (voxel < hi), np.float32(0), np.float32(9))
-        squares.append(away * away / (solids.girth * solids.girth)[:, None] + outside)
-        leans.append(away * pole[:, None])
-        first += (base - lo) * pitch
-    depth = _sum_of_axes(squares)
-    if solids.stretch.any():
-        lean = _sum_of_axes(leans)
-        lean *= lean
-        lean *= solids.stretch[:, None, None, None]
-        depth -= lean
-    steps = _sum_of_axes([(offsets * pitch)[None] for pitch in pitches]).ravel()
-    flat = depth.ravel()
-    inside = np.flatnonzero(flat < 1)
-    number = inside // len(steps)
-    return number, first[number] + steps[inside - number * len(steps)], flat[inside]
-
-
-def _sum_of_axes(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """One number per solid and voxel of its cube from one per solid and step along z, y and x."""
-    z, y, x = parts
-    total: npt.NDArray[Any] = (z[:, :, None] + y[:, None, :])[..., None] + x[:, None, None, :]
-    return total
-
-
-def tubes(
-    start: list[Floats], stop: list[Floats], bend: list[Floats], calibre: Floats, tone: Floats, box: Box
-) -> Iterator[Painted]:
-    """Balls along parabolas from `start` to `stop`, bent sideways by half of `bend`."""
-    margin = MAX_BEND // 2 + _MAX_CALIBRE
-    close = np.ones(len(calibre), bool)
-    for a, b, (lo, hi) in zip(start, stop, box, strict=True):
-        close &= (np.maximum(a, b) > lo - margin) & (np.minimum(a, b) < hi + margin)
-    ends = [(a[close, None], b[close, None], c[close, None]) for a, b, c in zip(start, stop, bend, strict=True)]
-    calibre, tone = calibre[close], tone[close]
-    t = (np.arange(_BEADS, dtype=np.float32) + np.float32(0.5)) / np.float32(_BEADS)
-    bow = np.float32(2) * t * (np.float32(1) - t)
-    path = [a + (b - a) * t + c * bow for a, b, c in ends]
-    near = np.ones(path[0].shape, bool)
-    for v, (lo, hi) in zip(path, box, strict=True):
-        near &= (v > lo - _MAX_CALIBRE) & (v < hi + _MAX_CALIBRE)
-    edge, bead = np.nonzero(near)
-    centre, girth = np.stack(path)[:, edge, bead], calibre[edge]
-    solids = Solids(centre, reach_of(girth), girth, np.zeros_like(girth), np.zeros_like(centre))
-    for number, index, _ in covered(solids, box):
-        yield (index, tone[edge[number]].astype(np.int16))

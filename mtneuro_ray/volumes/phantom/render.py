@@ -1,20 +1,17 @@
-"""From a box to voxels: fibres first, then cells, then vessels, then the optics."""
+"""From a box to voxels: fibres first, then cells, then vessels, then the optics and the scanner."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.volumes.phantom import anatomy, objects, texture
-from mtneuro_ray.volumes.phantom.noise import Box, Fixed, derive_key, white_bytes
+from mtneuro_ray.volumes.phantom import acquisition, anatomy, objects, texture
+from mtneuro_ray.volumes.phantom.noise import Box, Fixed
 
 VESSEL, CELL, AXON = 1, 2, 3
 _BLUR = 2  # passes of the optics' blur in a plane, one voxel of halo each
 _FRINGES = (2, 3)  # taps of the wide blur that the fringes are made with
 _FRINGE = sum(_FRINGES)
-_FRINGE_GAIN = 3  # quarters
-_GRAIN = 2  # passes that the grain has seen before
-_GRAIN_GAIN = 9  # raw grain, fixed-point units per step of a byte
 _SLAB = 8  # planes exposed at once, so that they stay in the cache
 _VOID = 8  # grey value outside the tissue
 _DARK = 14  # grey value below which there is nothing that could be grainy
@@ -30,15 +27,18 @@ def _grown(box: Box, z: int, plane: int) -> Box:
 
 def _soften(values: Fixed, axis: int, apart: int = 1) -> Fixed:
     """Blur by 1-2-1 with taps `apart` voxels apart, which loses as many voxels at each end of the axis."""
-    size = values.shape[axis]
-    first, middle, last = (
-        values[(slice(None),) * axis + (slice(start, size - 2 * apart + start),)] for start in (0, apart, 2 * apart)
-    )
-    total = first + last
-    total += middle
-    total += middle
+    pairs = _neighbours(values, axis, apart)
+    total = _neighbours(pairs, axis, apart)
     total += np.int16(2)
     total >>= 2
+    return total
+
+
+def _neighbours(values: Fixed, axis: int, apart: int) -> Fixed:
+    """Sums of voxels and those `apart` further along an axis."""
+    size = values.shape[axis] - apart
+    low, high = (values[(slice(None),) * axis + (slice(start, start + size),)] for start in (0, apart))
+    total: Fixed = low + high
     return total
 
 
@@ -49,15 +49,18 @@ def _blur(values: Fixed, passes: int) -> Fixed:
     return values
 
 
-def _sharpen(values: Fixed) -> Fixed:
-    """Bright fringes round dark things, as phase contrast leaves them; loses `_FRINGE` voxels in a plane."""
+def _sharpen(values: Fixed, gain: Fixed) -> Fixed:
+    """Bright fringes round dark things, as phase contrast leaves them; loses `_FRINGE` voxels in a plane.
+
+    `gain` holds sixteenths for each plane.
+    """
     smooth = values
     for apart in _FRINGES:
         smooth = _soften(_soften(smooth, 1, apart), 2, apart)
     inner = values[:, _FRINGE:-_FRINGE, _FRINGE:-_FRINGE]
     edge = inner - smooth
-    edge *= np.int16(_FRINGE_GAIN)
-    edge >>= 2
+    edge *= gain[:, None, None]
+    edge >>= 4
     edge += inner
     return edge
 
@@ -83,22 +86,17 @@ def image(seed: int, box: Box) -> npt.NDArray[np.uint8]:
             flat[where] = grey * np.int16(texture.SHADE_SCALE)
     scene[anatomy.labels_in(((z0, z1), y, x)) == anatomy.CLEAR] = _VOID * texture.SHADE_SCALE
     out = np.empty([hi - lo for lo, hi in box], np.uint8)
+    rings = acquisition.Rings(seed, box[1], box[2])
     for k in range(0, len(out), _SLAB):
         part = scene[k : k + _SLAB + 2]
-        out[k : k + _SLAB] = _expose(seed, part, ((z0 + k, z0 + k + len(part)), y, x))
+        grey = _expose(seed, part, ((z0 + k, z0 + k + len(part)), y, x))
+        out[k : k + _SLAB] = acquisition.record(seed, grey, z0 + k + 1, rings)
     return out
 
 
-def _expose(seed: int, scene: Fixed, box: Box) -> npt.NDArray[np.uint8]:
-    """Grey values of a scene of that box after grain, blur and fringes; loses the halo."""
-    raw = white_bytes(derive_key(seed, 40), _grown(box, 1, _GRAIN)).astype(np.int16)
-    raw *= np.int16(_GRAIN_GAIN)
-    grain = _blur(raw, _GRAIN)
-    grain *= texture.grain_in(box)
-    grain >>= 4
+def _expose(seed: int, scene: Fixed, box: Box) -> Fixed:
+    """Grey values of a scene of that box after grain, blur and fringes, `SHADE_SCALE` to one; loses the halo."""
+    grain = texture.grain_in(seed, box)
     grain[scene < _DARK * texture.SHADE_SCALE] >>= 2
     grain += scene
-    grey = _sharpen(_blur(grain, _BLUR))
-    grey //= texture.SHADE_SCALE
-    clipped: npt.NDArray[np.uint8] = np.clip(grey, 0, 255).astype(np.uint8)
-    return clipped
+    return _sharpen(_blur(grain, _BLUR), acquisition.fringes(seed, (box[0][0] + 1, box[0][1] - 1)))

@@ -17,7 +17,8 @@ from mtneuro_ray.results.tissue import measure as module
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes import phantom
-from mtneuro_ray.volumes.phantom.objects import cell_solids, covered
+from mtneuro_ray.volumes.phantom.objects import cell_solids
+from mtneuro_ray.volumes.phantom.solids import covered
 from tests.volumes.writers import OFFSET, write_precomputed
 
 SHAPE = (20, 30, 40)
