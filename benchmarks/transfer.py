@@ -105,7 +105,10 @@ def phantom_task(task: TaskSettings, planes: int) -> TaskSettings:
     cubes = []
     for cube in load_task("task1_c3", "phantom")[0].cubes:
         box = cube.model_dump(mode="json")
-        cubes += [{**box, "split": split, "z": z} for split, z in (("train", [110, 379]), ("val", [425, 427]))]
+        # A task must have a test split: one plane, which is not looked at.
+        cubes += [
+            {**box, "split": s, "z": z} for s, z in (("train", [110, 379]), ("val", [425, 427]), ("test", [469, 470]))
+        ]
     # Cube A stands twice in that task.
     distinct = [box for n, box in enumerate(cubes) if box not in cubes[:n]]
     changes = {"image_chan": "phantom://thalamocortical/image?seed=0", "annotation_chan": None, "tile_stride": None}
