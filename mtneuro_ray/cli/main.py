@@ -104,6 +104,12 @@ COMMANDS = {
         "meaning.",
         "list models UNet",
     ),
+    "doctor": (
+        "doctor",
+        "Look at this machine, and say what to do about what it lacks.\n\nPackages, GPU, processors, memory, Ray; with "
+        "--out, --store and --volume whether they can be written and read.",
+        "doctor --out out --volume bossdb://prasad/prasad2020/image",
+    ),
     "profile": (
         "costs",
         "Measure the memory and seconds of a tune space's runs.\n\nOn this machine, with random data; for sweep "
