@@ -112,12 +112,14 @@ def _rows_of_chunk(solids: Solids, chosen: npt.NDArray[np.intp], box: Box, reach
     pair, dy = np.nonzero((row >= y0) & (row < y1))
     number, dz = number[pair], offsets[dz[pair]]
     down, right = dz.astype(np.float32) + nearest[0][number], offsets[dy].astype(np.float32) + nearest[1][number]
-    inverse = np.float32(1) / (solids.girth * solids.girth)
-    square, stretch = inverse[number], solids.stretch[number]
-    lean = down * solids.pole[0][number] + right * solids.pole[1][number]
-    pole = solids.pole[2][number]
-    depth = (down * down + right * right) * square - stretch * lean * lean
-    half, curve = -stretch * lean * pole, square - stretch * pole * pole
+    curve = (np.float32(1) / (solids.girth * solids.girth))[number]
+    depth = (down * down + right * right) * curve
+    half = np.zeros_like(depth)
+    if solids.stretch.any():
+        stretch, pole = solids.stretch[number], solids.pole[2][number]
+        lean = down * solids.pole[0][number] + right * solids.pole[1][number]
+        depth -= stretch * lean * lean
+        half, curve = -stretch * lean * pole, curve - stretch * pole * pole
     root = half * half - curve * (depth - np.float32(1))
     met = np.flatnonzero(root > 0)
     number, dz, dy = number[met], dz[met], dy[met]
