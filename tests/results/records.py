@@ -106,7 +106,7 @@ _ENCODERS = {
     "MYOW-m": "SSL_MYOWMerged_ResNet-18_2D",
     "PCA": "PCA",
     "NMF": "NMF",
-    "Random encoder": "Random_ResNet-18_2D",
+    "Random_ResNet-18_2D": "Random_ResNet-18_2D",
 }
 
 

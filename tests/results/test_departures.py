@@ -66,7 +66,7 @@ def test_cubes_that_touch_are_named() -> None:
         ("Supervised", {"latent_dim": 128}, "128, the paper's 256."),
         ("Supervised", {"latent_dim": 256}, None),
         ("BYOL", {}, "512, the paper's 256."),
-        ("Random encoder", {}, "512, the paper's 256."),
+        ("Random_ResNet-18_2D", {}, "512, the paper's 256."),
         ("PCA", {}, None),
         ("NMF", {"components": 64}, "64, the paper's 256."),
     ],

@@ -110,7 +110,7 @@ def test_other_data_and_another_scale_are_other_tables_whose_titles_say_so() -> 
     assert titles(encoder_record(0.8), *small, real) == ["bossdb data", "phantom data", f"phantom data, {scale}"]
 
 
-@pytest.mark.parametrize("method", ["PCA", "Random encoder"])
+@pytest.mark.parametrize("method", ["PCA", "Random_ResNet-18_2D"])
 def test_methods_without_steps_stand_beside_the_networks_of_each_number_of_epochs(method: str) -> None:
     records = [
         encoder_record(0.5, preset="smoke"),
@@ -130,19 +130,23 @@ def test_methods_without_steps_stand_beside_the_networks_of_each_number_of_epoch
 
 def test_a_random_encoder_is_a_row_of_tables_1_a3_and_3_below_those_of_the_paper() -> None:
     records = [
-        *(encoder_record(0.5, task, "Random encoder", seed=seed) for task in ("task1", "task1_x4") for seed in (1, 2)),
-        *(readout_record(0.5, task, "Random encoder") for task in ("task3", "task3_c3")),
+        *(
+            encoder_record(0.5, task, "Random_ResNet-18_2D", seed=seed)
+            for task in ("task1", "task1_x4")
+            for seed in (1, 2)
+        ),
+        *(readout_record(0.5, task, "Random_ResNet-18_2D") for task in ("task3", "task3_c3")),
         encoder_record(0.6, method="PCA"),
     ]
     tables = [table for table in Results.of(records).table() if table.title.startswith("Table")]
     assert len(tables) == 4
     for table in tables:
-        own = [row for row in table.rows if row[0] == "Random encoder"]
+        own = [row for row in table.rows if row[0] == "Random_ResNet-18_2D"]
         assert table.rows[-len(own) :] == own
         paper, ours = ([cell for row in own for cell in row if cell.startswith(start)] for start in ("0.8", "0.5"))
         assert ours
         assert not paper
-    assert rows_of(tables[0])["Random encoder"][:3] == ["0.500 +- 0.000", "0.400 +- 0.000", "-"]
+    assert rows_of(tables[0])["Random_ResNet-18_2D"][:3] == ["0.500 +- 0.000", "0.400 +- 0.000", "-"]
     assert rows_of(tables[0])["PCA"][:3] == ["0.600", "0.500", "0.59"]
 
 
