@@ -36,7 +36,7 @@ def run_doctor(
 ) -> int:
     """Print a line for each subject, and what to do where something is lacking."""
     found = []
-    for finding in _findings(out, store, volume, address if ray else "", ray):
+    for finding in _findings(out, store, volume, address, ray):
         found.append(finding)
         if format == "text":
             print(_line(finding), flush=True)
@@ -58,9 +58,9 @@ def _findings(
 ) -> Iterator[Finding]:
     from mtneuro_ray.capacity.doctor import Finding, check_folder, examine
 
-    def tried(subject: str, look: Callable[[], Finding]) -> Finding:
+    def tried(subject: str, look: Callable[..., Finding], *where: str) -> Finding:
         try:
-            return look()
+            return look(*where)
         except MTNeuroError as error:
             text, _, accepted = str(error).partition("; accepted: ")
             return Finding(subject, "problem", text, accepted)
@@ -88,6 +88,9 @@ def _findings(
         size = " x ".join(map(str, source.shape))
         return Finding("volume", "ok", f"{uri}: {size} {source.dtype}, in {time.perf_counter() - started:.1f} s")
 
+    def write(subject: str, place: str) -> Finding:
+        return check_folder(subject, Folder(place))
+
     yield from examine()
     if with_ray:
         yield tried("ray", join)
@@ -95,6 +98,6 @@ def _findings(
     yield Finding("token", "ok", given)
     for subject, place in (("out", out), ("store", store)):
         if place is not None:
-            yield tried(subject, lambda subject=subject, place=place: check_folder(subject, Folder(place)))  # type: ignore[misc]
+            yield tried(subject, write, subject, place)
     for uri in volumes:
-        yield tried("volume", lambda uri=uri: read(uri))  # type: ignore[misc]
+        yield tried("volume", read, uri)

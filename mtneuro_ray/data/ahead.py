@@ -8,6 +8,7 @@ reading changes no number.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -91,21 +92,23 @@ def read_ahead(split: Stored, batches: Iterable[Indices]) -> Iterator[Voxels]:
 
 
 def ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], prepare: Callable[[], None] | None = None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    prepare: Callable[[], None] | None = None,
+    at_once: int = 1,
 ) -> Iterator[Result]:
-    """`map` on a thread of its own: works on the next item while the caller has the result of one.
+    """`map` on threads of its own: works on the next items, `at_once` of them, while the caller has the result of one.
 
-    `prepare` is called first on that thread. An error is raised in the place of its result.
+    `prepare` is called first on each thread. An error is raised in the place of its result; no further item is begun.
     """
-    pool = ThreadPoolExecutor(1, "ahead", prepare)
+    pool = ThreadPoolExecutor(at_once, "ahead", prepare)
+    pending = deque[Future[Result]]()
     try:
-        before: Future[Result] | None = None
         for item in items:
-            after = pool.submit(work, item)
-            if before is not None:
-                yield before.result()
-            before = after
-        if before is not None:
-            yield before.result()
+            pending.append(pool.submit(work, item))
+            if len(pending) > at_once:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -135,9 +134,8 @@ def work_here(job: VolumeJob, number: int, blocks: list[Roi]) -> Iterator[Roi]:
     if number == 0:
         yield from BlockWorker(job).run(blocks)
         return
-    with ThreadPoolExecutor(_REDUCING) as pool:
-        done = pool.map(partial(reduce_block, job.target, number), blocks)
-        yield from (block for block, _ in zip(blocks, done, strict=True))
+    done = ahead(partial(reduce_block, job.target, number), blocks, at_once=_REDUCING)
+    yield from (block for block, _ in zip(blocks, done, strict=True))
 
 
 def predict_volume(job: VolumeJob, execute: Execute = work_here) -> int:

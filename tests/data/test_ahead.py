@@ -33,3 +33,19 @@ def test_an_error_comes_in_the_place_of_its_result() -> None:
     assert next(found) == 3
     with pytest.raises(ZeroDivisionError):
         next(found)
+
+
+def test_several_are_in_work_at_once_and_none_is_begun_after_an_error() -> None:
+    begun, together = list[int](), threading.Barrier(2)
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item < 2:
+            together.wait(10)
+        return 6 // (item - 1)
+
+    found = ahead(work, range(100), at_once=2)
+    assert next(found) == -6
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+    assert len(begun) < 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,9 +53,26 @@ class Tissue:
 # and validation boxes of the real slice: least squares over 48 statistics of 128 x 128 tiles, their means and their
 # spreads between tiles (benchmarks/phantom_texture.py), by Levenberg-Marquardt with finite differences, at one seed and
 # two planes. The phantom's tiles were rounded to the slice's 19 grey levels. The other numbers, on which the labels
-# depend, were set by hand to the proportions of the paper. TRN is as VP; the other regions have the grain, octaves and
-# streaks of VP or ZI.
+# depend, were set by hand to the proportions of the paper. TRN is VP with less myelin; the other regions have the grain,
+# octaves and streaks of VP or ZI.
 _ISOTROPIC = (30.0, 30.0, 30.0)
+_VP = Tissue(
+    108.2,
+    0.437,
+    28.7,
+    0.145,
+    (20.3, 215, 45.9),
+    0.62,
+    0.19,
+    4.8,
+    0.85,
+    1.95,
+    1,
+    1.58,
+    51,
+    (6.2, 13.9, 25.4, 1.8, 24),
+    9.8,
+)
 TISSUES: dict[int, Tissue] = {
     CTX: Tissue(
         127.5,
@@ -91,40 +108,8 @@ TISSUES: dict[int, Tissue] = {
         (0.1, 2.6, 7.1, 9, 7.2),
         0,
     ),
-    TRN: Tissue(
-        108.2,
-        0.445,
-        28.7,
-        0.145,
-        (20.3, 215, 45.9),
-        0.62,
-        0.19,
-        4.8,
-        0.85,
-        1.95,
-        1,
-        1.58,
-        51,
-        (6.2, 13.9, 25.4, 1.8, 24),
-        9.8,
-    ),
-    VP: Tissue(
-        108.2,
-        0.437,
-        28.7,
-        0.145,
-        (20.3, 215, 45.9),
-        0.62,
-        0.19,
-        4.8,
-        0.85,
-        1.95,
-        1,
-        1.58,
-        51,
-        (6.2, 13.9, 25.4, 1.8, 24),
-        9.8,
-    ),
+    TRN: replace(_VP, myelin=0.445),
+    VP: _VP,
     ZI: Tissue(
         118,
         0.478,
