@@ -53,7 +53,7 @@ class Tissue:
 # and validation boxes of the real slice: least squares over 48 statistics of 128 x 128 tiles, their means and their
 # spreads between tiles (benchmarks/phantom_texture.py), by Levenberg-Marquardt with finite differences, at one seed and
 # two planes. The phantom's tiles were rounded to the slice's 19 grey levels. The other numbers, on which the labels
-# depend, were set by hand to the proportions of the paper. TRN is VP with less myelin; the other regions have the grain,
+# depend, were set by hand to the proportions of the paper. TRN is VP with less myelin; other regions have the grain,
 # octaves and streaks of VP or ZI.
 _ISOTROPIC = (30.0, 30.0, 30.0)
 _VP = Tissue(
