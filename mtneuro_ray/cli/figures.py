@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -43,14 +44,15 @@ def run_figures(
     records = results.where(model, task).records
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.figures.gallery import shown_runs
+    from mtneuro_ray.results.figures.gallery import run_pictures, shown_runs
     from mtneuro_ray.results.figures.picture import distinct
     from mtneuro_ray.results.figures.scenes import of_regions
 
     problems: list[str] = []
     scenes = of_regions(_scenes(shown_runs(records, folder), folder, cutouts, problems), region)
     drawn = 0
-    for picture in distinct(_pictures(records, scenes, folder, cutouts, problems, makes_missing=True)):
+    pictures = _pictures(records, scenes, folder, cutouts, problems, makes_missing=True)
+    for picture in distinct(chain(pictures, run_pictures(records))):
         folder.write(f"figures/{picture.name}.{format}", picture.encode(format))
         print(folder / f"figures/{picture.name}.{format}")
         drawn += 1
@@ -125,7 +127,7 @@ def _pictures(
     *,
     makes_missing: bool,
 ) -> Iterator[Picture]:
-    """All pictures of an output folder: predictions, encoders, mined views, slices, learning curves, confusion.
+    """Pictures of an output folder that a page shows as they are: predictions, encoders, mined views, slices.
 
     Missing projections of embeddings and mined views are made with `makes_missing`, else left out. One line is added
     to `problems` for each picture that fails and is left out.
@@ -164,4 +166,3 @@ def _pictures(
             stacks = gallery.stored_stacks(record, load_images)
         if stacks:
             yield gallery.correlation_picture(record, stacks)
-    yield from gallery.run_pictures(records)

@@ -65,6 +65,11 @@ class Results:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def entries(self) -> Sequence[Run]:
+        """The runs as the frame has them, in its order."""
+        return self._all
+
     @cached_property
     def records(self) -> list[RunRecord]:
         """The whole run files, with the history of each run, in the order of the runs."""

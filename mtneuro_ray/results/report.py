@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
-from mtneuro_ray.results.query import Results, best_columns
-from mtneuro_ray.results.render import markdown, rows_as_table
+from mtneuro_ray.results.page.content import Content
+from mtneuro_ray.results.page.document import page
+from mtneuro_ray.results.page.shown import shown_pictures
+from mtneuro_ray.results.query import Results
+from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
     from mtneuro_ray.results.figures.picture import Picture
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }
-th { border-bottom: 2px solid #888; } svg, img { max-width: 100%; height: auto; }
-.note { color: #666; }
-"""
-_ERRORS = ("run_id", "model", "task", "learning_rate", "batch_size", "seed", "error")
-
 
 def html_page(results: Results, title: str, pictures: Iterable[Picture] = (), notes: Iterable[str] = ()) -> str:
     """The page, as text, which loads nothing from anywhere; each note becomes a paragraph below the pictures."""
-    runs, best = results.runs(), results.best()
-    statuses = [run["status"] for run in runs]
-    failed = [run for run in runs if run["status"] == "error"]
-    stopped = f", {statuses.count('stopped')} stopped early" if "stopped" in statuses else ""
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f"<p class='note'>{statuses.count('done')} runs done{stopped}, {len(failed)} failed. Means over seeds, with "
-        "the sample standard deviation; candidates are selected on validation, final runs evaluated on test.</p>",
-        *([_html_table(rows_as_table("Best candidates", best, best_columns(best)))] if best else []),
-        *(_html_table(table) for table in (*results.table(), *results.regions(), *results.proportions())),
-        *(f"<h2>{html.escape(picture.title)}</h2>\n{picture.as_html()}" for picture in pictures),
-        *(f"<p class='note'>{html.escape(note)}</p>" for note in notes),
-    ]
-    if failed:
-        parts.append(_html_table(rows_as_table("Failed runs", failed, _ERRORS)))
-    body = "\n".join(parts)
-    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}\n</body></html>\n"
-
-
-def _html_table(table: Table) -> str:
-    heads = "\n".join(
-        "<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in row) + "</tr>" for row in table.heads
-    )
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell).replace('+-', '&plusmn;')}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    notes = "".join(f"\n<p class='note'>{html.escape(note)}</p>" for note in table.notes)
-    return f"<h2>{html.escape(table.title)}</h2>\n<table>{heads}\n{rows}\n</table>{notes}"
+    by_id = {record.run_id: record for record in results.records}
+    content = Content(results, lambda run_ids: {run_id: by_id[run_id] for run_id in run_ids if run_id in by_id})
+    data = {name: make() for name, make in content.data.items()}
+    return page(data, title=title, **content.context(shown_pictures(pictures), notes))
 
 
 def run_report(record: RunRecord) -> str:

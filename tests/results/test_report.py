@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,29 +10,12 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.figures.gallery import run_pictures
 from mtneuro_ray.results.figures.picture import Picture
 from mtneuro_ray.results.report import html_page
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.engine.data import data_of, run_of
-
-
-class Balanced(HTMLParser):
-    """Fails on a tag that is closed out of turn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+from tests.results.page.reading import Page
 
 
 def candidate(rate: float, size: int) -> RunSettings:
@@ -56,25 +37,28 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_shows_tables_curves_and_grid_and_loads_nothing(out: Path) -> None:
     results = Results(out)
     photo = Picture("x", "a 'photo'", Figure(figsize=(1, 1)), is_photo=True)
-    page = html_page(results, "results & more", [*run_pictures(results.records), photo], ["no <pictures>"])
-    parser = Balanced()
-    parser.feed(page)
-    assert parser.open == []
-    # Curves with the grid, and the confusion matrix of the seeds.
-    assert parser.seen.count("svg") == 2
-    assert parser.seen.count("img") == 1
-    assert "<p class='note'>no &lt;pictures&gt;</p>" in page
-    assert "6 runs done, 1 failed" in page
-    assert "results &amp; more" in page
-    best = Results(out).best()[0]
-    assert f"<td>{best['run_id']}</td>" in page
+    page = Page(html_page(results, "results & more", [photo], ["no <pictures>"]))
+    assert page.text_of("title") == ["results & more"]
+    assert page.tiles == {"runs done": "6", "failed": "1", "experiments": "1", **page.tiles}
+    assert "no <pictures>" in page.text_of("p")
+    cells = page.text_of("td")
+    assert results.best()[0]["run_id"] in cells
     tables = [*results.table(), *results.regions(), *results.proportions()]
     assert len(tables) > 2
     for table in tables:
         for row in table.rows:
-            assert f"<td>{row[-1].replace('+-', '&plusmn;')}</td>" in page
-    assert not re.search(r"(src|href)=['\"](?!#|data:)", page.replace("xlink:href", "href"))
-    assert "<script" not in page
+            assert row[-1].replace("+-", "\u00b1") in cells
+    [name] = page.data["searches"]
+    assert name["title"] == "net on small, 2 epochs, file data"
+    search = page.data["search-0"]
+    assert [len(panel["candidates"]) for panel in search["panels"]] == [4, 4]
+    [seeds] = search["panels"][0]["methods"]
+    assert len(seeds["lines"]) == 2
+    assert len(search["grid"]["values"]) == 4
+    assert len(page.data["confusions"]) == 1
+    assert [address.partition(",")[0] for address in page.addresses if not address.startswith("#")] == [
+        "data:image/png;base64"
+    ]
 
 
 def test_the_command_writes_the_page(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,11 +69,23 @@ def test_the_command_writes_the_page(out: Path, capsys: pytest.CaptureFixture[st
 
 def test_one_run_alone_has_a_page(out: Path) -> None:
     final = [record for record in Results(out).records if record.summary["role"] == "final" and record.status == "done"]
-    page = html_page(Results.of(final[:1]), "one", run_pictures(final[:1]))
-    assert "1 runs done, 0 failed" in page
-    assert "<svg" in page
+    page = Page(html_page(Results.of(final[:1]), "one"))
+    assert (page.tiles["runs done"], page.tiles["failed"]) == ("1", "0")
+    assert len(page.data["runs"]["rows"]) == 1
 
 
 def test_stopped_runs_are_counted(out: Path) -> None:
     records = [replace(record, status="stopped") for record in Results(out).records[:2]]
-    assert "0 runs done, 2 stopped early, 0 failed" in html_page(Results.of(records), "stopped")
+    page = Page(html_page(Results.of(records), "stopped"))
+    assert (page.tiles["runs done"], page.tiles["stopped early"]) == ("0", "2")
+
+
+def test_settings_and_machine_of_each_run_are_kept_once(out: Path) -> None:
+    details = Page(html_page(Results(out), "details")).data["details"]
+    assert (len(details["settings"]), len(details["runs"])) == (1, 7)
+    for record in Results(out).records:
+        own = details["runs"][record.run_id]
+        settings = {**details["settings"][own["base"]], **own["changed"]}
+        assert settings["network.optimizer.learning_rate"] == record.summary["learning_rate"]
+        assert settings["network.seed"] == record.summary["seed"]
+        assert details["machines"][own["machine"]]["host"] == record.host

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.charts.curves import mean_curve
 from mtneuro_ray.results.figures.colors import SERIES
-from mtneuro_ray.results.figures.curves import mean_curve
 from mtneuro_ray.results.frame import grouped
 
 Matrix = npt.NDArray[np.float32]

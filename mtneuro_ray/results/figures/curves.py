@@ -3,130 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mtneuro_ray.results.frame import Run
-from mtneuro_ray.results.methods import by_method, differences, label_of, short, text_of
-from mtneuro_ray.results.tasks import selection_metric
+from mtneuro_ray.results.charts.curves import Line, Panel, panels_of
+from mtneuro_ray.results.charts.searches import Grid, Search, grid_of
+from mtneuro_ray.results.methods import text_of
+from mtneuro_ray.storage.records import RunRecord
 
-# Deviation of the features between images in self-supervised training: 0 if the encoder has collapsed.
-_SPREAD = "train/feature_std"
 _CANDIDATES = "#b0b0b0"
 # Colors of methods that differ beyond the search, if a folder holds several.
 _METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Losses that lie farther apart than this are drawn on a logarithmic scale.
+# Numbers that lie farther apart than this are on a logarithmic axis.
 _WIDE = 20.0
-# Largest number of cells of a heat map that can still be read.
-_LARGEST_MAP = 100
 
 
-class Grid(NamedTuple):
-    """Candidates of a search over one or two axes.
-
-    Attributes:
-        keys: Names of the rows' and the columns' axis; of a single axis, only the columns'.
-        rows: Sorted values along the rows; one empty text for a single axis.
-        columns: Sorted values along the columns.
-        values: (row, column) -> best value there; NaN if the candidates were stopped or diverged.
-        others: Names of further axes, over which the best is taken.
-    """
-
-    keys: tuple[str, ...]
-    rows: list[Any]
-    columns: list[Any]
-    values: dict[tuple[int, int], float]
-    others: tuple[str, ...]
-
-    @property
-    def is_filled(self) -> bool:
-        """Whether the candidates fill a table; values drawn from ranges meet in few of its cells."""
-        return 2 * len(self.values) >= len(self.rows) * len(self.columns) <= _LARGEST_MAP
-
-
-def draw_curves(runs: Sequence[Run], title: str) -> Figure:
+def draw_curves(search: Search, records: Mapping[str, RunRecord]) -> Figure:
     """Training loss, validation metric and spread of features by epoch, as far as recorded, and the search's heat map.
 
-    The runs are of one model and task, and some of them have an epoch.
+    Some of the runs have an epoch.
     """
-    metric = selection_metric(runs[0])
-    grid = None if metric is None else grid_of(runs, metric)
-    there = {key for run in runs for entry in run.history for key in entry}
-    keys = [key for key in ("train/loss", metric, _SPREAD) if key is not None and key in there]
-    columns = len(keys) + (grid is not None)
+    panels = panels_of(search, records)
+    grid = None if search.metric is None else grid_of(search.runs, search.metric)
+    columns = len(panels) + (grid is not None)
     figure = Figure(figsize=(4.5 * columns, 3.7), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    for axis, key in zip(axes, keys, strict=False):
-        _draw_lines(axis, runs, key)
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, panel)
     if grid is not None:
-        (_draw_map if grid.is_filled else _draw_points)(figure, axes[-1], grid, str(metric))
-    figure.suptitle(title)
+        (_draw_map if grid.is_filled else _draw_points)(figure, axes[-1], grid, str(search.metric))
+    figure.suptitle(search.title)
     return figure
 
 
-def _draw_lines(axis: Any, runs: Sequence[Run], key: str) -> None:
-    """Draw a thin line per run, and the mean over the seeds of each method as a thick one."""
-    stopped = [run for run in runs if run.status == "stopped"]
-    candidates = [run for run in runs if run.summary["role"] == "candidate" and run not in stopped]
-    finals = [run for run in runs if run.summary["role"] == "final"]
-    _draw_runs(axis, candidates, key, "candidates", _CANDIDATES, "-")
-    _draw_runs(axis, stopped, key, "stopped candidates", _CANDIDATES, ":")
-    keys = differences(finals)
-    for number, seeds in enumerate(by_method(finals)):
+def _draw_panel(axis: Any, panel: Panel) -> None:
+    """Draw a thin line per run, and of the seeds of each method the mean as a thick one in a band of a deviation."""
+    shown = f" ({len(panel.candidates) + len(panel.stopped)} shown)" if panel.left_out else ""
+    _draw_lines(axis, panel.candidates, f"candidates{shown}", _CANDIDATES, "-")
+    _draw_lines(axis, panel.stopped, f"stopped candidates{shown}", _CANDIDATES, ":")
+    for number, seeds in enumerate(panel.methods):
         color = _METHODS[number % len(_METHODS)]
-        _draw_runs(axis, seeds, key, label_of(seeds[0], keys) or "seeds", color, "-")
-        if len(seeds) > 1:
-            mean = mean_curve([_curve(run, key) for run in seeds])
-            axis.plot(list(mean), list(mean.values()), lw=2.6, color=color, label=f"mean of {len(seeds)} seeds")
-    values = [value for run in runs for value in _curve(run, key).values() if 0 < value < math.inf]
-    if key.endswith("loss") and values and max(values) > _WIDE * min(values):
+        _draw_lines(axis, seeds.lines, seeds.label or "seeds", color, "-")
+        if seeds.mean:
+            epochs, mean = list(seeds.mean), np.array(list(seeds.mean.values()))
+            std = np.array(list(seeds.std.values()))
+            axis.plot(epochs, mean, lw=2.6, color=color, label=f"mean of {len(seeds.lines)} seeds")
+            axis.fill_between(epochs, mean - std, mean + std, color=color, alpha=0.15, lw=0)
+    if panel.is_log:
         axis.set_yscale("log")
-    axis.set(xlabel="epoch", ylabel=key)
+    axis.set(xlabel="epoch", ylabel=panel.metric)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(frameon=False, fontsize=9)
 
 
-def _draw_runs(axis: Any, runs: Sequence[Run], key: str, label: str, color: str, style: str) -> None:
-    for number, run in enumerate(runs):
-        curve = _curve(run, key)
+def _draw_lines(axis: Any, lines: Sequence[Line], label: str, color: str, style: str) -> None:
+    for number, line in enumerate(lines):
         name = None if number else label
-        axis.plot(list(curve), list(curve.values()), style, marker=".", ms=3, lw=0.9, color=color, label=name)
-
-
-def mean_curve(curves: Sequence[dict[int, float]]) -> dict[int, float]:
-    """The mean of several curves, at the places that all of them have."""
-    common = sorted(set.intersection(*map(set, curves)))
-    return {place: math.fsum(curve[place] for curve in curves) / len(curves) for place in common}
-
-
-def _curve(run: Run, key: str) -> dict[int, float]:
-    return {entry["epoch"]: entry[key] for entry in run.history if key in entry}
-
-
-def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
-    """The candidates among the runs over the axes in which they differ; None if they differ in none.
-
-    If they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
-    value of a candidate that was repeated over seeds is the mean over them.
-    """
-    candidates = [run for run in runs if run.summary["role"] == "candidate"]
-    axes = differences(candidates)
-    if not axes:
-        return None
-    shown, names = list(axes)[:2], [short(path, candidates[0].network) for path in axes]
-    rows = axes[shown[0]] if len(shown) == 2 else [""]
-    columns = axes[shown[-1]]
-    values: dict[tuple[int, int], float] = {}
-    for seeds in by_method(candidates):
-        network = seeds[0].network
-        row = rows.index(network[shown[0]]) if len(shown) == 2 else 0
-        place = (row, columns.index(network[shown[-1]]))
-        known = [math.nan if (value := run.metric(metric)) is None else value for run in seeds]
-        values[place] = float(np.fmax(values.get(place, math.nan), math.fsum(known) / len(known)))
-    return Grid(tuple(names[:2]), rows, columns, values, tuple(names[2:]))
+        axis.plot(list(line.curve), list(line.curve.values()), style, marker=".", ms=3, lw=0.9, color=color, label=name)
 
 
 def _draw_map(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:

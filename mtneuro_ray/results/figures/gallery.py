@@ -9,7 +9,8 @@ from mtneuro_ray.data import predictions
 from mtneuro_ray.data.mosaic import assemble
 from mtneuro_ray.data.shown import shown
 from mtneuro_ray.results.benchmark import changed_images, family_of, part_of
-from mtneuro_ray.results.cautions import confusion_of
+from mtneuro_ray.results.charts.confusion import confusions_of
+from mtneuro_ray.results.charts.searches import searches_of
 from mtneuro_ray.results.figures.comparison import draw_comparison
 from mtneuro_ray.results.figures.confusion import draw_confusion
 from mtneuro_ray.results.figures.correlation import Stack, draw_correlations, stacks_of
@@ -21,7 +22,7 @@ from mtneuro_ray.results.figures.scenes import Scene, SplitLoader, scenes_of
 from mtneuro_ray.results.figures.slices import draw_slices
 from mtneuro_ray.results.figures.volumes import draw_volume, has_depth
 from mtneuro_ray.results.frame import Run, grouped, runs_of
-from mtneuro_ray.results.methods import by_method, data_labels, differences, label_of
+from mtneuro_ray.results.methods import data_labels
 from mtneuro_ray.results.paper_tables import compared
 from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives
 from mtneuro_ray.storage.folder import Folder
@@ -30,34 +31,12 @@ from mtneuro_ray.storage.records import RunRecord
 
 def run_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
     """Learning curves and search of each model, task, number of epochs and data; then confusions of each method."""
-    shown = [Run.of(record) for record in records if record.status != "error"]
-    labels = data_labels(shown)
-    searches = grouped(
-        (run for run in shown if run.history), lambda run: (*_experiment(run), run.summary["epochs"], run.data)
-    )
-    for (model, task, epochs, data), runs in searches.items():
-        title = f"{model} on {task}, {epochs} epochs, {labels[data]}"
-        yield Picture(f"curves_{model}_{task}", f"{title}: learning curves", draw_curves(runs, title))
-    finals = [run for run in shown if run.summary["role"] == "final" and confusion_of(run)]
-    for own in grouped(finals, _experiment).values():
-        told = [path for path in differences(own) if path.rpartition(".")[2] not in own[0].summary]
-        for seeds in by_method(own):
-            yield _confusion(seeds, told, labels[seeds[0].data])
-
-
-def _experiment(run: Run) -> tuple[str, str]:
-    return (run.summary["model"], run.summary["task"])
-
-
-def _confusion(seeds: Sequence[Run], paths: Sequence[str], data: str) -> Picture:
-    """The confusions of one method, named by some of its settings if its model and task have several methods."""
-    summary = seeds[0].summary
-    candidate = f"lr {summary['learning_rate']:g}, batch {summary['batch_size']}, {summary['epochs']} epochs"
-    count = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, test split"
-    head = f"{summary['model']} on {summary['task']}, {data}"
-    lines = list(filter(None, (head, f"{candidate}, {count}", label_of(seeds[0], paths))))
-    name = f"confusion_{summary['model']}_{summary['task']}"
-    return Picture(name, f"{', '.join(lines)}: confusion", draw_confusion(seeds, "\n".join(lines)))
+    runs, by_id = [Run.of(record) for record in records], {record.run_id: record for record in records}
+    for search in searches_of(runs):
+        if any(by_id[run.run_id].history for run in search.runs):
+            yield Picture(f"curves_{search.name}", f"{search.title}: learning curves", draw_curves(search, by_id))
+    for found in confusions_of(runs):
+        yield Picture(found.name, found.title, draw_confusion(found))
 
 
 def shown_runs(records: Sequence[RunRecord], out: Folder) -> list[RunRecord]:

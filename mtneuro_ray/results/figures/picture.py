@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -40,13 +39,10 @@ class Picture(NamedTuple):
             self.figure.savefig(out, format=kind, dpi=dpi, metadata={dated: None} if dated else None)
         return out.getvalue()
 
-    def as_html(self) -> str:
-        """The figure for a page that loads nothing."""
-        if not self.is_photo:
-            text = self.encode("svg").decode()
-            return text[text.index("<svg") :]
-        data = base64.b64encode(self.encode("png", _PAGE_DPI)).decode()
-        return f"<img alt='{html.escape(self.title, quote=True)}' src='data:image/png;base64,{data}'>"
+    def as_address(self) -> str:
+        """The figure as the address of an image, `data:...`, for a page that loads nothing."""
+        kind, media = ("png", "image/png") if self.is_photo else ("svg", "image/svg+xml")
+        return f"data:{media};base64,{base64.b64encode(self.encode(kind, _PAGE_DPI)).decode()}"
 
 
 def _make_plain(figure: Figure) -> None:

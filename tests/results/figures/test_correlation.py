@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.charts.curves import mean_curve
 from mtneuro_ray.results.figures.correlation import (
     Stack,
     correlations,
@@ -16,7 +17,6 @@ from mtneuro_ray.results.figures.correlation import (
     reach,
     stacks_of,
 )
-from mtneuro_ray.results.figures.curves import mean_curve
 
 RANDOM = np.random.default_rng(0)
 

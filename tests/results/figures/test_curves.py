@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 from matplotlib.figure import Figure
 
+from mtneuro_ray.results.charts.searches import grid_of, searches_of
 from mtneuro_ray.results.figures import curves
-from mtneuro_ray.results.figures.curves import Grid
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import differences, label_of
 from mtneuro_ray.storage.records import RunRecord
@@ -23,12 +22,9 @@ def runs(records: Sequence[RunRecord]) -> list[Run]:
     return [Run.of(record) for record in records]
 
 
-def grid_of(records: Sequence[RunRecord], metric: str) -> Grid | None:
-    return curves.grid_of(runs(records), metric)
-
-
 def draw_curves(records: Sequence[RunRecord], title: str) -> Figure:
-    return curves.draw_curves(runs(records), title)
+    [search] = searches_of(runs(records))
+    return curves.draw_curves(search._replace(title=title), {record.run_id: record for record in records})
 
 
 def history(*values: float, loss: float = 1.0) -> list[dict[str, Any]]:
@@ -48,62 +44,8 @@ GRID = [cell(rate * size, learning_rate=rate, batch_size=size) for rate in (0.01
 SEEDS = [replace(segmentation_record(seed=seed), history=history(0.1 * seed, 0.2 * seed)) for seed in (1, 2, 3)]
 
 
-def test_the_grid_of_learning_rate_and_batch_size() -> None:
-    grid = grid_of([*GRID, *SEEDS], METRIC)
-    assert grid is not None
-    assert (grid.keys, grid.rows, grid.columns, grid.others) == (
-        ("learning_rate", "batch_size"),
-        [0.01, 0.1],
-        [2, 4],
-        (),
-    )
-    assert grid.values == pytest.approx({(0, 0): 0.02, (0, 1): 0.04, (1, 0): 0.2, (1, 1): 0.4})
-    assert grid.is_filled
-
-
-def test_cells_that_differ_in_nothing_or_are_none_have_no_grid() -> None:
-    assert grid_of(SEEDS, METRIC) is None
-    assert grid_of(GRID[:1], METRIC) is None
-    assert grid_of([], METRIC) is None
-
-
-def test_other_axes_one_axis_and_more_than_two() -> None:
-    losses = [cell(value, loss=loss) for value, loss in ((0.3, "focal"), (0.5, "dice"))]
-    one = grid_of(losses, METRIC)
-    assert one is not None
-    assert (one.keys, one.rows, one.columns) == (("loss",), [""], ["dice", "focal"])
-    assert one.values == {(0, 0): 0.5, (0, 1): 0.3}
-
-    better = cell(0.3, learning_rate=0.1, batch_size=2, loss="dice")
-    worse = cell(0.3, learning_rate=0.1, batch_size=4, loss="dice")
-    best = grid_of([*GRID, better, worse], METRIC)
-    assert best is not None
-    assert (best.keys, best.others) == (("learning_rate", "batch_size"), ("loss",))
-    assert (best.values[(1, 0)], best.values[(1, 1)]) == (0.3, 0.4)
-
-
-def test_values_are_in_an_order_and_keys_younger_than_a_file_have_their_default() -> None:
-    cells = [cell(0.1, batch_size=size, input_norm="image") for size in (128, 64)]
-    old = cell(0.3)
-    del old.settings["network"]["data"]["normalization"]
-    grid = grid_of([*cells, old], METRIC)
-    assert grid is not None
-    assert (grid.rows, grid.columns) == ([2, 64, 128], ["image", "unit"])
-    assert grid.values == {(0, 1): 0.3, (1, 0): 0.1, (2, 0): 0.1}
-
-
-def test_a_cell_that_was_repeated_over_seeds_is_worth_their_mean() -> None:
-    cells = [
-        cell(val, learning_rate=rate, seed=seed) for rate, val, seed in ((0.1, 0.2, 1), (0.1, 0.8, 2), (0.3, 0.6, 1))
-    ]
-    grid = grid_of(cells, METRIC)
-    assert grid is not None
-    assert (grid.keys, grid.columns) == (("learning_rate",), [0.1, 0.3])
-    assert grid.values == pytest.approx({(0, 0): 0.5, (0, 1): 0.6})
-
-
 def test_stopped_cells_have_a_place_without_a_value() -> None:
-    grid = grid_of([*GRID[1:], stopped(learning_rate=0.01, batch_size=4)], METRIC)
+    grid = grid_of(runs([*GRID[1:], stopped(learning_rate=0.01, batch_size=4)]), METRIC)
     assert grid is not None
     assert math.isnan(grid.values[(0, 1)])
     figure = draw_curves([*GRID[1:], stopped(learning_rate=0.01, batch_size=4)], "title")

@@ -1,0 +1,99 @@
+"""HTML of the page: templates, styles and scripts in one text that loads nothing, under a content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+# In the order in which they define what the next ones use.
+_SCRIPTS = ("core", "scales", "chart", "tables", "run", "search", "finals", "views")
+_DIGITS = 6
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON: floats with six significant digits, null for NaN and infinity, tuples as lists."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(own) for own in value]
+    return value
+
+
+def as_json(value: Any) -> str:
+    """JSON that may stand in a script block: no text in it can end the block."""
+    return json.dumps(plain(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mtneuro_ray.results.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment
+
+
+@cache
+def _assets() -> tuple[str, str]:
+    """Style and script of the page."""
+    folder = files("mtneuro_ray.results.page") / "assets"
+    script = "\n".join((folder / f"{name}.js").read_text() for name in _SCRIPTS)
+    return (folder / "page.css").read_text(), f'(() => {{\n"use strict";\n{script}\n}})();'
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def policy(*, is_live: bool) -> str:
+    """The content security policy: only this script and this style, pictures within the page, and no other place."""
+    style, script = _assets()
+    connect = "connect-src 'self'; " if is_live else ""
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {connect}"
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def page(data: Mapping[str, Any], *, is_live: bool = False, **context: Any) -> str:
+    """The whole page.
+
+    Args:
+        data: Name -> what a section of the page reads by that name.
+        is_live: Whether a server has further data.
+        context: What the template shows.
+    """
+    style, script = _assets()
+    blocks = {name: Markup(as_json(value)) for name, value in data.items()}
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            style=Markup(style),
+            script=Markup(script),
+            policy=Markup(policy(is_live=is_live)),
+            data=blocks,
+            is_live=is_live,
+            **context,
+        )
+    )
+
+
+def fragment(name: str, **context: Any) -> str:
+    """A part of the page by the name of its template, such as `summary.html`."""
+    return _environment().get_template(name).render(**context)
