@@ -51,7 +51,13 @@ class Block:
 
 def samples(task: TaskSettings, split: Split) -> list[Sample]:
     """The images of a split, in the order of the cubes, then z, y, x. An image lies in one region."""
-    return [sample for cube in task.cubes if cube.split == split for sample in cube_samples(task, cube)]
+    return [sample for _, sample in numbered_samples(task, split)]
+
+
+def numbered_samples(task: TaskSettings, split: Split) -> list[tuple[int, Sample]]:
+    """The images of a split (`samples`), each with the number of its cube in the task."""
+    cubes = [(number, cube) for number, cube in enumerate(task.cubes) if cube.split == split]
+    return [(number, sample) for number, cube in cubes for sample in cube_samples(task, cube)]
 
 
 def owners(task: TaskSettings, split: Split) -> npt.NDArray[np.str_]:

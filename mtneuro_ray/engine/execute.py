@@ -50,7 +50,10 @@ def execute(
                 outcome = train(run, data, context, encoder, keeps_weights=keeps_weights)
             else:
                 outcome = _read_out(run, run.encoder_run, data, context, out)
+            if context.is_leader:
+                outcome.write(out)
             found = asdict(outcome)
+            del found["write"]
             found["timings"] |= {"began_at": began_at, "ended_at": time.time()}
             record = RunRecord(run.run_id, "done", run.summary(), run.model_dump(mode="json"), **found, **details)
         except MTNeuroError as error:
@@ -79,9 +82,7 @@ def _read_out(
     model = load_model(encoder_run, weights, context.device, drops_damaged=context.is_leader)
     with oom_guard("while reading features"):
         reading: Reading = run.task.declaration.resolve()(run, model, data, context)
-    if context.is_leader:
-        reading.write(out)
-    return Outcome(reading.metrics, [], timings=reading.timings)
+    return Outcome(reading.metrics, [], timings=reading.timings, write=reading.write)
 
 
 def train_here(

@@ -24,7 +24,7 @@ from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.engine.checkpoint import NOT_THE_FILE, read_trained
 from mtneuro_ray.engine.device import about_execution, check_gpu, make_repeatable, oom_guard
 from mtneuro_ray.engine.ensemble import Ensemble
-from mtneuro_ray.engine.evaluation import evaluate
+from mtneuro_ray.engine.evaluation import image_scores, measured
 from mtneuro_ray.errors import InputError, StoreError
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model, for_inference, placed
@@ -204,7 +204,8 @@ def evaluate_run(
 ) -> tuple[Metrics, str]:
     """Measure a run's weights on a split of a target (`target_of`); the run file does not change.
 
-    Voxels that the store lacks are read into it. `threads` 0 means as many as the run's workers had.
+    On its own test split, the scores of single images are written, too: runs of earlier versions lack them. Voxels that
+    the store lacks are read into it. `threads` 0 means as many as the run's workers had.
 
     Returns:
         Metrics as in a run file, without the loss, whose class weights only the training knows; and the file that holds
@@ -221,8 +222,12 @@ def evaluate_run(
     data = _with_voxels(split_of, store, target, split)
     with oom_guard("while evaluating"):
         task = build_task(target, scaling=scaling_of(model))
-        metrics = evaluate(task, model, on_device(data, context.device), context)
+        found = measured(task, model, on_device(data, context.device), context)
+    metrics = found.metrics
     del metrics["loss"]
+    images = image_scores(task, split, data, found)
+    if target.run_id == record.run_id and split == "test" and images is not None:
+        images.write(out, record.run_id)
     content = {
         "run_id": record.run_id,
         "split": split,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,13 +21,15 @@ from mtneuro_ray.data.samples import SplitArrays, SplitData
 from mtneuro_ray.data.streamed import on_device, statistics_images
 from mtneuro_ray.engine.checkpoint import History, Trained, load_trained, save_trained
 from mtneuro_ray.engine.device import make_repeatable, oom_guard
-from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
+from mtneuro_ray.engine.evaluation import constant_prediction, evaluate, image_scores, measured
 from mtneuro_ray.engine.fit import Fit, Validation
 from mtneuro_ray.engine.linear_probe import train_probe
 from mtneuro_ray.methods.training.base import Method, Setup, SteppedMethod
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.models.pretrained import load_encoder_weights
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.image_scores import ImageScores
 from mtneuro_ray.tasks.training.base import Task, build_task
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,10 @@ Encoder = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of a run; the fields are those of `storage.records.RunRecord`."""
+    """Result of a run; the fields are those of `storage.records.RunRecord`, but for `write`.
+
+    `write` writes what belongs to the run beside its file, into an output folder.
+    """
 
     metrics: dict[str, Metrics]
     history: History
@@ -44,6 +50,7 @@ class Outcome:
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     normalization: dict[str, Any] = field(default_factory=dict)
+    write: Callable[[Folder], None] = lambda out: None
 
 
 def train(
@@ -79,8 +86,10 @@ def train(
         metrics = {} if trained.metrics is None else {"val": trained.metrics}
         class_counts: dict[str, dict[str, list[int]]] = {}
         absent: dict[str, list[str]] = {}
+        images: ImageScores | None = None
         if is_final:
-            metrics["test"] = evaluate(task, model, setup.splits["test"], context)
+            found = measured(task, model, setup.splits["test"], context)
+            metrics["test"], images = found.metrics, image_scores(task, "test", data["test"], found)
             if task.declaration.measures_regions:
                 for split, part in data.items():
                     counts = part.class_counts(task.num_classes).tolist()
@@ -88,7 +97,8 @@ def train(
             absent = {split: part.absent(run.task.classes) for split, part in data.items() if split not in metrics}
     timings = {"total_s": time.perf_counter() - started, **trained.timings}
     notes = [*run.network.method_declaration.resolve().cautions(setup, trained.history), *_notes(task, metrics, absent)]
-    return Outcome(metrics, trained.history, class_counts, timings, notes, task.scaling.record())
+    outcome = Outcome(metrics, trained.history, class_counts, timings, notes, task.scaling.record())
+    return outcome if images is None else replace(outcome, write=partial(images.write, run_id=run.run_id))
 
 
 def _notes(task: Task, metrics: Mapping[str, Metrics], absent: Mapping[str, Sequence[str]]) -> list[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,20 @@ None stands for a value that there is not, as the score of a class without a vox
 """
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class Measure(NamedTuple):
+    """A metric as a function of sums over images, so that it can be computed for any sample of them.
+
+    Attributes:
+        sums: (N, Q) what each image adds.
+        value: (..., Q) totals over images -> (...) values, or (..., K) for a metric with one per class; NaN where
+            there is none.
+    """
+
+    sums: npt.NDArray[Any]
+    value: Callable[[npt.NDArray[Any]], Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +95,18 @@ class Metric(ABC):
     def compute(self, state: Any) -> Metrics:
         """Name -> value: a number, or a list with one number per class."""
 
+    def rows(self, state: Any) -> npt.NDArray[Any] | None:
+        """Numbers of each image (N, ...), in the order of `update`; None for a metric that has none.
+
+        They are kept for final runs, so that two runs can be compared image by image. N is the number of all images,
+        or of those with a voxel that counts.
+        """
+        return None
+
+    def measures(self, rows: npt.NDArray[Any]) -> Mapping[str, Measure]:
+        """Names of `compute` -> the metric as a function of sums of these rows (`rows`); NaN stands for no number."""
+        return {}
+
 
 class PerImageMetric(Metric):
     """A metric with one row of numbers per image, of which means are reported.
@@ -122,6 +148,14 @@ class PerImageMetric(Metric):
             return {self.name: columns[0]}
         return {self.name: columns, f"{self.name}_mean": mean_of_numbers(columns)}
 
+    def rows(self, state: list[Sequence[float]]) -> Floats:
+        """The numbers of each image with a voxel that counts."""
+        return np.array(state, np.float64).reshape(len(state), -1)
+
+    def measures(self, rows: npt.NDArray[Any]) -> Mapping[str, Measure]:
+        """The means over images."""
+        return means_of(self.name, rows)
+
 
 class ConfusionMetric(Metric):
     """A metric of the confusions of images: counts (classes, classes) of each, rows the truth."""
@@ -133,11 +167,15 @@ class ConfusionMetric(Metric):
 
     def compute(self, state: list[Counts]) -> Metrics:
         """The metrics of all images."""
-        return self.of(np.concatenate([np.zeros((0, self.classes, self.classes), np.int64), *state]))
+        return self.of(self.rows(state))
 
     @abstractmethod
     def of(self, confusions: Counts) -> Metrics:
         """The metrics of images (N, classes, classes)."""
+
+    def rows(self, state: list[Counts]) -> Counts:
+        """The confusion of each image."""
+        return np.concatenate([np.zeros((0, self.classes, self.classes), np.int64), *state])
 
 
 def mean(values: Iterable[float]) -> float:
@@ -156,6 +194,34 @@ def mean_of_numbers(values: Iterable[float]) -> float:
     """The mean of the values that are numbers; NaN where none is."""
     numbers = [float(value) for value in values if not math.isnan(value)]
     return mean(numbers) if numbers else math.nan
+
+
+def class_mean(values: npt.NDArray[Any]) -> Floats:
+    """Mean over the last axis of the values that are numbers; NaN where none is."""
+    known = np.isfinite(values)
+    return ratio_or_nan(np.where(known, values, 0.0).sum(-1), known.sum(-1))
+
+
+def ratio_or_nan(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
+    """Part / whole; NaN where the whole is 0."""
+    found: Floats = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+    return found
+
+
+def means_of(name: str, rows: npt.NDArray[Any]) -> dict[str, Measure]:
+    """Measure NAME of rows (N, K): the mean of each column over the rows that have a number there, and NAME_mean.
+
+    With one column the measure is its mean, and there is no NAME_mean.
+    """
+    known = np.isfinite(rows)
+    sums, columns = np.concatenate([np.where(known, rows, 0.0), known], axis=1), rows.shape[1]
+
+    def each(totals: npt.NDArray[Any]) -> Floats:
+        return ratio_or_nan(totals[..., :columns], totals[..., columns:])
+
+    if columns == 1:
+        return {name: Measure(sums, lambda totals: each(totals)[..., 0])}
+    return {name: Measure(sums, each), f"{name}_mean": Measure(sums, lambda totals: class_mean(each(totals)))}
 
 
 def without_nan(value: Any) -> Any:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Mapping
 
-from mtneuro_ray.metrics.base import ConfusionMetric, Counts, MetricDeclaration, Metrics, mean, ratio
+import numpy as np
+import numpy.typing as npt
+
+from mtneuro_ray.metrics.base import (
+    ConfusionMetric,
+    Counts,
+    Floats,
+    Measure,
+    MetricDeclaration,
+    Metrics,
+    class_mean,
+    mean,
+    ratio,
+    ratio_or_nan,
+)
 
 
 class ClassificationMetric(ConfusionMetric):
@@ -26,23 +40,55 @@ class ClassificationMetric(ConfusionMetric):
         total = int(confusion.sum())
         if total == 0:
             raise ValueError("no sample to measure; accepted: a confusion matrix of one or more samples")
-        tp, truth, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-        recall, precision, f1 = ratio(tp, truth, 0), ratio(tp, predicted, 0), ratio(2 * tp, truth + predicted, 0)
-        occurs = truth + predicted > 0
-        if self.task.absent == "leave_out":
-            occurs = truth > 0
-            for scores in (recall, precision, f1):
-                scores[~occurs] = np.nan
+        scores, truth = self._scores(confusion), confusion.sum(axis=1)
         return {
-            "accuracy": int(tp.sum()) / total,
-            "balanced_accuracy": mean(recall[truth > 0]),
-            "recall": recall.tolist(),
-            "precision": precision.tolist(),
-            "f1": f1.tolist(),
-            "f1_mean": mean(f1[occurs]),
+            "accuracy": int(confusion.trace()) / total,
+            "balanced_accuracy": mean(scores["recall"][truth > 0]),
+            **{name: values.tolist() for name, values in scores.items()},
+            "f1_mean": mean(scores["f1"][self._occurs(confusion)]),
             "confusion": confusion.tolist(),
             "truth": truth.tolist(),
         }
+
+    def measures(self, rows: Counts) -> Mapping[str, Measure]:
+        """The metrics of `of` but for "confusion" and "truth", as functions of summed confusions."""
+        sums, classes = rows.reshape(len(rows), -1), self.classes
+
+        def measure(value: Callable[[Counts], Floats]) -> Measure:
+            return Measure(sums, lambda totals: value(totals.reshape(*totals.shape[:-1], classes, classes)))
+
+        def where(confusions: Counts, name: str, counts: npt.NDArray[np.bool_]) -> Floats:
+            return class_mean(np.where(counts, self._scores(confusions)[name], np.nan))
+
+        return {
+            "accuracy": measure(lambda each: ratio_or_nan(np.trace(each, axis1=-2, axis2=-1), each.sum((-2, -1)))),
+            "balanced_accuracy": measure(lambda each: where(each, "recall", each.sum(-1) > 0)),
+            "f1_mean": measure(lambda each: where(each, "f1", self._occurs(each))),
+            "recall": measure(lambda each: self._scores(each)["recall"]),
+            "precision": measure(lambda each: self._scores(each)["precision"]),
+            "f1": measure(lambda each: self._scores(each)["f1"]),
+        }
+
+    def _scores(self, confusions: Counts) -> dict[str, Floats]:
+        """Recall, precision and F1 (..., classes) of confusions (..., classes, classes)."""
+        tp = np.diagonal(confusions, axis1=-2, axis2=-1)
+        truth, predicted = confusions.sum(-1), confusions.sum(-2)
+        scores = {
+            "recall": ratio(tp, truth, 0),
+            "precision": ratio(tp, predicted, 0),
+            "f1": ratio(2 * tp, truth + predicted, 0),
+        }
+        if self.task.absent == "leave_out":
+            for values in scores.values():
+                values[truth == 0] = np.nan
+        return scores
+
+    def _occurs(self, confusions: Counts) -> npt.NDArray[np.bool_]:
+        """The classes (..., classes) whose F1 is part of the mean."""
+        truth = confusions.sum(-1)
+        predicted = 0 if self.task.absent == "leave_out" else confusions.sum(-2)
+        found: npt.NDArray[np.bool_] = truth + predicted > 0
+        return found
 
 
 CLASSIFICATION = MetricDeclaration(

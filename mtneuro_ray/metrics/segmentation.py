@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 
-from mtneuro_ray.metrics.base import ConfusionMetric, Counts, MetricDeclaration, Metrics, mean_of_numbers, ratio
+from mtneuro_ray.metrics.base import (
+    ConfusionMetric,
+    Counts,
+    Floats,
+    Measure,
+    MetricDeclaration,
+    Metrics,
+    class_mean,
+    mean_of_numbers,
+    means_of,
+    ratio,
+)
 
 
 class SegmentationMetric(ConfusionMetric):
@@ -34,17 +48,42 @@ class SegmentationMetric(ConfusionMetric):
         metrics: Metrics = {}
         confusions = confusions[confusions.any(axis=(1, 2))]
         for reduction, grouped in (("dataset", confusions.sum(axis=0, keepdims=True)), ("image", confusions)):
-            tp, truth = grouped.diagonal(axis1=1, axis2=2), grouped.sum(axis=2)
-            wrong = grouped.sum(axis=1) + truth - 2 * tp
-            for name, values in (("iou", ratio(tp, tp + wrong, 1)), ("f1", ratio(2 * tp, 2 * tp + wrong, 1))):
-                if self.task.absent == "leave_out" or not len(confusions):
-                    values[truth == 0] = np.nan
+            for name, values in self._scores(grouped).items():
                 per_class = [mean_of_numbers(column) for column in values.T]
                 metrics[f"{reduction}/{name}"] = per_class
                 metrics[f"{reduction}/{name}_mean"] = mean_of_numbers(per_class)
         metrics["confusion"] = total.tolist()
         metrics["truth"] = total.sum(axis=1).tolist()
         return metrics
+
+    def measures(self, rows: Counts) -> Mapping[str, Measure]:
+        """The metrics of `of` but for "confusion" and "truth", as functions of sums over images."""
+        sums, images, found = rows.reshape(len(rows), -1), self._scores(rows), dict[str, Measure]()
+
+        def per_class(totals: Counts, name: str) -> Floats:
+            return self._scores(totals.reshape(*totals.shape[:-1], self.classes, self.classes))[name]
+
+        for name in ("iou", "f1"):
+            each = partial(per_class, name=name)
+            found[f"dataset/{name}"] = Measure(sums, each)
+            found[f"dataset/{name}_mean"] = Measure(sums, partial(_mean_of, each))
+            found |= means_of(f"image/{name}", images[name])
+        return found
+
+    def _scores(self, confusions: Counts) -> dict[str, Floats]:
+        """IoU and F1 (..., classes) of confusions (..., classes, classes); NaN for a class or image without one."""
+        tp, truth = np.diagonal(confusions, axis1=-2, axis2=-1), confusions.sum(-1)
+        wrong = confusions.sum(-2) + truth - 2 * tp
+        # Where nothing counts, nothing scores 1.
+        lacks = truth == 0 if self.task.absent == "leave_out" else (truth == 0) & ~truth.any(-1, keepdims=True)
+        scores = {"iou": ratio(tp, tp + wrong, 1), "f1": ratio(2 * tp, 2 * tp + wrong, 1)}
+        for values in scores.values():
+            values[lacks] = np.nan
+        return scores
+
+
+def _mean_of(each: Callable[[Counts], Floats], totals: Counts) -> Floats:
+    return class_mean(each(totals))
 
 
 SEGMENTATION = MetricDeclaration(

@@ -17,6 +17,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.finished import evaluate_run
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.image_scores import read_image_scores
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from tests.settings import write_json
 from tests.tiny import Tiny, write_tiny
@@ -86,6 +87,20 @@ def test_on_their_own_data_weights_score_what_their_run_says(
         assert found[record.run_id]["metrics"] == without_loss(record.metrics[split])
         assert f"{kind} on tiny_{kind}: " in said.out
     assert {file.name: file.read_bytes() for file in (out / "runs").iterdir()} == before
+
+
+def test_the_scores_of_single_images_that_a_run_lacks_are_measured_again_to_the_bit(
+    out: Path, records: dict[str, RunRecord]
+) -> None:
+    before = {file.name: file.read_bytes() for file in (out / "image_scores").iterdir()}
+    assert before.keys() == {f"{record.run_id}.parquet" for record in records.values()}
+    for kind, record in records.items():
+        scores = read_image_scores(Folder(out), record.run_id)
+        assert scores is not None
+        assert scores.rows[kind].sum(0).tolist() == record.metrics["test"]["confusion"]
+    shutil.rmtree(out / "image_scores")
+    assert main(["evaluate", "--out", str(out)]) == 0
+    assert {file.name: file.read_bytes() for file in (out / "image_scores").iterdir()} == before
 
 
 @pytest.mark.parametrize("kind", KINDS)

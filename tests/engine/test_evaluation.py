@@ -9,13 +9,17 @@ from torch import Tensor, nn
 
 from mtneuro_ray.config.pairs import check_pair
 from mtneuro_ray.data.context import WorkerContext
+from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.resident import ResidentSplit
+from mtneuro_ray.engine import evaluation
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.base import MetricDeclaration, PerImageMetric
+from mtneuro_ray.storage.image_scores import ImageScores
 from mtneuro_ray.tasks.training.base import build_task
 from tests.engine.data import arrays, run_of
 from tests.engine.threads import together
+from tests.settings import cube
 
 CPU = torch.device("cpu")
 SURFACE = "examples.plugin.mtneuro_example.metric:SURFACE_DISTANCE"
@@ -55,10 +59,40 @@ def measured(module: nn.Module, context: WorkerContext | None = None, **network:
     return found
 
 
+def scores_of(context: WorkerContext) -> tuple[ImageScores, dict[str, Any]]:
+    """Scores and metrics of 11 images of two cubes in the order of the plan; the third has no voxel that counts."""
+    tests = [cube(name, split="test", z=(low, low + count)) for name, low, count in (("A", 0, 5), ("B", 20, 6))]
+    boxes = [cube(z=(30, 34)), *tests, cube(split="val", z=(40, 44))]
+    run = run_of("segmentation", task={"cubes": boxes, "ignore_labels": [9]}, evaluation={"metrics": [SURFACE]})
+    data = arrays(11, 0, masks=True)
+    assert data.masks is not None
+    data.masks[2] = IGNORED
+    task = build_task(run)
+    found = evaluation.measured(task, Brightness(), ResidentSplit(data, CPU), context)
+    scores = evaluation.image_scores(task, "test", data, found)
+    assert scores is not None
+    metrics: dict[str, Any] = found.metrics
+    return scores, metrics
+
+
 def test_workers_that_share_the_images_measure_what_one_measures_to_the_bit() -> None:
     alone = measured(Brightness(), evaluation={"metrics": [SURFACE]})
     for found in together(lambda context: measured(Brightness(), context, evaluation={"metrics": [SURFACE]})):
         assert found == alone
+
+
+def test_the_scores_of_single_images_have_their_places_and_add_up_to_the_metrics_for_any_number_of_workers() -> None:
+    alone, metrics = scores_of(WorkerContext())
+    assert alone.cubes.tolist() == [1] * 5 + [2] * 6
+    assert alone.origins[:, 0].tolist() == [*range(5), *range(20, 26)]
+    assert alone.rows["segmentation"].sum(0).tolist() == metrics["confusion"]
+    assert not alone.rows["segmentation"][2].any()
+    surface = alone.rows[SURFACE]
+    assert np.isnan(surface[2]).all()
+    assert np.nanmean(surface, axis=0) == pytest.approx(metrics["surface_distance"])
+    for found, _ in together(scores_of):
+        for name, rows in alone.rows.items():
+            np.testing.assert_array_equal(found.rows[name], rows)
 
 
 def test_a_metric_of_another_package_stands_beside_the_task_s_own_and_is_measured_by_region() -> None:

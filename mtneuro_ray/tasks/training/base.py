@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -44,9 +46,12 @@ class Judged:
     mask: Tensor | None = None
 
     @property
-    def num_counted(self) -> int:
-        """Images with a voxel that counts."""
-        return len(self.truth) if self.mask is None else int(self.mask.flatten(1).any(1).sum())
+    def is_counted(self) -> npt.NDArray[np.bool_]:
+        """(B,) whether an image has a voxel that counts."""
+        if self.mask is None:
+            return np.ones(len(self.truth), np.bool_)
+        found: npt.NDArray[np.bool_] = self.mask.flatten(1).any(1).cpu().numpy()
+        return found
 
     def rows(self, indices: Indices) -> Judged:
         """Some images of the batch."""
@@ -65,8 +70,10 @@ class Task(ABC):
         self.run, self.network = run, run.network
         self.declaration: TaskDeclaration = run.task.declaration
         self.num_classes = len(run.task.classes)
-        names = (*self.declaration.metrics, *run.network.evaluation.metrics)
-        self.metrics: list[Metric] = [METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in names]
+        self.metric_names = (*self.declaration.metrics, *run.network.evaluation.metrics)
+        self.metrics: list[Metric] = [
+            METRICS.find(name, "evaluation.metrics").resolve()(run.task) for name in self.metric_names
+        ]
         loss = run.network.loss
         self._ignores = bool(run.task.ignoring) and self.declaration.labels == "voxel"
         self._loss = build_loss(loss.name, class_weights(loss.class_weights, class_counts), masked=self._ignores)
@@ -202,7 +209,7 @@ class Reading:
 
     The function takes the settings of the readout run, the trained model of `run.encoder_run` on the device, the splits
     (`SplitData`) and the `WorkerContext`. `metrics` are by the name of a set of samples, `timings` seconds of this
-    process; `write` writes further results into an output folder.
+    process; `write` writes further results into an output folder, on the leader, before the run file is written.
     """
 
     metrics: dict[str, Metrics]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,15 @@ from mtneuro_ray.data.attributes import ATTRIBUTES, names_of
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.embeddings import Embeddings, Vectors
 from mtneuro_ray.data.samples import SplitData
+from mtneuro_ray.data.sampling import numbered_samples
 from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.metrics import regression
 from mtneuro_ray.metrics.base import Metrics
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.roi import corners
+from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.image_scores import ImageScores
 from mtneuro_ray.tasks.training.base import Reading, build_task, features_of
 from mtneuro_ray.tasks.training.scaling import scaling_of
 
@@ -60,16 +63,42 @@ def read_out(run: RunSettings, model: nn.Module, data: Mapping[Split, SplitData]
     inputs, targets = found.vectors.astype(np.float64), found.targets
     train, test = found.splits == "train", found.splits == "test"
     # Threads decide the order of sums here, too.
+    metrics: dict[str, Metrics] = {"all": {}, "test": {}}
+    predicted: dict[str, Floats] = {}
+    samples = {"all": (np.ones_like(train), np.ones_like(train)), "test": (train, test)}
     with threadpool_limits(context.threads):
-        metrics: dict[str, Metrics] = {"all": {}, "test": {}}
-        for names in (ATTRIBUTES, more_names(targets)):
+        for names in (more_names(targets), ATTRIBUTES):
             if names:
                 own = targets[:, [names_of(7).index(name) for name in names]]
-                metrics["all"] |= regress(inputs, own, inputs, own, names)
-                metrics["test"] |= regress(inputs[train], own[train], inputs[test], own[test], names)
+                for split, (fit, judged) in samples.items():
+                    scores, predicted[split] = regress(inputs[fit], own[fit], inputs[judged], own[judged], names)
+                    metrics[split] = {**scores, **metrics[split]}
     done = time.perf_counter()
     timings = {"total_s": done - started, "embed_s": embedded - started, "fit_s": done - embedded}
-    return Reading(metrics, timings, partial(embeddings.write, embeddings=found))
+
+    def write(out: Folder) -> None:
+        embeddings.write(out, found)
+        judged = {split: (own, predicted[split]) for split, (_, own) in samples.items()}
+        _image_scores(run, found, judged).write(out, run.run_id)
+
+    return Reading(metrics, timings, write)
+
+
+def _image_scores(
+    run: RunSettings, found: Embeddings, judged: Mapping[str, tuple[npt.NDArray[np.bool_], Floats]]
+) -> ImageScores:
+    """Truth and prediction of each corner. `judged` has the corners of each set of samples, and their predictions."""
+    splits = dict.fromkeys(found.splits.tolist())
+    cubes = np.repeat([cube for split in splits for cube, _ in numbered_samples(run.task, split)], 4)
+    chosen = [own for own, _ in judged.values()]
+    truth = [found.targets[own, : len(ATTRIBUTES)] for own in chosen]
+    pairs = [np.stack(pair, axis=-1) for pair in zip(truth, (own for _, own in judged.values()), strict=True)]
+    return ImageScores(
+        splits=np.repeat(list(judged), [int(own.sum()) for own in chosen]),
+        cubes=np.concatenate([cubes[own] for own in chosen]),
+        origins=np.concatenate([found.origins[own] for own in chosen]),
+        rows={regression.NAME: np.concatenate(pairs)},
+    )
 
 
 def _corners(images: Tensor) -> list[Tensor]:
@@ -78,8 +107,10 @@ def _corners(images: Tensor) -> list[Tensor]:
 
 def regress(
     inputs: Floats, targets: Floats, test_inputs: Floats, test_targets: Floats, names: Sequence[str] = ATTRIBUTES
-) -> Metrics:
+) -> tuple[Metrics, Floats]:
     """R2 of a linear regression of each attribute, fitted to M embeddings and scored on K others, and their mean.
+
+    Beside them the predicted attributes of the K.
 
     Inputs are (M, F) and (K, F), targets have a column for each name. An attribute that is the same in all K has no R2:
     it is left out, and so is the mean over ATTRIBUTES, which would be one of other attributes.
@@ -96,7 +127,7 @@ def regress(
     }
     if len(scores) == len(ATTRIBUTES):
         scores["r2_mean"] = float(np.mean(list(scores.values())))
-    return scores
+    return scores, predicted
 
 
 def more_names(targets: Floats) -> tuple[str, ...]:

@@ -177,13 +177,13 @@ def test_workers_that_share_the_images_find_what_one_finds() -> None:
 def test_an_attribute_without_spread_has_no_score_and_then_there_is_no_mean() -> None:
     random = np.random.default_rng(0)
     inputs, targets = random.normal(size=(30, 3)), random.normal(size=(30, 5))
-    scores = regress(inputs, targets, inputs, targets)
+    scores, _ = regress(inputs, targets, inputs, targets)
     assert list(scores) == [*KEYS, "r2_mean"]
     flat = targets.copy()
     flat[:, 2] = 64
-    assert regress(inputs, flat, inputs, flat) == {key: scores[key] for key in KEYS if key != "r2/cell_count"}
+    assert regress(inputs, flat, inputs, flat)[0] == {key: scores[key] for key in KEYS if key != "r2/cell_count"}
     # One that has no spread in training alone has a score: that of its mean.
-    assert regress(inputs, flat, inputs, targets)["r2/cell_count"] <= 0  # type: ignore[operator]
+    assert regress(inputs, flat, inputs, targets)[0]["r2/cell_count"] <= 0  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("case", ["more features than corners", "copies", "nothing", "scales"])
@@ -197,7 +197,7 @@ def test_features_that_determine_no_single_fit_are_read_out_all_the_same(case: s
         "nothing": (np.zeros((40, 512)), plain[2]),
         "scales": (np.hstack([inputs * 10.0 ** np.arange(-2, 4), np.full((40, 1), 5.0)]), plain[0]),
     }[case]
-    scores = regress(changed, targets, changed, targets)
+    scores, _ = regress(changed, targets, changed, targets)
     assert [scores[key] for key in KEYS] == pytest.approx(expected, abs=1e-6)
 
 
