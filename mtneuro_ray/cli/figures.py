@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, store_of
 from mtneuro_ray.cli.results import load_runs
-from mtneuro_ray.config.run import RunSettings
-from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import mined_views as views
-from mtneuro_ray.data.identities import Identities, by_role
 from mtneuro_ray.data.predictions import exist, place_of
-from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import say, working
-from mtneuro_ray.results.selection import widest
+from mtneuro_ray.results.selection import seeds_of
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
+    from mtneuro_ray.results.charts.scenes import Scene
     from mtneuro_ray.results.figures.picture import Picture
-    from mtneuro_ray.results.figures.scenes import Scene
 
 
 def run_figures(
     model: Model = None,
     task: OnlyTask = None,
     region: Annotated[list[str], typer.Option(help="only this region; may be given several times; default: all")] = [],
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="predict with all seeds of each run, and show where they disagree")
+    ] = False,
     format: Annotated[Literal["png", "svg", "pdf"], typer.Option()] = "png",
     out: Out = "out",
     store: Store = None,
@@ -44,15 +42,18 @@ def run_figures(
     records = results.where(model, task).records
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.figures.gallery import run_pictures, shown_runs
+    from mtneuro_ray.results.charts.scenes import of_regions
+    from mtneuro_ray.results.figures.gallery import shown_runs
     from mtneuro_ray.results.figures.picture import distinct
-    from mtneuro_ray.results.figures.scenes import of_regions
 
     problems: list[str] = []
-    scenes = of_regions(_scenes(shown_runs(records, folder), folder, cutouts, problems), region)
+    shown = shown_runs(records, folder)
+    if seeds:
+        shown = list({seed.run_id: seed for record in shown for seed in seeds_of(record, records)}.values())
+    _predict(shown, folder, cutouts, problems)
+    scenes = of_regions(_scenes(records, folder, cutouts, problems), region)
     drawn = 0
-    pictures = _pictures(records, scenes, folder, cutouts, problems, makes_missing=True)
-    for picture in distinct(chain(pictures, run_pictures(records))):
+    for picture in distinct(_pictures(records, scenes, folder, cutouts, problems)):
         folder.write(f"figures/{picture.name}.{format}", picture.encode(format))
         print(folder / f"figures/{picture.name}.{format}")
         drawn += 1
@@ -68,20 +69,11 @@ def run_report(out: Out = "out", store: Store = None) -> int:
     results, folder = load_runs(out)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.figures.gallery import shown_runs, stored_scenes
+    from mtneuro_ray.results.page.stored import Stored
     from mtneuro_ray.results.report import html_page
 
-    def load(run: RunSettings, split: Split) -> SplitArrays:
-        return load_split(cutouts, by_role(run.task, run.data), run.task, split)
-
-    notes: list[str] = []
-    scenes: list[Scene] = []
-    # Tables and curves need no predictions.
-    with _noted(notes, "Pictures of predictions are left out: "):
-        scenes = stored_scenes(shown_runs(results.records, folder), folder, load)
-    shown = _pictures(results.records, scenes, folder, cutouts, notes, makes_missing=False)
-    with working("drawing the report"):
-        page = html_page(results, f"MTNeuro on Ray: {folder}", shown, notes)
+    with working("writing the report"):
+        page = html_page(results, f"MTNeuro on Ray: {folder}", Stored(folder, cutouts))
     folder.write("report.html", page.encode())
     print(folder / "report.html")
     return 0
@@ -96,73 +88,66 @@ def _noted(problems: list[str], prefix: str = "") -> Iterator[None]:
         problems.append(f"{prefix}{error}")
 
 
-def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> list[Scene]:
-    """Scenes of the predictions of runs; missing predictions are made first."""
-    if not records:
-        return []
+def _predict(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> None:
+    """Make the predictions that runs lack."""
+    missing = [record for record in records if not exist(place_of(out, record.run_id))]
+    if not missing:
+        return
 
-    from mtneuro_ray.engine.finished import stored_split
     from mtneuro_ray.engine.predict import predict_run
-    from mtneuro_ray.results.figures.gallery import stored_scenes
 
-    for record in records:
-        if exist(place_of(out, record.run_id)):
-            continue
+    for record in missing:
         with _noted(problems):
             with working(f"predicting test with {record.summary['model']} on {record.summary['task']}"):
                 written = predict_run(record, out, store)
             if not written.agrees:
                 problems.append(f"{written.place}: {written.verdict}")
+
+
+def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> list[Scene]:
+    """Scenes of the predictions that are there; their voxels are read where the store lacks them."""
+    from mtneuro_ray.results.figures.gallery import shown_runs, stored_scenes
+
+    shown = shown_runs(records, out)
+    if not shown:
+        return []
+
+    from mtneuro_ray.engine.finished import stored_split
+
     with _noted(problems):
-        return stored_scenes(records, out, partial(stored_split, store))
+        return stored_scenes(shown, out, partial(stored_split, store), records)
     return []
 
 
 def _pictures(
-    records: Sequence[RunRecord],
-    scenes: Sequence[Scene],
-    out: Folder,
-    store: CutoutStore,
-    problems: list[str],
-    *,
-    makes_missing: bool,
+    records: Sequence[RunRecord], scenes: Sequence[Scene], out: Folder, store: CutoutStore, problems: list[str]
 ) -> Iterator[Picture]:
-    """Pictures of an output folder that a page shows as they are: predictions, encoders, mined views, slices.
+    """All pictures of an output folder: predictions, encoders, mined views, slices, and those of run files.
 
-    Missing projections of embeddings and mined views are made with `makes_missing`, else left out. One line is added
-    to `problems` for each picture that fails and is left out.
+    Missing projections of embeddings and mined views are made. One line is added to `problems` for each picture that
+    fails and is left out.
     """
+    from mtneuro_ray.results.charts.importance import Studies
+    from mtneuro_ray.results.charts.projection import projection_of
     from mtneuro_ray.results.figures import gallery
-    from mtneuro_ray.results.figures.embeddings import is_projected, projection_of
+    from mtneuro_ray.results.page.stored import Stored
 
-    yield from gallery.prediction_pictures(scenes)
+    yield from gallery.slice_pictures(scenes)
+    yield from gallery.volume_pictures(scenes)
     yield from gallery.table_pictures(records)
 
     projections = []
     for record in gallery.read_out_runs(records):
-        if makes_missing or is_projected(out, record.run_id):
-            with _noted(problems):
-                projections.append((record, projection_of(out, record.run_id, say)))
+        with _noted(problems):
+            projections.append((record, projection_of(out, record.run_id, say)))
     yield from gallery.embedding_pictures(projections)
 
     for record in gallery.mining_runs(records, out):
         with _noted(problems):
-            if makes_missing and not views.exist(out, record.run_id):
+            if not views.exist(out, record.run_id):
                 from mtneuro_ray.engine.mine_views import write_views
 
                 write_views(record, out, store)
-            if views.exist(out, record.run_id):
-                yield gallery.view_picture(record, views.read(out, record.run_id))
-
-    def load_images(run: RunSettings, split: Split) -> SplitArrays:
-        # Without the targets of a readout, which would take long to measure.
-        task = run.task.model_copy(update={"task": "classification"})
-        return load_split(store, Identities(by_role(run.task, run.data).images), task, split)
-
-    # Correlation of slices, only for images in the store: no voxel is read for it.
-    for record in widest(records):
-        stacks = []
-        with suppress(MTNeuroError):
-            stacks = gallery.stored_stacks(record, load_images)
-        if stacks:
-            yield gallery.correlation_picture(record, stacks)
+            yield gallery.view_picture(record, views.read(out, record.run_id))
+    yield from gallery.correlation_pictures(records, Stored(out, store).load_images)
+    yield from gallery.run_pictures(records, Studies(out))

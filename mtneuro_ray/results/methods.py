@@ -10,8 +10,8 @@ from typing import Any
 
 from mtneuro_ray.results.frame import Run, grouped
 
-# The axes of the paper's searches come first.
-_FIRST = ("optimizer.learning_rate", "data.batch_size")
+FIRST = ("optimizer.learning_rate", "data.batch_size")
+"""The axes of the paper's searches, which come first."""
 _NOT_COMPARED = {"name", "seed"}
 
 
@@ -37,7 +37,7 @@ def differences(runs: Iterable[Run], without: Collection[str] = ()) -> dict[str,
         if values.count(values[0]) != len(values):
             distinct = {json.dumps(value): value for value in values}
             found[path] = sorted(distinct.values(), key=_by_size)
-    first = [path for path in _FIRST if path in found]
+    first = [path for path in FIRST if path in found]
     return {path: found[path] for path in dict.fromkeys((*first, *found))}
 
 

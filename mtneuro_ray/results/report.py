@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.results.page.content import Content
 from mtneuro_ray.results.page.document import page
-from mtneuro_ray.results.page.shown import shown_pictures
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    from mtneuro_ray.results.figures.picture import Picture
+    from mtneuro_ray.results.page.stored import Stored
 
 
-def html_page(results: Results, title: str, pictures: Iterable[Picture] = (), notes: Iterable[str] = ()) -> str:
-    """The page, as text, which loads nothing from anywhere; each note becomes a paragraph below the pictures."""
+def html_page(results: Results, title: str, stored: Stored | None = None) -> str:
+    """The page of an output folder, as text, which loads nothing from anywhere.
+
+    Args:
+        results: The runs.
+        title: Heading of the page.
+        stored: Predictions and embeddings of the folder; without it they are left out.
+    """
     by_id = {record.run_id: record for record in results.records}
-    content = Content(results, lambda run_ids: {run_id: by_id[run_id] for run_id in run_ids if run_id in by_id})
-    data = {name: make() for name, make in content.data.items()}
-    return page(data, title=title, **content.context(shown_pictures(pictures), notes))
+    content = Content(results, lambda run_ids: {run_id: by_id[run_id] for run_id in run_ids if run_id in by_id}, stored)
+    return page({name: content.make(name) for name in content.names}, title=title, **content.context())
 
 
 def run_report(record: RunRecord) -> str:

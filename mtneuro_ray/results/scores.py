@@ -25,7 +25,7 @@ _MATRIX = "Rows: truth. Columns: prediction. Sums over the seeds."
 _Counts = Mapping[str, Sequence[int]]
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
     """Common properties of the runs of one table. Tasks of one name may differ in kind or classes, so in columns."""
 
     task: str
@@ -35,13 +35,13 @@ class _Group(NamedTuple):
     classes: tuple[str, ...]
 
 
-def _groups(runs: Sequence[Run]) -> list[tuple[_Group, list[Run]]]:
+def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
     """The finished final runs, by task, data and scale."""
     labels = data_labels(runs)
 
-    def group_of(run: Run) -> _Group:
+    def group_of(run: Run) -> Group:
         part = part_of(run)
-        return _Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
+        return Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
 
     return sorted(grouped(sorted(finished(runs), key=place_of), group_of).items())
 
@@ -49,7 +49,7 @@ def _groups(runs: Sequence[Run]) -> list[tuple[_Group, list[Run]]]:
 class _Scored:
     """The finished runs of one table of scores, and the columns that all such tables share."""
 
-    def __init__(self, group: _Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> None:
+    def __init__(self, group: Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> None:
         self.classes, self.layout, self.runs = group.classes, layout, runs
         split = f"{next(iter(layout.splits))} split" if len(layout.splits) == 1 else ""
         self.title = ", ".join(filter(None, (group.task, split, group.source)))
@@ -91,30 +91,38 @@ class _Scored:
                 yield [*([row] if len(self.layout.splits) > 1 else []), *(_average(seeds, key) for key in keys)]
                 continue
             for key, heading in keys.items():
-                found = [_values(seeds, key._replace(class_=name)) for name in self.classes]
+                found = [values_of(seeds, key._replace(class_=name)) for name in self.classes]
                 means = [mean_of(values) if values else MISSING for values in found]
                 yield [" ".join(filter(None, (heading, row))), *means, _average(seeds, key)]
 
 
-def _values(seeds: Sequence[Run], key: Key) -> list[float]:
+def values_of(seeds: Sequence[Run], key: Key) -> list[float]:
+    """One value per seed that has the key."""
     return [value for run in seeds if (value := run.value(key)) is not None]
 
 
-def _average(seeds: Sequence[Run], key: Key) -> Value:
-    """Mean with deviation of the metric itself, else of METRIC_mean, else of the mean over its classes."""
+def seed_values(seeds: Sequence[Run], key: Key) -> list[float]:
+    """One value per seed over all classes: the metric itself, else METRIC_mean, else the mean over its classes."""
     for metric in (key.metric, f"{key.metric}_mean"):
-        values = _values(seeds, key._replace(metric=metric))
+        values = values_of(seeds, key._replace(metric=metric))
         if values:
-            return mean_and_deviation(values)
-    per_run = [[value for name in run.classes for value in _values([run], key._replace(class_=name))] for run in seeds]
-    means = [statistics.fmean(values) for values in per_run if values]
-    return mean_and_deviation(means) if means else MISSING
+            return values
+    per_run = [
+        [value for name in run.classes for value in values_of([run], key._replace(class_=name))] for run in seeds
+    ]
+    return [statistics.fmean(values) for values in per_run if values]
+
+
+def _average(seeds: Sequence[Run], key: Key) -> Value:
+    """Mean with deviation over the seeds."""
+    values = seed_values(seeds, key)
+    return mean_and_deviation(values) if values else MISSING
 
 
 def score_tables(runs: Sequence[Run]) -> list[Table]:
     """A table per task, data and scale; for the benchmark's own tasks only metrics that the paper's tables lack."""
     tables, every = [], Seeds(runs)
-    for group, own in _groups(runs):
+    for group, own in groups_of(runs):
         layout = table_of(own, only_more=family_of(own[0]) is not None)
         if layout.metrics:
             scored = _Scored(group, layout, own, every)
@@ -127,7 +135,7 @@ def _measured(
 ) -> Iterator[tuple[_Scored, list[str]]]:
     """Each table with its measured runs, and a note on the number of other runs."""
     every = Seeds(runs)
-    for group, own in _groups(runs):
+    for group, own in groups_of(runs):
         layout = table_of(own)
         measured = [run for run in own if is_measured(run, layout)]
         if measured:
@@ -183,7 +191,7 @@ def proportion_tables(runs: Sequence[Run]) -> list[Table]:
     Those of the benchmark's own tasks have the paper's beside them (Appendix 4.2.3).
     """
     tables: list[Table] = []
-    for group, own in _groups(runs):
+    for group, own in groups_of(runs):
         # Seeds and methods of one task count the same voxels.
         distinct = {(str(counts), run.data): (run, counts) for run in own if (counts := _counts(run))}
         tables += [_proportion_table(group, run, counts) for run, counts in distinct.values()]
@@ -199,7 +207,7 @@ def _counts(run: Run) -> dict[str, dict[str, list[int]]]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def _proportion_table(group: _Group, run: Run, counts: Mapping[str, _Counts]) -> Table:
+def _proportion_table(group: Group, run: Run, counts: Mapping[str, _Counts]) -> Table:
     regions = list(dict.fromkeys(region for own in counts.values() for region in own))
     together = {region: _sum([own[region] for own in counts.values() if region in own]) for region in regions}
     paper = published.proportions(regions, len(group.classes)) if family_of(run) else {}

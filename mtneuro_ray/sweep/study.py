@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = "optuna.log"
-_RUN_ID = "run_id"
+RUN_ID = "run_id"
+"""Attribute of a trial: the id of its run."""
 _MOST_CHOICES = 64
 _DIRECTIONS: dict[Mode, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 
@@ -146,7 +147,7 @@ class StudyLog:
                 study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
                 if study.metric_names != [experiment.metric]:
                     study.set_metric_names([experiment.metric])
-                found[name] = study, {str(trial.user_attrs.get(_RUN_ID)) for trial in study.get_trials(deepcopy=False)}
+                found[name] = study, {str(trial.user_attrs.get(RUN_ID)) for trial in study.get_trials(deepcopy=False)}
             return found
 
         # Optuna calls the names of metrics experimental.
@@ -157,6 +158,17 @@ class StudyLog:
             logger.warning("%s: can't be read (%s); the study is written again", self._path, type(error).__name__)
             self._path.unlink(missing_ok=True)
             self._studies = studies()
+
+
+def read_studies(path: Path) -> dict[str, optuna.Study]:
+    """The studies in a copy of the log, by name. What Optuna raises for a damaged file is not one type of error."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    lock: Any = _Unlocked()
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    names = optuna.get_all_study_names(storage)
+    return {name: optuna.load_study(study_name=name, storage=storage) for name in names}
 
 
 class _Unlocked:
@@ -193,7 +205,7 @@ def _trial(experiment: Experiment, planned: PlannedRun, record: RunRecord) -> op
         value=value,
         params={key: planned.candidate[key] for key in distributions},
         distributions=distributions,
-        user_attrs={_RUN_ID: planned.run_id},
+        user_attrs={RUN_ID: planned.run_id},
         intermediate_values=entries,
     )
     if {"began_at", "ended_at"} <= record.timings.keys():

@@ -14,6 +14,7 @@ from mtneuro_ray.data.embeddings import FOLDER, write
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
 from tests.results.figures.scenery import embeddings
+from tests.results.page.reading import Page
 from tests.results.records import encoder_record, readout_record
 from tests.tiny import write_tiny
 
@@ -65,6 +66,10 @@ def test_figures_draws_what_encoders_left_and_mines_the_missing_views(
         "curves_t_tiny_classification",
         "confusion_t_tiny_classification",
         "confusion_SUP_ResNet-18_2D_task1",
+        "seeds_task1",
+        "seeds_task3",
+        "seeds_tiny_classification",
+        "timings",
     }
 
 
@@ -72,18 +77,25 @@ def test_the_report_shows_what_is_there_and_makes_nothing(out: Path) -> None:
     [points] = (out / FOLDER).glob("*.npy")
     points.unlink()
     assert main(["report", "--out", str(out)]) == 0
-    first = (out / "report.html").read_text()
-    assert "Table 1, accuracy of region classification: phantom data" in first
-    assert "Correlation of slices" in first
-    assert "UMAP" not in first
+    first = Page((out / "report.html").read_text())
+    assert any(title.startswith("Table 1, accuracy of region classification: phantom") for title in first.text_of("h3"))
+    titles = [picture["title"] for picture in first.data["pictures"]["pictures"]]
+    assert any(title.startswith("Correlation of slices") for title in titles)
+    assert first.data["clouds"]["clouds"] == []
     assert not (out / "views").exists()
 
     np.save(points, np.zeros((40, 2), np.float32))
     assert main(["figures", "--out", str(out)]) == 0
     assert main(["report", "--out", str(out)]) == 0
-    second = (out / "report.html").read_text()
-    assert "UMAP of the embeddings of corners" in second
-    assert "t on tiny_classification, file data: views" in second
+    second = Page((out / "report.html").read_text())
+    [cloud] = second.data["clouds"]["clouds"]
+    assert (cloud["regions"], len(cloud["points"])) == (["CTX", "STR"], 40)
+    # The store has no images of this readout.
+    assert cloud["sheet"] is None
+    [note] = second.data["clouds"]["notes"]
+    assert note.startswith("Embeddings are shown without their tiles: ")
+    titles = [picture["title"] for picture in second.data["pictures"]["pictures"]]
+    assert any("t on tiny_classification, file data: views" in title for title in titles)
 
 
 def test_what_an_encoder_did_not_leave_is_one_line_and_the_others_are_drawn(

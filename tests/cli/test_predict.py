@@ -13,10 +13,20 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
+from tests.results.page.reading import Page
 from tests.settings import run_settings
 from tests.tiny import write_tiny
 
-KINDS = ("slices_t", "volume_t_left", "volume_t_right", "curves_t_tiny_segmentation", "confusion_t_tiny_segmentation")
+KINDS = (
+    "slices_t",
+    "volume_t_left",
+    "volume_t_right",
+    "curves_t_tiny_segmentation",
+    "confusion_t_tiny_segmentation",
+    "seeds_tiny_segmentation",
+    "classes_tiny_segmentation",
+    "timings",
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +141,17 @@ def test_figures_predicts_what_is_missing_and_draws_everything(out: Path, capsys
     assert capsys.readouterr().err == "error: --region: 'up' was not predicted; accepted: left, right\n"
 
 
+def test_figures_of_all_seeds_show_where_they_disagree(out: Path) -> None:
+    assert main(["figures", "--out", str(out), "--seeds"]) == 0
+    assert {path.name for path in (out / "predictions").iterdir()} == {
+        f"{run_id}.zarr" for run_id in run_ids(out).values()
+    }
+    assert main(["report", "--out", str(out)]) == 0
+    [overlay] = Page((out / "report.html").read_text()).data["box-0"]["overlays"]
+    assert overlay["seeds"] == 2
+    assert len(overlay["disagreement"]) == len(overlay["predicted"])
+
+
 def test_figures_without_weights_draws_the_rest_and_says_why(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(out / "checkpoints")
     assert main(["figures", "--out", str(out)]) == 1
@@ -142,17 +163,26 @@ def test_figures_without_weights_draws_the_rest_and_says_why(out: Path, capsys: 
 def test_the_report_shows_predictions_where_they_and_their_cutouts_are_there(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def page() -> str:
+    def page() -> Page:
         assert main(["report", "--out", str(out)]) == 0
-        return (out / "report.html").read_text()
+        return Page((out / "report.html").read_text())
 
-    assert "<img" not in page()
+    assert "slices" not in page().text_of("a")
     assert main(["predict", "--out", str(out)]) == 0
     shown = page()
-    assert shown.count("<img alt=") == shown.count('src="data:image/png;base64,') == 3
+    titles = shown.data["boxes"]["titles"]
+    assert [title.partition(",")[0] for title in titles] == ["left", "right"]
+    first = shown.data["box-0"]
+    assert first["overlays"][0]["seeds"] == 1
+    assert len(first["z"]) == len(first["images"]) == len(first["overlays"][0]["predicted"]) > 0
+    assert [picture["title"] for picture in shown.data["pictures"]["pictures"]] == [
+        "t, left: truth and prediction in 3D",
+        "t, right: truth and prediction in 3D",
+    ]
 
     shutil.rmtree(out / "store")
     without = page()
-    assert "<img" not in without
-    assert "Pictures of predictions are left out: " in without
+    assert without.data["boxes"]["titles"] == []
+    [note] = without.data["boxes"]["notes"]
+    assert note.startswith("Predictions are left out: ")
     assert "error" not in capsys.readouterr().err

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mtneuro_ray.results.charts.searches import Search
+from mtneuro_ray.results.charts.thinning import thinned
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import by_method, differences, label_of
 from mtneuro_ray.storage.records import RunRecord
@@ -63,10 +64,7 @@ class Panel(NamedTuple):
 
 def shown_candidates(search: Search, most: int = MOST_CANDIDATES) -> list[Run]:
     """The candidates whose curves are shown: at most `most`, evenly by rank from the best on."""
-    ranked = search.ranked(search.candidates)
-    if len(ranked) <= most:
-        return ranked
-    return [ranked[round(place * (len(ranked) - 1) / (most - 1))] for place in range(most)]
+    return thinned(search.ranked(search.candidates), most)
 
 
 def curve_runs(search: Search) -> list[str]:

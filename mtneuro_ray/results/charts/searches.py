@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtneuro_ray.results.frame import Run, grouped
-from mtneuro_ray.results.methods import by_method, data_labels, differences, short
+from mtneuro_ray.results.methods import FIRST, by_method, data_labels, differences, short
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 
 # Largest number of cells of a heat map that can still be read.
@@ -94,16 +94,23 @@ class Grid(NamedTuple):
         return 2 * len(self.values) >= len(self.rows) * len(self.columns) <= _LARGEST_MAP
 
 
-def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
+def grid_of(runs: Sequence[Run], metric: str, shares: Mapping[str, float] | None = None) -> Grid | None:
     """The candidates among the runs over the axes in which they differ; None if they differ in none.
 
-    If they differ in more than two, the learning rate and the batch size are shown, or else the first by name. The
-    value of a candidate that was repeated over seeds is the mean over them.
+    If they differ in more than two, the learning rate and the batch size are shown, or else the two of the largest
+    importance, or the first by name. The value of a candidate that was repeated over seeds is the mean over them.
+
+    Args:
+        runs: Runs of one search.
+        metric: Metric of the candidates.
+        shares: Hyperparameter -> its importance, where that is known.
     """
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
     axes = differences(candidates)
     if not axes:
         return None
+    if not axes.keys() >= set(FIRST):
+        axes = dict(sorted(axes.items(), key=lambda axis: -_share(axis[0], shares or {})))
     shown, names = list(axes)[:2], [short(path, candidates[0].network) for path in axes]
     rows = axes[shown[0]] if len(shown) == 2 else [""]
     columns = axes[shown[-1]]
@@ -117,6 +124,11 @@ def grid_of(runs: Sequence[Run], metric: str) -> Grid | None:
         known = [math.nan if (value := run.metric(metric)) is None else value for run in seeds]
         values[place] = float(best(values.get(place, math.nan), math.fsum(known) / len(known)))
     return Grid(tuple(names[:2]), rows, columns, values, tuple(names[2:]))
+
+
+def _share(path: str, shares: Mapping[str, float]) -> float:
+    """The importance of a key, which spaces name by its path or by its last part."""
+    return shares.get(path, shares.get(path.rpartition(".")[2], 0.0))
 
 
 def _key(value: Any) -> str:

@@ -21,13 +21,13 @@ _METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _WIDE = 20.0
 
 
-def draw_curves(search: Search, records: Mapping[str, RunRecord]) -> Figure:
+def draw_curves(search: Search, records: Mapping[str, RunRecord], shares: Mapping[str, float] | None = None) -> Figure:
     """Training loss, validation metric and spread of features by epoch, as far as recorded, and the search's heat map.
 
-    Some of the runs have an epoch.
+    Some of the runs have an epoch. `shares` are the importances of the hyperparameters, where they are known.
     """
     panels = panels_of(search, records)
-    grid = None if search.metric is None else grid_of(search.runs, search.metric)
+    grid = None if search.metric is None else grid_of(search.runs, search.metric, shares)
     columns = len(panels) + (grid is not None)
     figure = Figure(figsize=(4.5 * columns, 3.7), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]

@@ -2,41 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data import predictions
 from mtneuro_ray.data.mosaic import assemble
+from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.shown import shown
+from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.benchmark import changed_images, family_of, part_of
 from mtneuro_ray.results.charts.confusion import confusions_of
-from mtneuro_ray.results.charts.searches import searches_of
+from mtneuro_ray.results.charts.importance import Importance, Studies
+from mtneuro_ray.results.charts.parallel import parallel_of
+from mtneuro_ray.results.charts.projection import Projection
+from mtneuro_ray.results.charts.scenes import Scene, SplitLoader, scenes_of
+from mtneuro_ray.results.charts.scores import scores_of
+from mtneuro_ray.results.charts.searches import Search, searches_of
+from mtneuro_ray.results.charts.timings import timings_of
 from mtneuro_ray.results.figures.comparison import draw_comparison
 from mtneuro_ray.results.figures.confusion import draw_confusion
 from mtneuro_ray.results.figures.correlation import Stack, draw_correlations, stacks_of
 from mtneuro_ray.results.figures.curves import draw_curves
-from mtneuro_ray.results.figures.embeddings import Projection, draw_embeddings
+from mtneuro_ray.results.figures.embeddings import draw_embeddings
 from mtneuro_ray.results.figures.mined_views import draw_views
 from mtneuro_ray.results.figures.picture import Picture
-from mtneuro_ray.results.figures.scenes import Scene, SplitLoader, scenes_of
+from mtneuro_ray.results.figures.scores import draw_classes, draw_seeds
+from mtneuro_ray.results.figures.search import draw_importance, draw_parallel
 from mtneuro_ray.results.figures.slices import draw_slices
+from mtneuro_ray.results.figures.timings import draw_timings
 from mtneuro_ray.results.figures.volumes import draw_volume, has_depth
 from mtneuro_ray.results.frame import Run, grouped, runs_of
 from mtneuro_ray.results.methods import data_labels
 from mtneuro_ray.results.paper_tables import compared
-from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives
+from mtneuro_ray.results.selection import has_mined, is_final_readout, representatives, seeds_of, widest
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 
 
-def run_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
-    """Learning curves and search of each model, task, number of epochs and data; then confusions of each method."""
-    runs, by_id = [Run.of(record) for record in records], {record.run_id: record for record in records}
-    for search in searches_of(runs):
-        if any(by_id[run.run_id].history for run in search.runs):
-            yield Picture(f"curves_{search.name}", f"{search.title}: learning curves", draw_curves(search, by_id))
+def run_pictures(records: Sequence[RunRecord], studies: Studies | None = None) -> Iterator[Picture]:
+    """Pictures that run files alone give.
+
+    Curves, axes and importance of each search; then confusions of each method, seeds and classes of each task, and
+    timings.
+
+    Args:
+        records: Run files.
+        studies: Optuna's studies of their folder, for the importance of hyperparameters.
+    """
+    by_id = {record.run_id: record for record in records}
+    runs = [Run.of(record) for record in records]
+    searches = searches_of(runs)
+    for search in searches:
+        yield from _search_pictures(search, by_id, None if studies is None else studies.importance(search))
     for found in confusions_of(runs):
         yield Picture(found.name, found.title, draw_confusion(found))
+    for scores in scores_of(runs):
+        yield Picture(f"seeds_{scores.name}", f"{scores.title}: seeds", draw_seeds(scores))
+        if scores.by_class:
+            yield Picture(f"classes_{scores.name}", f"{scores.title}: classes by region", draw_classes(scores))
+    timings = timings_of(searches, by_id)
+    if timings.durations:
+        yield Picture("timings", "Timings", draw_timings(timings))
+
+
+def _search_pictures(
+    search: Search, records: Mapping[str, RunRecord], importance: Importance | None
+) -> Iterator[Picture]:
+    shares = {} if importance is None else importance.shares
+    if any(records[run.run_id].history for run in search.runs):
+        title = f"{search.title}: learning curves"
+        yield Picture(f"curves_{search.name}", title, draw_curves(search, records, shares))
+    parallel = parallel_of(search)
+    if parallel is not None and len(parallel.axes) > 1:
+        yield Picture(f"search_{search.name}", f"{search.title}: search", draw_parallel(parallel, search.title))
+    if importance is not None:
+        title = f"{search.title}: importance of the hyperparameters"
+        yield Picture(f"importance_{search.name}", title, draw_importance(importance, search.title))
 
 
 def shown_runs(records: Sequence[RunRecord], out: Folder) -> list[RunRecord]:
@@ -45,28 +87,48 @@ def shown_runs(records: Sequence[RunRecord], out: Folder) -> list[RunRecord]:
     return representatives(records, there)
 
 
-def stored_scenes(records: Sequence[RunRecord], out: Folder, load: SplitLoader) -> list[Scene]:
+def stored_scenes(
+    records: Sequence[RunRecord], out: Folder, load: SplitLoader, every: Sequence[RunRecord] = ()
+) -> list[Scene]:
     """The scenes of runs whose predictions of the test split lie in an output folder.
+
+    Args:
+        records: The runs.
+        out: Output folder.
+        load: Gives a split of a run.
+        every: All runs of the folder; predictions of other seeds among them show where seeds disagree.
 
     Raises:
         InputError: predictions are damaged.
     """
-    runs = [
-        (record.load_settings(), predictions.read(place))
+    runs = [(record.load_settings(), own) for record in records for own in _stored(record, out)]
+    others = {
+        record.run_id: [
+            own for seed in seeds_of(record, every) if seed.run_id != record.run_id for own in _stored(seed, out)
+        ]
         for record in records
-        if predictions.exist(place := predictions.place_of(out, record.run_id))
-    ]
+    }
     by_model = grouped(runs, lambda pair: pair[0].model)
-    return [scene for own in by_model.values() for scene in scenes_of(own, load)]
+    return [scene for own in by_model.values() for scene in scenes_of(own, load, others)]
 
 
-def prediction_pictures(scenes: Sequence[Scene]) -> Iterator[Picture]:
-    """The paper's Figure 3 of each model: slices with overlays, then a view in 3D of each box."""
+def _stored(record: RunRecord, out: Folder) -> list[Predictions]:
+    """The predictions of a run, if they are there."""
+    place = predictions.place_of(out, record.run_id)
+    return [predictions.read(place)] if predictions.exist(place) else []
+
+
+def slice_pictures(scenes: Sequence[Scene]) -> Iterator[Picture]:
+    """The slices of the paper's Figure 3 of each model, with overlays."""
     for model, own in grouped(scenes, lambda scene: scene.model).items():
         yield Picture(f"slices_{model}", f"{model}: image, truth and prediction", draw_slices(own), is_photo=True)
-        for scene in filter(has_depth, own):
-            title = f"{model}, {scene.region}: truth and prediction in 3D"
-            yield Picture(f"volume_{model}_{scene.region}", title, draw_volume(scene), is_photo=True)
+
+
+def volume_pictures(scenes: Sequence[Scene]) -> Iterator[Picture]:
+    """A view in 3D of each box of each model."""
+    for scene in filter(has_depth, scenes):
+        title = f"{scene.model}, {scene.region}: truth and prediction in 3D"
+        yield Picture(f"volume_{scene.model}_{scene.region}", title, draw_volume(scene), is_photo=True)
 
 
 def table_pictures(records: Sequence[RunRecord]) -> Iterator[Picture]:
@@ -119,6 +181,16 @@ def stored_stacks(record: RunRecord, load: SplitLoader) -> list[Stack]:
     splits = dict.fromkeys(cube.split for cube in run.task.cubes)
     mosaics = [mosaic for split in splits for mosaic in assemble(run.task, split, shown(load(run, split).images))]
     return [stack for stack in stacks_of(mosaics) if len(stack.z) > 1]
+
+
+def correlation_pictures(records: Sequence[RunRecord], load: SplitLoader) -> Iterator[Picture]:
+    """The paper's Figure A1 of each image volume whose voxels are in the store; no voxel is read for it."""
+    for record in widest(records):
+        stacks = []
+        with suppress(MTNeuroError):
+            stacks = stored_stacks(record, load)
+        if stacks:
+            yield correlation_picture(record, stacks)
 
 
 def correlation_picture(record: RunRecord, stacks: Sequence[Stack]) -> Picture:

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from mtneuro_ray.results.charts.scenes import Scene
 from mtneuro_ray.results.figures.colors import add_legend, painted
-from mtneuro_ray.results.figures.scenes import Scene
 
 _PANEL_INCHES = 2.7
 # Length of the scale bar, as a share of a panel's width.
@@ -19,17 +19,20 @@ _BAR = 0.25
 def draw_slices(scenes: Sequence[Scene]) -> Figure:
     """A row per region: its slice richest in structure, with the truth over it, and the prediction of each task.
 
-    y points down, as in the volume's slices.
+    A last column shows where the seeds of the task with the most classes disagree, if several have predicted. y points
+    down, as in the volume's slices.
     """
     tasks = list(dict.fromkeys(layer.task for scene in scenes for layer in scene.layers))
-    columns = 2 + len(tasks)
+    disagree = any(scene.richest.others for scene in scenes)
+    columns = 2 + len(tasks) + disagree
     figure = Figure(figsize=(_PANEL_INCHES * columns, (_PANEL_INCHES + 0.35) * len(scenes) + 0.9), layout="constrained")
     axes = figure.subplots(len(scenes), columns, squeeze=False)
     for row, scene in zip(axes, scenes, strict=True):
-        _draw_row(row, scene, tasks)
-    for axis, heading in zip(
-        axes[0], ("image", "ground truth", *(f"prediction\n{name}" for name in tasks)), strict=True
-    ):
+        _draw_row(row[: 2 + len(tasks)], scene, tasks)
+        if disagree:
+            _draw_disagreement(row[-1], scene)
+    headings = ["image", "ground truth", *(f"prediction\n{name}" for name in tasks)]
+    for axis, heading in zip(axes[0], [*headings, *(["seeds disagree"] if disagree else [])], strict=True):
         axis.set_title(f"{heading}\n{axis.get_title()}".rstrip(), fontsize=10)
     figure.suptitle(f"{scenes[0].model}, {scenes[0].split} split")
     add_legend(figure, [scene.richest.classes for scene in scenes], loc="outside lower center")
@@ -54,6 +57,19 @@ def _draw_row(axes: Sequence[Any], scene: Scene, tasks: Sequence[str]) -> None:
         else:
             axis.set_frame_on(False)
             axis.text(0.5, 0.5, "not in\nthis task", ha="center", va="center", color="#777", transform=axis.transAxes)
+
+
+def _draw_disagreement(axis: Any, scene: Scene) -> None:
+    """Draw the disagreement of the seeds over the grey values, from 0 (none) to 1 - 1 / seeds (most)."""
+    axis.set(xticks=[], yticks=[])
+    found = scene.richest.disagreement
+    if found is None:
+        axis.set_frame_on(False)
+        return
+    axis.imshow(scene.image[scene.shown_slice], cmap="gray", vmin=0, vmax=255)
+    shown = found[scene.shown_slice]
+    axis.imshow(shown, cmap="inferno", vmin=0, vmax=1, alpha=(shown > 0) * 0.85)
+    axis.set_title(f"mean {shown.mean():.3f}", fontsize=10)
 
 
 def _draw_bar(axis: Any, scene: Scene) -> None:

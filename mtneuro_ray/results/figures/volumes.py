@@ -12,8 +12,8 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
 from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.charts.scenes import Layer, Scene
 from mtneuro_ray.results.figures.colors import add_legend, colors_of
-from mtneuro_ray.results.figures.scenes import Layer, Scene
 
 # Largest number of triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
 _TRIANGLES = 80_000

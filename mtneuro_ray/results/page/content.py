@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from mtneuro_ray.results.cautions import confusion_of
-from mtneuro_ray.results.charts.confusion import Confusion, confusions_of
-from mtneuro_ray.results.charts.curves import Line, Panel, curve_runs, panels_of
-from mtneuro_ray.results.charts.searches import Grid, Search, grid_of, searches_of
+from mtneuro_ray.results.charts.boxes import Box
+from mtneuro_ray.results.charts.confusion import confusions_of
+from mtneuro_ray.results.charts.curves import curve_runs, panels_of
+from mtneuro_ray.results.charts.importance import Studies
+from mtneuro_ray.results.charts.parallel import parallel_of
+from mtneuro_ray.results.charts.scores import scores_of
+from mtneuro_ray.results.charts.searches import Search, grid_of, searches_of
+from mtneuro_ray.results.charts.timings import timings_of
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import finished
+from mtneuro_ray.results.page import encoded, viewers
 from mtneuro_ray.results.page.details import shared_details
 from mtneuro_ray.results.page.shown import failures_of, shown_table
+from mtneuro_ray.results.page.stored import Stored
 from mtneuro_ray.results.page.summary import summary_of
 from mtneuro_ray.results.query import Results, run_columns
 from mtneuro_ray.storage.records import RunRecord
@@ -39,10 +46,11 @@ class Content:
     Args:
         results: The runs.
         records: Run ids -> run files, for what the index lacks.
+        stored: Predictions and embeddings of the folder; without it they are not shown.
     """
 
-    def __init__(self, results: Results, records: Records) -> None:
-        self.results, self._records = results, records
+    def __init__(self, results: Results, records: Records, stored: Stored | None = None) -> None:
+        self.results, self._records, self._stored = results, records, stored
 
     @cached_property
     def searches(self) -> list[Search]:
@@ -50,29 +58,75 @@ class Content:
         return searches_of(self.results.entries)
 
     @cached_property
+    def studies(self) -> Studies:
+        """Optuna's studies of the folder."""
+        return Studies(self.results.out)
+
+    @cached_property
     def _finals(self) -> list[Run]:
         return finished(self.results.entries)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all data of the page."""
+        boxes = range(len(self._boxes[0]))
+        searches = range(len(self.searches))
+        return [*self._makers, *(f"search-{place}" for place in searches), *(f"box-{place}" for place in boxes)]
+
+    def make(self, name: str) -> Any:
+        """The data of a name, ready for JSON.
+
+        Raises:
+            KeyError: there are none.
+        """
+        kind, _, place = name.rpartition("-")
+        if kind == "search" and place.isdecimal() and int(place) < len(self.searches):
+            return self._search(self.searches[int(place)])
+        if kind == "box" and place.isdecimal() and int(place) < len(self._boxes[0]):
+            return viewers.box(self._boxes[0][int(place)])
+        return self._makers[name]()
+
     @cached_property
-    def data(self) -> dict[str, Callable[[], Any]]:
-        """Name -> what makes the data of that name."""
+    def _makers(self) -> dict[str, Callable[[], Any]]:
         return {
             "runs": self._runs,
             "details": self._details,
-            "confusions": lambda: [_confusion(found) for found in confusions_of(self.results.entries)],
+            "scores": lambda: [encoded.scores(found) for found in scores_of(self.results.entries)],
+            "confusions": lambda: [encoded.confusion(found) for found in confusions_of(self.results.entries)],
+            "timings": self._timings,
             "searches": lambda: [{"title": search.title} for search in self.searches],
-            **{f"search-{place}": partial(self._search, search) for place, search in enumerate(self.searches)},
+            "boxes": lambda: {"titles": [box.title for box in self._boxes[0]], "notes": self._boxes[1]},
+            "clouds": self._clouds,
+            "pictures": self._pictures,
         }
 
-    def context(self, pictures: Sequence[Any] = (), notes: Iterable[str] = ()) -> dict[str, Any]:
+    def _clouds(self) -> dict[str, Any]:
+        notes: list[str] = []
+        found = [] if self._stored is None else self._stored.clouds(self._final_records, notes)
+        return {"clouds": [viewers.cloud(cloud) for cloud in found], "notes": notes}
+
+    def _pictures(self) -> dict[str, Any]:
+        notes: list[str] = []
+        found = [] if self._stored is None else self._stored.pictures(self._final_records, notes)
+        return {"pictures": [viewers.picture(picture) for picture in found], "notes": notes}
+
+    @cached_property
+    def _boxes(self) -> tuple[list[Box], list[str]]:
+        """The boxes, and notes on what could not be shown."""
+        notes: list[str] = []
+        return ([] if self._stored is None else self._stored.boxes(self._final_records, notes)), notes
+
+    @cached_property
+    def _final_records(self) -> list[RunRecord]:
+        return list(self._records([run.run_id for run in self._finals]).values())
+
+    def context(self) -> dict[str, Any]:
         """What the templates show."""
         failures, num_more = failures_of(self.results.out, self.results.entries)
         tables = [*self.results.table(), *self.results.regions(), *self.results.proportions()]
         found = {
             "summary": summary_of(self.results),
             "tables": [shown_table(table) for table in tables],
-            "pictures": pictures,
-            "notes": list(notes),
             "failures": failures,
             "num_more_failures": num_more,
         }
@@ -87,13 +141,29 @@ class Content:
         if self.searches:
             note = "A click on a point shows its run."
             parts.append(Part("search", "Curves and search", view="searches", note=note))
+        if self._finals:
+            note = "Each seed of each method, the mean, and one sample deviation to both sides."
+            parts.append(Part("scores", "Seeds and classes", view="scores", note=note))
         if any(confusion_of(run) for run in self._finals):
             note = "Shares of each true class in the test split, over all seeds of a method."
             parts.append(Part("confusion", "Confusion", view="confusions", note=note))
-        if found["pictures"] or found["notes"]:
-            parts.append(Part("pictures", "Pictures", "pictures.html"))
+        parts += self._stored_parts()
+        parts.append(Part("timings", "Time", view="timings"))
         if found["failures"]:
             parts.append(Part("failures", "Failures", "failures.html"))
+        return parts
+
+    def _stored_parts(self) -> list[Part]:
+        stored, records = self._stored, self._final_records
+        if stored is None or not records:
+            return []
+        parts = []
+        if stored.has_predictions(records):
+            note = "What models predict of the test split, slice by slice."
+            parts.append(Part("slices", "Slices", view="boxes", note=note))
+        if stored.has_projections():
+            parts.append(Part("embeddings", "Embeddings", view="clouds", note="Each point is a corner of an image."))
+        parts.append(Part("pictures", "Pictures", view="pictures"))
         return parts
 
     def _runs(self) -> dict[str, Any]:
@@ -106,13 +176,20 @@ class Content:
         runs = self.results.entries
         return shared_details(runs, self._records([run.run_id for run in runs]))
 
+    def _timings(self) -> dict[str, Any]:
+        ids = [run.run_id for run in self.results.entries]
+        return encoded.timings(timings_of(self.searches, self._records(ids)))
+
     def _search(self, search: Search) -> dict[str, Any]:
-        panels = panels_of(search, self._records(curve_runs(search)))
-        grid = None if search.metric is None else grid_of(search.runs, search.metric)
+        importance, parallel = self.studies.importance(search), parallel_of(search)
+        shares = {} if importance is None else importance.shares
+        grid = None if search.metric is None else grid_of(search.runs, search.metric, shares)
         return {
             "metric": search.metric,
-            "panels": [_panel(panel) for panel in panels],
-            "grid": None if grid is None else _grid(grid),
+            "panels": [encoded.panel(panel) for panel in panels_of(search, self._records(curve_runs(search)))],
+            "grid": None if grid is None else encoded.grid(grid),
+            "parallel": None if parallel is None or len(parallel.axes) < 2 else encoded.parallel(parallel),
+            "importance": None if importance is None else importance._asdict(),
         }
 
 
@@ -121,32 +198,3 @@ def _kind(name: str, values: Iterable[Any]) -> str:
         return "choice"
     is_number = all(value is None or (isinstance(value, (int, float)) and value is not True) for value in values)
     return "number" if is_number else "text"
-
-
-def _panel(panel: Panel) -> dict[str, Any]:
-    def line(own: Line) -> dict[str, Any]:
-        return {**own._asdict(), "curve": list(own.curve.items())}
-
-    return {
-        **panel._asdict(),
-        "candidates": [line(own) for own in panel.candidates],
-        "stopped": [line(own) for own in panel.stopped],
-        "methods": [
-            {
-                "label": seeds.label,
-                "lines": [line(own) for own in seeds.lines],
-                "mean": list(seeds.mean.items()),
-                "std": list(seeds.std.values()),
-            }
-            for seeds in panel.methods
-        ],
-    }
-
-
-def _confusion(found: Confusion) -> dict[str, Any]:
-    return {"lines": found.lines, "classes": found.classes, "counts": found.counts.tolist(), "unit": found.unit}
-
-
-def _grid(grid: Grid) -> dict[str, Any]:
-    values = [(row, column, value) for (row, column), value in grid.values.items()]
-    return {**grid._asdict(), "values": values, "is_filled": grid.is_filled}

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 # In the order in which they define what the next ones use.
-_SCRIPTS = ("core", "scales", "chart", "tables", "run", "search", "finals", "views")
+_SCRIPTS = ("core", "scales", "chart", "tables", "run", "search", "parallel", "finals", "timings", "viewers", "views")
 _DIGITS = 6
 
 

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from mtneuro_ray.errors import printable
-from mtneuro_ray.results.figures.picture import Picture
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage.folder import Folder
@@ -63,18 +62,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-class ShownPicture(NamedTuple):
-    """A picture's title, and its address within the page."""
-
-    title: str
-    source: str
-
-
-def shown_pictures(pictures: Iterable[Picture]) -> list[ShownPicture]:
-    """Pictures as images within the page; shapes stay shapes."""
-    return [ShownPicture(picture.title, picture.as_address()) for picture in pictures]
 
 
 class Failure(NamedTuple):

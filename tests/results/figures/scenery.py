@@ -10,7 +10,7 @@ from mtneuro_ray.data.embeddings import About, Embeddings
 from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.results.figures.scenes import Layer, Scene
+from mtneuro_ray.results.charts.scenes import Layer, Scene
 
 FOUR = ("bg", "vessels", "cells", "axons")
 THREE = ("bg+axons", "vessels", "cells")

@@ -18,21 +18,22 @@ from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.predictions import Predictions, place_of, write
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.results.charts.confusion import confusions_of
+from mtneuro_ray.results.charts.projection import Projection
 from mtneuro_ray.results.figures.confusion import draw_confusion
 from mtneuro_ray.results.figures.correlation import correlations
-from mtneuro_ray.results.figures.embeddings import Projection
 from mtneuro_ray.results.figures.gallery import (
     correlation_picture,
     embedding_pictures,
     mining_runs,
-    prediction_pictures,
     read_out_runs,
     run_pictures,
     shown_runs,
+    slice_pictures,
     stored_scenes,
     stored_stacks,
     table_pictures,
     view_picture,
+    volume_pictures,
 )
 from mtneuro_ray.results.figures.picture import Picture, distinct
 from mtneuro_ray.results.frame import runs_of
@@ -65,6 +66,12 @@ def test_pictures_of_runs_by_what_they_have_in_common() -> None:
         "confusion_net_small-2",
         "confusion_net_small-3",
         "confusion_res_regions",
+        "seeds_regions",
+        "seeds_small",
+        "classes_small",
+        "seeds_small-2",
+        "classes_small-2",
+        "timings",
     ]
     assert pictures[0].title == "net on small, 2 epochs, phantom data: learning curves"
     assert pictures[1].title == "net on small, 2 epochs, zarr data: learning curves"
@@ -80,7 +87,7 @@ def test_methods_of_one_model_and_setting_are_told_apart() -> None:
     pictures = list(run_pictures([with_history(record) for record in records]))
     titles = [picture.figure.axes[0].get_title() for picture in pictures]
     assert titles[0] == ""
-    assert [title.splitlines()[2:] for title in titles[1:]] == [
+    assert [title.splitlines()[2:] for title in titles[1:3]] == [
         ["data.normalization unit"],
         ["data.normalization image"],
     ]
@@ -116,11 +123,11 @@ def test_pictures_of_predictions_per_model() -> None:
     flat = layer()
     flat.predicted[[0, 1, 3, 4]] = EMPTY
     scenes = [scene(), scene(model="other"), scene(flat, region="STR")]
-    pictures = list(prediction_pictures(scenes))
+    pictures = [*slice_pictures(scenes), *volume_pictures(scenes)]
     assert [picture.name for picture in pictures] == [
         "slices_net",
-        "volume_net_CTX",
         "slices_other",
+        "volume_net_CTX",
         "volume_other_CTX",
     ]
     assert all(picture.is_photo for picture in pictures)

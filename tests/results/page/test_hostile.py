@@ -52,7 +52,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_no_text_of_a_file_becomes_code(out: Path) -> None:
-    page = Page(html_page(Results(out), HOSTILE[0], notes=HOSTILE))
+    page = Page(html_page(Results(out), HOSTILE[0]))
     [script] = page.scripts
     [style] = page.text_of("style")
     assert hash_of(script) in page.policy

@@ -96,6 +96,12 @@ function told(scale, count) {
   return scale.ticks(count).map((value) => [value, short(value)]);
 }
 
+// A few values are told themselves; of many, round numbers.
+function ticksOf(values, scale) {
+  const distinct = [...new Set(values)];
+  return distinct.length <= 7 ? distinct.map((value) => [value, short(value)]) : told(scale, 6);
+}
+
 function path(points) {
   return points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
 }

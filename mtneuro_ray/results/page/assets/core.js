@@ -37,6 +37,7 @@ function short(value) {
 
 function duration(seconds) {
   if (!isNumber(seconds)) return "–";
+  if (seconds === 0) return "0";
   if (seconds < 90) return `${seconds.toFixed(1)} s`;
   if (seconds < 5400) return `${(seconds / 60).toFixed(1)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;

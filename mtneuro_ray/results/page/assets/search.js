@@ -117,7 +117,7 @@ function gridChart(grid, metric) {
 function axisOf(values, range) {
   if (values.every(isNumber) && values.length > 1) {
     const scale = (isWide(values) ? log : linear)(extent(values), range);
-    return { at: (place) => scale(values[place]), scale, ticks: told(scale, 6) };
+    return { at: (place) => scale(values[place]), scale, ticks: ticksOf(values, scale) };
   }
   const scale = band(values, range);
   return { at: scale, scale, ticks: values.map((value, place) => [place, short(value)]) };

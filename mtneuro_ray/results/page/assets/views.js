@@ -12,15 +12,53 @@ const VIEWS = {
     async function show(place) {
       inner.replaceChildren(h("p", { class: "note" }, "loading …"));
       const data = await load(`search-${place}`);
-      const charts = [...data.panels.map(curvesChart), ...(data.grid ? [gridChart(data.grid, data.metric)] : [])];
+      const charts = [...data.panels.map(curvesChart), ...(data.grid ? [gridChart(data.grid, data.metric)] : []),
+        ...(data.parallel ? [parallelChart(data.parallel)] : []), ...(data.importance ? [importanceChart(data.importance)] : [])];
       inner.replaceChildren(charts.length ? h("div", { class: "charts" }, ...charts) : h("p", { class: "note" }, "No run of this experiment has recorded epochs, and nothing was searched."));
     }
     await show(0);
+  },
+  async scores(box) {
+    const found = await load("scores");
+    const inner = h("div");
+    const show = (place) => inner.replaceChildren(...scoresParts(found[place]));
+    box.replaceChildren(choice("task", found.map(({ title }) => title), show), inner);
+    show(0);
+  },
+  async boxes(box) {
+    const { titles, notes } = await load("boxes");
+    const inner = h("div");
+    const show = async (place) => {
+      const found = await load(`box-${place}`);
+      inner.replaceChildren(...boxViewer(found));
+    };
+    box.replaceChildren(...(titles.length ? [choice("box", titles, show), inner] : []), ...noted(notes));
+    if (titles.length) await show(0);
+  },
+  async clouds(box) {
+    const { clouds, notes } = await load("clouds");
+    box.replaceChildren(h("div", { class: "charts" }, ...clouds.map(cloudChart)), ...noted(notes));
+  },
+  async pictures(box) {
+    const { pictures, notes } = await load("pictures");
+    box.replaceChildren(...pictures.map(({ title, source }) => h("figure", {}, h("figcaption", {}, h("h3", {}, title)), h("img", { alt: title, src: source }))), ...noted(notes));
+  },
+  async timings(box) {
+    const found = await load("timings");
+    const hosts = Object.entries(found.host_hours);
+    box.replaceChildren(
+      h("div", { class: "charts" }, durationsChart(found.durations), ...(found.at_work.length ? [atWorkChart(found)] : [])),
+      ...(hosts.length ? [h("p", { class: "note" }, `Hours in which at least one run was at work: ${hosts.map(([host, hours]) => `${host || "a host without a name"} ${short(hours)}`).join(", ")}.`)] : []),
+    );
   },
   async confusions(box) {
     box.replaceChildren(h("div", { class: "charts" }, ...(await load("confusions")).map(confusionChart)));
   },
 };
+
+function noted(notes) {
+  return notes.map((note) => h("p", { class: "note" }, note));
+}
 
 async function view(section) {
   if (section.dataset.drawn) return;

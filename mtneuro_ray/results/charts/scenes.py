@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ SplitLoader = Callable[[RunSettings, Split], SplitArrays]
 class Layer(NamedTuple):
     """True and predicted classes of a box in one run, (Z, Y, X), EMPTY where nothing was read, counts or is predicted.
 
-    `absent` is that of the task.
+    `absent` is that of the task; `others` are the predictions of the other seeds of the run, as far as they are there.
     """
 
     task: str
@@ -36,11 +36,27 @@ class Layer(NamedTuple):
     truth: Bytes
     predicted: Bytes
     absent: Absent = "leave_out"
+    others: tuple[Bytes, ...] = ()
 
     @property
     def slices(self) -> npt.NDArray[np.int64]:
         """(N,) indices of the slices that were predicted."""
         return np.flatnonzero((self.predicted != EMPTY).any(axis=(1, 2)))
+
+    @property
+    def disagreement(self) -> npt.NDArray[np.float32] | None:
+        """(Z, Y, X) 1 - the sum over classes of the squared shares of the seeds that predict them; None for one seed.
+
+        It is 0 where all seeds agree, and the disagreement of an ensemble (`engine.ensemble`) whose models are certain.
+        """
+        if not self.others:
+            return None
+        seeds = (self.predicted, *self.others)
+        found = np.ones(self.predicted.shape, np.float32)
+        for value in range(len(self.classes)):
+            found -= (sum((own == value).astype(np.float32) for own in seeds) / np.float32(len(seeds))) ** 2
+        found[self.predicted == EMPTY] = 0.0
+        return found
 
     def mean_iou(self, z: int) -> float:
         """Mean IoU over the classes of slice z, by the rule of the task's metrics; NaN where no voxel counts."""
@@ -102,18 +118,30 @@ class Scene(NamedTuple):
         return max(map(int, self.richest.slices), key=lambda z: mixture[z])
 
 
-def scenes_of(runs: Iterable[tuple[RunSettings, Predictions]], load: SplitLoader) -> list[Scene]:
-    """The boxes that runs of one model have predicted; tasks that share a box and its slices stand together."""
+def scenes_of(
+    runs: Iterable[tuple[RunSettings, Predictions]],
+    load: SplitLoader,
+    others: Mapping[str, Sequence[Predictions]] | None = None,
+) -> list[Scene]:
+    """The boxes that runs of one model have predicted; tasks that share a box and its slices stand together.
+
+    Args:
+        runs: Runs with their predictions.
+        load: Gives a split of a run.
+        others: Run id -> predictions of the other seeds of that run.
+    """
     found: dict[tuple[object, ...], Scene] = {}
     for run, predictions in sorted(runs, key=lambda pair: (len(pair[0].task.classes), pair[0].task.name)):
-        for scene in _scenes_of_run(run, predictions, load(run, predictions.split)):
+        for scene in _scenes_of_run(run, predictions, load(run, predictions.split), (others or {}).get(run.run_id, ())):
             key = (run.data[0], scene.region, scene.offset, scene.step, tuple(scene.layers[0].slices))
             earlier = found[key].layers if key in found else ()
             found[key] = scene._replace(layers=(*earlier, *scene.layers))
     return list(found.values())
 
 
-def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArrays) -> list[Scene]:
+def _scenes_of_run(
+    run: RunSettings, predictions: Predictions, arrays: SplitArrays, others: Sequence[Predictions]
+) -> list[Scene]:
     assert arrays.masks is not None
     images = assemble(run.task, predictions.split, shown(arrays.images))
     truths = assemble(run.task, predictions.split, arrays.masks)
@@ -126,9 +154,18 @@ def _scenes_of_run(run: RunSettings, predictions: Predictions, arrays: SplitArra
             step=cube.step,
             voxel_size_um=predictions.voxel_size_um,
             image=image.crop(cube),
-            layers=(Layer(run.task.name, run.task.classes, truth.crop(cube), cube.pixels, run.task.absent),),
+            layers=(
+                Layer(
+                    run.task.name,
+                    run.task.classes,
+                    truth.crop(cube),
+                    cube.pixels,
+                    run.task.absent,
+                    tuple(own.cubes[place].pixels for own in others),
+                ),
+            ),
         )
-        for cube, image, truth in zip(predictions.cubes, images, truths, strict=True)
+        for place, (cube, image, truth) in enumerate(zip(predictions.cubes, images, truths, strict=True))
     ]
 
 

@@ -18,7 +18,7 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics.base import image_confusions
 from mtneuro_ray.metrics.segmentation import SegmentationMetric
-from mtneuro_ray.results.figures.scenes import of_regions, scenes_of
+from mtneuro_ray.results.charts.scenes import of_regions, scenes_of
 from tests.engine.data import arrays as split_arrays
 from tests.results.figures.scenery import THREE, layer, scene
 from tests.settings import cube, run_settings, task_settings
