@@ -7,14 +7,18 @@ Without a network, logistic regression on texture features, trained on the phant
 both: the boxes are those of a task on the real slice, and the same boxes of the phantom's slice z 309. Also the
 features in which a region of the phantom is farthest from the real one.
 
-With a network, it is trained on the phantom alone: tiles of the benchmark's cubes A to D, z 110 to 379, judged on z 425
-and 426. The candidate with the least loss there, by the first seed, is trained with every seed, and tested on the test
-boxes of the real slice. No real tile takes part in the choice.
+With a network, it is trained on the phantom alone: one tile at each of many places of every region, which are judged
+at other places. Each candidate is trained with the first seed; the one with the least loss there is trained with every
+seed and tested on the test boxes of the real slice. No real tile takes part in the choice.
+
+Every image has its own brightness and contrast removed and is flipped and turned in training, unless `--set` says
+otherwise: the phantom's scanner is not the real one, and its fibres run their own ways.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 from collections.abc import Mapping
@@ -29,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.phantom_realism import texture_features
-from mtneuro_ray.config.loading import load_task, moved
+from mtneuro_ray.config.loading import moved
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split, TaskSettings
@@ -41,15 +45,20 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.engine.finished import load_model
+from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
+from mtneuro_ray.volumes.source import open_volume
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]
 Trained = tuple[RunSettings, torch.nn.Module]
 
 _SIDES = ("phantom", "real")
 _PLANE = 309
+_LABELS = {"CTX": 1, "STR": 2, "VP": 4, "ZI": 5}  # in the phantom's region labels
+_TISSUE = ((0, 720), (0, 1420), (0, 5805))  # z, y, x where places are looked for
+_SETTINGS = ("normalization=image", "augmentations=true")
 _FEATURES = [
     "skew",
     "kurtosis",
@@ -100,25 +109,35 @@ def compare_features(sides: Mapping[str, Side]) -> None:
         print(f"{region}: {', '.join(f'{_FEATURES[n]} {gaps[n]:+.1f}' for n in worst)}")
 
 
-def phantom_task(task: TaskSettings, planes: int) -> TaskSettings:
-    """Tiles of the task's size from the phantom: the cubes of ROI-C3, a number of planes each."""
-    cubes = []
-    for cube in load_task("task1_c3", "phantom")[0].cubes:
-        box = cube.model_dump(mode="json")
-        # A task must have a test split: one plane, which is not looked at.
-        cubes += [
-            {**box, "split": s, "z": z} for s, z in (("train", [110, 379]), ("val", [425, 427]), ("test", [469, 470]))
-        ]
-    # Cube A stands twice in that task.
-    distinct = [box for n, box in enumerate(cubes) if box not in cubes[:n]]
+def _places(label: int, count: int, side: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Lowest corners z, y, x of squares that lie in one region of the phantom, by its value in the region labels."""
+    labels = open_volume("phantom://thalamocortical/roi_labels?seed=0")
+    found: list[tuple[int, int, int]] = []
+    while len(found) < count:
+        z, y, x = (int(rng.integers(low, high - side)) for low, high in _TISSUE)
+        if np.all(labels.read(Roi.at((z, y, x), (1, side, side))) == label):
+            found.append((z, y, x))
+    return found
+
+
+def phantom_task(task: TaskSettings, places: Mapping[Split, int]) -> TaskSettings:
+    """Tiles of the task's size from the phantom: one at each of a number of places of every region and split."""
+    side, rng = task.tile_size[0], np.random.default_rng(0)
+    cubes: list[dict[str, object]] = []
+    for label, region in enumerate(task.classes):
+        corners = iter(_places(_LABELS[region], sum(places.values()), side, rng))
+        for split, count in places.items():
+            for z, y, x in itertools.islice(corners, count):
+                box = {"z": [z, z + 1], "y": [y, y + side], "x": [x, x + side]}
+                cubes.append({"region": region, "label": label, "split": split, **box})
     changes = {"image_chan": "phantom://thalamocortical/image?seed=0", "annotation_chan": None, "tile_stride": None}
-    return task.replace("phantom", cubes=distinct, max_slices=planes, **changes)
+    return task.replace("phantom", cubes=cubes, **changes)
 
 
 def trained(options: argparse.Namespace, side: Side, candidate: str, seed: int, out: Folder) -> Trained:
     """A network that a candidate's settings and a seed make of the phantom."""
     task, identities, splits = side
-    overrides = [*options.overrides, *candidate.split(), f"seed={seed}"]
+    overrides = [*_SETTINGS, *options.overrides, *candidate.split(), f"seed={seed}"]
     network = load_pair(options.task, options.network, overrides=overrides).network
     run = RunSettings.of(task, network, "final", identities)
     record = train_here(run, splits, out, threads=options.threads)
@@ -138,10 +157,11 @@ def score(found: Trained, arrays: SplitArrays, metric: str) -> float:
 def transfer_networks(task: TaskSettings, task_file: Path, options: argparse.Namespace, out: Folder) -> None:
     """Print the balanced accuracy on real tiles of a network that has only seen the phantom, at each downsampling."""
     store = CutoutStore(Folder(f"{out}/store"))
+    places: dict[Split, int] = {"train": options.places, "val": options.val_places, "test": 1}
     for downsample in options.downsample:
         scaled = task.replace("scaled", downsample=downsample)
         real = side_of(scaled, task_file, store)[2]["test"]
-        side = side_of(phantom_task(scaled, options.planes), task_file, store)
+        side = side_of(phantom_task(scaled, places), task_file, store)
         val = side[2]["val"]
         first = {text: trained(options, side, text, options.seeds[0], out) for text in options.candidate}
         losses = {text: score(found, val, "loss") for text, found in first.items()}
@@ -165,7 +185,8 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="classification task on a real slice")
     parser.add_argument("--network", help="without it only the features are compared")
     parser.add_argument("--downsample", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--planes", type=int, default=16, help="of each cube for training (default: %(default)s)")
+    parser.add_argument("--places", type=int, default=150, help="of each region for training (default: %(default)s)")
+    parser.add_argument("--val-places", type=int, default=50, help="of each region (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--candidate", action="append", metavar="'KEY=VALUE ...'", help="settings to choose from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 100, 350])

@@ -20,6 +20,7 @@ OFFSET = 16.0  # grey values between the darkest and the brightest slices
 GAIN = 0.3  # the same for the gain, as a share
 SHARPNESS = 8.0  # the same for the fringes, sixteenths
 FRINGES = 12  # sixteenths of the fringes in an average slice
+NOISE = 12.0  # the same for the noise, eighths of the grain
 _AIR = 8  # grey value that a change of gain leaves alone
 _AXIS = (760, 2900)  # y, x of the axis of rotation, the centre of the rings
 _RING = 3  # voxels across a ring
@@ -43,6 +44,11 @@ def _per_plane(values: Floats) -> Fixed:
 def fringes(seed: int, span: Range) -> Fixed:
     """Strength of the fringes of each plane, sixteenths."""
     return _per_plane(np.float32(FRINGES) + np.float32(SHARPNESS) * _course(seed, 60, span, 20, 0.3))
+
+
+def noise(seed: int, span: Range) -> Fixed:
+    """Strength of the grain of each plane, eighths."""
+    return _per_plane(np.float32(8) + np.float32(NOISE) * _course(seed, 68, span, 16, 0.7))
 
 
 class Rings:

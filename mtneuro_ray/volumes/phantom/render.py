@@ -97,6 +97,8 @@ def image(seed: int, box: Box) -> npt.NDArray[np.uint8]:
 def _expose(seed: int, scene: Fixed, box: Box) -> Fixed:
     """Grey values of a scene of that box after grain, blur and fringes, `SHADE_SCALE` to one; loses the halo."""
     grain = texture.grain_in(seed, box)
+    grain *= acquisition.noise(seed, box[0])[:, None, None]
+    grain >>= 3
     grain[scene < _DARK * texture.SHADE_SCALE] >>= 2
     grain += scene
     return _sharpen(_blur(grain, _BLUR), acquisition.fringes(seed, (box[0][0] + 1, box[0][1] - 1)))

@@ -31,8 +31,10 @@ _UPRIGHT = 0.7  # the texture is longer along y than along x by the inverse
 OCTAVES = (4, 8, 16, 32, 64)  # voxels across a feature of each octave of the texture
 _FINE_GRAIN, _COARSE_GRAIN = 2, 2  # raw grain, in units per step of a byte
 _MOST_GRAIN = 5.2  # strength at which the loudest grain still fits an int16
-# How much the tissue varies from place to place: threshold and brightness of myelin, strength of texture and of grain.
-MYELIN_VARIES, SHINE_VARIES, TEXTURE_VARIES, GRAIN_VARIES = 0.08, 0.6, 0.8, 0.9
+# How much the tissue varies from place to place: threshold and brightness of myelin, grey value, strength of the
+# texture and of each of its octaves, strength of the grain.
+MYELIN_VARIES, SHINE_VARIES, GREY_VARIES = 0.16, 1.2, 50.0
+TEXTURE_VARIES, OCTAVE_VARIES, GRAIN_VARIES = 1.4, 1.6, 1.0
 
 Points = tuple[Floats, ...]
 
@@ -140,7 +142,7 @@ def fibres_at(seed: int, z: Ints, y: Ints, x: Ints) -> tuple[Floats, Floats]:
     gain: Floats = np.clip(excess / by_label("softness")[labels] + np.float32(0.5), np.float32(0), np.float32(1))
     gain *= np.float32(1) + np.float32(SHINE_VARIES) * _noise(seed, 7, 200, points, 60)
     shade: Floats = _map_at("grey", spot) + gain * _map_at("shine", spot)
-    shade += np.float32(34) * _noise(seed, 4, 300, points) + np.float32(8) * _noise(seed, 6, 50, points)
+    shade += np.float32(GREY_VARIES) * _noise(seed, 4, 300, points) + np.float32(8) * _noise(seed, 6, 50, points)
     shade += _map_at("streaks", spot) * (streak - np.float32(0.5))
     return excess, shade
 
@@ -151,7 +153,8 @@ def _octaves_at(seed: int, z: Ints, y: Ints, x: Ints) -> Floats:
     spot = _spot(z, y, x)
     total = np.zeros(np.broadcast_shapes(z.shape, y.shape, x.shape), np.float32)
     for part, size in enumerate(OCTAVES):
-        total += _entry_at("octaves", spot, part) * _noise(seed, 50 + part, size, points)
+        strength = np.float32(1) + np.float32(OCTAVE_VARIES) * _noise(seed, 90 + part, 200, points, 50)
+        total += _entry_at("octaves", spot, part) * strength * _noise(seed, 50 + part, size, points)
     total *= np.float32(1) + np.float32(TEXTURE_VARIES) * _noise(seed, 49, 150, points, 50)
     return total
 
