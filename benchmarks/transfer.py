@@ -58,7 +58,7 @@ _SIDES = ("phantom", "real")
 _PLANE = 309
 _LABELS = {"CTX": 1, "STR": 2, "VP": 4, "ZI": 5}  # in the phantom's region labels
 _TISSUE = ((0, 720), (0, 1420), (0, 5805))  # z, y, x where places are looked for
-_SETTINGS = ("normalization=image", "augmentations=true")
+_SETTINGS = ("data.normalization=image", "augmentations=true")
 _FEATURES = [
     "skew",
     "kurtosis",
@@ -110,12 +110,13 @@ def compare_features(sides: Mapping[str, Side]) -> None:
 
 
 def _places(label: int, count: int, side: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Lowest corners z, y, x of squares that lie in one region of the phantom, by its value in the region labels."""
+    """Lowest corners z, y, x of squares apart, in one region of the phantom by its value in the region labels."""
     labels = open_volume("phantom://thalamocortical/roi_labels?seed=0")
     found: list[tuple[int, int, int]] = []
     while len(found) < count:
         z, y, x = (int(rng.integers(low, high - side)) for low, high in _TISSUE)
-        if np.all(labels.read(Roi.at((z, y, x), (1, side, side))) == label):
+        beside = any(abs(z - oz) < 8 and max(abs(y - oy), abs(x - ox)) < side for oz, oy, ox in found)
+        if not beside and np.all(labels.read(Roi.at((z, y, x), (1, side, side))) == label):
             found.append((z, y, x))
     return found
 

@@ -20,7 +20,7 @@ from mtneuro_ray.volumes.phantom import anatomy, objects, render
 from mtneuro_ray.volumes.phantom.noise import Box
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
-VERSION = 3  # part of the identity: raise it with every change of any voxel
+VERSION = 4  # part of the identity: raise it with every change of any voxel
 EXPERIMENT = "thalamocortical"
 _TILE = (64, 256, 256)  # voxels rendered at once: wide enough that the halo costs little
 _THIN = 8  # planes up to which still wider tiles are faster

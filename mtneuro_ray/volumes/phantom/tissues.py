@@ -57,8 +57,8 @@ class Tissue:
 # octaves and streaks of VP or ZI.
 _ISOTROPIC = (30.0, 30.0, 30.0)
 _VP = Tissue(
-    108.2,
-    0.437,
+    114,
+    0.44,
     28.7,
     0.145,
     (20.3, 215, 45.9),
@@ -75,7 +75,7 @@ _VP = Tissue(
 )
 TISSUES: dict[int, Tissue] = {
     CTX: Tissue(
-        127.5,
+        124,
         1.4,
         30,
         0.1,
