@@ -2,13 +2,14 @@
 
 Each network is trained on the training split of a task, without labels; after some of its epochs a linear layer is
 trained on the encoder as it is, and evaluated on the test split (C1) and on that of another task (C2). PCA and an
-encoder with random weights stand beside it. Rows are added to a file; what stands there already is not trained again.
+encoder with random weights stand beside it, and `supervised`, the same network trained on the labels. Rows are added to
+a file; what stands there already is not trained again.
 
     python -m benchmarks.ssl_learning --out curve.jsonl [--task task1_x4 --other task1_c2 --volume phantom]
         [--slices 67 30] [--networks random PCA SSL_BYOL_ResNet-18_2D ...] [--seeds 1 100 350] [--marks 1 3 9]
         [--set KEY=VALUE ...] [--ssl KEY=VALUE ...] [--plot curve.png]
 
-`--slices` thins the cubes of both tasks; `--set` is for every network, `--ssl` for those that learn from views.
+`--slices` thins the cubes of both tasks; `--set` is for every network, `--ssl` for those that learn from views, `--sup` for `supervised`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _LEARNING = {
     "MYOW": "SSL_MYOW_ResNet-18_2D",
     "MYOW-m": "SSL_MYOWMerged_ResNet-18_2D",
 }
-_BESIDE = {"random": "Random_ResNet-18_2D", "PCA": "PCA"}
+_BESIDE = {"random": "Random_ResNet-18_2D", "PCA": "PCA", "supervised": "SUP_ResNet-18_2D"}
 _METRICS = ("accuracy", "balanced_accuracy")
 
 
@@ -109,7 +110,8 @@ class Measurement:
 
     def _set_up(self, name: str, seed: int) -> Setup:
         options = self._options
-        overrides = [*options.overrides, *(options.ssl if name in _LEARNING else ()), f"seed={seed}"]
+        own = options.ssl if name in _LEARNING else options.sup if name == "supervised" else ()
+        overrides = [*options.overrides, *own, f"seed={seed}"]
         file = _LEARNING.get(name) or _BESIDE.get(name, name)
         network = load_pair(options.task, file, volume=options.volume, overrides=overrides).network
         run = RunSettings(task=self._task, network=network, role="final", data=("none",))
@@ -117,8 +119,9 @@ class Measurement:
 
 
 def _scores(setup: Setup, tests: Mapping[str, DeviceSplit]) -> dict[str, float]:
-    """Scores of a new linear layer on the encoder, by test split and metric."""
-    train_probe(setup)
+    """Scores of a new linear layer on the encoder, or of a supervised network itself, by test split and metric."""
+    if setup.run.network.is_frozen:
+        train_probe(setup)
     found: dict[str, float] = {}
     for name, split in tests.items():
         metrics = evaluate(setup.task, setup.model, split, setup.context)
@@ -185,11 +188,12 @@ def main() -> None:
     parser.add_argument("--volume", help="volume in place of the task's, such as phantom")
     parser.add_argument("--slices", type=int, nargs="+", default=[None], help="of each cube: of --task, and of --other")
     parser.add_argument("--downsample", type=int, help="of both tasks, in place of that of --task")
-    parser.add_argument("--networks", nargs="+", default=[*_BESIDE, *_LEARNING])
+    parser.add_argument("--networks", nargs="+", default=["random", "PCA", *_LEARNING])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 100, 350])
     parser.add_argument("--marks", type=int, nargs="+", default=[], help="epochs that are measured, beside the last")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--ssl", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--sup", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--store", help="folder of voxels, a temporary one by default")
     parser.add_argument("--plot")
