@@ -9,7 +9,8 @@ a file; what stands there already is not trained again.
         [--slices 67 30] [--networks random PCA SSL_BYOL_ResNet-18_2D ...] [--seeds 1 100 350] [--marks 1 3 9]
         [--set KEY=VALUE ...] [--ssl KEY=VALUE ...] [--plot curve.png]
 
-`--slices` thins the cubes of both tasks; `--set` is for every network, `--ssl` for those that learn from views, `--sup` for `supervised`.
+`--slices` thins the cubes of both tasks; `--set` is for every network, `--ssl` for those
+that learn from views, `--sup` for `supervised`.
 """
 
 from __future__ import annotations

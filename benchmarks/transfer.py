@@ -47,7 +47,7 @@ from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import checkpoint_folder
+from mtneuro_ray.storage.records import RunFolder, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 from mtneuro_ray.volumes.source import open_volume
 
@@ -144,6 +144,7 @@ def trained(options: argparse.Namespace, side: Side, candidate: str, seed: int, 
     record = train_here(run, splits, out, threads=options.threads)
     if record.status != "done":
         raise SystemExit(f"error: {record.error}")
+    RunFolder(out).write(record)
     return run, load_model(run, checkpoint_folder(out, run), torch.device("cpu"))
 
 
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("--candidate", action="append", metavar="'KEY=VALUE ...'", help="settings to choose from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 100, 350])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", help="a temporary folder by default")
+    parser.add_argument("--out", help="folder of run files and weights, a temporary one by default")
     options = parser.parse_args()
     options.candidate = options.candidate or [""]
     pair = load_pair(options.task, options.network or "SUP_ResNet-18_2D")

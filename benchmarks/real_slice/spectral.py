@@ -1,12 +1,13 @@
 """A learned representation of multi-scale inputs on the real slice, chosen without its test boxes.
 
-Inputs are statistics of a tile over four scales; a hidden layer of 64 learns on them, or logistic regression does.
+Inputs are statistics of a tile over four scales, or with `--networks OUT` the features of networks that
+`benchmarks.transfer` trained on the phantom alone. A hidden layer of 64 learns on them, or logistic regression does.
 Tiles are classified by the mean log-probability of all tiles within `smoothing` voxels. Candidates are judged by the
 mean of five balanced accuracies: the val boxes, learned from the train boxes, and four folds of both, in each of which
 a block of every region is left out with the tiles that overlap it. A candidate within 0.005 of the best that has fewer
 parts is preferred.
 
-    python -m benchmarks.real_slice.spectral --task ../shared/prasad2020_sample/task1_z309.json [--test]
+    python -m benchmarks.real_slice.spectral --task DIR/task1_z309.json [--networks OUT] [--test]
 
 `--test` also evaluates the candidate that was chosen, on the test boxes (benchmarks/real_slice/LOG.md has every look).
 """
@@ -17,7 +18,9 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +37,8 @@ from benchmarks.phantom_realism import texture_features
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.sampling import samples
+from mtneuro_ray.models.nets.resnet import EncoderClassifier
+from mtneuro_ray.results.query import Results
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -61,11 +66,40 @@ def band_features(tile: Floats) -> list[float]:
     return [*row, *np.quantile(flat, (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99))]
 
 
-INPUTS: dict[str, Callable[[Floats], list[float]]] = {
+Inputs = Callable[[Floats], list[float]]
+
+STATISTICS: dict[str, Inputs] = {
     "texture (24)": texture_features,
     "bands (45)": band_features,
     "both (69)": lambda tile: [*texture_features(tile), *band_features(tile)],
 }
+
+
+def network_inputs(out: str) -> dict[str, Inputs]:
+    """Features of a tile by the networks of a folder: those of every downsampling, and of all."""
+    found: dict[int, list[nn.Module]] = {}
+    results = Results(out)
+    for record in results.records:
+        downsample = int(record.settings["task"]["downsample"])
+        found.setdefault(downsample, []).append(results.model(record.run_id))
+
+    def features(tile: Floats, scales: Sequence[int]) -> list[float]:
+        row: list[float] = []
+        for scale in scales:
+            side = tile.shape[0] * 2 // scale  # tiles are given at downsampling 2
+            small = tile.reshape(side, tile.shape[0] // side, side, -1).mean(axis=(1, 3))
+            image = torch.from_numpy((small - small.mean()) / (small.std() + 1e-6)).float()[None, None]
+            with torch.no_grad():
+                row += [
+                    float(v) for network in found[scale] for v in cast(EncoderClassifier, network).features(image)[0]
+                ]
+        return row
+
+    choices = [[scale] for scale in sorted(found)] + ([sorted(found)] if len(found) > 1 else [])
+    return {
+        f"phantom's ResNet-18, downsampling {' and '.join(map(str, scales))}": partial(features, scales=scales)
+        for scales in choices
+    }
 
 
 @dataclass(frozen=True)
@@ -166,6 +200,7 @@ def main() -> None:
     """Print the candidates, and with `--test` the one that was chosen on the test boxes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True)
+    parser.add_argument("--networks", help="output folder of benchmarks.transfer, whose networks are the inputs")
     parser.add_argument("--test", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -174,10 +209,11 @@ def main() -> None:
     tiles, train = Tiles.of(task, plane, "train", "val"), Tiles.of(task, plane, "train")
     count = len(train.labels)
     parts = [*folds(tiles), (np.arange(count), np.arange(count, len(tiles.labels)))]
+    choices = network_inputs(asked.networks) if asked.networks else STATISTICS
     chosen: tuple[float, str, int] = (0.0, "", 0)
     print("| inputs | learned by | smoothing | four folds, val | mean | with the mean of the seeds |")
     print("|---|---|---|---|---|---|")
-    for name, features in INPUTS.items():
+    for name, features in choices.items():
         rows = np.array([features(picture) for picture in tiles.pictures])
         for kind in ("logistic", "hidden layer"):
             found = [fitted(kind, rows[kept], tiles.labels[kept], rows[out]) for kept, out in parts]
@@ -192,7 +228,7 @@ def main() -> None:
     print(f"chosen: {chosen[1]}, smoothing {chosen[2]}")
     if asked.test:
         test = Tiles.of(task, plane, "test")
-        inputs, others = (np.array([INPUTS[chosen[1]](each) for each in own.pictures]) for own in (train, test))
+        inputs, others = (np.array([choices[chosen[1]](each) for each in own.pictures]) for own in (train, test))
         found_test = fitted("hidden layer", inputs, train.labels, others)
         for radius in SMOOTHINGS:
             values = scores_of(found_test, test, np.arange(len(test.labels)), radius)
