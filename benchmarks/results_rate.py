@@ -28,7 +28,7 @@ from mtneuro_ray.storage.records import RunRecord
 
 _TASKS = ("task2_2D_3class", "task2_2D_4class")
 _NETWORKS = ("UNet_2D", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")
-_DATA = ("phantom://thalamocortical/image?seed=0&version=3", "phantom://thalamocortical/pixel_labels?seed=0&version=3")
+_DATA = ("phantom://thalamocortical/image?seed=0&version=4", "phantom://thalamocortical/pixel_labels?seed=0&version=4")
 _REGIONS = ("CTX", "STR", "VP", "ZI")
 _SEEDS = 5
 _COMMANDS = ("best", "table", "runs")
