@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mtneuro_ray.cli.options import Model, OnlyTask, Out, out_of, positive
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, out_of, positive
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
@@ -42,12 +42,13 @@ def load_runs(out: str) -> tuple[Results, Folder]:
 
 def run_results(
     what: Annotated[
-        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql"],
+        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "serve"],
         typer.Argument(
             metavar="WHAT",
             help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
             "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
-            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs",
+            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; serve: the page "
+            "of `report`, live, on this machine alone",
         ),
     ],
     argument: Annotated[
@@ -58,8 +59,10 @@ def run_results(
     ] = False,
     every: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch; default: 5"),
+        typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch and serve; default: 5"),
     ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="for serve: port on 127.0.0.1; default: a free one")] = 0,
+    store: Store = None,
     out: Out = "out",
     model: Model = None,
     task: OnlyTask = None,
@@ -72,6 +75,10 @@ def run_results(
     """Print tables, the best candidates, all runs, the answer of a query, or the log of a run."""
     if argument is not None and what not in ("log", "sql"):
         raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
+    if what == "serve":
+        from mtneuro_ray.cli.serve import serve
+
+        return serve(out_of(out), store, port, every or 5.0)
     if watch or every is not None:
         if not watch or what != "runs" or model or task:
             raise InputError("--watch: accepted: after `results runs`, without --model and --task")

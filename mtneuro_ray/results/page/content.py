@@ -168,7 +168,9 @@ class Content:
 
     def _runs(self) -> dict[str, Any]:
         entries = self.results.runs()
-        names = run_columns(entries)
+        # The score stands where it is seen in a narrow window, too.
+        first = (*_CHOICES, "score")
+        names = ["run_id", *first, *(name for name in run_columns(entries) if name not in ("run_id", *first))]
         columns = [{"name": name, "kind": _kind(name, [entry.get(name) for entry in entries])} for name in names]
         return {"columns": columns, "rows": [[entry.get(name) for name in names] for entry in entries]}
 

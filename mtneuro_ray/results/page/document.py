@@ -15,14 +15,33 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 # In the order in which they define what the next ones use.
-_SCRIPTS = ("core", "scales", "chart", "tables", "run", "search", "parallel", "finals", "timings", "viewers", "views")
+_SCRIPTS = (
+    "core",
+    "scales",
+    "chart",
+    "tables",
+    "run",
+    "search",
+    "parallel",
+    "finals",
+    "timings",
+    "viewers",
+    "live",
+    "views",
+)
+# Significant digits of numbers on the page.
 _DIGITS = 6
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON: floats with six significant digits, null for NaN and infinity, tuples as lists."""
+    """A value for JSON: floats rounded, null for NaN and infinity, tuples as lists.
+
+    A float keeps six significant digits; one of a million or more, such as a time in seconds, keeps three decimals.
+    """
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+        if not math.isfinite(value):
+            return None
+        return round(value, 3) if abs(value) >= 10**_DIGITS else float(f"{value:.{_DIGITS}g}")
     if isinstance(value, Mapping):
         return {str(key): plain(own) for key, own in value.items()}
     if isinstance(value, (list, tuple)):

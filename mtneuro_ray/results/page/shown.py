@@ -19,10 +19,11 @@ _LOG_TAIL = 6000
 
 
 class Cell(NamedTuple):
-    """A cell: its text, and the number it is sorted by, or None."""
+    """A cell: its text, the number it is sorted by, or None, and whether the text is the id of a run."""
 
     text: str
     number: float | None
+    is_run: bool = False
 
 
 class ShownTable(NamedTuple):
@@ -40,7 +41,10 @@ def shown_table(table: Table) -> ShownTable:
     places = [_group_of(column, table.groups) for column in table.columns]
     names = [column.removeprefix(f"{group} ") for column, group in zip(table.columns, places, strict=True)]
     groups = [(name, len(list(own))) for name, own in groupby(places)] if table.groups else []
-    rows = [[_cell(cell) for cell in row] for row in table.cells]
+    rows = [
+        [_cell(cell)._replace(is_run=name == "run_id") for cell, name in zip(row, table.columns, strict=True)]
+        for row in table.cells
+    ]
     return ShownTable(table.title, groups, names, rows, table.notes)
 
 

@@ -56,6 +56,7 @@ function load(name) {
   if (!loaded.has(name)) {
     const embedded = document.getElementById(`data-${name}`);
     loaded.set(name, embedded ? Promise.resolve(JSON.parse(embedded.textContent)) : ask(name));
+    loaded.get(name).catch(() => loaded.delete(name));
   }
   return loaded.get(name);
 }
@@ -113,14 +114,23 @@ function initTheme() {
   });
 }
 
-// A labelled choice among texts; `pick` is called with the place of the chosen one, first with 0.
+// A labelled choice among texts; `pick` is called with the place of the chosen one, first with the one chosen before
+// by the same label, else 0. What it returned last is `shown`.
 function choice(label, texts, pick) {
   const id = `choice-${++choice.count}`;
   const select = h("select", { id }, ...texts.map((text, place) => h("option", { value: place }, text)));
-  select.addEventListener("change", () => pick(Number(select.value)));
-  return h("p", { class: "choice" }, h("label", { for: id }, label), " ", select);
+  const first = Math.max(0, texts.indexOf(choice.made.get(label)));
+  const element = h("p", { class: "choice" }, h("label", { for: id }, label), " ", select);
+  select.value = first;
+  select.addEventListener("change", () => {
+    choice.made.set(label, texts[Number(select.value)]);
+    element.shown = pick(Number(select.value));
+  });
+  element.shown = pick(first);
+  return element;
 }
 choice.count = 0;
+choice.made = new Map();
 
 function save(name, type, text) {
   const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });

@@ -18,7 +18,7 @@ function confusionChart(found) {
         row.forEach((count, predicted) => {
           const share = totals[truth] ? count / totals[truth] : 0;
           svg.append(s("rect", { class: "cell blue", x: x(predicted) - x.step / 2 + 1, y: y(truth) - y.step / 2 + 1, width: x.step - 2, height: y.step - 2, "fill-opacity": 0.08 + 0.92 * share }));
-          svg.append(s("text", { class: share > 0.5 ? "in-cell on" : "in-cell", x: x(predicted), y: y(truth), "text-anchor": "middle", "dominant-baseline": "central" },
+          svg.append(s("text", { class: share > 0.85 ? "most" : share > 0.62 ? "more" : null, x: x(predicted), y: y(truth), "text-anchor": "middle", "dominant-baseline": "central" },
             `${(100 * share).toFixed(1)}${x.step > 52 ? " %" : ""}`));
           points.push({ x: x(predicted), y: y(truth), lines: [`truth ${found.classes[truth]}`, `predicted ${found.classes[predicted]}`, `${count.toLocaleString("en")} ${found.unit}, ${(100 * share).toFixed(2)} % of this truth`] });
         });
@@ -89,7 +89,6 @@ function scoresParts(found) {
     const order = [metrics[first], ...metrics.filter((_, n) => n !== first)];
     metrics.splice(0, metrics.length, ...order);
     parts.push(h("h3", {}, "By class and region"), choice("metric", metrics, show), inner);
-    show(0);
   }
   if (found.notes.length) parts.push(h("ul", { class: "plain note" }, ...found.notes.map((note) => h("li", {}, note))));
   return parts;

@@ -37,7 +37,6 @@ function boxViewer(found) {
 
   slider.addEventListener("input", () => { state.slice = Number(slider.value); show(); });
   fade.addEventListener("input", () => { state.opacity = Number(fade.value); show(); });
-  show();
   return [
     choice("prediction", found.overlays.map(({ label }) => label), (n) => { state.overlay = n; show(); }),
     h("div", { class: "sliders" }, h("label", { for: "slice" }, "slice ", slider, " ", place), h("label", { for: "opacity" }, "opacity ", fade)),

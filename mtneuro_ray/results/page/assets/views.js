@@ -1,39 +1,35 @@
 // The sections of the page: each is drawn when it comes near the window, and before the page is printed.
 
+let allRuns = null;
+
 const VIEWS = {
   async runs(box) {
-    const data = await load("runs");
-    if (data) runsTable(box, data, openRun);
+    allRuns = runsTable(box, await load("runs"), openRun);
   },
   async searches(box) {
     const names = await load("searches");
     const inner = h("div");
-    box.replaceChildren(choice("experiment", names.map(({ title }) => title), (place) => show(place)), inner);
-    async function show(place) {
-      inner.replaceChildren(h("p", { class: "note" }, "loading …"));
+    const pick = choice("experiment", names.map(({ title }) => title), async (place) => {
       const data = await load(`search-${place}`);
       const charts = [...data.panels.map(curvesChart), ...(data.grid ? [gridChart(data.grid, data.metric)] : []),
         ...(data.parallel ? [parallelChart(data.parallel)] : []), ...(data.importance ? [importanceChart(data.importance)] : [])];
       inner.replaceChildren(charts.length ? h("div", { class: "charts" }, ...charts) : h("p", { class: "note" }, "No run of this experiment has recorded epochs, and nothing was searched."));
-    }
-    await show(0);
+    });
+    box.replaceChildren(pick, inner);
+    await pick.shown;
   },
   async scores(box) {
     const found = await load("scores");
     const inner = h("div");
     const show = (place) => inner.replaceChildren(...scoresParts(found[place]));
     box.replaceChildren(choice("task", found.map(({ title }) => title), show), inner);
-    show(0);
   },
   async boxes(box) {
     const { titles, notes } = await load("boxes");
     const inner = h("div");
-    const show = async (place) => {
-      const found = await load(`box-${place}`);
-      inner.replaceChildren(...boxViewer(found));
-    };
-    box.replaceChildren(...(titles.length ? [choice("box", titles, show), inner] : []), ...noted(notes));
-    if (titles.length) await show(0);
+    const pick = titles.length ? choice("box", titles, async (place) => inner.replaceChildren(...boxViewer(await load(`box-${place}`)))) : null;
+    box.replaceChildren(...(pick ? [pick, inner] : []), ...noted(notes));
+    if (pick) await pick.shown;
   },
   async clouds(box) {
     const { clouds, notes } = await load("clouds");
@@ -74,13 +70,33 @@ async function view(section) {
 const sections = [...document.querySelectorAll("section[data-view]")];
 const near = new IntersectionObserver((seen) => seen.forEach((one) => one.isIntersecting && view(one.target)), { rootMargin: "600px" });
 
+// What the server has made: its tables sort, and its ids of runs open them.
+function prepare(root) {
+  root.querySelectorAll("table.data").forEach(sortable);
+  root.querySelectorAll("button.run").forEach((button) => button.addEventListener("click", () => openRun(button.textContent)));
+}
+
+// What lies above a section is drawn first; it would move the section away when it appears.
+async function goTo(event) {
+  event.preventDefault();
+  const target = document.querySelector(event.currentTarget.getAttribute("href"));
+  history.replaceState(null, "", `#${target.id}`);
+  target.scrollIntoView();
+  for (const section of sections) {
+    await view(section);
+    if (section === target) break;
+  }
+  target.scrollIntoView();
+}
+
 function start() {
   initTheme();
-  document.querySelectorAll("table.data").forEach(sortable);
-  document.querySelectorAll("button.run").forEach((button) => button.addEventListener("click", () => openRun(button.textContent)));
+  prepare(document);
   document.querySelectorAll("dialog .close").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
   sections.forEach((section) => near.observe(section));
   addEventListener("beforeprint", () => sections.forEach(view));
+  document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", goTo));
+  if (LIVE) follow();
 }
 
 start();
