@@ -18,6 +18,7 @@ ROOT = PACKAGE.parent
 ROOMS = (
     "errors",
     "interrupts",
+    "machine",
     "progress",
     "rng",
     "retry",
@@ -44,6 +45,7 @@ ROOMS = (
 WITHOUT_TORCH = {
     "errors",
     "interrupts",
+    "machine",
     "progress",
     "retry",
     "roi",

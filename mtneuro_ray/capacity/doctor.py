@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -19,16 +20,14 @@ from typing import Literal
 import torch
 from packaging.requirements import Requirement
 
-from mtneuro_ray.engine.device import machine_bytes
+from mtneuro_ray.machine import memory_bytes, physical_bytes, processors
 from mtneuro_ray.storage.folder import Folder
 
 _GB = 1e9
 # Ray keeps this part of the memory for shared objects, in /dev/shm, and opens a few files for each worker.
 _OBJECT_STORE, _OPEN_FILES = 0.3, 4096
 _LEAST_FREE = 10 * _GB
-# Where a container's limits stand, in the second and the first version of control groups.
-_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_PROCESSOR_LIMIT = "/sys/fs/cgroup/cpu.max"
+_EXTRA = re.compile(r"extra == [\"']([^\"']+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def examine() -> Iterator[Finding]:
     """Look at packages, GPU, processors, memory and limits of this machine; starts nothing and uses no network."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from check_packages(requires("mtneuro_ray") or ())
-    yield check_gpu()
+    yield check_accelerator()
     yield check_processors()
     yield check_memory()
     yield check_shared_memory()
@@ -64,7 +63,7 @@ def check_packages(requirements: Iterable[str]) -> Iterator[Finding]:
     wrong: list[str] = []
     lacking: dict[str, list[str]] = {}
     known = [Requirement(text) for text in requirements]
-    extras = {extra for each in known for extra in ("formats", "view") if each.marker and extra in str(each.marker)}
+    extras = sorted({extra for each in known for extra in _EXTRA.findall(str(each.marker))} - {"dev"})
     for each in known:
         extra = next((name for name in extras if each.marker and each.marker.evaluate({"extra": name})), None)
         if extra is None and each.marker and not each.marker.evaluate({"extra": ""}):
@@ -88,7 +87,7 @@ def check_packages(requirements: Iterable[str]) -> Iterator[Finding]:
         yield Finding(f"extra {extra}", "note", f"lacks {', '.join(names)}", remedy)
 
 
-def check_gpu() -> Finding:
+def check_accelerator() -> Finding:
     """Look at what torch can train on."""
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -118,10 +117,7 @@ def _driver() -> str | None:
 
 def check_processors() -> Finding:
     """Look at the processors that this process may use, and that it counts."""
-    counted, allowed = os.cpu_count() or 1, len(os.sched_getaffinity(0))
-    quota, *period = _text(_PROCESSOR_LIMIT).split() or ["max"]
-    if quota != "max" and period:
-        allowed = min(allowed, max(1, round(int(quota) / int(period[0]))))
+    counted, allowed = os.cpu_count() or 1, processors()
     if allowed < counted:
         text = f"{allowed} of the {counted} of the machine may be used here"
         return Finding("processors", "note", text, f"--num-cpus {allowed}, or trials share them")
@@ -130,12 +126,9 @@ def check_processors() -> Finding:
 
 def check_memory() -> Finding:
     """Look at the machine's memory, and at a container's limit below it."""
-    size = machine_bytes()
-    limits = [int(text) for path in _MEMORY_LIMITS if (text := _text(path).strip()).isdecimal()]
-    if limits and min(limits) < 0.9 * size:
-        text = f"{min(limits) / _GB:.1f} GB are allowed here of {size / _GB:.1f} GB"
-        remedy = f"--memory-budget {min(limits) // 10 // 10**6}MB, since the default is a part of the machine's memory"
-        return Finding("memory", "note", text, remedy)
+    size, allowed = physical_bytes(), memory_bytes()
+    if allowed < 0.9 * size:
+        return Finding("memory", "ok", f"{allowed / _GB:.1f} GB are allowed here of {size / _GB:.1f} GB")
     return Finding("memory", "ok", f"{size / _GB:.1f} GB")
 
 
@@ -144,7 +137,7 @@ def check_shared_memory() -> Finding:
     shared = Path("/dev/shm")
     if not shared.is_dir():
         return Finding("shared memory", "ok", "no /dev/shm: Ray uses files")
-    free, wanted = shutil.disk_usage(shared).free, _OBJECT_STORE * machine_bytes()
+    free, wanted = shutil.disk_usage(shared).free, _OBJECT_STORE * memory_bytes()
     text = f"{free / _GB:.1f} GB are free in /dev/shm"
     if free < wanted:
         remedy = f"docker run --shm-size={wanted / 2**30:.0f}g: Ray would put the rest into files, which is slow"
@@ -181,10 +174,3 @@ def check_folder(subject: str, folder: Folder) -> Finding:
     if folder.is_local and (free := shutil.disk_usage(folder.local_path).free) < _LEAST_FREE:
         return Finding(subject, "note", f"{text}; {free / _GB:.1f} GB are free", "another disk, or a smaller task")
     return Finding(subject, "ok", text)
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""

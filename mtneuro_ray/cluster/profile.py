@@ -22,9 +22,10 @@ import torch
 from mtneuro_ray.capacity.costs import Cost, Workload
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.engine.device import device_name, is_oom, machine_bytes
+from mtneuro_ray.engine.device import device_name, is_oom
 from mtneuro_ray.engine.profile import measure, random_splits
 from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.machine import memory_bytes
 from mtneuro_ray.models.build import build_model
 
 _STATUS = Path("/proc/self/status")
@@ -60,7 +61,7 @@ def profile(workload: Workload, *, on_gpu: bool, threads: int, steps: int) -> Co
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
     if done.returncode == _KILLED:
-        found = {"fits": False, "device_bytes": machine_bytes(), "torch": torch.__version__}
+        found = {"fits": False, "device_bytes": memory_bytes(), "torch": torch.__version__}
     elif done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise MTNeuroError(f"{workload.key}: can't be measured: {reason}")
@@ -114,7 +115,7 @@ class _Resident:
     """Memory of this process on a CPU, as the system counts it."""
 
     def __init__(self) -> None:
-        self.device_bytes = machine_bytes()
+        self.device_bytes = memory_bytes()
         # The imports may have taken more for a moment. Where the system forbids it, the peak is theirs at least.
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -34,6 +33,7 @@ from mtneuro_ray.data.sampling import count_samples, owners, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.data.stored_cubes import CubesPart, StoredCubes, boxes_of, describe_cubes
+from mtneuro_ray.machine import memory_bytes
 from mtneuro_ray.rng import Indices
 from mtneuro_ray.roi import Roi
 
@@ -192,8 +192,8 @@ def parts_of(task: TaskSettings, split: Split, number: int = 1) -> list[tuple[in
 
 
 def default_budget() -> int:
-    """Bytes of a split in memory, without Ray: a tenth of the machine's memory, as much as a third of Ray's share."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10
+    """Bytes of a split in memory, without Ray: a tenth of the memory here, as much as a third of Ray's share."""
+    return memory_bytes() // 10
 
 
 def exceeds(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, budget: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import socket
 from collections.abc import Iterator
@@ -55,11 +54,6 @@ def make_repeatable(context: WorkerContext) -> None:
     torch.use_deterministic_algorithms(context.device.type == "cpu")
     # It would fill memory that is about to be written, a tenth of the time of a small network; nothing reads it before.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def machine_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def is_oom(error: BaseException) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Facts, Wishes
-from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.splits import Plan, count_tiles, plan_splits, shrunk
 from mtneuro_ray.roi import Roi, Shape
 

@@ -9,9 +9,9 @@ from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine, this_machine
 from mtneuro_ray.onboarding.classification import classification
 from mtneuro_ray.onboarding.facts import Wishes, look_at
-from mtneuro_ray.onboarding.machine import Machine, this_machine
 from mtneuro_ray.onboarding.pages import SPACE, Project
 from mtneuro_ray.onboarding.readout import readout
 from mtneuro_ray.onboarding.segmentation import segmentation

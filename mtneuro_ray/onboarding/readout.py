@@ -6,9 +6,9 @@ from typing import Any
 
 from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Facts, Wishes
 from mtneuro_ray.onboarding.fingerprint import Images, plan_images
-from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import ENCODER, Project
 from mtneuro_ray.onboarding.segmentation import fitting_batch, grey_values, label_keys, labels_found, splits, voxel_size
 

@@ -14,6 +14,7 @@ from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Facts, Wishes
 from mtneuro_ray.onboarding.fingerprint import (
     ANISOTROPIC,
@@ -24,7 +25,6 @@ from mtneuro_ray.onboarding.fingerprint import (
     plan_training,
     unused,
 )
-from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import TASK, Project
 
 LEARNING_RATES = (1e-3, 3e-4, 3e-3)

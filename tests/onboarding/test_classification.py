@@ -11,8 +11,8 @@ from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Wishes
-from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.pages import Project
 from mtneuro_ray.onboarding.project import write_project
 

@@ -18,9 +18,9 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine, this_machine
 from mtneuro_ray.onboarding.facts import Wishes
 from mtneuro_ray.onboarding.fingerprint import step_memory
-from mtneuro_ray.onboarding.machine import Machine, this_machine
 from mtneuro_ray.onboarding.pages import Project
 from mtneuro_ray.onboarding.project import write_project
 from mtneuro_ray.roi import Roi

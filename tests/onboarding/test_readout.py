@@ -6,8 +6,8 @@ import pytest
 
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Wishes
-from mtneuro_ray.onboarding.machine import Machine
 from mtneuro_ray.onboarding.project import write_project
 from tests.onboarding.test_project import volumes
 

@@ -1,4 +1,4 @@
-"""Processors, memory and GPUs of this machine, asked of the system without importing torch."""
+"""Processors, memory and GPUs that this process may use, asked of the system without importing torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 from dataclasses import dataclass
 
 _SECONDS_TO_ANSWER = 10.0
+# Where a container's limits stand, in the second and the first version of control groups.
+_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_PROCESSOR_LIMIT = "/sys/fs/cgroup/cpu.max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,27 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _text("/sys/fs/cgroup/memory.max").strip()
-    return Machine(
-        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=min(memory, int(limit)) if limit.isdecimal() else memory,
-        gpus=_gpus(),
-    )
+    return Machine(cpus=processors(), memory_bytes=memory_bytes(), gpus=_gpus())
+
+
+def physical_bytes() -> int:
+    """Memory of the whole machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has a limit below it."""
+    limits = [int(text) for path in _MEMORY_LIMITS if (text := _text(path).strip()).isdecimal()]
+    return min([physical_bytes(), *limits])
+
+
+def processors() -> int:
+    """Processors that this process may use, by its affinity and its container's quota; at least one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, *period = _text(_PROCESSOR_LIMIT).split() or ["max"]
+    if quota != "max" and period:
+        allowed = min(allowed, max(1, round(int(quota) / int(period[0]))))
+    return allowed
 
 
 def _text(path: str) -> str:
