@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     METHOD = 5
     INSPECTION = 6
     PATCHES = 7
+    RANKS = 8
 
 
 def generator(seed: int, step: int, purpose: Purpose) -> np.random.Generator:

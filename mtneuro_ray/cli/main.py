@@ -55,7 +55,7 @@ COMMANDS = {
     ),
     "results": (
         "results",
-        "Query the runs of an output folder.",
+        "Query and compare the runs of an output folder.",
         "results table --out out --format md",
     ),
     "evaluate": (

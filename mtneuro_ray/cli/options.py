@@ -51,6 +51,11 @@ def written(param: typer.CallbackParam, text: str | None) -> str | None:
     return text
 
 
+def all_written(param: typer.CallbackParam, texts: list[str]) -> list[str]:
+    """Callback of a repeated folder; see `written`."""
+    return [text for each in texts if (text := written(param, each)) is not None]
+
+
 def positive(param: typer.CallbackParam, value: float | None) -> float | None:
     """Callback that refuses a number that is not above 0."""
     if value is not None and not 0 < value < math.inf:
@@ -115,6 +120,10 @@ Overrides = Annotated[
 Out = Annotated[
     str,
     typer.Option(metavar="DIR", callback=written, help="folder of results, here or s3://..."),
+]
+Outs = Annotated[
+    list[str],
+    typer.Option("--out", metavar="DIR", callback=all_written, help="folder of results; several for compare"),
 ]
 Store = Annotated[
     str | None,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
-from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, out_of, positive
+from mtneuro_ray.cli.listing import Format, Output, ordered
+from mtneuro_ray.cli.options import Model, OnlyTask, Outs, Store, out_of, path, positive
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
+from mtneuro_ray.results.compare.comparison import Comparison
 from mtneuro_ray.results.query import best_columns, run_columns
-from mtneuro_ray.results.render import rows_as_table, show
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
 from mtneuro_ray.storage.run_log import read_log
@@ -25,6 +26,7 @@ _TABLES = {
     "regions": (Results.regions, "finished final runs of a segmentation task"),
     "confusion": (Results.confusion, "finished final runs of a task with classes"),
 }
+_TITLES = {"best": "Best candidates", "runs": "Runs"}
 
 
 def load_runs(out: str) -> tuple[Results, Folder]:
@@ -42,13 +44,14 @@ def load_runs(out: str) -> tuple[Results, Folder]:
 
 def run_results(
     what: Annotated[
-        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "serve"],
+        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "compare", "serve"],
         typer.Argument(
             metavar="WHAT",
             help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
             "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
-            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; serve: the page "
-            "of `report`, live, on this machine alone",
+            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; compare: which "
+            "differences of experiments seeds and images do not explain; serve: the page of `report`, live, on this "
+            "machine alone",
         ),
     ],
     argument: Annotated[
@@ -63,63 +66,104 @@ def run_results(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="for serve: port on 127.0.0.1; default: a free one")] = 0,
     store: Store = None,
-    out: Out = "out",
+    out: Outs = ["out"],
     model: Model = None,
     task: OnlyTask = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="only runs of which this holds, such as 'seed < 3'")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(metavar="COLUMN[:desc]", help="for best and runs: their order")] = None,
     metric: Annotated[
-        str | None, typer.Option(help="for best: validation metric, such as val/dataset/iou_mean")
+        str | None,
+        typer.Option(help="for best: validation metric, such as val/dataset/iou_mean; for compare: METRIC[:CLASS]"),
     ] = None,
     mode: Annotated[Mode | None, typer.Option(help="for best: which values are better; default: min of a loss")] = None,
-    format: Annotated[Literal["md", "csv", "json", "latex"], typer.Option()] = "md",
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="for compare: all pairs; default: each experiment with the best")
+    ] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="for compare: with the paper's values")] = False,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="for compare: neighbouring images of a block; default: by their correlation"
+        ),
+    ] = None,
+    format: Annotated[Format | None, typer.Option(help="default: by the suffix of --to, else md")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="FILE", callback=path, help="default: stdout")] = None,
 ) -> int:
-    """Print tables, the best candidates, all runs, the answer of a query, or the log of a run."""
-    if argument is not None and what not in ("log", "sql"):
-        raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
+    """Print tables, the best candidates, all runs, comparisons, the answer of a query, or the log of a run."""
+    _check(what, argument, out, sort, block if block is not None else (pairs or paper or None))
     if what == "serve":
         from mtneuro_ray.cli.serve import serve
 
-        return serve(out_of(out), store, port, every or 5.0)
+        return serve(out_of(out[0]), store, port, every or 5.0)
     if watch or every is not None:
-        if not watch or what != "runs" or model or task:
-            raise InputError("--watch: accepted: after `results runs`, without --model and --task")
+        if not watch or what != "runs" or model or task or where or sort or to:
+            raise InputError("--watch: accepted: after `results runs`, without --model, --task, --where, --sort, --to")
 
         from mtneuro_ray.cli.watch import watch as follow
 
-        return follow(out_of(out), every or 5.0)
+        return follow(out_of(out[0]), every or 5.0)
     if what == "log":
-        return _show_log(out, argument)
-    results = load_runs(out)[0].where(model, task)
+        return _show_log(out[0], argument)
+    output = Output.of(format, to)
+    folders = [load_runs(each)[0].where(model, task) for each in out]
+    folders = [each if where is None else each.matching(where) for each in folders]
     if what in _TABLES:
-        make, needed = _TABLES[what]
-        tables = make(results)
-        if needed and not any(table.cells for table in tables):
-            raise InputError(f"{out}: {what}: no run has them; accepted: {needed}")
-        show(tables, format)
-        return 0
-    title, rows, columns = _rows(results, what, argument, metric, mode)
-    if format == "json":
-        print(json.dumps(rows, indent=1, default=str))
-    elif rows:
-        show([rows_as_table(title, rows, columns)], format)
+        _show_tables(folders[0], what, output)
+    elif what == "compare":
+        found = folders[0].compare(*folders[1:], metric=metric, pairs=pairs, paper=paper, block=block)
+        _show_comparisons(found, output)
+    elif what == "sql":
+        answer = folders[0].answer(str(argument))
+        _show_rows(folders[0], "sql", "Answer", answer.to_pylist(), answer.column_names, output)
     else:
-        print(f"{out}: {what}: nothing was searched" if what == "best" else f"{out}: no rows", file=sys.stderr)
+        rows = folders[0].best(metric=metric, mode=mode) if what == "best" else folders[0].runs()
+        columns = best_columns(rows) if what == "best" else run_columns(rows)
+        name = (sort or "").removesuffix(":desc").removesuffix(":asc")
+        shown = [*columns, *([name] if name and name not in columns else [])]
+        _show_rows(folders[0], what, _TITLES[what], ordered(rows, sort), shown, output)
     return 0
 
 
-def _rows(
-    results: Results, what: str, query: str | None, metric: str | None, mode: Mode | None
-) -> tuple[str, list[dict[str, Any]], list[str]]:
-    """Title, rows and shown columns of `best`, `runs` or `sql`."""
-    if what == "best":
-        rows = results.best(metric=metric, mode=mode)
-        return "Best candidates", rows, best_columns(rows)
-    if what == "runs":
-        rows = results.runs()
-        return "Runs", rows, run_columns(rows)
-    if query is None:
+def _check(what: str, argument: str | None, out: list[str], sort: str | None, compares: object) -> None:
+    """Refuse words and options that go with another WHAT."""
+    if argument is not None and what not in ("log", "sql"):
+        raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
+    if argument is None and what == "sql":
         raise InputError("results sql: accepted: results sql QUERY, of the tables frame and runs")
-    rows = results.sql(query).to_dict("records")
-    return "Answer", rows, [*rows[0]] if rows else []
+    if what != "compare" and len(out) > 1:
+        raise InputError("--out: stands twice; accepted: once, or several times for compare")
+    if what != "compare" and compares is not None:
+        raise InputError(f"--pairs, --paper, --block: results {what}; accepted: for compare")
+    if sort is not None and what not in ("best", "runs"):
+        raise InputError(f"--sort: results {what}; accepted: for best and runs")
+
+
+def _show_comparisons(found: list[Comparison], output: Output) -> None:
+    if output.format in ("md", "latex"):
+        output.tables([table for comparison in found for table in comparison.tables], "compare")
+    else:
+        rows = [row for comparison in found for row in comparison.rows]
+        output.rows("Differences", rows, [*rows[0]], whole=True)
+
+
+def _show_tables(results: Results, what: str, output: Output) -> None:
+    make, needed = _TABLES[what]
+    tables = make(results)
+    if needed and not any(table.cells for table in tables):
+        raise InputError(f"{results.out}: {what}: no run has them; accepted: {needed}")
+    output.tables(tables, what)
+
+
+def _show_rows(
+    results: Results, what: str, title: str, rows: Sequence[Mapping[str, Any]], columns: list[str], output: Output
+) -> None:
+    if rows or output.format in ("json", "parquet"):
+        output.rows(title, rows, columns, whole=what == "sql")
+    else:
+        told = "nothing was searched" if what == "best" else "no rows"
+        print(f"{results.out}: {what}: {told}", file=sys.stderr)
 
 
 def _show_log(out: str, run_id: str | None) -> int:

@@ -13,6 +13,8 @@ from mtneuro_ray.results.tables import Value
 
 DATA = "prasad2020"
 """Name of the paper's data set."""
+SEEDS = 5
+"""Seeds behind each published mean and deviation."""
 TOTAL = "Total"
 _PROPORTION = "voxels_percent"
 

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, Self
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import imported
-from mtneuro_ray.results import candidates, index, paper_tables, scores
+from mtneuro_ray.results import candidates, index, paper_tables, scores, sql
+from mtneuro_ray.results.compare.comparison import Comparison, comparisons
+from mtneuro_ray.results.compare.experiments import Source
+from mtneuro_ray.results.compare.series import Images
 from mtneuro_ray.results.frame import Run, grouped, runs_of, tidy
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tasks import shown_metric
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.image_scores import read_image_scores
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # Keys of every entry of `Results.best`.
 BEST_COLUMNS: tuple[str, ...] = ("model", "task", "learning_rate", "batch_size", "metric", "value", "run_id")
@@ -110,6 +115,37 @@ class Results:
             *candidates.hyperparameter_tables(runs),
         ]
 
+    def compare(
+        self,
+        *others: Results,
+        metric: str | None = None,
+        pairs: bool = False,
+        paper: bool = False,
+        block: int | None = None,
+    ) -> list[Comparison]:
+        """Differences of experiments, of this folder and others, that seeds and images explain or not.
+
+        Args:
+            others: Results of further output folders.
+            metric: Name such as `dataset/iou_mean`, or `dataset/iou:vessels` of one class; the task's own by default.
+            pairs: Compare all pairs; by default each experiment with the best one.
+            paper: Compare each experiment with the paper's value instead.
+            block: Length of a block of neighbouring images; by default it follows from their correlation.
+
+        Raises:
+            InputError: there is nothing to compare, or no run has the metric.
+
+        Example:
+            >>> for comparison in Results("out").compare():
+            ...     print(comparison.sentences[0])
+        """
+        sources = [Source(str(each.out), each._all, each._images) for each in (self, *others)]
+        return comparisons(sources, metric, pairs=pairs, paper=paper, block=block)
+
+    @cached_property
+    def _images(self) -> Images:
+        return Images(lambda run: read_image_scores(self.out, run.run_id))
+
     def proportions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Class proportions of the data of final runs, per region and split, with the paper's for its Task 2."""
         return scores.proportion_tables(self.where(model, task)._all)
@@ -142,23 +178,29 @@ class Results:
         return pd.DataFrame(self.runs())
 
     def sql(self, query: str) -> pd.DataFrame:
-        """DuckDB's answer to a query of the tables `frame` and `runs`.
+        """DuckDB's answer to a query of the tables `frame` and `runs`; see `sql.answer`.
 
         Raises:
-            InputError: the query is wrong.
+            InputError: the query is wrong, or gives no table.
         """
-        import duckdb
-        import pandas as pd
+        found: pd.DataFrame = self.answer(query).to_pandas()
+        return found
 
-        with duckdb.connect() as connection:
-            connection.register("frame", self.frame())
-            connection.register("runs", self.to_pandas())
-            try:
-                answer = connection.sql(query)
-                return pd.DataFrame() if answer is None else answer.df()
-            except duckdb.Error as error:
-                line = str(error).splitlines()[0]
-                raise InputError(f"sql: {line}; accepted: a query of the tables frame and runs") from None
+    def answer(self, query: str, option: str = "sql") -> pa.Table:
+        """The answer of `sql` as an Arrow table; `option` stands for the query in errors."""
+        return sql.answer(self._all, self.runs, query, option)
+
+    def matching(self, condition: str, option: str = "--where") -> Self:
+        """Only the runs that fulfil a condition in SQL on the columns of `runs`, such as `seed < 3`.
+
+        Raises:
+            InputError: the condition is wrong, or no run fulfils it.
+        """
+        query = f"SELECT run_id FROM runs WHERE {condition}"
+        wanted = set(self.answer(query, option)["run_id"].to_pylist())
+        if not wanted:
+            raise InputError(f"{option}: no run fulfils {condition!r}; accepted: a condition that some run fulfils")
+        return type(self)(self.out, [run for run in self._all if run.run_id in wanted])
 
 
 def _experiment(run: Run) -> tuple[str, str]:

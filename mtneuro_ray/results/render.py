@@ -61,9 +61,13 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     out = io.StringIO()
-    quoted = _grid([columns, *rows], lambda cell: f"'{cell}" if _FORMULA.match(cell) else cell)
-    csv.writer(out, lineterminator="\n").writerows(quoted)
+    csv.writer(out, lineterminator="\n").writerows(quoted([columns, *rows]))
     return out.getvalue()
+
+
+def quoted(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of CSV in which no cell is a formula."""
+    return _grid(rows, lambda cell: f"'{cell}" if _FORMULA.match(cell) else cell)
 
 
 def as_json(tables: Sequence[Table]) -> str:

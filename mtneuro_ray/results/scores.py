@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.results import published
-from mtneuro_ray.results.benchmark import MethodNames, Part, family_of, part_of, place_of
+from mtneuro_ray.results.benchmark import MethodNames, family_of
 from mtneuro_ray.results.cautions import cautions, confusion_of
-from mtneuro_ray.results.frame import VOXELS, Key, Run, grouped
-from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
+from mtneuro_ray.results.frame import VOXELS, Key, Run
+from mtneuro_ray.results.groups import Group, groups_of
+from mtneuro_ray.results.methods import Seeds, by_method
 from mtneuro_ray.results.published import DATA, TOTAL
 from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, mean_and_deviation, mean_of, number
-from mtneuro_ray.results.tasks import TaskTable, kind_of, table_of, unit_of
+from mtneuro_ray.results.tasks import TaskTable, table_of, unit_of
 
 _ABSENT = {
     "one": "A class that neither truth nor prediction has scores 1: in a region (dataset), or in an image (image).",
@@ -23,27 +23,6 @@ _ABSENT = {
 _MATRIX = "Rows: truth. Columns: prediction. Sums over the seeds."
 # Region -> voxels of each class.
 _Counts = Mapping[str, Sequence[int]]
-
-
-class Group(NamedTuple):
-    """Common properties of the runs of one table. Tasks of one name may differ in kind or classes, so in columns."""
-
-    task: str
-    source: str
-    part: Part
-    kind: str
-    classes: tuple[str, ...]
-
-
-def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
-    """The finished final runs, by task, data and scale."""
-    labels = data_labels(runs)
-
-    def group_of(run: Run) -> Group:
-        part = part_of(run)
-        return Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
-
-    return sorted(grouped(sorted(finished(runs), key=place_of), group_of).items())
 
 
 class _Scored:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from mtneuro_ray.results.benchmark import MethodNames
 from mtneuro_ray.results.frame import Key, Run
+from mtneuro_ray.results.groups import Group, groups_of
 from mtneuro_ray.results.methods import by_method
-from mtneuro_ray.results.scores import Group, groups_of, seed_values, values_of
+from mtneuro_ray.results.scores import seed_values, values_of
 from mtneuro_ray.results.tasks import TaskTable, table_of
 
 WHOLE = "all"

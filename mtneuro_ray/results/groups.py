@@ -1,0 +1,32 @@
+"""Finished final runs that may stand in one table: of one task, data and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mtneuro_ray.results.benchmark import Part, part_of, place_of
+from mtneuro_ray.results.frame import Run, grouped
+from mtneuro_ray.results.methods import data_labels, finished
+from mtneuro_ray.results.tasks import kind_of
+
+
+class Group(NamedTuple):
+    """Common properties of the runs of one table. Tasks of one name may differ in kind or classes, so in columns."""
+
+    task: str
+    source: str
+    part: Part
+    kind: str
+    classes: tuple[str, ...]
+
+
+def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
+    """The finished final runs, by task, data and scale."""
+    labels = data_labels(runs)
+
+    def group_of(run: Run) -> Group:
+        part = part_of(run)
+        return Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
+
+    return sorted(grouped(sorted(finished(runs), key=place_of), group_of).items())
