@@ -72,7 +72,11 @@ class Measurement:
         self._options, self._out = options, Path(options.out)
         self.rows: list[Row] = []
         if self._out.exists():
-            self.rows = [json.loads(line) for line in self._out.read_text().splitlines()]
+            rows = [json.loads(line) for line in self._out.read_text().splitlines()]
+            done = {(row["network"], row["seed"]) for row in rows if row["last"]}
+            # What was stopped on the way is trained anew.
+            self.rows = [row for row in rows if (row["network"], row["seed"]) in done]
+            self._out.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         pair = load_pair(options.task, "PCA", volume=options.volume)
         changes = {"max_slices": options.slices[0], "downsample": options.downsample or pair.task.downsample}
         self._task = pair.task.replace("--slices", **changes)
