@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= out/demo
 
-.PHONY: setup demo test test-all coverage lint bench lock clean
+.PHONY: setup demo test test-all coverage lint docs bench lock clean
 
 setup: $(READY)
 
@@ -46,6 +46,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -f deploy/site/mkdocs.yml
 
 bench: setup
 	for benchmark in benchmarks/*_rate.py benchmarks/sweep_engine.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done

@@ -1,4 +1,4 @@
-"""The one direction of imports (README, architecture), read from the source: three checks, and what starts light."""
+"""The one direction of imports (docs/architecture.md), read from the source: three checks, and what starts light."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def run_list(
     ] = None,
 ) -> int:
     """Print all names of a kind, or every key of one."""
-    listings = _all(kind) if name is None else _one(kind, name)
+    listings = listings_of(kind, name)
     if format == "json":
         print(json.dumps([row for rows in listings.values() for row in rows], indent=1))
     elif format is None and sys.stdout.isatty():
@@ -53,6 +53,15 @@ def run_list(
         tables = [Table(title, [*rows[0]], [[*row.values()] for row in rows]) for title, rows in listings.items()]
         print(markdown(tables))
     return 0
+
+
+def listings_of(kind: str, name: str | None = None) -> Listings:
+    """Tables by title: all names of a kind, or every key of one.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    return _all(kind) if name is None else _one(kind, name)
 
 
 def _all(kind: str) -> Listings:

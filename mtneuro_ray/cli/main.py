@@ -177,10 +177,15 @@ class _Commands(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, None, rest
-        run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name}")
-        alone = typer.Typer(add_completion=False, rich_markup_mode=self.rich_markup_mode)
-        _declare(alone, name, _quietly(run))
-        return name, get_command(alone), rest
+        return name, command_named(name, self.rich_markup_mode), rest
+
+
+def command_named(name: str, markup: Any = None) -> Any:
+    """A command with its options, of its own module."""
+    run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name}")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=markup)
+    _declare(alone, name, _quietly(run))
+    return get_command(alone)
 
 
 def _application() -> Any:
