@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, store_of
+from mtneuro_ray.cli.options import Model, OnlyTask, Out, Store, positive, store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.predictions import exist, place_of
@@ -64,7 +64,14 @@ def run_figures(
     return 1 if problems else 0
 
 
-def run_report(out: Out = "out", store: Store = None) -> int:
+def run_report(
+    price_per_node_hour: Annotated[
+        float | None,
+        typer.Option(callback=positive, help="show what the hosts cost, for the hours in which they had a run"),
+    ] = None,
+    out: Out = "out",
+    store: Store = None,
+) -> int:
     """Write OUT/report.html from existing files: no voxel is read from a volume, and nothing is predicted."""
     results, folder = load_runs(out)
     cutouts = store_of(store, out)
@@ -73,7 +80,7 @@ def run_report(out: Out = "out", store: Store = None) -> int:
     from mtneuro_ray.results.report import html_page
 
     with working("writing the report"):
-        page = html_page(results, f"MTNeuro on Ray: {folder}", Stored(folder, cutouts))
+        page = html_page(results, f"MTNeuro on Ray: {folder}", Stored(folder, cutouts), price_per_node_hour)
     folder.write("report.html", page.encode())
     print(folder / "report.html")
     return 0

@@ -85,12 +85,14 @@ COMMANDS = {
         "figures",
         "Draw everything that the runs allow, into OUT/figures.\n\nSlices and 3D views of predictions, embeddings and "
         "mined views of encoders, which are made where they are missing, tables of encoders as points, the correlation "
-        "of slices, learning curves, grids and confusion matrices.",
+        "of slices, learning curves, searches, confusion matrices, seeds, classes and times.",
         "figures --out out --region STR --region VP",
     ),
     "report": (
         "figures",
-        "Write tables and pictures on one page: OUT/report.html.",
+        "Write all results on one page: OUT/report.html.\n\nTables that sort, all runs, learning curves, search, "
+        "scores, slices, embeddings, times and failures; it loads nothing. `results serve` shows the same while a sweep "
+        "runs.",
         "report --out out",
     ),
     "export": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.results.cautions import confusion_of
@@ -17,16 +18,23 @@ if TYPE_CHECKING:
     from mtneuro_ray.results.page.stored import Stored
 
 
-def html_page(results: Results, title: str, stored: Stored | None = None) -> str:
+def html_page(
+    results: Results, title: str, stored: Stored | None = None, price_per_node_hour: float | None = None
+) -> str:
     """The page of an output folder, as text, which loads nothing from anywhere.
 
     Args:
         results: The runs.
         title: Heading of the page.
         stored: Predictions and embeddings of the folder; without it they are left out.
+        price_per_node_hour: Price of a host for each hour in which it had a run; without it no cost is shown.
     """
     by_id = {record.run_id: record for record in results.records}
-    content = Content(results, lambda run_ids: {run_id: by_id[run_id] for run_id in run_ids if run_id in by_id}, stored)
+
+    def records(run_ids: Sequence[str]) -> dict[str, RunRecord]:
+        return {run_id: by_id[run_id] for run_id in run_ids if run_id in by_id}
+
+    content = Content(results, records, stored, price_per_node_hour)
     return page({name: content.make(name) for name in content.names}, title=title, **content.context())
 
 

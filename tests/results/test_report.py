@@ -83,3 +83,11 @@ def test_settings_and_machine_of_each_run_are_kept_once(out: Path) -> None:
         assert settings["network.optimizer.learning_rate"] == record.summary["learning_rate"]
         assert settings["network.seed"] == record.summary["seed"]
         assert details["machines"][own["machine"]]["host"] == record.host
+
+
+def test_the_cost_is_that_of_the_hosts_while_they_had_runs(out: Path) -> None:
+    page = Page(html_page(Results(out), "cost", price_per_node_hour=3600.0))
+    timings = page.data["timings"]
+    assert timings["cost"] == pytest.approx(3600 * sum(timings["host_hours"].values()), rel=1e-4)
+    assert float(page.tiles["cost of the hosts at work"].replace(",", "")) == pytest.approx(timings["cost"], abs=0.01)
+    assert "cost of the hosts at work" not in Page(html_page(Results(out), "no cost")).tiles

@@ -14,7 +14,7 @@ from mtneuro_ray.results.charts.importance import Studies
 from mtneuro_ray.results.charts.parallel import parallel_of
 from mtneuro_ray.results.charts.scores import scores_of
 from mtneuro_ray.results.charts.searches import Search, grid_of, searches_of
-from mtneuro_ray.results.charts.timings import timings_of
+from mtneuro_ray.results.charts.timings import Timings, timings_of
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.page import encoded, viewers
@@ -47,10 +47,18 @@ class Content:
         results: The runs.
         records: Run ids -> run files, for what the index lacks.
         stored: Predictions and embeddings of the folder; without it they are not shown.
+        price_per_node_hour: Price of a host for each hour in which it had a run, where the cost is wanted.
     """
 
-    def __init__(self, results: Results, records: Records, stored: Stored | None = None) -> None:
+    def __init__(
+        self,
+        results: Results,
+        records: Records,
+        stored: Stored | None = None,
+        price_per_node_hour: float | None = None,
+    ) -> None:
         self.results, self._records, self._stored = results, records, stored
+        self._price = price_per_node_hour
 
     @cached_property
     def searches(self) -> list[Search]:
@@ -93,7 +101,7 @@ class Content:
             "details": self._details,
             "scores": lambda: [encoded.scores(found) for found in scores_of(self.results.entries)],
             "confusions": lambda: [encoded.confusion(found) for found in confusions_of(self.results.entries)],
-            "timings": self._timings,
+            "timings": lambda: {**encoded.timings(self._timings), "cost": self._cost, "price": self._price},
             "searches": lambda: [{"title": search.title} for search in self.searches],
             "boxes": lambda: {"titles": [box.title for box in self._boxes[0]], "notes": self._boxes[1]},
             "clouds": self._clouds,
@@ -125,7 +133,7 @@ class Content:
         failures, num_more = failures_of(self.results.out, self.results.entries)
         tables = [*self.results.table(), *self.results.regions(), *self.results.proportions()]
         found = {
-            "summary": summary_of(self.results),
+            "summary": summary_of(self.results, self._cost),
             "tables": [shown_table(table) for table in tables],
             "failures": failures,
             "num_more_failures": num_more,
@@ -178,9 +186,14 @@ class Content:
         runs = self.results.entries
         return shared_details(runs, self._records([run.run_id for run in runs]))
 
-    def _timings(self) -> dict[str, Any]:
+    @cached_property
+    def _timings(self) -> Timings:
         ids = [run.run_id for run in self.results.entries]
-        return encoded.timings(timings_of(self.searches, self._records(ids)))
+        return timings_of(self.searches, self._records(ids))
+
+    @property
+    def _cost(self) -> float | None:
+        return None if self._price is None else self._timings.cost(self._price)
 
     def _search(self, search: Search) -> dict[str, Any]:
         importance, parallel = self.studies.importance(search), parallel_of(search)

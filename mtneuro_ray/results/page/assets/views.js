@@ -37,14 +37,14 @@ const VIEWS = {
   },
   async pictures(box) {
     const { pictures, notes } = await load("pictures");
-    box.replaceChildren(...pictures.map(({ title, source }) => h("figure", {}, h("figcaption", {}, h("h3", {}, title)), h("img", { alt: title, src: source }))), ...noted(notes));
+    box.replaceChildren(...pictures.map(({ title, source }) => h("figure", {}, h("figcaption", {}, h("h3", {}, title)), h("img", { alt: title, src: source }))), ...noted(notes.length || pictures.length ? notes : ["The folder has none yet."]));
   },
   async timings(box) {
     const found = await load("timings");
     const hosts = Object.entries(found.host_hours);
     box.replaceChildren(
       h("div", { class: "charts" }, durationsChart(found.durations), ...(found.at_work.length ? [atWorkChart(found)] : [])),
-      ...(hosts.length ? [h("p", { class: "note" }, `Hours in which at least one run was at work: ${hosts.map(([host, hours]) => `${host || "a host without a name"} ${short(hours)}`).join(", ")}.`)] : []),
+      ...(hosts.length ? [h("p", { class: "note" }, `Hours in which at least one run was at work: ${hosts.map(([host, hours]) => `${host || "a host without a name"} ${short(hours)}`).join(", ")}.${found.cost === null ? "" : ` At ${short(found.price)} for each, they cost ${short(found.cost)}; hours between runs are not in it.`}`)] : []),
     );
   },
   async confusions(box) {
