@@ -1,0 +1,145 @@
+"""A static page of submissions: for each task and its data a table that sorts, with means over seeds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mtneuro_ray.results.bundle import Bundle
+from mtneuro_ray.results.frame import VOXELS, Run, grouped, runs_of
+from mtneuro_ray.results.tasks import mode_of_run, selection_metric
+
+_NO_SCORES = ("loss", "images", "truth", VOXELS)
+_ADDRESSES = ("image_chan", "annotation_chan", "mask_chan", "volumes")
+
+
+class Cell(NamedTuple):
+    """Text, and the number by which a column sorts; None for text."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of one task on the same data.
+
+    Attributes:
+        title: Name of the task.
+        about: Data, and images.
+        columns: Headings.
+        main: Index of the column that orders the rows.
+        rows: The best first.
+    """
+
+    title: str
+    about: str
+    columns: Sequence[str]
+    main: int
+    rows: Sequence[Sequence[Cell]]
+
+
+def leaderboard(bundles: Sequence[Bundle], title: str) -> str:
+    """The page, which loads nothing and escapes all text of the submissions."""
+    folder = files("mtneuro_ray.results.leaderboard") / "assets"
+    style, script = ((folder / name).read_text() for name in ("board.css", "board.js"))
+    environment = Environment(
+        loader=PackageLoader("mtneuro_ray.results.leaderboard", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    policy = f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; base-uri 'none'"
+    return environment.get_template("board.html").render(
+        title=title,
+        boards=boards(bundles),
+        bundles=bundles,
+        style=Markup(style),
+        script=Markup(script),
+        policy=Markup(policy),
+    )
+
+
+def boards(bundles: Sequence[Bundle]) -> list[Board]:
+    """A table for each task and state of its data and images, in the order of their names."""
+    found = [
+        (bundle, run)
+        for bundle in bundles
+        for run in runs_of(bundle.records)
+        if run.summary["role"] == "final" and run.status == "done"
+    ]
+    own = grouped(found, lambda pair: _comparable(pair[1]))
+    return [_board(own[key]) for key in sorted(own)]
+
+
+def _comparable(run: Run) -> tuple[str, str, str]:
+    """What runs share that can be compared: the task with its images, but not its addresses; and the data."""
+    task = {key: value for key, value in run.task.items() if key not in _ADDRESSES}
+    return str(run.task["name"]), json.dumps(run.data), json.dumps(task, sort_keys=True)
+
+
+def _board(found: Sequence[tuple[Bundle, Run]]) -> Board:
+    runs = [run for _, run in found]
+    metrics = list(dict.fromkeys(name for run in runs for name in _scores(run)))
+    main = _main(runs[0], metrics)
+    metrics.sort(key=lambda name: name != main)
+    rows = [
+        _row(bundles[0], [run for _, run in own], metrics)
+        for own in grouped(found, lambda pair: (pair[0].digest, pair[1].method)).values()
+        for bundles in [[bundle for bundle, _ in own]]
+    ]
+    sign = -1 if main is None or mode_of_run(runs[0], main) == "max" else 1
+    place = 3
+    rows.sort(key=lambda row: math.inf if row[place].value is None else sign * row[place].value)
+    digest = hashlib.sha256("".join(_comparable(runs[0])).encode()).hexdigest()[:8]
+    regions = ", ".join(dict.fromkeys(str(cube["region"]) for cube in runs[0].task["cubes"]))
+    return Board(
+        title=str(runs[0].task["name"]),
+        about=f"{runs[0].data[0]}; regions {regions}; images {digest}",
+        columns=["Submission", "Model", "Seeds", *metrics],
+        main=place,
+        rows=rows,
+    )
+
+
+def _scores(run: Run) -> Iterator[str]:
+    for name in run.scalars():
+        split, _, metric = name.partition("/")
+        if split != "val" and metric not in _NO_SCORES:
+            yield name
+
+
+def _main(run: Run, metrics: Sequence[str]) -> str | None:
+    """The metric that candidates are selected by, on test; else the first."""
+    selected = (selection_metric(run) or "").removeprefix("val/")
+    return next((name for name in metrics if name == f"test/{selected}"), metrics[0] if metrics else None)
+
+
+def _row(bundle: Bundle, seeds: Sequence[Run], metrics: Iterable[str]) -> list[Cell]:
+    count = len({run.summary["seed"] for run in seeds})
+    first = [Cell(bundle.name), Cell(str(seeds[0].summary["model"])), Cell(str(count), count)]
+    return [*first, *(_mean([run.metric(name) for run in seeds]) for name in metrics)]
+
+
+def _mean(values: Sequence[float | None]) -> Cell:
+    known = [value for value in values if value is not None]
+    if not known:
+        return Cell("-")
+    mean = statistics.mean(known)
+    spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(known):.3f}" if len(known) > 1 else ""
+    return Cell(f"{mean:.3f}{spread}", mean)
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
