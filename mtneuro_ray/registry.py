@@ -1,4 +1,4 @@
-"""Registries: every model, method, task kind, metric, loss and volume scheme is one declaration, found by name.
+"""Registries: each model, method, task kind, metric, loss, volume scheme and tracker is one declaration, with a name.
 
 A declaration has what is needed to check a configuration: a name, a settings type, requirements. The code that computes
 is named as `"package.module:attribute"` and imported when used, so that no command imports torch to read a file.
@@ -136,6 +136,7 @@ _ROOMS = {
     "metrics": "mtneuro_ray.metrics:METRICS",
     "losses": "mtneuro_ray.losses:LOSSES",
     "volumes": "mtneuro_ray.volumes:VOLUMES",
+    "trackers": "mtneuro_ray.trackers:TRACKERS",
 }
 KINDS = tuple(_ROOMS)
 """Kinds of declarations, as commands name them."""

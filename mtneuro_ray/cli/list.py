@@ -26,10 +26,10 @@ _COLORS = ("cyan", "green", "yellow", "")
 
 def run_list(
     kind: Annotated[
-        Literal["models", "methods", "tasks", "networks", "spaces", "metrics", "losses", "volumes"],
+        Literal["models", "methods", "tasks", "networks", "spaces", "metrics", "losses", "volumes", "trackers"],
         typer.Argument(
             metavar="KIND",
-            help="models, methods, losses, metrics, volumes: what a network or a task may name, plugins too; tasks, "
+            help="models, methods, losses, metrics, volumes, trackers: what a file may name, plugins too; tasks, "
             "networks, spaces: the packaged files, and the kinds of task",
         ),
     ],

@@ -15,10 +15,11 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.models.library import check_encoders
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, has_weights
-from mtneuro_ray.sweep.experiment import Experiment
+from mtneuro_ray.storage.records import RunFolder, RunRecord, has_weights
+from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 from mtneuro_ray.sweep.outline import write_outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result
+from mtneuro_ray.trackers.push import Tracking
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,13 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
     records = [record for record in RunFolder(where.out).all() if is_result(record, stops=stops)]
     pipeline = Sweep(experiments, records, lambda run: has_weights(where.out, run))
     say(_progress(pipeline))
-    if not pipeline.is_complete:
-        check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
-        _run(pipeline, resources, (table, voxel_bytes), where)
+    with Tracking(resources.trackers, where.out) as tracking:
+        for planned in pipeline.known:
+            if planned.run_id in pipeline.records:
+                tracking.add(pipeline.records[planned.run_id])
+        if not pipeline.is_complete:
+            check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
+            _run(pipeline, resources, (table, voxel_bytes), where, tracking)
     return pipeline.problems()
 
 
@@ -73,7 +78,11 @@ def _progress(pipeline: Sweep) -> str:
 
 
 def _run(
-    pipeline: Sweep, resources: ResourceSettings, costs: tuple[CostTable | None, dict[str, int]], where: Where
+    pipeline: Sweep,
+    resources: ResourceSettings,
+    costs: tuple[CostTable | None, dict[str, int]],
+    where: Where,
+    tracking: Tracking,
 ) -> None:
     from mtneuro_ray.cluster.connect import connected
     from mtneuro_ray.cluster.shared import Shared
@@ -100,7 +109,12 @@ def _run(
         for planned in pipeline.known:
             if planned.run_id in pipeline.records:
                 study.add(planned, pipeline.records[planned.run_id])
-        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, *costs), study.add)
+
+        def ended(planned: PlannedRun, record: RunRecord) -> None:
+            study.add(planned, record)
+            tracking.add(record)
+
+        dispatch = Dispatch(pipeline, shared, where.out, resources, Packing(resources, *costs), ended)
         run_all(pipeline, dispatch, where.out, resources)
         if shared.error is not None:
             raise shared.error

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.base import Positive, Settings
+from mtneuro_ray.config.trackers import TrackerAddress
 from mtneuro_ray.errors import InputError
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T|Ki|Mi|Gi|Ti)B?")
@@ -66,6 +67,9 @@ class ResourceSettings(Settings):
     it can differ between sweeps, as can the proposals of tpe. A candidate that is trained to its end has the same
     numbers as without asha; a stopped one is never selected, and a sweep with "none" trains it to its end."""
     asha: AshaSettings = AshaSettings()
+    trackers: tuple[str, ...] = ()
+    """Trackers that each run is added to when its file is written: `tensorboard`, `mlflow`, `wandb` or `aim`, with a
+    place behind a colon, such as `mlflow:http://HOST:5000`; the default places are in OUT/trackers."""
 
     @property
     def of_a_trial(self) -> dict[str, float]:
@@ -82,6 +86,8 @@ class ResourceSettings(Settings):
         """Check the memory budget, and that trials of several workers can't deadlock and are not packed or stopped."""
         if self.memory_budget is not None:
             bytes_of(self.memory_budget, f"{where}: run.memory_budget")
+        for text in self.trackers:
+            TrackerAddress.of(text, f"{where}: run.trackers")
         if self.workers_per_trial > 1 and self.max_concurrent is None:
             raise InputError(
                 f"{where}: run.max_concurrent: is missing; workers_per_trial above 1 requires it, accepted: as many "
