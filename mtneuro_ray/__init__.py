@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtneuro_ray.api.inference import predict_volume
+    from mtneuro_ray.api.sharing import load_model
     from mtneuro_ray.api.task_data import TaskData, load_task
     from mtneuro_ray.api.training import SweepJob as Sweep
     from mtneuro_ray.api.training import train
@@ -29,6 +30,7 @@ __version__ = "0.2.0"
 _API = {
     "Sweep": "mtneuro_ray.api.training:SweepJob",
     "TaskData": "mtneuro_ray.api.task_data:TaskData",
+    "load_model": "mtneuro_ray.api.sharing:load_model",
     "load_task": "mtneuro_ray.api.task_data:load_task",
     "measure": "mtneuro_ray.results.tissue.measure:measure",
     "predict_volume": "mtneuro_ray.api.inference:predict_volume",
@@ -43,6 +45,7 @@ __all__ = [
     "TaskData",
     "__version__",
     "inspect_volume",
+    "load_model",
     "load_task",
     "measure",
     "open_volume",

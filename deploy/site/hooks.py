@@ -21,7 +21,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
 }
-KINDS = ("models", "methods", "losses", "metrics", "tasks", "networks", "spaces", "volumes")
+KINDS = ("models", "methods", "losses", "metrics", "tasks", "networks", "spaces", "volumes", "trackers")
 _LINK = re.compile(r"(?<!`)(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 

@@ -1,17 +1,15 @@
-"""`mtneuro-ray ingest` and `mtneuro-ray export`: the data of a task."""
+"""`mtneuro-ray ingest`: the data of a task in the store."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.data import ingest, offline
 from mtneuro_ray.data.verify import verify as verify_stored
-from mtneuro_ray.errors import InputError
 
 
 def run_ingest(
@@ -43,26 +41,4 @@ def run_ingest(
         checked = verify_stored(cutouts, settings, volumes)
         print(f"{settings.name}: {checked} voxels were read again in other cuts and are those in the store")
     print(f"{settings.name}: {voxels} voxels of {len(volumes.channels)} channels are in {cutouts.folder}")
-    return 0
-
-
-def run_export(
-    what: Annotated[Literal["data"], Argument(help="data: the splits of a task")],
-    task: Task,
-    volume: Volume = None,
-    preset: Preset = None,
-    format: Annotated[Literal["npz", "npy"], Option(help="a file per split, or one per array")] = "npz",
-    out: Out = "out",
-    store: Store = None,
-) -> int:
-    """Write a task's splits as NumPy files into OUT/data/TASK."""
-    from mtneuro_ray.api import task_data
-    from mtneuro_ray.data.export import export_splits
-
-    if "://" in out:
-        raise InputError(f"--out: {out}: NumPy files are written to this machine; accepted: a path")
-    loaded = task_data.load_task(task, volume=volume, preset=preset, store=store_of(store, out).folder)
-    folder = Path(out) / "data" / loaded.settings.name
-    for file in export_splits(loaded.settings, loaded.splits(), folder, format):
-        print(file)
     return 0

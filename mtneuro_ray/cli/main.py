@@ -20,7 +20,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError, printable
 from mtneuro_ray.interrupts import interruptible
 
 _PROGRAM = "mtneuro-ray"
-# Command -> its module, its help, whose first line is shown in the list of commands, and an example.
+# Command, of one or two words -> its module, its help, whose first line the list of commands shows, and an example.
 COMMANDS = {
     "inspect": (
         "inspect",
@@ -57,6 +57,23 @@ COMMANDS = {
         "results",
         "Query and compare the runs of an output folder.",
         "results table --out out --format md",
+    ),
+    "results push": (
+        "trackers",
+        "Add the runs of an output folder to a tracker.\n\nTensorBoard, MLflow, Weights & Biases (offline) or Aim, "
+        "from run files. What the tracker has is left as it is.",
+        "results push --to tensorboard://events --out out",
+    ),
+    "results bundle": (
+        "submissions",
+        "Write the finished runs as a submission: one file with checksums.\n\nRun files, their table, settings and "
+        "environment, without the names of this machine and its folders.",
+        "results bundle --out out --to bundle.zip",
+    ),
+    "results leaderboard": (
+        "submissions",
+        "Write a page of submissions, whose checksums are verified.",
+        "results leaderboard first.zip second.zip --to page.html",
     ),
     "evaluate": (
         "finished",
@@ -96,9 +113,10 @@ COMMANDS = {
         "report --out out",
     ),
     "export": (
-        "data",
-        "Write a task's splits as NumPy files: OUT/data/TASK.\n\nFor other frameworks: images, masks, labels, regions.",
-        "export data --task task2_2D_4class --preset smoke --format npz --out out",
+        "export",
+        "Write a trained run, or a task's splits, for use elsewhere.\n\nRun: weights, program, card and example that "
+        "need no mtneuro_ray, into OUT/export/RUN_ID. Data: NumPy files in OUT/data/TASK.",
+        "export --run RUN_ID --onnx --out out",
     ),
     "list": (
         "list",
@@ -179,12 +197,14 @@ class _Commands(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         if name is None:
             return name, None, rest
+        if rest and f"{name} {rest[0]}" in COMMANDS:
+            name, rest = f"{name} {rest[0]}", rest[1:]
         return name, command_named(name, self.rich_markup_mode), rest
 
 
 def command_named(name: str, markup: Any = None) -> Any:
     """A command with its options, of its own module."""
-    run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name}")
+    run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name.replace(' ', '_')}")
     alone = typer.Typer(add_completion=False, rich_markup_mode=markup)
     _declare(alone, name, _quietly(run))
     return get_command(alone)
