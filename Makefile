@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= out/demo
 
-.PHONY: setup demo test test-all coverage lint docs bench lock clean
+.PHONY: setup demo test test-all coverage lint docs notebooks bench lock clean
 
 setup: $(READY)
 
@@ -49,6 +49,9 @@ lint: setup
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -f deploy/site/mkdocs.yml
+
+notebooks: setup
+	$(BIN)/python -m pytest tests/test_notebooks.py
 
 bench: setup
 	for benchmark in benchmarks/*_rate.py benchmarks/sweep_engine.py; do $(BIN)/python -m benchmarks.$$(basename $$benchmark .py) || exit 1; done
