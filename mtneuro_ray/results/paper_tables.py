@@ -6,20 +6,21 @@ metric, the class and the split of each cell.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MIXUP, MethodNames, Part, mixup_of, paper_method, parts_of, place_of
-from mtneuro_ray.results.cautions import cautions, order_notes, phantom_note
+from mtneuro_ray.results.cautions import cautions, order_notes
+from mtneuro_ray.results.compare.marks import Judge, Marks
 from mtneuro_ray.results.departures import Shown, departures
 from mtneuro_ray.results.frame import Key, Run
-from mtneuro_ray.results.layouts import PARTS, REDUCTIONS, Column, Layout, Row, layouts
+from mtneuro_ray.results.layouts import Column, Layout, Row, layouts
 from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
 from mtneuro_ray.results.published import DATA
-from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, mean_and_deviation, mean_of, number
+from mtneuro_ray.results.scores import values_of
+from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, mean_and_deviation, mean_of, number
 
 _SETTINGS_NOTE = (
     "Changed settings, as --set takes them. Of frozen encoders method.* are the encoder's training, all others the "
@@ -54,9 +55,12 @@ class Compared(NamedTuple):
     table: Table
 
 
-def tables(runs: Sequence[Run]) -> list[Table]:
-    """The paper's tables, one for each data and scale; failed runs tell how many seeds there should be."""
-    return [found.table for found in _found(runs, layouts())]
+def tables(runs: Sequence[Run], judge: Judge | None = None) -> list[Table]:
+    """The paper's tables, one for each data and scale; failed runs tell how many seeds there should be.
+
+    A `judge` marks the methods that are the best of a column, or can't be told apart from it.
+    """
+    return [found.table for found in _found(runs, layouts(), judge)]
 
 
 def compared(runs: Sequence[Run]) -> list[Compared]:
@@ -64,7 +68,7 @@ def compared(runs: Sequence[Run]) -> list[Compared]:
     return list(_found(runs, [layout for layout in layouts() if layout.compares_methods]))
 
 
-def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
+def _found(runs: Sequence[Run], shown: Sequence[Layout], judge: Judge | None = None) -> Iterator[Compared]:
     labels, every, finals = data_labels(runs), Seeds(runs), finished(runs)
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
     for layout in shown:
@@ -73,17 +77,28 @@ def _found(runs: Sequence[Run], shown: Sequence[Layout]) -> Iterator[Compared]:
                 names = MethodNames(own, (MIXUP, "optimizer.learning_rate", "data.batch_size"))
                 lines = lines_of(layout.tasks, by_method(own), names, lists_absent=layout.compares_methods)
                 notes = [_seeds(_named(layout, lines), every), *departures(shown_of(layout.tasks, lines), candidates)]
-                yield Compared(layout, lines, names, _table(layout, part, lines, names, part.source(labels), notes))
+                marks = Marks(judge, (seeds for _, seeds in _named(layout, lines)))
+                table = _table(layout, part, lines, names, part.source(labels), notes, marks)
+                yield Compared(layout, lines, names, table)
 
 
 def _table(
-    layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, notes: Sequence[str]
+    layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, notes: Sequence[str], marks: Marks
 ) -> Table:
     order, changed = [], []
+    cells = [row for line in lines for row in _rows(layout, line, marks)]
     if layout.compares_methods:
         order = order_notes(*_orders(layout, lines), part.data)
         changed = [_SETTINGS_NOTE] if names.notes else []
-    notes = [f"Data: {part.data[0]}", *notes, *order, *changed, *names.notes, *cautions(_named(layout, lines))]
+    notes = [
+        f"Data: {part.data[0]}",
+        *notes,
+        *marks.notes,
+        *order,
+        *changed,
+        *names.notes,
+        *cautions(_named(layout, lines)),
+    ]
     return Table(
         f"{layout.title}: {source} ({layout.place} paper: {DATA})",
         [
@@ -94,7 +109,7 @@ def _table(
                 for column in layout.columns[task]
             ),
         ],
-        [row for line in lines for row in _rows(layout, line)],
+        cells,
         tuple(layout.tasks.values()) if layout.is_grouped else (),
         (*layout.notes, *notes),
     )
@@ -140,7 +155,7 @@ def lines_of(
     return sorted(found, key=lambda line: places.get(line.method or "", len(places)))
 
 
-def _rows(layout: Layout, line: Line) -> Iterator[Cells]:
+def _rows(layout: Layout, line: Line, marks: Marks) -> Iterator[Cells]:
     together: list[tuple[list[Run] | None, ...]] = list(zip_longest(*line.variants.values()))
     if not together and layout.place == "columns":
         together = [(None,) * len(line.variants)]
@@ -148,26 +163,28 @@ def _rows(layout: Layout, line: Line) -> Iterator[Cells]:
         for variants in together:
             for row in block:
                 if not row.is_published:
-                    yield _row(layout, line, row, dict(zip(line.variants, variants, strict=True)))
+                    yield _row(layout, line, row, dict(zip(line.variants, variants, strict=True)), marks)
         for row in block:
             if row.is_published and line.method is not None:
-                yield _row(layout, line, row, {})
+                yield _row(layout, line, row, {}, marks)
 
 
-def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None]) -> Cells:
+def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None], marks: Marks) -> Cells:
     name = Value(line.method, line.method) if row.is_published and line.method else line.name
     known = [runs for runs in variants.values() if runs]
     if len(layout.tasks) == 1 and known:
         name = _with_probability(name, {"method": name.value}, known[0])
     cells = [
-        _cell(layout, line, row, column, task, variants.get(task))
+        _cell(layout, line, row, column, task, variants.get(task), marks)
         for task in layout.tasks
         for column in layout.columns[task]
     ]
     return [name, *([row.heading] if row.heading else []), *cells]
 
 
-def _cell(layout: Layout, line: Line, row: Row, column: Column, task: str, runs: Sequence[Run] | None) -> Value | str:
+def _cell(
+    layout: Layout, line: Line, row: Row, column: Column, task: str, runs: Sequence[Run] | None, marks: Marks
+) -> Value | str:
     metric = row.metric + column.metric
     if row.is_published or column.show == "paper":
         return _published(task, line.method, metric.removesuffix("_mean"), column)
@@ -177,21 +194,18 @@ def _cell(layout: Layout, line: Line, row: Row, column: Column, task: str, runs:
         summary = runs[0].summary
         return _candidate(summary["learning_rate"], summary["batch_size"], [run.summary["seed"] for run in runs])
     class_ = "" if column.class_ is None else runs[0].classes[column.class_]
-    values = _values(runs, Key(row.split, metric, class_))
+    key = Key(row.split, metric, class_)
+    values = values_of(runs, key)
     if not values:
         return MISSING
     if column.show == "mean":
         return mean_of(values)
     score = mean_and_deviation(values)
     score = Value(score.text, {**score.value, "seeds": [run.summary["seed"] for run in runs]})
+    score = marks.cell(score, runs, key)
     if column is layout.columns[task][0] and len(layout.tasks) > 1:
         return _with_probability(score, score.value, runs)
     return score
-
-
-def _values(runs: Sequence[Run], key: Key) -> list[float]:
-    """One value per seed that has it; an attribute that is the same everywhere has no R2."""
-    return [value for run in runs if (value := run.value(key)) is not None]
 
 
 def _published(task: str, method: str | None, metric: str, column: Column) -> Value:
@@ -239,7 +253,7 @@ def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:
         for place, line in enumerate(lines):
             for row in layout.blocks[0]:
                 key = Key(row.split, row.metric + column.metric)
-                found = [values for seeds in line.variants[task] if (values := _values(seeds, key))]
+                found = [values for seeds in line.variants[task] if (values := values_of(seeds, key))]
                 if found and not row.is_published:
                     spread = mean_and_deviation(found[0]).value
                     points.append(Point(panel, place, row.heading or "ours", spread["mean"], spread["std"]))
@@ -259,37 +273,3 @@ def _orders(layout: Layout, lines: Sequence[Line]) -> tuple[dict[str, dict[str, 
             # A method with the paper's settings comes before one with others.
             (theirs if point.kind == "paper" else ours)[point.panel].setdefault(method, point.mean)
     return ours, theirs
-
-
-def distance_tables(runs: Sequence[Run]) -> list[Table]:
-    """Mean absolute difference of our IoU from the paper's, per reduction (PROTOCOL, Task 2): one table, or none."""
-    labels = data_labels(runs)
-    rows: list[Cells] = []
-    notes = ["Over the values of single classes that both have; averages follow from them."]
-    for title, tasks in PARTS.items():
-        for part, own in parts_of(finished(runs), tasks):
-            distances = [_distances(own, reduction) for reduction in REDUCTIONS]
-            if distances[0]:
-                dataset, image = map(statistics.fmean, distances)
-                closer = "equal" if abs(dataset - image) < 1e-9 else REDUCTIONS[dataset > image]
-                cells = [count(len(distances[0])), number(dataset), number(image)]
-                rows.append([title, part.source(labels), DATA, *cells, closer])
-                notes += phantom_note(part.data)
-    if not rows:
-        return []
-    columns = ["Part", "Ours", "Paper", "Values", *(f"IoU ({reduction})" for reduction in REDUCTIONS), "Closer"]
-    title = "Table 2, mean absolute difference of our IoU from the paper's"
-    return [Table(title, columns, rows, notes=tuple(dict.fromkeys(notes)))]
-
-
-def _distances(runs: Sequence[Run], reduction: str) -> list[float]:
-    """|ours - paper| of each class of each method that the paper has."""
-    distances: list[float] = []
-    for seeds in by_method(runs):
-        task, method, classes = str(seeds[0].task["name"]), paper_method(seeds[0]), seeds[0].classes
-        for name, heading in zip(classes, published.classes(task), strict=False):
-            theirs = published.score(task, method, "iou", heading)
-            ours = _values(seeds, Key("test", f"{reduction}/iou", name))
-            if theirs is not None and ours:
-                distances.append(abs(statistics.fmean(ours) - theirs.mean))
-    return distances

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import imported
-from mtneuro_ray.results import candidates, index, paper_tables, scores, sql
+from mtneuro_ray.results import candidates, distances, index, paper_tables, scores, sql
 from mtneuro_ray.results.compare.comparison import Comparison, comparisons
 from mtneuro_ray.results.compare.experiments import Source
+from mtneuro_ray.results.compare.marks import Judge
 from mtneuro_ray.results.compare.series import Images
 from mtneuro_ray.results.frame import Run, grouped, runs_of, tidy
 from mtneuro_ray.results.tables import Table
@@ -103,15 +104,17 @@ class Results:
     def table(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Means over seeds with their sample standard deviation, and the best candidates.
 
+        "*" marks what is the best of a column, or not told apart from it; see `compare.marks`.
+
         Returns:
             A table per task that is not the benchmark's; then the paper's tables 1, A3, 3 and 2 with its values beside
             ours, the distance of our Table 2 from the paper's, and Table A4.
         """
-        runs = self.where(model, task)._all
+        runs, judge = self.where(model, task)._all, Judge(self._images)
         return [
-            *scores.score_tables(runs),
-            *paper_tables.tables(runs),
-            *paper_tables.distance_tables(runs),
+            *scores.score_tables(runs, judge),
+            *paper_tables.tables(runs, judge),
+            *distances.distance_tables(runs),
             *candidates.hyperparameter_tables(runs),
         ]
 

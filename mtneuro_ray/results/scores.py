@@ -9,6 +9,7 @@ from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, family_of
 from mtneuro_ray.results.cautions import cautions, confusion_of
+from mtneuro_ray.results.compare.marks import Judge, Marks
 from mtneuro_ray.results.frame import VOXELS, Key, Run
 from mtneuro_ray.results.groups import Group, groups_of
 from mtneuro_ray.results.methods import Seeds, by_method
@@ -28,8 +29,11 @@ _Counts = Mapping[str, Sequence[int]]
 class _Scored:
     """The finished runs of one table of scores, and the columns that all such tables share."""
 
-    def __init__(self, group: Group, layout: TaskTable, runs: Sequence[Run], every: Seeds) -> None:
+    def __init__(
+        self, group: Group, layout: TaskTable, runs: Sequence[Run], every: Seeds, judge: Judge | None = None
+    ) -> None:
         self.classes, self.layout, self.runs = group.classes, layout, runs
+        self._marks = Marks(judge, by_method(runs))
         split = f"{next(iter(layout.splits))} split" if len(layout.splits) == 1 else ""
         self.title = ", ".join(filter(None, (group.task, split, group.source)))
         self._every = every
@@ -47,7 +51,7 @@ class _Scored:
         rows = [[*self._lead(names, seeds), *row] for seeds in methods for row in rows_of(seeds)]
         named = [(names.name(seeds[0]).text, seeds) for seeds in methods]
         columns = ["Method", "lr", "Batch", "Epochs", "Seeds", *columns]
-        return Table(title, columns, rows, groups, (*notes, *names.notes, *cautions(named)))
+        return Table(title, columns, rows, groups, (*notes, *self._marks.notes, *names.notes, *cautions(named)))
 
     def _lead(self, names: MethodNames, seeds: Sequence[Run]) -> list[Value]:
         summary = seeds[0].summary
@@ -67,12 +71,20 @@ class _Scored:
         for split, row in self.layout.splits.items():
             keys = {Key(split, metric, "", region): heading for metric, heading in self.layout.metrics.items()}
             if not self.layout.per_class:
-                yield [*([row] if len(self.layout.splits) > 1 else []), *(_average(seeds, key) for key in keys)]
+                yield [*([row] if len(self.layout.splits) > 1 else []), *(self._average(seeds, key) for key in keys)]
                 continue
             for key, heading in keys.items():
                 found = [values_of(seeds, key._replace(class_=name)) for name in self.classes]
                 means = [mean_of(values) if values else MISSING for values in found]
-                yield [" ".join(filter(None, (heading, row))), *means, _average(seeds, key)]
+                yield [" ".join(filter(None, (heading, row))), *means, self._average(seeds, key)]
+
+    def _average(self, seeds: Sequence[Run], key: Key) -> Value:
+        """Mean with deviation over the seeds, with a mark if no method is told apart as better."""
+        values = seed_values(seeds, key)
+        if not values:
+            return MISSING
+        own = key if values_of(seeds, key) else key._replace(metric=f"{key.metric}_mean")
+        return self._marks.cell(mean_and_deviation(values), seeds, own)
 
 
 def values_of(seeds: Sequence[Run], key: Key) -> list[float]:
@@ -92,19 +104,16 @@ def seed_values(seeds: Sequence[Run], key: Key) -> list[float]:
     return [statistics.fmean(values) for values in per_run if values]
 
 
-def _average(seeds: Sequence[Run], key: Key) -> Value:
-    """Mean with deviation over the seeds."""
-    values = seed_values(seeds, key)
-    return mean_and_deviation(values) if values else MISSING
+def score_tables(runs: Sequence[Run], judge: Judge | None = None) -> list[Table]:
+    """A table per task, data and scale; for the benchmark's own tasks only metrics that the paper's tables lack.
 
-
-def score_tables(runs: Sequence[Run]) -> list[Table]:
-    """A table per task, data and scale; for the benchmark's own tasks only metrics that the paper's tables lack."""
+    A `judge` marks the methods that are the best of a column, or can't be told apart from it.
+    """
     tables, every = [], Seeds(runs)
     for group, own in groups_of(runs):
         layout = table_of(own, only_more=family_of(own[0]) is not None)
         if layout.metrics:
-            scored = _Scored(group, layout, own, every)
+            scored = _Scored(group, layout, own, every, judge)
             tables.append(scored.table(scored.title, scored.columns, scored.rows))
     return tables
 

@@ -109,6 +109,9 @@ def table_of(rows: Rows, columns: Sequence[str] = ()) -> pa.Table:
 def _array(values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
 
+    if len(values) > 1 and values.count(values[0]) == len(values) and len(set(map(type, values))) == 1:
+        # Most settings are the same in all runs.
+        return pa.repeat(_array(values[:1])[0], len(values))
     kinds = set(map(type, values)) - {type(None)}
     if kinds <= {int, float}:
         return pa.array(values, pa.float64() if float in kinds else pa.int64() if kinds else pa.null())
