@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,20 +48,25 @@ def main() -> None:
         for command in _COMMANDS:
             shutil.rmtree(out / "index", ignore_errors=True)
             cold, warm = seconds(command, out), min(seconds(command, out) for _ in range(3))
-            print(f"results {command}: {options.runs} runs, cold {_told(cold)}, warm {_told(warm)}")
+            print(f"results {command}: {options.runs} runs, cold {told(cold)}, warm {told(warm)}")
 
 
 def seconds(command: str, out: Path) -> tuple[float, float]:
     """Wall time and processor time of one command, from its start to its end."""
+    return wall_and_processor_s([sys.executable, "-m", "mtneuro_ray.cli.main", "results", command, "--out", str(out)])
+
+
+def wall_and_processor_s(line: Sequence[str]) -> tuple[float, float]:
+    """Wall time and processor time of a command, from its start to its end."""
     start, before = time.perf_counter(), os.times()
-    line = [sys.executable, "-m", "mtneuro_ray.cli.main", "results", command, "--out", str(out)]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return time.perf_counter() - start, used
 
 
-def _told(measured: tuple[float, float]) -> str:
+def told(measured: tuple[float, float]) -> str:
+    """A wall time and a processor time in words."""
     wall, processor = measured
     return f"{wall:.2f} s ({processor:.2f} s of processors)"
 

@@ -108,8 +108,8 @@ COMMANDS = {
     "report": (
         "figures",
         "Write all results on one page: OUT/report.html.\n\nTables that sort, all runs, learning curves, search, "
-        "scores, slices, embeddings, times and failures; it loads nothing. `results serve` shows the same while a sweep "
-        "runs.",
+        "scores, slices, embeddings, times and failures; it loads nothing. `results serve` shows the same while a "
+        "sweep runs.",
         "report --out out",
     ),
     "export": (
