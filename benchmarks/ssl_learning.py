@@ -180,7 +180,7 @@ def plot(rows: Iterable[Row], path: str) -> None:
                     color=colour, marker="o", capsize=3, label=network,
                 )  # fmt: skip
         axis.set(title=split, xlabel="epochs", ylabel="accuracy of a linear layer")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     figure.savefig(path, dpi=110)
 
 
