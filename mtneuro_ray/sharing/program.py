@@ -158,7 +158,9 @@ def _inputs(program: Program) -> Iterator[Tensor]:
         network = program.task.network
         step = network.declaration.size_rule(network.model).divisor
         larger = inputs[:1].repeat(1, 1, *(2 for _ in inputs.shape[2:]))
-        yield larger[(..., *(slice(side + step) for side in inputs.shape[2:]))]
+        for axis, side in enumerate(inputs.shape[2:], start=2):
+            larger = larger.narrow(axis, 0, side + step)
+        yield larger
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:

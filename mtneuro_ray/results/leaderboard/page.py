@@ -101,7 +101,7 @@ def _board(found: Sequence[tuple[Bundle, Run]]) -> Board:
     ]
     sign = -1 if main is None or mode_of_run(runs[0], main) == "max" else 1
     place = 3
-    rows.sort(key=lambda row: math.inf if row[place].value is None else sign * row[place].value)
+    rows.sort(key=lambda row: math.inf if (value := row[place].value) is None else sign * value)
     digest = hashlib.sha256("".join(_comparable(runs[0])).encode()).hexdigest()[:8]
     regions = ", ".join(dict.fromkeys(str(cube["region"]) for cube in runs[0].task["cubes"]))
     return Board(
