@@ -55,14 +55,17 @@ class Setting(NamedTuple):
 
 
 SETTINGS = [
-    *(Setting(1, 4, 50, length, kernel) for kernel in ("exponential", "gaussian") for length in (0, 2, 5, 10)),
+    *(Setting(1, 4, 50, length) for length in (0, 2, 5, 10)),
+    *(Setting(1, 4, 50, length, "gaussian") for length in (2, 5, 10)),
     *(Setting(1, 4, 25, length) for length in (0, 2, 5, 10)),
     *(Setting(1, cubes, slices, 5) for cubes, slices in ((2, 50), (2, 100), (8, 50), (12, 20), (30, 10))),
-    *(Setting(3, 4, 50, length, seed=seed) for length in (2, 8) for seed in (0.0, 0.3, 1.0)),
-    *(Setting(5, 4, 50, length, seed=seed) for length in (2, 8) for seed in (0.0, 0.3, 1.0)),
-    *(Setting(5, 12, 20, length, seed=seed) for length in (2, 8) for seed in (0.0, 0.3)),
+    *(Setting(seeds, 4, 50, length, seed=seed) for seeds in (3, 5) for length in (2, 8) for seed in (0.0, 0.3, 1.0)),
+    *(Setting(seeds, 12, 20, 2, seed=0.3) for seeds in (3, 5)),
     *(Setting(seeds, 4, 50, 5, metric="iou") for seeds in (1, 3, 5)),
-    *(Setting(1, 1, slices, length) for slices in (50, 200, 400) for length in (2, 5, 10)),
+    *(
+        Setting(1, 1, slices, length)
+        for slices, length in ((50, 5), (200, 2), (200, 5), (200, 10), (400, 5), (400, 10))
+    ),
 ]
 
 

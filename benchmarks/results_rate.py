@@ -1,4 +1,4 @@
-"""Seconds of `mtneuro-ray results best | table | runs` on many run files, without and with the index.
+"""Seconds of `mtneuro-ray results best | table | runs | sql | compare` on many run files, without and with the index.
 
     python benchmarks/results_rate.py [--runs 10000] [--out FOLDER]
 
@@ -32,7 +32,11 @@ _NETWORKS = ("UNet_2D", "MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")
 _DATA = ("phantom://thalamocortical/image?seed=0&version=4", "phantom://thalamocortical/pixel_labels?seed=0&version=4")
 _REGIONS = ("CTX", "STR", "VP", "ZI")
 _SEEDS = 5
-_COMMANDS = ("best", "table", "runs")
+_QUERIES = (
+    "SELECT model, class, avg(value) FROM frame WHERE metric = 'dataset/iou' AND split = 'test' GROUP BY ALL",
+    "SELECT model, status, count(*), avg(score) FROM runs GROUP BY ALL",
+)
+_COMMANDS = (("best",), ("table",), ("runs",), *(("sql", query) for query in _QUERIES), ("compare",))
 
 
 def main() -> None:
@@ -48,12 +52,12 @@ def main() -> None:
         for command in _COMMANDS:
             shutil.rmtree(out / "index", ignore_errors=True)
             cold, warm = seconds(command, out), min(seconds(command, out) for _ in range(3))
-            print(f"results {command}: {options.runs} runs, cold {told(cold)}, warm {told(warm)}")
+            print(f"results {' '.join(command)}: {options.runs} runs, cold {told(cold)}, warm {told(warm)}")
 
 
-def seconds(command: str, out: Path) -> tuple[float, float]:
+def seconds(command: Sequence[str], out: Path) -> tuple[float, float]:
     """Wall time and processor time of one command, from its start to its end."""
-    return wall_and_processor_s([sys.executable, "-m", "mtneuro_ray.cli.main", "results", command, "--out", str(out)])
+    return wall_and_processor_s([sys.executable, "-m", "mtneuro_ray.cli.main", "results", *command, "--out", str(out)])
 
 
 def wall_and_processor_s(line: Sequence[str]) -> tuple[float, float]:
