@@ -29,6 +29,43 @@ _TABLES = {
 _TITLES = {"best": "Best candidates", "runs": "Runs"}
 
 
+What = Annotated[
+    Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "compare", "serve"],
+    typer.Argument(
+        metavar="WHAT",
+        help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
+        "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
+        "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; compare: which "
+        "differences of experiments seeds and images do not explain; serve: the page of `report`, live, on this "
+        "machine alone",
+    ),
+]
+Word = Annotated[str | None, typer.Argument(metavar="RUN_ID|QUERY", help="for log: the run; for sql: the query")]
+Watch = Annotated[bool, typer.Option("--watch", help="for runs: follow a sweep, from any machine, until it is over")]
+Every = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch and serve; default: 5"),
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="for serve: port on 127.0.0.1; default: a free one")]
+Where = Annotated[str | None, typer.Option(metavar="SQL", help="only runs of which this holds, such as 'seed < 3'")]
+Sort = Annotated[str | None, typer.Option(metavar="COLUMN[:desc]", help="for best and runs: their order")]
+Metric = Annotated[
+    str | None,
+    typer.Option(help="for best: validation metric, such as val/dataset/iou_mean; for compare: METRIC[:CLASS]"),
+]
+ModeOption = Annotated[
+    Mode | None, typer.Option("--mode", help="for best: which values are better; default: min of a loss")
+]
+Pairs = Annotated[bool, typer.Option("--pairs", help="for compare: all pairs; default: each experiment with the best")]
+Paper = Annotated[bool, typer.Option("--paper", help="for compare: with the paper's values")]
+Block = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="for compare: neighbouring images of a block; default: by their correlation"),
+]
+FormatOption = Annotated[Format | None, typer.Option("--format", help="default: by the suffix of --to, else md")]
+To = Annotated[str | None, typer.Option("--to", metavar="FILE", callback=path, help="default: stdout")]
+
+
 def load_runs(out: str) -> tuple[Results, Folder]:
     """The results of an output folder, and the folder.
 
@@ -43,53 +80,24 @@ def load_runs(out: str) -> tuple[Results, Folder]:
 
 
 def run_results(
-    what: Annotated[
-        Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "compare", "serve"],
-        typer.Argument(
-            metavar="WHAT",
-            help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
-            "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
-            "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; compare: which "
-            "differences of experiments seeds and images do not explain; serve: the page of `report`, live, on this "
-            "machine alone",
-        ),
-    ],
-    argument: Annotated[
-        str | None, typer.Argument(metavar="RUN_ID|QUERY", help="for log: the run; for sql: the query")
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="for runs: follow a sweep, from any machine, until it is over")
-    ] = False,
-    every: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch and serve; default: 5"),
-    ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="for serve: port on 127.0.0.1; default: a free one")] = 0,
+    what: What,
+    argument: Word = None,
+    watch: Watch = False,
+    every: Every = None,
+    port: Port = 0,
     store: Store = None,
     out: Outs = ["out"],
     model: Model = None,
     task: OnlyTask = None,
-    where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="only runs of which this holds, such as 'seed < 3'")
-    ] = None,
-    sort: Annotated[str | None, typer.Option(metavar="COLUMN[:desc]", help="for best and runs: their order")] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="for best: validation metric, such as val/dataset/iou_mean; for compare: METRIC[:CLASS]"),
-    ] = None,
-    mode: Annotated[Mode | None, typer.Option(help="for best: which values are better; default: min of a loss")] = None,
-    pairs: Annotated[
-        bool, typer.Option("--pairs", help="for compare: all pairs; default: each experiment with the best")
-    ] = False,
-    paper: Annotated[bool, typer.Option("--paper", help="for compare: with the paper's values")] = False,
-    block: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="for compare: neighbouring images of a block; default: by their correlation"
-        ),
-    ] = None,
-    format: Annotated[Format | None, typer.Option(help="default: by the suffix of --to, else md")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="FILE", callback=path, help="default: stdout")] = None,
+    where: Where = None,
+    sort: Sort = None,
+    metric: Metric = None,
+    mode: ModeOption = None,
+    pairs: Pairs = False,
+    paper: Paper = False,
+    block: Block = None,
+    format: FormatOption = None,
+    to: To = None,
 ) -> int:
     """Print tables, the best candidates, all runs, comparisons, the answer of a query, or the log of a run."""
     _check(what, argument, out, sort, block if block is not None else (pairs or paper or None))
