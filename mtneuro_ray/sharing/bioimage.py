@@ -11,11 +11,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packaging.version import Version
 
 from mtneuro_ray.errors import InputError, in_one_line
 from mtneuro_ray.sharing.onnx import INPUT, runner
@@ -26,6 +28,9 @@ RDF, PACKAGE, PROBABILITIES, IMAGE = "rdf.yaml", "bioimageio.zip", "test_probabi
 _OUTPUT = "probabilities"
 # Added to a standard deviation before the division; the specification can't bound it from below, as training does.
 _EPSILON = 1e-6
+# The last version that passes an argument which this version of pydantic refuses.
+_SPECIFICATION, _PYDANTIC = Version("0.5.12.0"), Version("2.14")
+_AS_FLOAT = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_+\- ()]")
 
 
@@ -82,8 +87,14 @@ def write_bioimage(program: Program, record: RunRecord, folder: Path, onnx: Path
 
 
 def _check(program: Program, where: str) -> None:
+    remedy = "pip install 'mtneuro-ray[bioimageio]'"
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
-        raise InputError(f"{where}: bioimageio.core is not installed; accepted: pip install 'mtneuro-ray[export]'")
+        raise InputError(f"{where}: bioimageio.core is not installed; accepted: {remedy}")
+    specification, pydantic = version("bioimageio.spec"), version("pydantic")
+    if Version(specification) <= _SPECIFICATION and Version(pydantic) >= _PYDANTIC:
+        raise InputError(
+            f"{where}: bioimageio.spec {specification} does not work with pydantic {pydantic}; accepted: {remedy}"
+        )
     if program.open == "nothing":
         raise InputError(f"{where}: the model takes {len(program.inputs)} images at once; accepted: any number")
     if program.scaling.fill is not None:
@@ -92,7 +103,7 @@ def _check(program: Program, where: str) -> None:
         )
 
 
-def _description(program: Program, record: RunRecord, onnx: Path, version: str) -> dict[str, Any]:
+def _description(program: Program, record: RunRecord, onnx: Path, format_version: str) -> dict[str, Any]:
     """Content of rdf.yaml."""
     summary, task = record.summary, program.task.run.task
     name = _UNNAMEABLE.sub(" ", f"{summary['model']} on {summary['task']} seed {summary['seed']}")
@@ -101,7 +112,7 @@ def _description(program: Program, record: RunRecord, onnx: Path, version: str) 
         told += " Images without contrast are divided by a larger deviation in training than here."
     return {
         "type": "model",
-        "format_version": version,
+        "format_version": format_version,
         "name": name[:64],
         "description": told[:1024],
         "documentation": {"source": "README.md"},
@@ -146,12 +157,14 @@ def _preprocessing(program: Program) -> Iterator[dict[str, Any]]:
         list(scaling.factor),
         [-low * factor for low, factor in zip(scaling.shift, scaling.factor, strict=True)],
     )
-    yield {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
+    yield _AS_FLOAT
     yield {"id": "scale_linear", "kwargs": {"axis": "channel", "gain": gain, "offset": offset}}
     if scaling.clips:
         yield {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
     if _is_per_image(program):
         yield {"id": "zero_mean_unit_variance", "kwargs": {"axes": list(_axes(program)), "eps": _EPSILON}}
+    # Without a type at the end, the specification goes back to that of the grey values.
+    yield _AS_FLOAT
 
 
 def _output(program: Program) -> dict[str, Any]:

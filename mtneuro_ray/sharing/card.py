@@ -19,13 +19,13 @@ from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.results.portable import without_folders
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.render import markdown
-from mtneuro_ray.results.tables import MISSING, Table, Value, number
+from mtneuro_ray.results.tables import MISSING, Cells, Table, number
 from mtneuro_ray.storage.records import RunRecord
 
 # Kind of labels -> the hub's name of the task.
 _PIPELINES = {"voxel": "image-segmentation", "image": "image-classification"}
 # Values that are no score.
-_NO_SCORES = ("loss", "images", VOXELS)
+_NO_SCORES = ("loss", "images", "truth", VOXELS)
 _DIGITS = 4
 
 
@@ -42,7 +42,7 @@ def card(record: RunRecord, results: Results, inputs: str, outputs: str, files: 
     run, settings = Run.of(record), record.load_settings()
     summary, classes = record.summary, settings.task.classes
     title = printable(f"{summary['model']} on {summary['task']}")
-    page: str = _template().render(
+    text: str = _template().render(
         front_matter=_front_matter(run, settings, title),
         title=title,
         model=settings.network.declaration.summary,
@@ -60,7 +60,7 @@ def card(record: RunRecord, results: Results, inputs: str, outputs: str, files: 
         departures=_departures(run, results),
         limits=list(_limits(run, record, settings)),
     )
-    return page
+    return text
 
 
 @cache
@@ -110,7 +110,7 @@ def _training(record: RunRecord, settings: RunSettings) -> Iterator[tuple[str, s
     yield "Method", f"{network.method.name}, loss {network.loss.name}, {network.optimizer.name}"
     yield (
         "Steps",
-        f"learning rate {summary['learning_rate']:g}, batch size {summary['batch_size']}, {summary['epochs']} epochs",
+        f"learning rate {summary['learning_rate']:g}, batch size {summary['batch_size']}, epochs {summary['epochs']}",
     )
     yield "Seed", str(summary["seed"])
     if settings.weights is not None or network.starts_pretrained:
@@ -138,7 +138,7 @@ def _metrics(run: Run) -> Table:
         is_score = key.metric not in _NO_SCORES and not key.metric.startswith(f"{CONFUSION}/")
         if is_score and not key.region:
             found.setdefault((key.split, key.metric), {})[key.class_] = float(run.values[place])
-    rows: list[Sequence[Value | str]] = [
+    rows: list[Cells] = [
         [split, metric, *(number(own[name], _DIGITS) if name in own else MISSING for name in ("", *run.classes))]
         for (split, metric), own in found.items()
     ]

@@ -139,11 +139,11 @@ def axes_of(program: Program) -> str:
 
 
 def _inputs_in_words(program: Program) -> str:
-    sizes = " x ".join(map(str, program.inputs.shape[2:]))
+    sizes, network = " x ".join(map(str, program.inputs.shape[2:])), program.task.network
     free = {
-        "sizes": "; other sizes pass, too",
-        "batch": "; of this size only",
-        "nothing": f", {len(program.inputs)} at once",
+        "sizes": f"; it takes {network.declaration.size_rule(network.model)}",
+        "batch": "; it takes no other size",
+        "nothing": f"; it takes {len(program.inputs)} of this size at once",
     }
     return (
         f"({axes_of(program)}) float32, made of {program.scaling.dtype} grey values as `{NORMALIZATION}` says. Images "

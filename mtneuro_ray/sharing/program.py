@@ -158,7 +158,7 @@ def _inputs(program: Program) -> Iterator[Tensor]:
         network = program.task.network
         step = network.declaration.size_rule(network.model).divisor
         larger = inputs[:1].repeat(1, 1, *(2 for _ in inputs.shape[2:]))
-        for axis, side in enumerate(inputs.shape[2:], start=2):
+        for axis, side in enumerate(inputs.shape[2:], 2):
             larger = larger.narrow(axis, 0, side + step)
         yield larger
 

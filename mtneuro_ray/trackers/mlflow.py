@@ -28,8 +28,10 @@ _STATUS = {"done": "FINISHED", "stopped": "KILLED", "error": "FAILED"}
 
 def open_store(place: str | None, out: Folder, sweep: str) -> Tracker:
     """The tracker on a tracking server or store."""
-    from mlflow.environment_variables import MLFLOW_TRACKING_URI
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, MLFLOW_TRACKING_URI
 
+    # Two lines for each run, among what a sweep prints.
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
     uri = place or MLFLOW_TRACKING_URI.get()
     if not uri or "://" not in uri:
         uri = _uri_of(uri, out)

@@ -187,10 +187,11 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(
 def test_help_shows_an_example_that_the_parser_accepts(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main([command, "--help"]) == 0
+    named = command.split()
+    assert main([*named, "--help"]) == 0
     words = capsys.readouterr().out.split("example: mtneuro-ray ")[1].split()
-    assert words[0] == command
-    module, function = import_module(f"mtneuro_ray.cli.{COMMANDS[command][0]}"), f"run_{command}"
+    assert words[: len(named)] == named
+    module, function = import_module(f"mtneuro_ray.cli.{COMMANDS[command][0]}"), f"run_{'_'.join(named)}"
 
     @wraps(getattr(module, function))
     def accepts(**options: Any) -> int:

@@ -66,7 +66,7 @@ def test_every_model_is_a_program_and_onnx(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["segmentation", "classification"])
 def test_a_package_passes_the_test_of_bioimageio_core(kind: str, tmp_path: Path) -> None:
-    core = pytest.importorskip("bioimageio.core")
+    core = pytest.importorskip("bioimageio.core", reason="bioimageio.core, of the extra bioimageio, is not installed")
     record, results = finished(tmp_path, kind, input_norm="image")
     files, program = export_run(record, results, tmp_path / "shared", bioimage=True)
     package = tmp_path / "shared/bioimageio.zip"

@@ -35,12 +35,19 @@ class _Handler(hub_server._Handler):
     server: WritableHub
 
     def do_GET(self) -> None:  # noqa: N802 - a name of http.server
-        found = re.match(r"/api/models/([^/]+/[^/]+)(/revision/[^/?]+)?", self.path)
+        found = re.match(r"/api/models/([^/]+/[^/?]+)(/revision|/tree)?", self.path)
         if found is None:
             return super().do_GET()
-        names = [{"rfilename": name} for repository, name in self.server.files if repository == found[1]]
         if found[1] not in self.server.repositories:
             return self._json(404, {"error": "Repository not found"})
+        own = {name: content for (repository, name), content in self.server.files.items() if repository == found[1]}
+        if found[2] == "/tree":
+            tree = [
+                {"type": "file", "path": name, "size": len(content), "oid": self.server.oid(found[1], name)}
+                for name, content in own.items()
+            ]
+            return self._json(200, tree)
+        names = [{"rfilename": name} for name in own]
         return self._json(200, {"id": found[1], "sha": hub_server.COMMIT, "siblings": names})
 
     def do_POST(self) -> None:  # noqa: N802 - likewise
@@ -53,6 +60,9 @@ class _Handler(hub_server._Handler):
             name = f"{asked['organization']}/{asked['name']}"
             self.server.repositories.add(name)
             return self._json(200, {"url": f"{self.server.address}/{name}"})
+        if self.path == "/api/validate-yaml":
+            # The front matter of a card, which the real client asks about.
+            return self._json(200, {"errors": [], "warnings": []})
         found = re.match(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/", self.path)
         assert found is not None, self.path
         if found[2] == "preupload":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def test_tensorboards_reader_finds_each_run_once_with_steps_and_settings(out: Fo
         return found.Reload()
 
     events = read(final)
-    scalars = {event.step: event.value for event in events.Scalars("val/dataset/iou_mean")}
-    assert scalars == pytest.approx({entry["epoch"]: entry["val/dataset/iou_mean"] for entry in HISTORY})
+    scalars = [(event.step, event.value) for event in events.Scalars("val/dataset/iou_mean")]
+    assert scalars == [(entry["epoch"], pytest.approx(entry["val/dataset/iou_mean"])) for entry in HISTORY]
     assert events.Scalars("val/dataset/iou_mean")[-1].wall_time == pytest.approx(1_700_000_030)
     assert "val/loss" not in events.Tags()["scalars"]
     assert events.Scalars("final/test/dataset/iou_mean")[0].value == pytest.approx(0.25)
@@ -124,7 +124,7 @@ def log_records(content: bytes) -> Iterator[bytes]:
 @pytest.mark.slow
 def test_wandb_leaves_one_offline_folder_for_each_run(out: Folder, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
-    messages = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    message: Any = import_module("wandb.proto.wandb_internal_pb2").Record
 
     _, final, failed = write_runs(out)
     place = tmp_path / "offline"
@@ -137,7 +137,7 @@ def test_wandb_leaves_one_offline_folder_for_each_run(out: Folder, tmp_path: Pat
     [file] = folders[final.run_id].glob("*.wandb")
     steps, begun = {}, None
     for data in log_records(file.read_bytes()):
-        record = messages.Record()
+        record = message()
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "history":
             row = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}

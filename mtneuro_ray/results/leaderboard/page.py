@@ -20,6 +20,7 @@ from mtneuro_ray.results.frame import VOXELS, Run, grouped, runs_of
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 
 _NO_SCORES = ("loss", "images", "truth", VOXELS)
+_FIRST = ("Submission", "Model", "Seeds")
 _ADDRESSES = ("image_chan", "annotation_chan", "mask_chan", "volumes")
 
 
@@ -100,14 +101,19 @@ def _board(found: Sequence[tuple[Bundle, Run]]) -> Board:
         for bundles in [[bundle for bundle, _ in own]]
     ]
     sign = -1 if main is None or mode_of_run(runs[0], main) == "max" else 1
-    place = 3
-    rows.sort(key=lambda row: math.inf if (value := row[place].value) is None else sign * value)
+    place = len(_FIRST) if metrics else len(_FIRST) - 1
+
+    def order(row: Sequence[Cell]) -> float:
+        value = row[place].value
+        return math.inf if value is None else sign * value
+
+    rows.sort(key=order)
     digest = hashlib.sha256("".join(_comparable(runs[0])).encode()).hexdigest()[:8]
     regions = ", ".join(dict.fromkeys(str(cube["region"]) for cube in runs[0].task["cubes"]))
     return Board(
         title=str(runs[0].task["name"]),
         about=f"{runs[0].data[0]}; regions {regions}; images {digest}",
-        columns=["Submission", "Model", "Seeds", *metrics],
+        columns=[*_FIRST, *metrics],
         main=place,
         rows=rows,
     )
