@@ -19,7 +19,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import say, working
 from mtneuro_ray.results.selection import seeds_of
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunRecord
+from mtneuro_ray.storage.records import RunRecord, uncollected
 
 if TYPE_CHECKING:
     from mtneuro_ray.results.charts.scenes import Scene
@@ -73,13 +73,13 @@ def run_report(
     store: Store = None,
 ) -> int:
     """Write OUT/report.html from existing files: no voxel is read from a volume, and nothing is predicted."""
-    results, folder = load_runs(out)
+    results, folder = load_runs(out, keeps_records=True)
     cutouts = store_of(store, out)
 
     from mtneuro_ray.results.page.stored import Stored
     from mtneuro_ray.results.report import html_page
 
-    with working("writing the report"):
+    with working("writing the report"), uncollected():
         page = html_page(results, f"MTNeuro on Ray: {folder}", Stored(folder, cutouts), price_per_node_hour)
     folder.write("report.html", page.encode())
     print(folder / "report.html")

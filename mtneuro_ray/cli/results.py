@@ -12,7 +12,7 @@ from mtneuro_ray.cli.listing import Format, Output, ordered
 from mtneuro_ray.cli.options import Model, OnlyTask, Outs, Store, out_of, path, positive
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results import Results
+from mtneuro_ray.results import Results, index
 from mtneuro_ray.results.compare.comparison import Comparison
 from mtneuro_ray.results.query import best_columns, run_columns
 from mtneuro_ray.storage.folder import Folder
@@ -66,14 +66,14 @@ FormatOption = Annotated[Format | None, typer.Option("--format", help="default: 
 To = Annotated[str | None, typer.Option("--to", metavar="FILE", callback=path, help="default: stdout")]
 
 
-def load_runs(out: str) -> tuple[Results, Folder]:
-    """The results of an output folder, and the folder.
+def load_runs(out: str, *, keeps_records: bool = False) -> tuple[Results, Folder]:
+    """The results of an output folder, and the folder; `keeps_records` is that of `index.load_runs`.
 
     Raises:
         InputError: it holds none.
     """
     folder = out_of(out)
-    results = Results(folder)
+    results = Results(folder, index.load_runs(folder, keeps_records=keeps_records))
     if not results:
         raise InputError(f"{out}: holds no runs; accepted: the --out folder of a train or sweep")
     return results, folder

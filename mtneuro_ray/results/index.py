@@ -33,10 +33,11 @@ _SHARED = ("task_json", "origin_json", "keys_json")
 _Entries = dict[str, tuple[str, Run]]
 
 
-def load_runs(out: Folder) -> list[Run]:
+def load_runs(out: Folder, *, keeps_records: bool = False) -> list[Run]:
     """All runs of an output folder, from its index if that is fresh, else from the run files.
 
-    The index is written anew if that is possible.
+    The index is written anew if that is possible. With `keeps_records` the run files that were read stay with their
+    runs, for who needs all of them.
     """
     # The answers of a bucket take so long that memory has to be collected meanwhile.
     with uncollected() if out.is_local else nullcontext():
@@ -45,7 +46,8 @@ def load_runs(out: Folder) -> list[Run]:
         entries = {run_id: entry for run_id, entry in known.items() if entry[0] and stamps.get(run_id) == entry[0]}
         changed = [run_id for run_id in stamps if run_id not in entries]
         for run in filter(None, map(_run_of, RunFolder(out).read_all(changed))):
-            entries[run.run_id] = (stamps[run.run_id], run)
+            # The records of many runs are large, and few commands need them.
+            entries[run.run_id] = (stamps[run.run_id], run if keeps_records else replace(run, record=None))
         if changed or len(entries) != len(known):
             _write(out, entries)
         return in_order(run for _, run in entries.values())
@@ -59,8 +61,7 @@ def _run_of(record: RunRecord) -> Run | None:
     except OverflowError as error:
         logger.warning("runs/%s.json: is left out: damaged (%s: %s)", record.run_id, type(error).__name__, error)
         return None
-    # The records of many runs are large, and few commands need them.
-    return replace(run, record=None)
+    return run
 
 
 def _read(out: Folder) -> _Entries:
