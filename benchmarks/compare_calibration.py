@@ -139,7 +139,10 @@ def bootstrapped(images: Floats, random: np.random.Generator, *, in_blocks: bool
 
 
 class Rates(NamedTuple):
-    """Results of a setting: shares of the replicates, and medians over them."""
+    """Results of a setting: shares of the replicates, and medians over them.
+
+    A comparison that is refused finds nothing: it is no false positive, and has no power.
+    """
 
     refused: float
     found: float
@@ -158,19 +161,20 @@ def rates_of(setting: Setting, replicates: int, random: np.random.Generator) -> 
     shift = 3 * float(images.mean((1, 2, 3)).std())
     found = [effect.p < LEVEL for effect in known]
     power = [abs(effect.difference + shift) > effect.interval()[1] - effect.difference for effect in known]
+    judged_share = len(known) / len(effects)
     few = images[: max(1, replicates // 8)]
     return Rates(
-        1 - len(known) / len(effects),
-        _share(found),
+        1 - judged_share,
+        judged_share * _share(found),
         _share([bootstrapped(each, random, in_blocks=True) for each in few]),
         _share([bootstrapped(each, random, in_blocks=False) for each in few]),
         float(np.median([effect.layout.blocks for effect in known])) if known else math.nan,
-        _share(power),
+        judged_share * _share(power),
     )
 
 
 def _share(found: Sequence[bool]) -> float:
-    return float(np.mean(found)) if found else math.nan
+    return float(np.mean(found)) if found else 0.0
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from mtneuro_ray.data.stored import describe, joined, parts_of
 from mtneuro_ray.data.stored_cubes import StoredCubes, StoredPatches
 from mtneuro_ray.data.streamed import on_device
 from mtneuro_ray.engine import cubes as engine_cubes
+from mtneuro_ray.engine import evaluation
 from mtneuro_ray.engine.blending import importance
-from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.loop import set_up, train
 from mtneuro_ray.engine.predict import predict_run
 from mtneuro_ray.metrics.base import Metrics
@@ -155,7 +155,9 @@ def test_an_evaluation_equals_a_slow_one(
     context = WorkerContext()
     setup = set_up(run, {"train": data, "test": data}, context)
     setup.model.eval()
-    found = evaluate(setup.task, setup.model, setup.splits["test"], context)
+    measured = evaluation.measured(setup.task, setup.model, setup.splits["test"], context)
+    found, scores = measured.metrics, evaluation.image_scores(setup.task, "test", data, measured)
+    assert scores is not None
     confusions, losses = [], []
     shares = [blended_by_hand(setup.model, values[0], data.size, margin) for values in data.values]
     seen = [np.zeros(each.shape, int) for each in data.classes]
@@ -174,6 +176,9 @@ def test_an_evaluation_equals_a_slow_one(
     for key in ("confusion", "truth", "image/iou", "dataset/f1_mean"):
         np.testing.assert_allclose(np.array(found[key], float), np.array(expected[key], float))
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    # Blocks are predicted in another order than that of the images.
+    kept = [each for each in confusions if each.any()]
+    np.testing.assert_array_equal(scores.rows["segmentation"], np.stack(kept))
     regions: Any = found["regions"]
     assert sum(regions[name]["images"] for name in "AB") == len(data.cells)
 

@@ -230,8 +230,7 @@ def _compared(
     title = f"{group.task}, {group.source}: {heading}{f' of {key.class_}' if key.class_ else ''}, {split}"
     ranks = None if paper else _ranks(order, key, sign, [contrast.effect.layout.block for contrast in contrasts])
     doubts = [doubt for contrast in contrasts for doubt in contrast.effect.doubts]
-    few = [contrast for contrast in contrasts if 0 < contrast.effect.layout.seeds < SEEDS]
-    if few and not paper:
+    if any(contrast.effect.basis == "images" for contrast in contrasts):
         doubts.append(f"With fewer than {SEEDS} seeds nothing is said about models that are trained again.")
     notes = [*doubts, *(phantom_note(group.part.data) if paper else [_RULE])]
     return Comparison(title, key, order, ranks, contrasts, list(dict.fromkeys(notes)))

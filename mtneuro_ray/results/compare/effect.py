@@ -20,8 +20,10 @@ from mtneuro_ray.results.compare.correlation import Floats, Whole, blocks_of, co
 LEVEL, POWER = 0.05, 0.8
 # With fewer seeds the variance between seeds can't be estimated well enough for a test.
 SEEDS = 3
-# Fewest blocks for which the test keeps its level; and fewest positions, where there are fewer pieces of tissue.
-BLOCKS, POSITIONS = 4, 200
+# Fewest blocks for which the test keeps its level; and fewest blocks and positions where there are fewer pieces of
+# tissue than that, so that all of the correlation has to be estimated.
+BLOCKS = 4
+FEW_PIECES, POSITIONS = 8, 200
 
 Basis = Literal["seeds and images", "images", "seeds", "nothing"]
 
@@ -151,10 +153,11 @@ def _too_few(blocks: int, pieces: int, positions: int) -> str:
             f"The images make {blocks} blocks that may be taken for independent, and {BLOCKS} are needed: nothing is "
             "said about other images."
         )
-    if pieces < BLOCKS and positions < POSITIONS:
+    if pieces < BLOCKS and (blocks < FEW_PIECES or positions < POSITIONS):
         return (
-            f"The images lie at {positions} positions of {pieces} pieces of tissue, and {BLOCKS} pieces or {POSITIONS} "
-            "positions are needed to tell their correlation: nothing is said about other images."
+            f"The images lie at {positions} positions of {pieces} piece{'s' if pieces > 1 else ''} of tissue and make "
+            f"{blocks} blocks; {BLOCKS} pieces are needed, or {POSITIONS} positions in {FEW_PIECES} blocks: nothing is "
+            "said about other images."
         )
     return ""
 

@@ -80,7 +80,7 @@ def test_the_smallest_detectable_difference_is_found_8_times_of_10() -> None:
 
 @pytest.mark.parametrize(
     ("cubes", "slices", "length", "word"),
-    [(3, 16, 50.0, "3 blocks"), (1, 60, 2.0, "60 positions of 1 pieces of tissue")],
+    [(3, 16, 50.0, "3 blocks"), (1, 60, 2.0, "60 positions of 1 piece of tissue")],
 )
 def test_too_few_images_are_refused_and_seeds_judge_alone(cubes: int, slices: int, length: float, word: str) -> None:
     images = simulated(Setting(4, cubes, slices, length), 1, np.random.default_rng(1))[0]

@@ -18,8 +18,10 @@ from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.sampling import samples
 from mtneuro_ray.errors import InputError, TrainingError
+from mtneuro_ray.metrics.regression import NAME, regression_measures
 from mtneuro_ray.models.nets.resnet import EncoderClassifier
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.image_scores import read_image_scores
 from mtneuro_ray.tasks.training.base import Reading
 from mtneuro_ray.tasks.training.readout import read_out, regress
 from tests.engine.threads import together
@@ -115,6 +117,21 @@ def test_distances_in_micrometers_have_a_score_where_they_are_no_multiple_of_tho
         every = np.concatenate([np.asarray(arrays.targets).reshape(-1, 7)[:, 6:] for arrays in data.values()])
         again = probe(run_of(), encoder(Quarters()), data, WorkerContext()).metrics["all"]["r2/cell_distance_um"]
         assert again == pytest.approx(r2(inputs, every, inputs, every)[0], abs=1e-5)
+
+
+def test_truth_and_prediction_of_each_corner_are_kept_with_their_place_and_give_the_scores(tmp_path: Path) -> None:
+    reading = probe(run_of(), encoder(Quarters()), data_of(noise=0.3), WorkerContext())
+    reading.write(Folder(tmp_path))
+    scores = read_image_scores(Folder(tmp_path), run_of().run_id)
+    assert scores is not None
+    assert len(scores) == 4 * (40 + 5 + 13) + 4 * 13
+    for split in ("all", "test"):
+        rows = scores.rows[NAME][scores.splits == split]
+        for name, measure in regression_measures(rows, ATTRIBUTES, len(ATTRIBUTES)).items():
+            assert float(measure.value(measure.sums.sum(0))) == pytest.approx(reading.metrics[split][name])
+    test = scores.splits == "test"
+    assert set(scores.cubes[test].tolist()) == {2}
+    assert scores.origins[test][:5].tolist() == [[40, 0, 0], [40, 0, 8], [40, 8, 0], [40, 8, 8], [41, 0, 0]]
 
 
 def test_all_is_fitted_and_scored_on_both_splits_and_test_on_what_was_held_out() -> None:
