@@ -80,16 +80,22 @@ function axes(svg, box, x, y) {
   for (const [value, text] of y.ticks || []) {
     const at = y.scale(value);
     if (y.grid !== false) svg.append(s("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }));
-    svg.append(s("text", { class: "tick", x: left - 6, y: at, "text-anchor": "end", "dominant-baseline": "central" }, text));
+    svg.append(s("text", { class: "tick", x: left - 6, y: at, "text-anchor": "end", "dominant-baseline": "central" }, fit(text, left - 6)));
   }
   for (const [value, text] of x.ticks || []) {
     const at = x.scale(value);
     if (x.grid !== false) svg.append(s("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }));
-    svg.append(s("text", { class: "tick", x: at, y: bottom + 16, "text-anchor": "middle" }, text));
+    svg.append(s("text", { class: "tick", x: at, y: bottom + 16, "text-anchor": "middle" }, fit(text, x.scale.step || Infinity)));
   }
   if (x.label) svg.append(s("text", { class: "label", x: (left + right) / 2, y: bottom + 34, "text-anchor": "middle" }, x.label));
   if (y.label) svg.append(s("text", { class: "label", x: 4, y: 12 }, y.label));
   svg.append(s("path", { class: "frame", d: `M${left},${top}V${bottom}H${right}` }));
+}
+
+// A text of a tick that is no wider than some pixels; a letter is 6.2 pixels wide on average.
+function fit(text, width) {
+  const most = Math.max(3, Math.floor(width / 6.2));
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function told(scale, count) {

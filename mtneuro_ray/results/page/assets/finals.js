@@ -13,7 +13,7 @@ function confusionChart(found) {
         { scale: y, label: `truth, and its ${found.unit}`, grid: false, ticks: [] });
       const points = [];
       found.counts.forEach((row, truth) => {
-        svg.append(s("text", { class: "tick", x: box.left - 6, y: y(truth) - 3, "text-anchor": "end" }, found.classes[truth]));
+        svg.append(s("text", { class: "tick", x: box.left - 6, y: y(truth) - 3, "text-anchor": "end" }, fit(found.classes[truth], box.left - 6)));
         svg.append(s("text", { class: "tick", x: box.left - 6, y: y(truth) + 11, "text-anchor": "end" }, totals[truth].toLocaleString("en")));
         row.forEach((count, predicted) => {
           const share = totals[truth] ? count / totals[truth] : 0;
@@ -64,7 +64,7 @@ function classesChart(panel, classes) {
     title: panel.method, note: panel.metric,
     height: 52 + 34 * panel.rows.length,
     draw({ svg, width, height }) {
-      const box = { left: 20 + 8 * Math.max(...panel.rows.map((name) => name.length)), right: width - 4, top: 4, bottom: height - 26 };
+      const box = { left: Math.min(width / 3, 20 + 8 * Math.max(...panel.rows.map((name) => name.length))), right: width - 4, top: 4, bottom: height - 26 };
       const x = band(classes, [box.left, box.right]), y = band(panel.rows, [box.top, box.bottom]);
       axes(svg, box, { scale: x, grid: false, ticks: classes.map((name, i) => [i, name]) }, { scale: y, grid: false, ticks: panel.rows.map((name, i) => [i, name]) });
       const points = panel.values.map(([row, column, value]) => {
