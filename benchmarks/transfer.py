@@ -23,6 +23,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +48,20 @@ from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
-from mtneuro_ray.storage.records import RunFolder, checkpoint_folder
+from mtneuro_ray.storage.records import RunFolder, RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.base import build_task
 from mtneuro_ray.volumes.source import open_volume
 
 Side = tuple[TaskSettings, tuple[str, ...], Mapping[Split, SplitArrays]]
-Trained = tuple[RunSettings, torch.nn.Module]
+
+
+class Trained(NamedTuple):
+    """A trained network."""
+
+    run: RunSettings
+    model: torch.nn.Module
+    record: RunRecord
+
 
 _SIDES = ("phantom", "real")
 _PLANE = 309
@@ -144,14 +153,13 @@ def trained(options: argparse.Namespace, side: Side, candidate: str, seed: int, 
     record = train_here(run, splits, out, threads=options.threads)
     if record.status != "done":
         raise SystemExit(f"error: {record.error}")
-    RunFolder(out).write(record)
-    return run, load_model(run, checkpoint_folder(out, run), torch.device("cpu"))
+    return Trained(run, load_model(run, checkpoint_folder(out, run), torch.device("cpu")), record)
 
 
 def score(found: Trained, arrays: SplitArrays, metric: str) -> float:
     """One metric of a trained network on a split."""
-    run, model = found
-    value = evaluate(build_task(run), model, ResidentSplit(arrays, torch.device("cpu")), WorkerContext())[metric]
+    split = ResidentSplit(arrays, torch.device("cpu"))
+    value = evaluate(build_task(found.run), found.model, split, WorkerContext())[metric]
     assert isinstance(value, float)
     return value
 
@@ -171,6 +179,8 @@ def transfer_networks(task: TaskSettings, task_file: Path, options: argparse.Nam
         for text, loss in losses.items():
             print(f"downsampling {downsample}: {text or 'as given'}: loss {loss:.4f} on the phantom's val", flush=True)
         networks = [first[chosen], *(trained(options, side, chosen, seed, out) for seed in options.seeds[1:])]
+        for found in networks:
+            RunFolder(out).write(found.record)
         for name, arrays in (("phantom, val", val), ("real, test", real)):
             values = [score(found, arrays, "balanced_accuracy") for found in networks]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
@@ -193,7 +203,7 @@ def main() -> None:
     parser.add_argument("--candidate", action="append", metavar="'KEY=VALUE ...'", help="settings to choose from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 100, 350])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", help="folder of run files and weights, a temporary one by default")
+    parser.add_argument("--out", help="folder of weights, with run files of what was chosen; temporary by default")
     options = parser.parse_args()
     options.candidate = options.candidate or [""]
     pair = load_pair(options.task, options.network or "SUP_ResNet-18_2D")
