@@ -66,40 +66,45 @@ def band_features(tile: Floats) -> list[float]:
     return [*row, *np.quantile(flat, (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99))]
 
 
-Inputs = Callable[[Floats], list[float]]
+# Pictures (N, 64, 64) -> inputs (N, F): one array, or one for each seed of what makes them.
+Inputs = Callable[[Floats], list[Floats]]
+
+
+def statistics_by(features: Callable[[Floats], list[float]]) -> Inputs:
+    """Inputs by a function of one picture."""
+    return lambda pictures: [np.array([features(picture) for picture in pictures])]
+
 
 STATISTICS: dict[str, Inputs] = {
-    "texture (24)": texture_features,
-    "bands (45)": band_features,
-    "both (69)": lambda tile: [*texture_features(tile), *band_features(tile)],
+    "texture (24)": statistics_by(texture_features),
+    "bands (45)": statistics_by(band_features),
+    "both (69)": statistics_by(lambda tile: [*texture_features(tile), *band_features(tile)]),
 }
 
 
 def network_inputs(out: str) -> dict[str, Inputs]:
-    """Features of a tile by the networks of a folder: those of every downsampling, and of all."""
-    found: dict[int, list[nn.Module]] = {}
-    results = Results(out)
-    for record in results.records:
-        downsample = int(record.settings["task"]["downsample"])
-        found.setdefault(downsample, []).append(results.model(record.run_id))
-
-    def features(tile: Floats, scales: Sequence[int]) -> list[float]:
-        row: list[float] = []
-        for scale in scales:
-            side = tile.shape[0] * 2 // scale  # tiles are given at downsampling 2
-            small = tile.reshape(side, tile.shape[0] // side, side, -1).mean(axis=(1, 3))
-            image = torch.from_numpy((small - small.mean()) / (small.std() + 1e-6)).float()[None, None]
-            with torch.no_grad():
-                row += [
-                    float(v) for network in found[scale] for v in cast(EncoderClassifier, network).features(image)[0]
-                ]
-        return row
-
-    choices = [[scale] for scale in sorted(found)] + ([sorted(found)] if len(found) > 1 else [])
+    """The features (N, 512) by the networks of a folder, one array for each seed, at every downsampling."""
+    results, found = Results(out), dict[int, list[EncoderClassifier]]()
+    for record in sorted(results.records, key=lambda each: each.summary["seed"]):
+        network = cast(EncoderClassifier, results.model(record.run_id))
+        found.setdefault(int(record.settings["task"]["downsample"]), []).append(network)
     return {
-        f"phantom's ResNet-18, downsampling {' and '.join(map(str, scales))}": partial(features, scales=scales)
-        for scales in choices
+        f"phantom's ResNet-18, downsampling {scale}": partial(_features, networks, scale)
+        for scale, networks in sorted(found.items())
     }
+
+
+def _features(networks: Sequence[EncoderClassifier], scale: int, pictures: Floats) -> list[Floats]:
+    side = pictures.shape[1] * 2 // scale  # pictures have downsampling 2
+    small = pictures.reshape(len(pictures), side, pictures.shape[1] // side, side, -1).mean(axis=(2, 4))
+    centred = small - small.mean(axis=(1, 2), keepdims=True)
+    images = torch.from_numpy(centred / (small.std(axis=(1, 2), keepdims=True) + 1e-6)).float()[:, None]
+    found = []
+    with torch.no_grad():
+        for network in networks:
+            batches = [network.features(images[start : start + 64]) for start in range(0, len(images), 64)]
+            found.append(torch.cat(batches).double().numpy())
+    return found
 
 
 @dataclass(frozen=True)
@@ -177,14 +182,19 @@ def learned(inputs: Floats, labels: Ints, others: Floats, seed: int) -> Floats:
     return scores
 
 
-def fitted(kind: str, inputs: Floats, labels: Ints, others: Floats) -> list[Floats]:
-    """Log-probabilities of other inputs, one array for each seed; logistic regression has none."""
-    scaler = StandardScaler().fit(inputs)
-    inputs, others = scaler.transform(inputs), np.clip(scaler.transform(others), -4, 4)
-    if kind == "logistic":
-        model = LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced").fit(inputs, labels)
-        return [model.predict_log_proba(others)]
-    return [learned(inputs, labels, others, seed) for seed in SEEDS]
+def fitted(kind: str, inputs: Sequence[Floats], labels: Ints, others: Sequence[Floats]) -> list[Floats]:
+    """Log-probabilities of other inputs, one array for each seed; logistic regression on statistics has none."""
+    found: list[Floats] = []
+    for seed, each in zip(SEEDS, [*inputs] * (len(SEEDS) // len(inputs)), strict=True):
+        place = len(found) if len(inputs) > 1 else 0
+        scaler = StandardScaler().fit(each)
+        known, asked = scaler.transform(each), np.clip(scaler.transform(others[place]), -4, 4)
+        if kind == "hidden layer":
+            found.append(learned(known, labels, asked, seed))
+        elif len(found) < len(inputs):
+            model = LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced").fit(known, labels)
+            found.append(model.predict_log_proba(asked))
+    return found
 
 
 def scores_of(found: Sequence[Floats], tiles: Tiles, out: Ints, radius: int) -> list[float]:
@@ -210,26 +220,30 @@ def main() -> None:
     count = len(train.labels)
     parts = [*folds(tiles), (np.arange(count), np.arange(count, len(tiles.labels)))]
     choices = network_inputs(asked.networks) if asked.networks else STATISTICS
-    chosen: tuple[float, str, int] = (0.0, "", 0)
+    chosen = (0.0, "", "", 0)
     print("| inputs | learned by | smoothing | four folds, val | mean | with the mean of the seeds |")
     print("|---|---|---|---|---|---|")
     for name, features in choices.items():
-        rows = np.array([features(picture) for picture in tiles.pictures])
+        rows = features(tiles.pictures)
         for kind in ("logistic", "hidden layer"):
-            found = [fitted(kind, rows[kept], tiles.labels[kept], rows[out]) for kept, out in parts]
+            found = [
+                fitted(kind, [each[kept] for each in rows], tiles.labels[kept], [each[out] for each in rows])
+                for kept, out in parts
+            ]
             for radius in SMOOTHINGS:
                 each = [scores_of(own, tiles, out, radius) for own, (_, out) in zip(found, parts, strict=True)]
                 alone = [statistics.fmean(values[:-1]) for values in each]
                 mean, together = statistics.fmean(alone), statistics.fmean(values[-1] for values in each)
                 cells = ", ".join(f"{value:.3f}" for value in alone)
                 print(f"| {name} | {kind} | {radius} | {cells} | {mean:.3f} | {together:.3f} |", flush=True)
-                if kind == "hidden layer" and mean > chosen[0] + 0.005:
-                    chosen = (mean, name, radius)
-    print(f"chosen: {chosen[1]}, smoothing {chosen[2]}")
+                # Logistic regression on statistics learns no representation.
+                if (kind == "hidden layer" or asked.networks) and mean > chosen[0] + 0.005:
+                    chosen = (mean, name, kind, radius)
+    _, name, kind, radius = chosen
+    print(f"chosen: {name}, {kind}, smoothing {radius}")
     if asked.test:
         test = Tiles.of(task, plane, "test")
-        inputs, others = (np.array([choices[chosen[1]](each) for each in own.pictures]) for own in (train, test))
-        found_test = fitted("hidden layer", inputs, train.labels, others)
+        found_test = fitted(kind, choices[name](train.pictures), train.labels, choices[name](test.pictures))
         for radius in SMOOTHINGS:
             values = scores_of(found_test, test, np.arange(len(test.labels)), radius)
             told = ", ".join(f"{value:.3f}" for value in values[:-1])
