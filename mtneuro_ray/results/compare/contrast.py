@@ -64,10 +64,10 @@ class Contrast:
 
 
 def _digits(effect: Effect) -> int:
-    """Decimals that show two digits of the standard error, at least 3."""
+    """Decimals that show the first digit of the standard error, 3 to 6."""
     if not (math.isfinite(effect.error) and effect.error > 0):
         return 3
-    return min(max(3, 1 - math.floor(math.log10(effect.error))), 6)
+    return min(max(3, -math.floor(math.log10(effect.error))), 6)
 
 
 def _evidence(effect: Effect) -> str:
