@@ -59,9 +59,11 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
     pipeline = Sweep(experiments, records, lambda run: has_weights(where.out, run))
     say(_progress(pipeline))
     with Tracking(resources.trackers, where.out) as tracking:
-        for planned in pipeline.known:
-            if planned.run_id in pipeline.records:
-                tracking.add(pipeline.records[planned.run_id])
+        known = {planned.run_id for planned in pipeline.known}
+        for record in records:
+            # The pipeline's own records are without their settings.
+            if record.run_id in known:
+                tracking.add(record)
         if not pipeline.is_complete:
             check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
             _run(pipeline, resources, (table, voxel_bytes), where, tracking)

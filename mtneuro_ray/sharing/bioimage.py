@@ -152,17 +152,16 @@ def _input(program: Program) -> dict[str, Any]:
 
 def _preprocessing(program: Program) -> Iterator[dict[str, Any]]:
     """The scaling as operations of the specification."""
-    scaling = program.scaling
-    gain, offset = (
-        list(scaling.factor),
-        [-low * factor for low, factor in zip(scaling.shift, scaling.factor, strict=True)],
-    )
+    scaling, spatial = program.scaling, list(_axes(program))
     yield _AS_FLOAT
-    yield {"id": "scale_linear", "kwargs": {"axis": "channel", "gain": gain, "offset": offset}}
+    if _is_per_image(program):
+        # A linear scaling before it changes nothing; bioimageio.core would take the statistics from before that.
+        yield {"id": "zero_mean_unit_variance", "kwargs": {"axes": spatial, "eps": _EPSILON}}
+    else:
+        offset = [-low * factor for low, factor in zip(scaling.shift, scaling.factor, strict=True)]
+        yield {"id": "scale_linear", "kwargs": {"axis": "channel", "gain": list(scaling.factor), "offset": offset}}
     if scaling.clips:
         yield {"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}
-    if _is_per_image(program):
-        yield {"id": "zero_mean_unit_variance", "kwargs": {"axes": list(_axes(program)), "eps": _EPSILON}}
     # Without a type at the end, the specification goes back to that of the grey values.
     yield _AS_FLOAT
 

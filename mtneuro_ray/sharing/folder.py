@@ -16,7 +16,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.data.normalization import Scaling
 from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.errors import InputError, parsing
-from mtneuro_ray.models.build import build_model
+from mtneuro_ray.models.build import build_model, placed
 from mtneuro_ray.results.portable import without_folders
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.sharing.card import card
@@ -109,7 +109,7 @@ def load_shared(folder: Path) -> nn.Module:
         scaling = Scaling.loaded(json.loads((folder / NORMALIZATION).read_text())["scaling"])
     with parsing(folder / WEIGHTS, "file of weights", accepted.removeprefix("accepted: ")):
         weights = load_file(folder / WEIGHTS)
-    model = build_model(run.network)
+    model = placed(build_model(run.network), run.network, torch.device("cpu"))
     try:
         model.load_state_dict(weights)
     except RuntimeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ AIM = TrackerDeclaration(
     extra="aim",
     places="a folder on this machine; OUT/trackers/aim by default",
 )
-_DIGEST = "mtneuro_digest"
+_DIGEST, _SWEEP, _RUN = "mtneuro_digest", "mtneuro_sweep", "mtneuro_run_id"
 
 
 def open_folder(place: str | None, out: Folder, sweep: str) -> Tracker:
@@ -27,7 +26,7 @@ def open_folder(place: str | None, out: Folder, sweep: str) -> Tracker:
 
 
 class _Aim(Tracker):
-    """Keeps each run under a hash of sweep and run id."""
+    """Knows at the start which runs of the sweep are there: Aim chooses the names of its runs itself."""
 
     def __init__(self, root: Path, sweep: str) -> None:
         from aim import Repo
@@ -35,26 +34,28 @@ class _Aim(Tracker):
         root.mkdir(parents=True, exist_ok=True)
         self._repo: Any = Repo.from_path(str(root), init=True)
         self._sweep = sweep
+        self._known: dict[str, tuple[str, str | None]] = {}
+        for known in self._repo.iter_runs():
+            if known.get(_SWEEP) == sweep:
+                self._known[str(known.get(_RUN))] = known.hash, known.get(_DIGEST)
 
     def add(self, run: Tracked) -> bool:
         """Write a run; its digest comes last and says that it is whole."""
         from aim import Run
 
-        # Aim's own hashes have 24 digits.
-        place = hashlib.sha256(f"{self._sweep}/{run.run_id}".encode()).hexdigest()[:24]
-        known = self._repo.get_run(place)
-        if known is not None:
-            if known.get(_DIGEST) == run.digest:
-                return False
+        place, digest = self._known.get(run.run_id, (None, None))
+        if digest == run.digest:
+            return False
+        if place is not None:
             self._repo.delete_run(place)
         opened: Any = Run(
-            run_hash=place,
             repo=self._repo,
             experiment=f"{self._sweep}/{run.experiment}",
             system_tracking_interval=None,
             log_system_params=False,
             capture_terminal_logs=False,
         )
+        opened[_SWEEP], opened[_RUN] = self._sweep, run.run_id
         opened.name = run.name
         opened["hparams"] = dict(run.settings)
         opened["links"] = dict(run.links)
@@ -66,5 +67,6 @@ class _Aim(Tracker):
         for name, value in run.metrics.items():
             opened.track(value, name=f"final/{name}", step=last)
         opened[_DIGEST] = run.digest
+        self._known[run.run_id] = opened.hash, run.digest
         opened.close()
         return True

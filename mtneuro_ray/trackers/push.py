@@ -107,11 +107,11 @@ class Tracking:
         self._close()
 
     def _add(self, record: RunRecord) -> None:
-        tracked = Tracked.of(record, self._out)
         for each in self._trackers:
             if each.failed:
                 continue
             try:
+                tracked = Tracked.of(record, self._out)
                 if each.tracker is None:
                     each.tracker = open_tracker(each.address, self._out, "run.trackers")
                 each.tracker.add(tracked)

@@ -64,10 +64,12 @@ def test_every_model_is_a_program_and_onnx(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["segmentation", "classification"])
-def test_a_package_passes_the_test_of_bioimageio_core(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "norm"), [("segmentation", "image"), ("segmentation", "percentile"), ("classification", "unit")]
+)
+def test_a_package_passes_the_test_of_bioimageio_core(kind: str, norm: str, tmp_path: Path) -> None:
     core = pytest.importorskip("bioimageio.core", reason="bioimageio.core, of the extra bioimageio, is not installed")
-    record, results = finished(tmp_path, kind, input_norm="image")
+    record, results = finished(tmp_path, kind, input_norm=norm)
     files, program = export_run(record, results, tmp_path / "shared", bioimage=True)
     package = tmp_path / "shared/bioimageio.zip"
     assert package in files
