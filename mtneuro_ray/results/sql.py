@@ -44,7 +44,7 @@ def answer(runs: Sequence[Run], entries: Callable[[], Rows], query: str, option:
     named = set(re.findall(r"\b(frame|runs)\b", query.lower())) or {"frame", "runs"}
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         if "frame" in named:
-            _add_frame(connection, runs)
+            _add_frame(connection, runs, query)
         if "runs" in named:
             connection.register("runs", table_of(entries()))
         try:
@@ -57,7 +57,7 @@ def answer(runs: Sequence[Run], entries: Callable[[], Rows], query: str, option:
     raise InputError(f"{option}: gives no table; accepted: a query of the tables frame and runs, such as SELECT")
 
 
-def _add_frame(connection: duckdb.DuckDBPyConnection, runs: Sequence[Run]) -> None:
+def _add_frame(connection: duckdb.DuckDBPyConnection, runs: Sequence[Run], query: str) -> None:
     import pyarrow as pa
 
     first: dict[str, int] = {}
@@ -73,7 +73,7 @@ def _add_frame(connection: duckdb.DuckDBPyConnection, runs: Sequence[Run]) -> No
         "key": np.concatenate([np.empty(0, np.int64), *places]),
         "value": np.concatenate([np.empty(0), *(np.asarray(run.values, float) for run in runs)]),
     }
-    settings = [{path: own for path, own in run.network.items() if path not in ("name", "seed")} for run in runs]
+    settings = _settings(runs, query)
     about = [
         {
             "run": place,
@@ -96,6 +96,17 @@ def _add_frame(connection: duckdb.DuckDBPyConnection, runs: Sequence[Run]) -> No
         f"CREATE VIEW frame AS SELECT {lead}, {shown}, _values.value, _about.* EXCLUDE ({rest}) FROM _values "
         "JOIN _keys USING (key) JOIN _about USING (run)"
     )
+
+
+def _settings(runs: Sequence[Run], query: str) -> list[dict[str, Any]]:
+    """Keys of the network of each run that a query may read: those that it names, or all where it can't be told."""
+    text = re.sub(r"count\s*\(\s*\*\s*\)", "", query.lower())
+    reads_all = "*" in text or "columns" in text or not re.match(r"\s*(select|with)\b", text)
+    # A path has a dot, so that it stands in double quotes.
+    if not reads_all and '"' not in text and "classes" not in text:
+        return [{} for _ in runs]
+    paths = {path for run in runs for path in run.network if reads_all or path.lower() in text} - {"name", "seed"}
+    return [{path: own for path, own in run.network.items() if path in paths} for run in runs]
 
 
 def table_of(rows: Rows, columns: Sequence[str] = ()) -> pa.Table:

@@ -44,6 +44,13 @@ def test_both_tables_are_joined(results: Results) -> None:
     assert results.sql(query).to_dict("records") == [{"model": "net", "best": 0.7}]
 
 
+@pytest.mark.parametrize("rest", ["", " GROUP BY ALL ORDER BY count(*)"])
+def test_a_setting_is_read_where_a_query_names_it_in_any_case(results: Results, rest: str) -> None:
+    found = results.sql(f'SELECT DISTINCT "Optimizer.Learning_Rate" AS rate FROM frame{rest}')
+    assert sorted(found["rate"]) == [0.01, 0.1]
+    assert "optimizer.learning_rate" in results.sql("DESCRIBE frame")["column_name"].tolist()
+
+
 def test_without_a_run_the_tables_are_empty() -> None:
     assert Results.of([]).sql("SELECT count(*) AS n FROM frame")["n"].tolist() == [0]
 
