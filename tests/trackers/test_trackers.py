@@ -147,24 +147,3 @@ def test_wandb_leaves_one_offline_folder_for_each_run(out: Folder, tmp_path: Pat
     assert steps == {entry["epoch"]: entry["val/dataset/iou_mean"] for entry in HISTORY}
     assert begun is not None
     assert (begun.run_id, begun.project, begun.run_group) == (final.run_id, "my_sweep", "other/small")
-
-
-@pytest.mark.slow
-def test_aim_has_each_run_once(out: Folder, tmp_path: Path) -> None:
-    aim = pytest.importorskip("aim")
-    _, final, failed = write_runs(out)
-    place = tmp_path / "aim"
-    assert push_to(f"aim://{place}", out) == (3, 0)
-    assert push_to(f"aim://{place}", out) == (0, 3)
-    RunFolder(out).write(mended(failed))
-    assert push_to(f"aim://{place}", out) == (1, 2)
-    runs = {run["hparams", "run_id"]: run for run in aim.Repo(str(place)).iter_runs()}
-    assert len(runs) == 3
-    found = runs[final.run_id]
-    assert found.experiment == "my_sweep/other/small"
-    assert found["hparams", "optimizer.learning_rate"] == 0.01
-    metrics = {metric.name: metric for metric in found.metrics()}
-    steps, values = metrics["val/dataset/iou_mean"].values.sparse_numpy()
-    assert list(zip(steps, values, strict=True)) == [
-        (entry["epoch"], pytest.approx(entry["val/dataset/iou_mean"])) for entry in HISTORY
-    ]
