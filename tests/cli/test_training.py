@@ -79,4 +79,4 @@ def test_a_store_of_its_own_is_shared_by_outputs(
     monkeypatch.setenv("MTNEURO_STORE", str(tmp_path / "store"))
     assert main([*arguments, "--out", str(tmp_path / "b")]) == 0
     assert "ingest" not in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["checkpoints", "logs", "runs"]
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["checkpoints", "image_scores", "logs", "runs"]
