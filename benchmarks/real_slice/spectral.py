@@ -185,13 +185,15 @@ def learned(inputs: Floats, labels: Ints, others: Floats, seed: int) -> Floats:
 def fitted(kind: str, inputs: Sequence[Floats], labels: Ints, others: Sequence[Floats]) -> list[Floats]:
     """Log-probabilities of other inputs, one array for each seed; logistic regression on statistics has none."""
     found: list[Floats] = []
-    for seed, each in zip(SEEDS, [*inputs] * (len(SEEDS) // len(inputs)), strict=True):
-        place = len(found) if len(inputs) > 1 else 0
+    pairs = list(zip(inputs, others, strict=True))
+    if kind == "hidden layer":
+        pairs *= len(SEEDS) // len(pairs)
+    for seed, (each, other) in zip(SEEDS, pairs, strict=False):
         scaler = StandardScaler().fit(each)
-        known, asked = scaler.transform(each), np.clip(scaler.transform(others[place]), -4, 4)
+        known, asked = scaler.transform(each), np.clip(scaler.transform(other), -4, 4)
         if kind == "hidden layer":
             found.append(learned(known, labels, asked, seed))
-        elif len(found) < len(inputs):
+        else:
             model = LogisticRegression(C=0.1, max_iter=3000, class_weight="balanced").fit(known, labels)
             found.append(model.predict_log_proba(asked))
     return found

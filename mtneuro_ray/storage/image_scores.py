@@ -7,6 +7,7 @@ file, is written before it, and holds the same bytes for the same metrics.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.storage.folder import Folder
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "image_scores"
 _VERSION = 1
@@ -89,7 +92,9 @@ def read_image_scores(out: Folder, run_id: str) -> ImageScores | None:
             },
         )
     # What a damaged file makes of pyarrow is not one type of error.
-    except Exception:
+    except Exception as error:
+        path = out / FOLDER / _name(run_id)
+        logger.warning("%s: can't be read (%s): the run is compared without its images", path, type(error).__name__)
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ from markupsafe import Markup
 
 from mtneuro_ray.results.bundle import Bundle
 from mtneuro_ray.results.frame import VOXELS, Run, grouped, runs_of
+from mtneuro_ray.results.page.document import hash_source
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 
 _NO_SCORES = ("loss", "images", "truth", VOXELS)
@@ -61,7 +61,7 @@ def leaderboard(bundles: Sequence[Bundle], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    policy = f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; base-uri 'none'"
+    policy = f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; base-uri 'none'"
     return environment.get_template("board.html").render(
         title=title,
         boards=boards(bundles),
@@ -145,7 +145,3 @@ def _mean(values: Sequence[float | None]) -> Cell:
     mean = statistics.mean(known)
     spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(known):.3f}" if len(known) > 1 else ""
     return Cell(f"{mean:.3f}{spread}", mean)
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -74,7 +74,8 @@ def _assets() -> tuple[str, str]:
     return (folder / "page.css").read_text(), f'(() => {{\n"use strict";\n{script}\n}})();'
 
 
-def _hash(text: str) -> str:
+def hash_source(text: str) -> str:
+    """A script or style as a source in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -84,8 +85,8 @@ def policy(*, is_live: bool) -> str:
     style, script = _assets()
     connect = "connect-src 'self'; " if is_live else ""
     return (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {connect}"
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
+        f"img-src data:; {connect}base-uri 'none'; form-action 'none'"
     )
 
 
