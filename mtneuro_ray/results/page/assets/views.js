@@ -89,12 +89,19 @@ async function goTo(event) {
   target.scrollIntoView();
 }
 
+// A print is taken before the browser measures what is new, so every chart is drawn at once: with embedded data all of
+// this is over before the print.
+async function drawAll() {
+  await Promise.all(sections.map(view));
+  document.querySelectorAll("figure.chart").forEach((figure) => figure.redraw());
+}
+
 function start() {
   initTheme();
   prepare(document);
   document.querySelectorAll("dialog .close").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
   sections.forEach((section) => near.observe(section));
-  addEventListener("beforeprint", () => sections.forEach(view));
+  addEventListener("beforeprint", drawAll);
   document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", goTo));
   if (LIVE) follow();
 }
