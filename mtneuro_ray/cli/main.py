@@ -60,7 +60,7 @@ COMMANDS = {
     ),
     "results push": (
         "trackers",
-        "Add the runs of an output folder to a tracker.\n\nTensorBoard, MLflow or Weights & Biases (offline), "
+        "Add the runs of an output folder to a tracker.\n\nTensorBoard, MLflow, Weights & Biases (offline) or Aim, "
         "from run files. What the tracker has is left as it is.",
         "results push --to tensorboard://events --out out",
     ),

@@ -17,7 +17,7 @@ def run_results_push(
         str,
         Option(
             metavar="TRACKER[:PLACE]",
-            help="tensorboard://FOLDER, mlflow:http://HOST:PORT, mlflow:sqlite:///FILE, wandb://FOLDER; "
+            help="tensorboard://FOLDER, mlflow:http://HOST:PORT, mlflow:sqlite:///FILE, wandb://FOLDER, aim://FOLDER; "
             "default place: OUT/trackers",
         ),
     ],

@@ -68,7 +68,7 @@ class ResourceSettings(Settings):
     numbers as without asha; a stopped one is never selected, and a sweep with "none" trains it to its end."""
     asha: AshaSettings = AshaSettings()
     trackers: tuple[str, ...] = ()
-    """Trackers that each run is added to when its file is written: `tensorboard`, `mlflow` or `wandb`, with a
+    """Trackers that each run is added to when its file is written: `tensorboard`, `mlflow`, `wandb` or `aim`, with a
     place behind a colon, such as `mlflow:http://HOST:5000`; the default places are in OUT/trackers."""
 
     @property

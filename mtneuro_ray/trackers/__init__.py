@@ -1,4 +1,4 @@
-"""Trackers: TensorBoard, MLflow and Weights & Biases, filled from run files, during a sweep and afterwards."""
+"""Trackers: TensorBoard, MLflow, Weights & Biases and Aim, filled from run files, during a sweep and afterwards."""
 
 from mtneuro_ray.registry import Registry
 from mtneuro_ray.trackers.base import TrackerDeclaration
@@ -10,5 +10,6 @@ TRACKERS = Registry(
         "tensorboard": "mtneuro_ray.trackers.tensorboard:TENSORBOARD",
         "mlflow": "mtneuro_ray.trackers.mlflow:MLFLOW",
         "wandb": "mtneuro_ray.trackers.wandb:WANDB",
+        "aim": "mtneuro_ray.trackers.aim:AIM",
     },
 )

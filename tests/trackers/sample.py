@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from mtneuro_ray.config.trackers import TrackerAddress
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.trackers.base import Tracked, Tracker, TrackerDeclaration
+from mtneuro_ray.trackers.push import push
 from tests.results.records import segmentation_record
 
 HISTORY = [
@@ -33,6 +35,11 @@ def write_runs(out: Folder) -> list[RunRecord]:
 def mended(record: RunRecord) -> RunRecord:
     """The run that failed, after it was trained again."""
     return replace(segmentation_record(seed=2, name="other_3class"), history=HISTORY, timings=TIMES)
+
+
+def push_to(text: str, out: Folder) -> tuple[int, int]:
+    """Push every run of an output folder to the tracker at an address."""
+    return push(RunFolder(out).all(), out, TrackerAddress.of(text, "--to"), "--to")
 
 
 class Memory(Tracker):

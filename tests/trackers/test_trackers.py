@@ -10,20 +10,14 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.trackers import TrackerAddress
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
-from mtneuro_ray.trackers.push import push
-from tests.trackers.sample import HISTORY, mended, write_runs
+from tests.trackers.sample import HISTORY, mended, push_to, write_runs
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "my_sweep")
-
-
-def push_to(text: str, out: Folder) -> tuple[int, int]:
-    return push(RunFolder(out).all(), out, TrackerAddress.of(text, "--to"), "--to")
 
 
 def test_tensorboards_reader_finds_each_run_once_with_steps_and_settings(out: Folder, tmp_path: Path) -> None:
