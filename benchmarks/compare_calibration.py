@@ -160,7 +160,7 @@ def rates_of(setting: Setting, replicates: int, random: np.random.Generator) -> 
     known = [effect for effect in effects if effect.basis == needed]
     shift = 3 * float(images.mean((1, 2, 3)).std())
     found = [effect.p < LEVEL for effect in known]
-    power = [abs(effect.difference + shift) > effect.interval()[1] - effect.difference for effect in known]
+    power = [abs(effect.difference + shift) > effect.interval[1] - effect.difference for effect in known]
     judged_share = len(known) / len(effects)
     few = images[: max(1, replicates // 8)]
     return Rates(

@@ -77,6 +77,15 @@ def parsing(where: object, what: str, accepted: str, missing: str = "no such fil
         raise InputError(f"{where}: is no whole {what} ({in_one_line(error)}); accepted: {accepted}") from None
 
 
+@contextmanager
+def noted(problems: list[str], prefix: str = "") -> Iterator[None]:
+    """Add an error of the body to the problems, and go on."""
+    try:
+        yield
+    except MTNeuroError as error:
+        problems.append(f"{prefix}{error}")
+
+
 def printable(text: str) -> str:
     """Text with every control or unprintable character replaced by its escape sequence."""
     return "".join(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +14,7 @@ from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.predictions import exist, place_of
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.errors import InputError, MTNeuroError
+from mtneuro_ray.errors import InputError, noted
 from mtneuro_ray.progress import say, working
 from mtneuro_ray.results.selection import seeds_of
 from mtneuro_ray.storage.folder import Folder
@@ -86,15 +85,6 @@ def run_report(
     return 0
 
 
-@contextmanager
-def _noted(problems: list[str], prefix: str = "") -> Iterator[None]:
-    """Add an error of the body to `problems`, and go on."""
-    try:
-        yield
-    except MTNeuroError as error:
-        problems.append(f"{prefix}{error}")
-
-
 def _predict(records: Sequence[RunRecord], out: Folder, store: CutoutStore, problems: list[str]) -> None:
     """Make the predictions that runs lack."""
     missing = [record for record in records if not exist(place_of(out, record.run_id))]
@@ -104,7 +94,7 @@ def _predict(records: Sequence[RunRecord], out: Folder, store: CutoutStore, prob
     from mtneuro_ray.engine.predict import predict_run
 
     for record in missing:
-        with _noted(problems):
+        with noted(problems):
             with working(f"predicting test with {record.summary['model']} on {record.summary['task']}"):
                 written = predict_run(record, out, store)
             if not written.agrees:
@@ -121,7 +111,7 @@ def _scenes(records: Sequence[RunRecord], out: Folder, store: CutoutStore, probl
 
     from mtneuro_ray.engine.finished import stored_split
 
-    with _noted(problems):
+    with noted(problems):
         return stored_scenes(shown, out, partial(stored_split, store), records)
     return []
 
@@ -145,12 +135,12 @@ def _pictures(
 
     projections = []
     for record in gallery.read_out_runs(records):
-        with _noted(problems):
+        with noted(problems):
             projections.append((record, projection_of(out, record.run_id, say)))
     yield from gallery.embedding_pictures(projections)
 
     for record in gallery.mining_runs(records, out):
-        with _noted(problems):
+        with noted(problems):
             if not views.exist(out, record.run_id):
                 from mtneuro_ray.engine.mine_views import write_views
 

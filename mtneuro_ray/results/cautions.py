@@ -17,10 +17,10 @@ Named = Sequence[tuple[str, Sequence[Run]]]
 _FEWEST = 3
 
 
-def confusion_of(run: Run, split: str = "test") -> list[list[int]] | None:
-    """Counts of each true class (rows) by predicted class (columns); None if the run has none."""
+def confusion_of(run: Run) -> list[list[int]] | None:
+    """Counts of each true class (rows) by predicted class (columns) of the test split; None if the run has none."""
     classes = run.classes
-    rows = [[run.value(Key(split, f"{CONFUSION}/{name}", truth)) for name in classes] for truth in classes]
+    rows = [[run.value(Key("test", f"{CONFUSION}/{name}", truth)) for name in classes] for truth in classes]
     known = [[int(value) for value in row if value is not None and math.isfinite(value)] for row in rows]
     return known if all(len(row) == len(classes) for row in known) else None
 

@@ -67,6 +67,11 @@ def label_of(run: Run, paths: Collection[str]) -> str:
     return ", ".join(f"{short(path, run.network)} {text_of(run.network.get(path))}" for path in paths)
 
 
+def candidate_text(summary: Mapping[str, Any]) -> str:
+    """Learning rate and batch size of a run's summary, in one line."""
+    return f"lr {summary['learning_rate']:g}, batch {summary['batch_size']}"
+
+
 def text_of(value: Any) -> str:
     """A setting's value as text."""
     return f"{value:g}" if isinstance(value, float) else str(value)

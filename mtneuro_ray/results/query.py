@@ -130,10 +130,11 @@ class Results:
 
         Args:
             others: Results of further output folders.
-            metric: Name such as `dataset/iou_mean`, or `dataset/iou:vessels` of one class; the task's own by default.
+            metric: Name such as `dataset/iou_mean`, `test/dataset/iou_mean` or, of one class, `dataset/iou:vessels`;
+                that by which runs of the task are judged by default.
             pairs: Compare all pairs; by default each experiment with the best one.
             paper: Compare each experiment with the paper's value instead.
-            block: Length of a block of neighbouring images; by default it follows from their correlation.
+            block: Block length in neighbouring images, as in slices; by default it follows from their correlation.
 
         Raises:
             InputError: there is nothing to compare, or no run has the metric.

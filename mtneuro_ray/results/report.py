@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
+from mtneuro_ray.results.methods import candidate_text
 from mtneuro_ray.results.page.content import Content
 from mtneuro_ray.results.page.document import page
 from mtneuro_ray.results.query import Results
@@ -42,8 +43,8 @@ def run_report(record: RunRecord) -> str:
     """Settings, metrics of each split, and the confusion matrix of the test split if there is one."""
     summary, run = record.summary, Run.of(record)
     head = (
-        f"{summary['model']} on {summary['task']}: lr {summary['learning_rate']:g}, batch {summary['batch_size']}, "
-        f"{summary['epochs']} epochs, seed {summary['seed']}"
+        f"{summary['model']} on {summary['task']}: {candidate_text(summary)}, {summary['epochs']} epochs, "
+        f"seed {summary['seed']}"
     )
     if record.status == "error":
         return f"{head}\nerror: {record.error}"

@@ -79,9 +79,9 @@ def count(value: int) -> Value:
     return Value(str(value), value)
 
 
-def mean_of(values: Sequence[float], digits: int = 3) -> Value:
+def mean_of(values: Sequence[float]) -> Value:
     """The mean."""
-    return number(statistics.fmean(values), digits)
+    return number(statistics.fmean(values))
 
 
 def mean_and_deviation(values: Sequence[float]) -> Value:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.data.store import Bytes
+from mtneuro_ray.results.charts.ranges import thinned
 from mtneuro_ray.results.charts.scenes import Layer, Scene
-from mtneuro_ray.results.charts.thinning import thinned
 from mtneuro_ray.results.frame import grouped
 
 PIXELS = 40_000_000

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.results.cautions import confusion_of
 from mtneuro_ray.results.frame import Run, grouped
-from mtneuro_ray.results.methods import by_method, data_labels, differences, label_of
+from mtneuro_ray.results.methods import by_method, candidate_text, data_labels, differences, label_of
 from mtneuro_ray.results.tasks import unit_of
 
 
@@ -57,7 +57,7 @@ def confusions_of(runs: Iterable[Run]) -> list[Confusion]:
 
 def _confusion(seeds: Sequence[Run], paths: Sequence[str], data: str) -> Confusion:
     first, summary = seeds[0], seeds[0].summary
-    candidate = f"lr {summary['learning_rate']:g}, batch {summary['batch_size']}, {summary['epochs']} epochs"
+    candidate = f"{candidate_text(summary)}, {summary['epochs']} epochs"
     count = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, test split"
     head = f"{summary['model']} on {summary['task']}, {data}"
     lines = tuple(filter(None, (head, f"{candidate}, {count}", label_of(first, paths))))

@@ -7,16 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mtneuro_ray.results.charts.ranges import is_wide, thinned
 from mtneuro_ray.results.charts.searches import Search
-from mtneuro_ray.results.charts.thinning import thinned
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import by_method, differences, label_of
 from mtneuro_ray.storage.records import RunRecord
 
 SPREAD = "train/feature_std"
 """Deviation of the features between images in self-supervised training: 0 if the encoder has collapsed."""
-# Losses that lie farther apart than this are drawn on a logarithmic scale.
-_WIDE = 20.0
 MOST_CANDIDATES = 60
 """Candidates of one search whose curves are shown: the best, and others evenly by their rank."""
 
@@ -62,14 +60,9 @@ class Panel(NamedTuple):
     left_out: int
 
 
-def shown_candidates(search: Search, most: int = MOST_CANDIDATES) -> list[Run]:
-    """The candidates whose curves are shown: at most `most`, evenly by rank from the best on."""
-    return thinned(search.ranked(search.candidates), most)
-
-
-def curve_runs(search: Search) -> list[str]:
-    """Ids of the runs whose run files `panels_of` needs."""
-    return [run.run_id for run in (*shown_candidates(search), *search.finals)]
+def curve_runs(search: Search) -> list[Run]:
+    """The runs whose curves are shown: candidates evenly by rank from the best on, and the final runs."""
+    return [*thinned(search.ranked(search.candidates), MOST_CANDIDATES), *search.finals]
 
 
 def panels_of(search: Search, records: Mapping[str, RunRecord]) -> list[Panel]:
@@ -79,7 +72,7 @@ def panels_of(search: Search, records: Mapping[str, RunRecord]) -> list[Panel]:
         search: Runs of one search.
         records: Run id -> run file, which has the history; a run without one has no curve.
     """
-    shown = [run for run in (*shown_candidates(search), *search.finals) if run.run_id in records]
+    shown = [run for run in curve_runs(search) if run.run_id in records]
     there = {key for run in shown for entry in records[run.run_id].history for key in entry}
     keys = [key for key in ("train/loss", search.metric, SPREAD) if key is not None and key in there]
     return [_panel(search, shown, key, records) for key in keys]
@@ -104,7 +97,7 @@ def _panel(search: Search, shown: Sequence[Run], key: str, records: Mapping[str,
         methods,
         len(search.candidates) - len(candidates),
     )
-    return found._replace(is_log=key.endswith("loss") and _is_wide(found))
+    return found._replace(is_log=key.endswith("loss") and _needs_log(found))
 
 
 def _seeds(label: str, lines: list[Line]) -> Seeds:
@@ -115,10 +108,9 @@ def _seeds(label: str, lines: list[Line]) -> Seeds:
     return Seeds(label, lines, mean, {epoch: statistics.stdev(curve[epoch] for curve in curves) for epoch in mean})
 
 
-def _is_wide(panel: Panel) -> bool:
+def _needs_log(panel: Panel) -> bool:
     lines = (*panel.candidates, *panel.stopped, *(line for seeds in panel.methods for line in seeds.lines))
-    values = [value for line in lines for value in line.curve.values() if 0 < value < math.inf]
-    return bool(values) and max(values) > _WIDE * min(values)
+    return is_wide([value for line in lines for value in line.curve.values() if 0 < value < math.inf])
 
 
 def curve_of(record: RunRecord, key: str) -> Curve:

@@ -7,15 +7,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mtneuro_ray.results.charts.ranges import is_wide, thinned
 from mtneuro_ray.results.charts.searches import Search
-from mtneuro_ray.results.charts.thinning import thinned
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import by_method, differences, short
 
 MOST_LINES = 300
 """Candidates of one search that are shown: the best, and others evenly by their rank."""
-# Numbers that lie farther apart than this are on a logarithmic axis.
-_WIDE = 20.0
 
 
 class Axis(NamedTuple):
@@ -71,7 +69,7 @@ def _axis(name: str, values: Sequence[Any]) -> Axis:
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) < len(values):
         return Axis(name, list(values), False)
-    return Axis(name, None, min(numbers) > 0 and max(numbers) > _WIDE * min(numbers))
+    return Axis(name, None, is_wide(numbers))
 
 
 def _score(seeds: Sequence[Run], metric: str) -> float | None:

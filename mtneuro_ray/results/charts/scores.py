@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mtneuro_ray.results.benchmark import MethodNames
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.results.groups import Group, groups_of
-from mtneuro_ray.results.methods import by_method
+from mtneuro_ray.results.methods import by_method, candidate_text
 from mtneuro_ray.results.scores import seed_values, values_of
 from mtneuro_ray.results.tasks import TaskTable, table_of
 
@@ -93,7 +93,7 @@ def _scores(group: Group, runs: Sequence[Run]) -> Scores:
 
 def _called(names: MethodNames, run: Run) -> str:
     summary = run.summary
-    return f"{names.name(run).text}, lr {summary['learning_rate']:g}, batch {summary['batch_size']}"
+    return f"{names.name(run).text}, {candidate_text(summary)}"
 
 
 def _by_seed(called: Sequence[tuple[str, Sequence[Run]]], key: Key) -> list[MethodSeeds]:

@@ -17,7 +17,7 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.data.shown import shown
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.results.charts.projection import Projection
-from mtneuro_ray.results.charts.thinning import thinned
+from mtneuro_ray.results.charts.ranges import thinned
 from mtneuro_ray.roi import corners
 
 MOST_POINTS = 4000

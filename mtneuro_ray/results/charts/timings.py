@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mtneuro_ray.results.charts.ranges import thinned
 from mtneuro_ray.results.charts.searches import Search
-from mtneuro_ray.results.charts.thinning import thinned
 from mtneuro_ray.storage.records import RunRecord
 
 MOST_STEPS = 1000

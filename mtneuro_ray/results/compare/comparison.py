@@ -131,14 +131,14 @@ def _row(contrast: Contrast) -> Cells:
 
 def _numbers(contrast: Contrast) -> dict[str, Any]:
     effect, layout = contrast.effect, contrast.effect.layout
-    low, high = effect.interval()
+    low, high = effect.interval
     numbers = {
         "difference": effect.difference,
         "low": low,
         "high": high,
         "p": effect.p,
         "p_holm": contrast.p,
-        "detectable": effect.detectable(),
+        "detectable": effect.detectable,
         "error": effect.error,
         "freedom": effect.freedom,
         "seed_std": effect.seed_std,
@@ -160,22 +160,11 @@ def _numbers(contrast: Contrast) -> dict[str, Any]:
 
 
 def comparisons(
-    sources: Sequence[Source],
-    metric: str | None = None,
-    *,
-    pairs: bool = False,
-    paper: bool = False,
-    block: int | None = None,
+    sources: Sequence[Source], metric: str | None, *, pairs: bool, paper: bool, block: int | None
 ) -> list[Comparison]:
     """A comparison for each task, data and scale with several experiments, or with a published value for `paper`.
 
-    Args:
-        sources: Runs of one or several output folders.
-        metric: Name such as `dataset/iou_mean`, `test/dataset/iou_mean` or, of one class, `dataset/iou:vessels`; that
-            by which runs of the task are judged by default.
-        pairs: Compare all pairs; by default each experiment with the best one.
-        paper: Compare each experiment with the paper's value instead.
-        block: Block length in neighbouring images, as in slices; by default it follows from their correlation.
+    The arguments are those of `Results.compare`; `sources` are the runs of one or several output folders.
 
     Raises:
         InputError: there is nothing to compare, or no run has the metric.

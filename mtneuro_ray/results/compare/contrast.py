@@ -50,13 +50,13 @@ class Contrast:
                 f"{self.first} and {self.second} can't be compared: the difference is {effect.difference:.{number}f} "
                 f"{self.metric}, {_evidence(effect)}; needed: scores of single images in {BLOCKS} blocks, or 2 seeds."
             )
-        low, high = (f"{end:.{number}f}" for end in effect.interval())
+        low, high = (f"{end:.{number}f}" for end in effect.interval)
         told = f"95 % interval {low} to {high}, {_evidence(effect)}"
         size = f"{abs(effect.difference):.{number}f} {self.metric}"
         if self.is_told_apart:
             word = "better" if effect.difference > 0 else "worse"
             return f"{self.first} is {word} than {self.second} by {size}, {told}."
-        least = f"{effect.detectable():.{number}f}"
+        least = f"{effect.detectable:.{number}f}"
         return (
             f"{self.first} and {self.second} can't be told apart: the difference is {effect.difference:.{number}f} "
             f"{self.metric}, {told}; a true difference of {least} would be found 8 times of 10."

@@ -84,23 +84,26 @@ class Effect:
             return 1.0 if self.difference == 0 else 0.0
         return float(2 * stdtr(self.freedom, -abs(self.difference) / self.error)) if self._is_known else math.nan
 
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Lower and upper end of the interval with confidence 1 - level."""
-        half = self._critical(level) * self.error if self._is_known else math.nan
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the interval with confidence 1 - LEVEL."""
+        half = self._critical * self.error if self._is_known else math.nan
         return self.difference - half, self.difference + half
 
-    def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
-        """The smallest true difference that such a comparison finds with this power."""
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that such a comparison finds with probability POWER."""
         from scipy.special import nctdtrinc
 
         if not self._is_known:
             return math.nan
-        return float(nctdtrinc(self.freedom, 1 - power, self._critical(level))) * self.error
+        return float(nctdtrinc(self.freedom, 1 - POWER, self._critical)) * self.error
 
-    def _critical(self, level: float) -> float:
+    @property
+    def _critical(self) -> float:
         from scipy.special import stdtrit
 
-        return float(stdtrit(self.freedom, 1 - level / 2))
+        return float(stdtrit(self.freedom, 1 - LEVEL / 2))
 
     @property
     def _is_known(self) -> bool:
@@ -142,7 +145,7 @@ def of_images(differences: Floats, shares: Floats, pieces: Whole, images: int, b
         return replace(alone, doubts=(reason,))
     sums = np.stack([np.bincount(blocks, own, size).astype(np.float64) for own in shares])
     effect = _crossed(differences, sums, layout, inflation(correlation, pieces, blocks))
-    if count < SEEDS or effect.interval()[1] >= alone.interval()[1]:
+    if count < SEEDS or effect.interval[1] >= alone.interval[1]:
         return effect
     return replace(effect, error=alone.error, freedom=alone.freedom)
 

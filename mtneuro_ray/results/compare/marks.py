@@ -67,43 +67,35 @@ class Judge:
         return Best(frozenset([best.name, *alike]), frozenset(contrast.effect.basis for contrast in contrasts))
 
 
-def marked(cell: Value, best: Best | None, method: str) -> Value:
-    """A cell with a mark behind it if its method is among the best; in JSON beside the value."""
-    if best is None or not isinstance(cell.value, Mapping):
-        return cell
-    is_best = method in best.methods
-    return Value(f"{cell.text} {MARK}" if is_best else cell.text, {**cell.value, "best": is_best})
-
-
-def notes_on(found: Iterable[Best | None]) -> list[str]:
-    """The note that explains the marks of a table; none without a mark."""
-    bases = {basis for best in found if best is not None for basis in best.bases}
-    if not bases:
-        return []
-    told = "; ".join(text for basis, text in _SOURCES.items() if basis in bases)
-    return [
-        f"{MARK} the best of the column, or not told apart from it (t-test over {told}; Holm's correction over the "
-        "methods, 5 %; see `results compare`)."
-    ]
-
-
 class Marks:
-    """Marks the cells of one table, and remembers what for."""
+    """Marks the cells of one table, and remembers what the marks rest on."""
 
-    def __init__(self, judge: Judge | None, methods: Iterable[Sequence[Run]] = ()) -> None:
+    def __init__(self, judge: Judge | None, methods: Iterable[Sequence[Run]]) -> None:
         self._judge, self._methods = judge, list(methods)
-        self._found: list[Best | None] = []
+        self._bases: set[Basis] = set()
 
     def cell(self, cell: Value, seeds: Sequence[Run], key: Key) -> Value:
-        """The cell of a method's seeds, marked if the method is among the best of its task by the metric."""
+        """The cell of a method's seeds, marked if the method is among the best of its task; in JSON beside the value.
+
+        A cell without a mean stays as it is.
+        """
         if self._judge is None:
             return cell
         task = seeds[0].summary["task"]
         best = self._judge.best((own for own in self._methods if own[0].summary["task"] == task), key)
-        self._found.append(best)
-        return marked(cell, best, seeds[0].method)
+        if best is None:
+            return cell
+        self._bases |= best.bases
+        is_best = seeds[0].method in best.methods
+        return Value(f"{cell.text} {MARK}" if is_best else cell.text, {**cell.value, "best": is_best})
 
     @property
     def notes(self) -> list[str]:
         """The note that explains the marks; none without one."""
-        return notes_on(self._found)
+        if not self._bases:
+            return []
+        told = "; ".join(text for basis, text in _SOURCES.items() if basis in self._bases)
+        return [
+            f"{MARK} the best of the column, or not told apart from it (t-test over {told}; Holm's correction over the "
+            "methods, 5 %; see `results compare`)."
+        ]

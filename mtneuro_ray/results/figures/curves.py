@@ -10,15 +10,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mtneuro_ray.results.charts.curves import Line, Panel, panels_of
+from mtneuro_ray.results.charts.ranges import is_wide
 from mtneuro_ray.results.charts.searches import Grid, Search, grid_of
+from mtneuro_ray.results.figures.colors import SERIES
 from mtneuro_ray.results.methods import text_of
 from mtneuro_ray.storage.records import RunRecord
 
 _CANDIDATES = "#b0b0b0"
 # Colors of methods that differ beyond the search, if a folder holds several.
-_METHODS = ("#1f6fb2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Numbers that lie farther apart than this are on a logarithmic axis.
-_WIDE = 20.0
+_METHODS = ("#1f6fb2", *SERIES[1:])
 
 
 def draw_curves(search: Search, records: Mapping[str, RunRecord], shares: Mapping[str, float] | None = None) -> Figure:
@@ -102,7 +102,7 @@ def _draw_points(figure: Figure, axis: Any, grid: Grid, metric: str) -> None:
     _name_axes(axis, grid, metric)
     for values, scale in ((grid.columns, axis.set_xscale), (grid.rows, axis.set_yscale)):
         numbers = [value for value in values if isinstance(value, (int, float))]
-        if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) > _WIDE * min(numbers):
+        if len(numbers) == len(values) and is_wide(numbers):
             scale("log")
     if alone:
         axis.set_ylabel(metric)

@@ -41,8 +41,13 @@ class Picture(NamedTuple):
 
     def as_address(self) -> str:
         """The figure as the address of an image, `data:...`, for a page that loads nothing."""
-        kind, media = ("png", "image/png") if self.is_photo else ("svg", "image/svg+xml")
-        return f"data:{media};base64,{base64.b64encode(self.encode(kind, _PAGE_DPI)).decode()}"
+        kind = "png" if self.is_photo else "svg"
+        return as_address(self.encode(kind, _PAGE_DPI), "png" if self.is_photo else "svg+xml")
+
+
+def as_address(content: bytes, kind: str) -> str:
+    """The content of an image as an address, `data:...`, for a page that loads nothing; `kind` as in `image/png`."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _make_plain(figure: Figure) -> None:

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from mtneuro_ray.results.bundle import Bundle
 from mtneuro_ray.results.frame import VOXELS, Run, grouped, runs_of
-from mtneuro_ray.results.page.document import hash_source
+from mtneuro_ray.results.page.document import document
 from mtneuro_ray.results.tasks import mode_of_run, selection_metric
 
 _NO_SCORES = ("loss", "images", "truth", VOXELS)
@@ -54,22 +51,7 @@ def leaderboard(bundles: Sequence[Bundle], title: str) -> str:
     """The page, which loads nothing and escapes all text of the submissions."""
     folder = files("mtneuro_ray.results.leaderboard") / "assets"
     style, script = ((folder / name).read_text() for name in ("board.css", "board.js"))
-    environment = Environment(
-        loader=PackageLoader("mtneuro_ray.results.leaderboard", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    policy = f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; base-uri 'none'"
-    return environment.get_template("board.html").render(
-        title=title,
-        boards=boards(bundles),
-        bundles=bundles,
-        style=Markup(style),
-        script=Markup(script),
-        policy=Markup(policy),
-    )
+    return document("board.html", style, script, title=title, boards=boards(bundles), bundles=bundles)
 
 
 def boards(bundles: Sequence[Bundle]) -> list[Board]:

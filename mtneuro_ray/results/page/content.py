@@ -126,7 +126,10 @@ class Content:
 
     @cached_property
     def _final_records(self) -> list[RunRecord]:
-        return list(self._records([run.run_id for run in self._finals]).values())
+        return list(self._records_of(self._finals).values())
+
+    def _records_of(self, runs: Iterable[Run]) -> Mapping[str, RunRecord]:
+        return self._records([run.run_id for run in runs])
 
     def context(self) -> dict[str, Any]:
         """What the templates show."""
@@ -183,13 +186,11 @@ class Content:
         return {"columns": columns, "rows": [[entry.get(name) for name in names] for entry in entries]}
 
     def _details(self) -> dict[str, Any]:
-        runs = self.results.entries
-        return shared_details(runs, self._records([run.run_id for run in runs]))
+        return shared_details(self.results.entries, self._records_of(self.results.entries))
 
     @cached_property
     def _timings(self) -> Timings:
-        ids = [run.run_id for run in self.results.entries]
-        return timings_of(self.searches, self._records(ids))
+        return timings_of(self.searches, self._records_of(self.results.entries))
 
     @property
     def _cost(self) -> float | None:
@@ -201,7 +202,7 @@ class Content:
         grid = None if search.metric is None else grid_of(search.runs, search.metric, shares)
         return {
             "metric": search.metric,
-            "panels": [encoded.panel(panel) for panel in panels_of(search, self._records(curve_runs(search)))],
+            "panels": [encoded.panel(panel) for panel in panels_of(search, self._records_of(curve_runs(search)))],
             "grid": None if grid is None else encoded.grid(grid),
             "parallel": None if parallel is None or len(parallel.axes) < 2 else encoded.parallel(parallel),
             "importance": None if importance is None else importance._asdict(),

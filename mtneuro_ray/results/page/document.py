@@ -56,14 +56,13 @@ def as_json(value: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("mtneuro_ray.results.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment
 
 
 @cache
@@ -74,20 +73,39 @@ def _assets() -> tuple[str, str]:
     return (folder / "page.css").read_text(), f'(() => {{\n"use strict";\n{script}\n}})();'
 
 
-def hash_source(text: str) -> str:
+def _hash_source(text: str) -> str:
     """A script or style as a source in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def _policy_of(style: str, script: str, more: str) -> str:
+    """A content security policy: only this script and this style, no other place, and what `more` allows."""
+    return (
+        f"default-src 'none'; script-src {_hash_source(script)}; style-src {_hash_source(style)}; "
+        f"{more}base-uri 'none'; form-action 'none'"
+    )
+
+
 @cache
 def policy(*, is_live: bool) -> str:
-    """The content security policy: only this script and this style, pictures within the page, and no other place."""
-    style, script = _assets()
+    """The policy of the page, which has pictures within it, and asks its server if it is live."""
     connect = "connect-src 'self'; " if is_live else ""
-    return (
-        f"default-src 'none'; script-src {hash_source(script)}; style-src {hash_source(style)}; "
-        f"img-src data:; {connect}base-uri 'none'; form-action 'none'"
-    )
+    return _policy_of(*_assets(), f"img-src data:; {connect}")
+
+
+def document(template: str, style: str, script: str, rules: str | None = None, **context: Any) -> str:
+    """A whole document that loads nothing; all text of the context is escaped.
+
+    Args:
+        template: Name of a template that extends `document.html`.
+        style: Its style.
+        script: Its script.
+        rules: Its content security policy; by default one that allows this style and script alone.
+        context: What the template shows.
+    """
+    rules = rules or _policy_of(style, script, "")
+    assets = {"style": Markup(style), "script": Markup(script), "policy": Markup(rules)}
+    return _environment().get_template(template).render(**assets, **context)
 
 
 def page(data: Mapping[str, Any], *, is_live: bool = False, **context: Any) -> str:
@@ -98,20 +116,8 @@ def page(data: Mapping[str, Any], *, is_live: bool = False, **context: Any) -> s
         is_live: Whether a server has further data.
         context: What the template shows.
     """
-    style, script = _assets()
     blocks = {name: Markup(as_json(value)) for name, value in data.items()}
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            style=Markup(style),
-            script=Markup(script),
-            policy=Markup(policy(is_live=is_live)),
-            data=blocks,
-            is_live=is_live,
-            **context,
-        )
-    )
+    return document("page.html", *_assets(), policy(is_live=is_live), data=blocks, is_live=is_live, **context)
 
 
 def fragment(name: str, **context: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mtneuro_ray.errors import printable
 from mtneuro_ray.results.frame import Run
+from mtneuro_ray.results.methods import candidate_text
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.run_log import read_log
@@ -83,10 +84,8 @@ def failures_of(out: Folder, runs: Iterable[Run]) -> tuple[list[Failure], int]:
     found = []
     for run in failed[:_MOST_FAILURES]:
         summary = run.summary
-        about = (
-            f"{summary['model']} on {summary['task']}, {summary['role']}, lr {summary['learning_rate']:g}, "
-            f"batch {summary['batch_size']}, seed {summary['seed']}"
-        )
+        what = f"{summary['model']} on {summary['task']}, {summary['role']}"
+        about = f"{what}, {candidate_text(summary)}, seed {summary['seed']}"
         found.append(Failure(run.run_id, about, run.error or "no cause is known", log_tail(out, run.run_id)))
     return found, len(failed) - len(found)
 

@@ -6,7 +6,6 @@ Nothing is made here: no voxel is read from a volume, and nothing is predicted o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
@@ -15,7 +14,7 @@ from mtneuro_ray.data import mined_views as views
 from mtneuro_ray.data.identities import Identities, by_role
 from mtneuro_ray.data.samples import SplitArrays, load_split
 from mtneuro_ray.data.store import Bytes, CutoutStore
-from mtneuro_ray.errors import MTNeuroError
+from mtneuro_ray.errors import noted
 from mtneuro_ray.results.charts.boxes import Box, boxes_of
 from mtneuro_ray.results.charts.projection import PROJECTED, Projection, is_projected, projection_of
 from mtneuro_ray.results.charts.scenes import Scene
@@ -51,7 +50,7 @@ class Stored:
 
     def scenes(self, records: Sequence[RunRecord], notes: Notes) -> list[Scene]:
         """The boxes that runs have predicted, one run of each model, task and state of the data."""
-        with _noted(notes, "Predictions are left out: "):
+        with noted(notes, "Predictions are left out: "):
             shown = gallery.shown_runs(records, self._out)
             return gallery.stored_scenes(shown, self._out, self._load, records)
         return []
@@ -65,13 +64,13 @@ class Stored:
         found = []
         for record in gallery.read_out_runs(records):
             if is_projected(self._out, record.run_id):
-                with _noted(notes):
+                with noted(notes):
                     projection = projection_of(self._out, record.run_id)
                     found.append(cloud_of(projection, self._tiles(record, projection, notes)))
         return found
 
     def _tiles(self, record: RunRecord, projection: Projection, notes: Notes) -> Bytes | None:
-        with _noted(notes, "Embeddings are shown without their tiles: "):
+        with noted(notes, "Embeddings are shown without their tiles: "):
             return tiles_of(record.load_settings(), projection.embeddings.splits, self.load_images)
         return None
 
@@ -80,7 +79,7 @@ class Stored:
         yield from gallery.table_pictures(records)
         yield from gallery.volume_pictures(self.scenes(records, []))
         for record in gallery.mining_runs(records, self._out):
-            with _noted(notes):
+            with noted(notes):
                 if views.exist(self._out, record.run_id):
                     yield gallery.view_picture(record, views.read(self._out, record.run_id))
         yield from gallery.correlation_pictures(records, self.load_images)
@@ -92,12 +91,3 @@ class Stored:
 
     def _load(self, run: RunSettings, split: Split) -> SplitArrays:
         return load_split(self._store, by_role(run.task, run.data), run.task, split)
-
-
-@contextmanager
-def _noted(notes: Notes, prefix: str = "") -> Iterator[None]:
-    """Add an error of the body to the notes, and go on."""
-    try:
-        yield
-    except MTNeuroError as error:
-        notes.append(f"{prefix}{error}")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from mtneuro_ray.results.charts.boxes import Box, classes_bytes, disagreement_bytes, image_bytes
 from mtneuro_ray.results.charts.tiles import ROW, SIDE, Cloud, sheet_bytes
 from mtneuro_ray.results.figures.colors import colors_of
-from mtneuro_ray.results.figures.picture import Picture
-
-
-def _address(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+from mtneuro_ray.results.figures.picture import Picture, as_address
 
 
 def box(found: Box) -> dict[str, Any]:
@@ -25,7 +20,7 @@ def box(found: Box) -> dict[str, Any]:
         layer = overlay.layer
         colors = list(colors_of(layer.classes).values())
         if layer.task not in truths:
-            truths[layer.task] = [_address(classes_bytes(layer.truth[z], colors), "png") for z in found.slices]
+            truths[layer.task] = [as_address(classes_bytes(layer.truth[z], colors), "png") for z in found.slices]
         apart = layer.disagreement
         overlays.append(
             {
@@ -35,10 +30,10 @@ def box(found: Box) -> dict[str, Any]:
                     {"name": name, "color": "#" + "".join(f"{round(255 * part):02x}" for part in color)}
                     for name, color in zip(layer.classes[1:], colors, strict=True)
                 ],
-                "predicted": [_address(classes_bytes(layer.predicted[z], colors), "png") for z in found.slices],
+                "predicted": [as_address(classes_bytes(layer.predicted[z], colors), "png") for z in found.slices],
                 "disagreement": None
                 if apart is None
-                else [_address(disagreement_bytes(apart[z]), "png") for z in found.slices],
+                else [as_address(disagreement_bytes(apart[z]), "png") for z in found.slices],
                 "seeds": 1 + len(layer.others),
                 "scores": overlay.scores(found.slices),
             }
@@ -50,7 +45,7 @@ def box(found: Box) -> dict[str, Any]:
         "height": height,
         "width": width,
         "side": f"{width * scene.pixel[2]:.3g} {scene.unit}",
-        "images": [_address(image_bytes(scene.image[z]), "jpeg") for z in found.slices],
+        "images": [as_address(image_bytes(scene.image[z]), "jpeg") for z in found.slices],
         "truths": truths,
         "overlays": overlays,
         "left_out": len({int(z) for overlay in found.overlays for z in overlay.layer.slices}) - len(found.slices),
@@ -69,7 +64,7 @@ def cloud(found: Cloud) -> dict[str, Any]:
         "split": [splits.index(name) for name in found.splits],
         "origins": found.origins.tolist(),
         "attributes": {name: values.tolist() for name, values in found.attributes.items()},
-        "sheet": None if found.tiles is None else _address(sheet_bytes(found.tiles), "jpeg"),
+        "sheet": None if found.tiles is None else as_address(sheet_bytes(found.tiles), "jpeg"),
         "side": SIDE,
         "row": ROW,
         "left_out": found.left_out,

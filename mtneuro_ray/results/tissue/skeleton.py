@@ -27,10 +27,10 @@ _STEPS: list[Step] = [s for s in itertools.product(_SIDES, _SIDES, _SIDES) if s 
 _ROUNDS = 4
 
 
-def grown(box: Roi, domain: Roi, halo: int = HALO) -> Roi:
-    """A box with a halo, as far as the volume reaches."""
+def grown(box: Roi, domain: Roi) -> Roi:
+    """A box with its halo, as far as the volume reaches."""
     pairs = zip(box.ranges, domain.ranges, strict=True)
-    return Roi(*((max(first, low - halo), min(last, high + halo)) for (low, high), (first, last) in pairs))
+    return Roi(*((max(first, low - HALO), min(last, high + HALO)) for (low, high), (first, last) in pairs))
 
 
 def lengths(mask: Mask, inner: tuple[slice, slice, slice], spacing: tuple[float, float, float]) -> tuple[Ints, Floats]:

@@ -24,7 +24,7 @@ def test_one_seed_is_a_t_test_on_the_means_of_blocks() -> None:
     found = effect_of(images, block=20)
     expected = stats.ttest_1samp(images[0].mean(1), 0)
     assert found.p == pytest.approx(expected.pvalue)
-    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()))
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
     assert (found.basis, found.layout.blocks, found.layout.images) == ("images", 6, 120)
 
 
@@ -33,14 +33,14 @@ def test_seeds_alone_are_a_paired_t_test() -> None:
     expected = stats.ttest_1samp(differences, 0)
     found = of_seeds(differences)
     assert found.p == pytest.approx(expected.pvalue)
-    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()))
+    assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
     assert found.seed_error == found.error
 
 
 def test_a_single_seed_without_images_says_nothing() -> None:
     found = of_seeds(np.array([0.1]))
     assert found.basis == "nothing"
-    assert all(map(math.isnan, (found.p, *found.interval(), found.detectable())))
+    assert all(map(math.isnan, (found.p, *found.interval, found.detectable)))
 
 
 def test_seeds_crossed_with_blocks_have_the_mean_squares_of_a_two_way_layout() -> None:
@@ -73,7 +73,7 @@ def test_seeds_that_differ_widen_the_interval_and_their_part_is_told() -> None:
 
 def test_the_smallest_detectable_difference_is_found_8_times_of_10() -> None:
     effect = Effect(0.0, 0.5, 7.0, "images", Layout(1))
-    least = effect.detectable()
+    least = effect.detectable
     critical = stats.t.ppf(0.975, 7)
     assert stats.nct.sf(critical, 7, least / 0.5) == pytest.approx(0.8)
 
