@@ -8,12 +8,10 @@ First Contentful Paint, the median of several new windows; it is left out where 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import optuna
 
-from benchmarks.results_rate import told, wall_and_processor_s, write_runs
+from benchmarks.results_rate import folder_of_runs, told, wall_and_processor_s
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.charts.searches import Search, searches_of
 from mtneuro_ray.sweep.study import NAME, RUN_ID
@@ -33,23 +31,16 @@ _PAINT = "performance.getEntriesByName('first-contentful-paint').map(entry => en
 
 def main() -> None:
     """Measure and print one line each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--out", type=Path, help="folder of run files, made where it has none; default: temporary")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        out = options.out or Path(temporary)
-        if not (out / "runs").is_dir():
-            write_runs(out / "runs", options.runs)
+    with folder_of_runs(str(__doc__)) as (out, number):
         if not (out / NAME).exists():
             write_studies(out)
         shutil.rmtree(out / "index", ignore_errors=True)
         for state in ("cold, without an index", "warm"):
             seconds = wall_and_processor_s([*_PROGRAM, "report", "--out", str(out)])
             size = (out / "report.html").stat().st_size
-            print(f"report: {options.runs} runs, {state}: {told(seconds)}, {size / 1e6:.1f} MB")
+            print(f"report: {number} runs, {state}: {told(seconds)}, {size / 1e6:.1f} MB")
         with serving(out) as (started_s, url):
-            print(f"results serve: {options.runs} runs, address after {started_s:.1f} s")
+            print(f"results serve: {number} runs, address after {started_s:.1f} s")
             paints = first_paints_ms(url)
             if paints:
                 middle = statistics.median(paints)

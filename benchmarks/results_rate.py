@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,17 @@ _COMMANDS = (("best",), ("table",), ("runs",), *(("sql", query) for query in _QU
 
 def main() -> None:
     """Measure and print one line per command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    with folder_of_runs(str(__doc__)) as (out, number):
+        for command in _COMMANDS:
+            shutil.rmtree(out / "index", ignore_errors=True)
+            cold, warm = seconds(command, out), min(seconds(command, out) for _ in range(3))
+            print(f"results {' '.join(command)}: {number} runs, cold {told(cold)}, warm {told(warm)}")
+
+
+@contextmanager
+def folder_of_runs(about: str) -> Iterator[tuple[Path, int]]:
+    """The folder and the number of run files that the command line asks for; `about` is the help."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--out", type=Path, help="folder of run files, made where it has none; default: temporary")
     options = parser.parse_args()
@@ -49,10 +60,7 @@ def main() -> None:
         out = options.out or Path(temporary)
         if not (out / "runs").is_dir():
             write_runs(out / "runs", options.runs)
-        for command in _COMMANDS:
-            shutil.rmtree(out / "index", ignore_errors=True)
-            cold, warm = seconds(command, out), min(seconds(command, out) for _ in range(3))
-            print(f"results {' '.join(command)}: {options.runs} runs, cold {told(cold)}, warm {told(warm)}")
+        yield out, options.runs
 
 
 def seconds(command: Sequence[str], out: Path) -> tuple[float, float]:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mtneuro_ray.api.task_data import Address, folder_of
-from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.query import Results
-from mtneuro_ray.results.selection import best_final, is_final_training, seeds_of
+from mtneuro_ray.results.selection import best_final, final_named, is_final_training, seeds_of
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.volumes.paths import address_of
@@ -94,13 +93,7 @@ def chosen_records(results: Results, run: str | None, *, seeds: bool) -> list[Ru
     if run is None:
         record = best_final(results.best(), records)
     else:
-        finals = {record.run_id: record for record in records if is_final_training(record)}
-        if run not in finals:
-            raise InputError(
-                f"--run: {run!r} is no finished final run of {results.out} with weights of its own; accepted: "
-                f"{', '.join(finals) or 'nothing yet'}"
-            )
-        record = finals[run]
+        record = final_named(run, filter(is_final_training, records), f"run of {results.out} with weights of its own")
     return seeds_of(record, records) if seeds else [record]
 
 

@@ -82,15 +82,10 @@ def _export_data(
 
 
 def _export_run(run_id: str, to: str | None, out: str, push: str | None, *, onnx: bool, bioimage: bool) -> int:
-    from mtneuro_ray.results.selection import is_final_training
+    from mtneuro_ray.results.selection import final_named, is_final_training
 
     results, _ = load_runs(out)
-    finals = {record.run_id: record for record in results.records if is_final_training(record)}
-    if run_id not in finals:
-        raise InputError(
-            f"--run: {run_id!r} is no finished final run of {out} with weights of its own; accepted: "
-            f"{', '.join(finals) or 'nothing yet'}"
-        )
+    record = final_named(run_id, filter(is_final_training, results.records), f"run of {out} with weights of its own")
     if to is None and "://" in out:
         raise InputError("--to: is missing; accepted: a folder on this machine, as --out is in a bucket")
     folder = Path(to or f"{out}/export/{run_id}")
@@ -102,8 +97,8 @@ def _export_run(run_id: str, to: str | None, out: str, push: str | None, *, onnx
 
     if push is not None:
         hub.Repository.of(push, "--push")
-    with working(f"exporting {finals[run_id].summary['model']} of run {run_id}"):
-        files, _ = export_run(finals[run_id], results, folder, onnx=onnx, bioimage=bioimage)
+    with working(f"exporting {record.summary['model']} of run {run_id}"):
+        files, _ = export_run(record, results, folder, onnx=onnx, bioimage=bioimage)
     for file in files:
         print(file)
     if push is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import working
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.report import run_report
-from mtneuro_ray.results.selection import is_final_segmentation, is_final_training, representatives
+from mtneuro_ray.results.selection import final_named, is_final_segmentation, is_final_training, representatives
 from mtneuro_ray.results.tables import MISSING, Table, number
 from mtneuro_ray.storage.records import RunRecord
 
@@ -136,23 +136,17 @@ def run_predict(
 def _chosen(
     named: list[str],
     out: str,
-    finals: Iterable[RunRecord],
+    finals: list[RunRecord],
     default: list[RunRecord],
     kind: str,
     tasks: str,
     condition: str = "",
 ) -> list[RunRecord]:
     """The runs that --run names, which must be among `finals`, in its order; else `default`."""
-    by_id = {record.run_id: record for record in finals}
-    for run_id in named:
-        if run_id not in by_id:
-            raise InputError(
-                f"--run: {run_id!r} is no finished final {kind} of {out}{condition}; accepted: "
-                f"{', '.join(by_id) or 'nothing yet'}"
-            )
-    if not named and not default:
+    chosen = [final_named(run_id, finals, f"{kind} of {out}{condition}") for run_id in named] or default
+    if not chosen:
         raise InputError(f"{out}: holds no finished {kind}; accepted: a final run of {tasks}")
-    return [by_id[run_id] for run_id in named] or default
+    return chosen
 
 
 def _each(records: list[RunRecord], work: Callable[[RunRecord], None], *, names_run: bool = False) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Annotated, Literal
 
@@ -13,7 +12,7 @@ from mtneuro_ray.cli.options import parse_box, path, written
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.render import show
 from mtneuro_ray.results.tissue.measure import measure
-from mtneuro_ray.volumes.source import Micrometers
+from mtneuro_ray.volumes.options import Micrometers, sizes_of
 
 _LABEL = re.compile(r"[+-]?\d{1,20}")
 
@@ -112,13 +111,11 @@ def parse_voxel_size(option: str, text: str) -> Micrometers:
         InputError: it is malformed, or not above 0.
     """
     try:
-        sides = [float(word) for word in text.split(",")]
+        return sizes_of(text)
     except ValueError:
-        sides = []
-    if len(sides) not in (1, 3) or not all(0 < side < math.inf for side in sides):
-        raise InputError(f"{option}: {text!r} is no size; accepted: Z,Y,X or one number, in micrometers, above 0")
-    z, y, x = sides * (3 // len(sides))
-    return (z, y, x)
+        raise InputError(
+            f"{option}: {text!r} is no size; accepted: Z,Y,X or one number, in micrometers, above 0"
+        ) from None
 
 
 def _labels(option: str, words: list[str]) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import ray
 import ray.data
 
+from mtneuro_ray.cluster.streaming import quiet_context
 from mtneuro_ray.engine.volume_job import VolumeJob
 from mtneuro_ray.engine.whole_volume import BlockWorker, reduce_block
 from mtneuro_ray.errors import MTNeuroError, rebuilt
@@ -45,9 +45,7 @@ class OnRay:
         Raises:
             MTNeuroError: of the first row that fails.
         """
-        # Ray Data sets its level when it is imported, and does not heed that of `ray.init`.
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        quiet_context()
         workers = self.workers or self._room()
         rows = job.plan.rows(blocks, _most(len(blocks), workers))
         items = [{"blocks": " ".join(map(str, row))} for row in rows]

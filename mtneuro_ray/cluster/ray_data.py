@@ -5,7 +5,6 @@ No torch: it would take seconds, and hundreds of MB, of every process that only 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import ray.data
 from ray import ObjectRef
 
 from mtneuro_ray.cluster.ray_metrics import tell_read
-from mtneuro_ray.cluster.streaming import describe_split, node_budget, streaming
+from mtneuro_ray.cluster.streaming import describe_split, node_budget, quiet_context, streaming
 from mtneuro_ray.config.task import Split, TaskSettings
 from mtneuro_ray.data.cubes import load_whole
 from mtneuro_ray.data.identities import Identities
@@ -117,9 +116,7 @@ def fetch_all(
         StoreError: the store can't be written; so does this.
         InputError: a volume holds what can't be stored.
     """
-    # Ray Data sets its level when it is imported, and does not heed that of `ray.init`.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    quiet_context()
     sources, rows = _rows(cutouts)
     cpus = num_cpus()
     in_flight = max(source.parallel_reads for source in sources)

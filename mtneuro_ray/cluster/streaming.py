@@ -27,6 +27,15 @@ from mtneuro_ray.rng import Indices
 _AT_ONCE = 2
 
 
+def quiet_context() -> ray.data.DataContext:
+    """Ray Data's settings of this process, without progress bars; it logs errors alone from here on."""
+    # Ray Data sets its level when it is imported, and does not heed that of `ray.init`.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    return context
+
+
 def node_budget() -> int:
     """Bytes of a split in memory by default: a third of the smallest object store of a node."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -93,9 +102,7 @@ def stream(split: Stored, batches: Iterable[Indices]) -> Iterator[Voxels]:
         # Less than a pipeline takes to start.
         yield from read_ahead(split, every)
         return
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    context = quiet_context()
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=split.budget)
     # Ray types functions without further arguments.

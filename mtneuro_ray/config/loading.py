@@ -124,7 +124,7 @@ def _channel_of(volume: str, uri: str) -> str:
     return f"{base.rstrip('/')}/{channel}{mark}{query}"
 
 
-def apply_overrides(network: NetworkSettings, overrides: Iterable[str], where: str = "--set") -> NetworkSettings:
+def apply_overrides(network: NetworkSettings, overrides: Iterable[str]) -> NetworkSettings:
     """A network with `key=value` changes, each value JSON or else plain text.
 
     Raises:
@@ -134,11 +134,11 @@ def apply_overrides(network: NetworkSettings, overrides: Iterable[str], where: s
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise InputError(f"{where}: {override!r} has no '='; accepted: key=value")
+            raise InputError(f"--set: {override!r} has no '='; accepted: key=value")
         if key in changes:
-            raise InputError(f"{where}: {key}: stands twice; accepted: once")
+            raise InputError(f"--set: {key}: stands twice; accepted: once")
         try:
             changes[key] = json.loads(text)
         except (ValueError, RecursionError):
             changes[key] = text
-    return network.replace(where, **changes) if changes else network
+    return network.replace("--set", **changes) if changes else network

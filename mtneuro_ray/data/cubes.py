@@ -236,7 +236,7 @@ def load_whole(
     identities: Identities,
     task: TaskSettings,
     split: Split,
-    targets: Mapping[Split, Attributes] | None = None,
+    targets: Mapping[Split, Attributes] | None,
 ) -> SplitData:
     """One split in memory as trainings and evaluations read it: its images, or its cubes where the task has patches."""
     if task.sampling.is_patches:

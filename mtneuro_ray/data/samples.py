@@ -6,7 +6,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from mtneuro_ray.roi import Roi
 
 logger = logging.getLogger(__name__)
 
+Data = TypeVar("Data", bound="SplitData")
 Images = npt.NDArray[Any]
 """Grey values: integers of 8 to 32 bits, or floats."""
 
@@ -104,12 +106,21 @@ def counts_of(truth: Bytes | Labels, regions: Labels, num_regions: int, num_clas
 
 def load_splits(store: CutoutStore, identities: Identities, task: TaskSettings) -> dict[Split, SplitArrays]:
     """Assemble every split of a task, and log classes that a split lacks; see `load_split`."""
+    return each_split(store, identities, task, partial(load_split, store, identities, task))
+
+
+def each_split(
+    store: CutoutStore,
+    identities: Identities,
+    task: TaskSettings,
+    load: Callable[[Split, Mapping[Split, Attributes]], Data],
+) -> dict[Split, Data]:
+    """What `load` makes of each split, with the attributes of a readout task; logs classes that a split lacks."""
     targets: dict[Split, Attributes] = {}
     if task.declaration.labels == "corner":
         targets = load_attributes(store, str(identities.annotation), task)
-    splits = dict.fromkeys(cube.split for cube in task.cubes)
-    found = {split: load_split(store, identities, task, split, targets) for split in splits}
-    log_absent(task, {split: arrays.absent(task.classes) for split, arrays in found.items()})
+    found = {split: load(split, targets) for split in dict.fromkeys(cube.split for cube in task.cubes)}
+    log_absent(task, {split: data.absent(task.classes) for split, data in found.items()})
     return found
 
 
@@ -141,42 +152,33 @@ def load_split(
         StoreError: voxels are missing or damaged.
         InputError: an annotation holds a label that is no class, or no voxel of the split counts.
     """
-    if task.volumes:
-        return _load_parts(store, identities, task, split)
-    plan = samples(task, split)
-    rois = [sample.roi for sample in plan]
-    if not rois:
+    plan, names, parts = samples(task, split), region_names(task), parts_in(task, identities)
+    if not plan:
         raise nothing_counts(task, split)
     own_targets = None
     if task.declaration.labels == "corner":
         own_targets = (targets or load_attributes(store, str(identities.annotation), task))[split]
-    masks, names = masks_at(store, identities, rois, task), region_names(task)
-    if masks is not None and task.ignoring and (masks == IGNORED).all():
-        raise nothing_counts(task, split)
-    return SplitArrays(
-        images=images_at(store, identities, rois, task),
-        masks=masks,
-        labels=labels_of(store, identities, plan, task),
-        regions=regions_of(plan, names),
-        region_names=names,
-        targets=own_targets,
-    )
 
+    def of(places: Indices) -> list[Sample]:
+        return [plan[place] for place in places]
 
-def _load_parts(store: CutoutStore, identities: Identities, task: TaskSettings, split: Split) -> SplitArrays:
-    """A split of a task over several volumes, in the order of the plan."""
-    parts = list(by_volume(parts_in(task, identities), owners(task, split)))
-    found = [load_split(store, own, part, split) for _, own, part in parts]
-    place = np.argsort(np.concatenate([places for places, _, _ in parts]))
-    masks = [arrays.masks for arrays in found if arrays.masks is not None]
-    names = region_names(task)
-    return SplitArrays(
-        images=np.concatenate([arrays.images for arrays in found])[place],
-        masks=np.concatenate(masks)[place] if masks else None,
-        labels=np.concatenate([arrays.labels for arrays in found])[place],
-        regions=regions_of(samples(task, split), names),
-        region_names=names,
-    )
+    def masks_of(own: Identities, part: TaskSettings, places: Indices) -> Bytes | None:
+        masks = masks_at(store, own, [sample.roi for sample in of(places)], part)
+        if masks is not None and part.ignoring and (masks == IGNORED).all():
+            raise nothing_counts(part, split)
+        return masks
+
+    def images_of(own: Identities, part: TaskSettings, places: Indices) -> Images:
+        return images_at(store, own, [sample.roi for sample in of(places)], part)
+
+    def classes_of_images(own: Identities, part: TaskSettings, places: Indices) -> Labels:
+        return labels_of(store, own, of(places), part)
+
+    named = owners(task, split)
+    masks, images, labels = (gathered(parts, named, read) for read in (masks_of, images_of, classes_of_images))
+    assert images is not None
+    assert labels is not None
+    return SplitArrays(images, masks, labels, regions_of(plan, names), names, own_targets)
 
 
 def gathered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,10 +21,10 @@ from mtneuro_ray.data.samples import (
     Images,
     SplitData,
     counts_of,
+    each_split,
     gathered,
     images_at,
     labels_of,
-    log_absent,
     masks_at,
     nothing_counts,
     region_names,
@@ -218,13 +219,7 @@ def splits_of(
     store: CutoutStore, identities: Identities, task: TaskSettings, budget: int | None = None
 ) -> dict[Split, SplitData]:
     """Every split of a task, in memory where it fits the budget in bytes, else left in the store; see `load_splits`."""
-    targets: dict[Split, Attributes] = {}
-    if task.declaration.labels == "corner":
-        targets = load_attributes(store, str(identities.annotation), task)
-    splits = dict.fromkeys(cube.split for cube in task.cubes)
-    found = {split: split_of(store, identities, task, split, targets, budget) for split in splits}
-    log_absent(task, {split: data.absent(task.classes) for split, data in found.items()})
-    return found
+    return each_split(store, identities, task, partial(split_of, store, identities, task, budget=budget))
 
 
 def split_of(

@@ -94,6 +94,20 @@ def seeds_of(record: RunRecord, records: Iterable[RunRecord]) -> list[RunRecord]
     return sorted(alike, key=lambda other: (other.summary["seed"], other.run_id))
 
 
+def final_named(run_id: str, finals: Iterable[RunRecord], what: str) -> RunRecord:
+    """The run of an id among some final runs; `what` they are, for errors.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    by_id = {record.run_id: record for record in finals}
+    if run_id not in by_id:
+        raise InputError(
+            f"--run: {run_id!r} is no finished final {what}; accepted: {', '.join(by_id) or 'nothing yet'}"
+        )
+    return by_id[run_id]
+
+
 def best_final(entries: Iterable[Mapping[str, Any]], records: Collection[RunRecord]) -> RunRecord:
     """The final run, of the first seed, of the best candidate; or of the only experiment, where nothing was searched.
 

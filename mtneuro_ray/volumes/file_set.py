@@ -45,7 +45,7 @@ class FileSet:
         return cls(root, {name: stamp_of(root / name) for name in names})
 
     @classmethod
-    def below(cls, root: Path, ignored: Collection[str] = ()) -> FileSet:
+    def below(cls, root: Path, ignored: Collection[str]) -> FileSet:
         """All files below a folder, sorted; without hidden ones and ignored names."""
         found = (
             os.path.relpath(os.path.join(place, name), root).replace(os.sep, "/")

@@ -15,7 +15,6 @@ Micrometers = tuple[float, float, float]
 
 # A file name may hold a question mark: only what looks like options is taken for some.
 _QUERY = re.compile(r"(?s)(.*)\?(\w+=[^?]*)")
-_MOST_AXES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,12 @@ def _level(text: str) -> str:
     return str(int(path)) if re.fullmatch("[0-9]{1,9}", path) else path
 
 
-def _sizes(text: str) -> Micrometers:
+def sizes_of(text: str) -> Micrometers:
+    """The micrometers in `z,y,x`, or in one number for all.
+
+    Raises:
+        ValueError: they are none, or not above 0.
+    """
     values = [float(part) for part in text.split(",")]
     values *= 3 if len(values) == 1 else 1
     if len(values) != 3 or not all(0 < value < math.inf for value in values):
@@ -127,8 +131,8 @@ _UM = "micrometers z,y,x above 0, or one number"
 _PARSERS = {
     "channel": ("channel", _number, "a number from 0"),
     "level": ("level", _level, "a number from 0 (the finest) or the path of a level"),
-    "target_um": ("target_um", _sizes, _UM),
-    "voxel_size": ("voxel_size_um", _sizes, _UM),
+    "target_um": ("target_um", sizes_of, _UM),
+    "voxel_size": ("voxel_size_um", sizes_of, _UM),
     "axes": ("axes", _axes, "a letter for each axis of the array, such as zyx, czyx or xyz"),
 }
 

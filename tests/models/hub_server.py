@@ -6,11 +6,13 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 # A revision other than a commit, such as "main", is answered with this commit.
 COMMIT = "0" * 40
+Server = TypeVar("Server", bound="Hub")
 
 
 class Hub(ThreadingHTTPServer):
@@ -54,8 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(files: dict[tuple[str, str], bytes]) -> Iterator[Hub]:
-    with Hub(files) as hub:
+def served(hub: Server) -> Iterator[Server]:
+    with hub:
         thread = threading.Thread(target=hub.serve_forever)
         thread.start()
         try:
@@ -63,3 +65,7 @@ def serving(files: dict[tuple[str, str], bytes]) -> Iterator[Hub]:
         finally:
             hub.shutdown()
             thread.join()
+
+
+def serving(files: dict[tuple[str, str], bytes]) -> AbstractContextManager[Hub]:
+    return served(Hub(files))

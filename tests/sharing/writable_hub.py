@@ -6,9 +6,7 @@ import base64
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.models import hub_server
@@ -95,13 +93,5 @@ class _Handler(hub_server._Handler):
         self.wfile.write(content)
 
 
-@contextmanager
-def serving() -> Iterator[WritableHub]:
-    with WritableHub() as hub:
-        thread = threading.Thread(target=hub.serve_forever)
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+def serving() -> AbstractContextManager[WritableHub]:
+    return hub_server.served(WritableHub())
