@@ -12,7 +12,7 @@ from mtneuro_ray.config.resources import ResourceSettings, bytes_of
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import identities_of, ingest
-from mtneuro_ray.data.offline import check_known_bounds
+from mtneuro_ray.data.offline import known_volumes
 from mtneuro_ray.data.sampling import check_batch
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.data.stored import splits_of
@@ -167,7 +167,7 @@ def train(
 def _train_pair(pair: Pair, place: _Place) -> RunRecord:
     """Train a pair, after the encoder that it reads, unless their run files say that this is done."""
     check_batch(pair.trained_task, pair.network.training.batch_size, str(pair.network_file))
-    check_known_bounds(pair.task, pair.task_file)
+    known_volumes(pair.task, pair.task_file)
     run = _run_of(pair)
     record = RunFolder(place.out).read(run.run_id)
     if record is not None and record.status == "done":

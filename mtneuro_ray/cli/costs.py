@@ -15,7 +15,7 @@ from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.space import ExperimentSpace
 from mtneuro_ray.config.sweeps import load_sweep
-from mtneuro_ray.data.offline import bytes_per_voxel
+from mtneuro_ray.data.offline import Offline
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import say
 from mtneuro_ray.sweep.experiment import Experiment
@@ -156,7 +156,7 @@ def estimated(
     machines = Machines(options.nodes, (options.gpus_per_node or 1) if on_gpu else 0, options.cpus_per_node)
     pairs = list(entries)
     experiments = Experiment.of_entries(pairs)
-    voxel_bytes = {pair.task.name: bytes_per_voxel(pair.task, pair.task_file)[0] for _, pair in pairs}
+    voxel_bytes = {pair.task.name: Offline(pair.task, pair.task_file).bytes_per_voxel[0] for _, pair in pairs}
     path = options.profile or resources.packing
     command = f"mtneuro-ray profile --space {space} --out {path or 'costs.json'}"
     found: dict[str, Any] = {

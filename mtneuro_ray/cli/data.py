@@ -8,7 +8,8 @@ from typer import Option
 
 from mtneuro_ray.cli.options import Address, NumCpus, Out, Preset, Store, Task, Volume, store_of
 from mtneuro_ray.config.loading import load_task
-from mtneuro_ray.data import ingest, offline
+from mtneuro_ray.data import ingest
+from mtneuro_ray.data.offline import known_volumes
 from mtneuro_ray.data.verify import verify as verify_stored
 
 
@@ -26,7 +27,7 @@ def run_ingest(
 ) -> int:
     """Read a task's voxels into the store."""
     settings, file = load_task(task, volume, preset)
-    offline.check_known_bounds(settings, file)
+    known_volumes(settings, file)
     cutouts = store_of(store, out)
     # A wrong volume is reported before a cluster is started.
     ingest.open_volumes(settings, file)

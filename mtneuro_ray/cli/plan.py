@@ -17,8 +17,8 @@ from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.config.task_volumes import SHOWN_OWN, volumes_of
-from mtneuro_ray.data.offline import bytes_per_voxel, check_known_bounds, known_voxel_size
+from mtneuro_ray.config.task_volumes import SHOWN_OWN
+from mtneuro_ray.data.offline import known_volumes
 from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.data.stored import default_budget, split_bytes
 from mtneuro_ray.errors import InputError
@@ -95,22 +95,25 @@ def plan_task(
         task, file = load_task(name, volume)
         if preset:
             task = preset_named(preset, "--preset").scale_task(task, str(file))
-    check_known_bounds(task, file)
     return {**_described(task, file, None), "runs": 1, "candidates": 0, "seeds": 1}
 
 
 def _described(task: TaskSettings, file: Path, budget: int | None) -> dict[str, Any]:
-    """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream."""
-    parts = [part for part in volumes_of(task).values() if part.cubes]
-    itemsizes = [bytes_per_voxel(part, file) for part in parts]
-    sizes = {name or SHOWN_OWN: known_voxel_size(part, file) for name, part in volumes_of(task).items() if part.cubes}
+    """Splits and voxels of a task, of all its volumes together, and the bytes of each split that is to stream.
+
+    Raises:
+        InputError: a cube leaves a volume whose bounds are known.
+    """
+    known = {name: volume for name, volume in known_volumes(task, file).items() if volume.task.cubes}
+    itemsizes = [volume.bytes_per_voxel for volume in known.values()]
+    sizes = {name or SHOWN_OWN: volume.voxel_size for name, volume in known.items()}
     about = {
         "voxel_size_um": sizes if task.volumes else next(iter(sizes.values())),
         "target_voxel_size_um": task.target_voxel_size_um,
     }
     found = {**describe(task, itemsizes[0]), **about}
     if task.volumes:
-        read = [describe(part, own) for part, own in zip(parts, itemsizes, strict=True)]
+        read = [describe(volume.task, own) for volume, own in zip(known.values(), itemsizes, strict=True)]
         found |= {key: sum(each[key] for each in read) for key in ("cutouts", "voxels", "bytes")}
     # Images of all volumes are of the widest type.
     voxel = max(own[0] for own in itemsizes)
@@ -147,7 +150,6 @@ def _experiment_plan(experiment: ExperimentSpace, pair: Pair, budget: int | None
     for candidate in list({tuple(batch.items()): batch for batch in batches}.values()):
         network = pair.network.replace(str(pair.network_file), **candidate)
         check_batch(pair.trained_task, network.training.batch_size, f"search.axes with {pair.task.name}")
-    check_known_bounds(pair.task, pair.task_file)
     candidates, seeds = experiment.num_candidate_runs, len(experiment.seeds)
     counts = {"candidates": candidates, "seeds": seeds, "runs": candidates + seeds}
     return {"model": pair.network.table_name, **_described(pair.task, pair.task_file, budget), **counts}

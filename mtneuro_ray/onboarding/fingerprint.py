@@ -76,21 +76,20 @@ def dimensions(facts: Facts, machine: Machine, wishes: Wishes) -> tuple[Literal[
     return 3, "voxels are near to isotropic, and there is a GPU"
 
 
-def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3], most_voxels: int | None = None) -> Images | None:
+def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3]) -> Images | None:
     """The largest images with which every class is in every split; the best there are where it cannot be.
 
     Args:
         facts: The data.
         machine: The machine.
         dim: Spatial axes of an image.
-        most_voxels: Upper bound of the voxels of all splits; by the machine's memory by default.
 
     Returns:
         None where the volume is too small for three splits of even the smallest images.
     """
     if facts.scan is None:
         return None
-    most = most_voxels or min(_MOST_VOXELS, int(machine.memory_bytes * _SHARE_OF_MEMORY / _VOXEL_BYTES))
+    most = min(_MOST_VOXELS, int(machine.memory_bytes * _SHARE_OF_MEMORY / _VOXEL_BYTES))
     bounds, counts, gaps = facts.scan.annotated_box, list(facts.scan.counts), [each.gap for each in facts.texture]
     origin = facts.scan.domain.origin
     slices = facts.slices if dim == 2 else None

@@ -54,9 +54,7 @@ class Plan:
         return [(split, int(n)) for split in SPLITS for n in np.flatnonzero(self.counts[split] == 0)]
 
 
-def plan_splits(
-    bounds: Roi, tile: Shape, gaps: Sequence[int], counts: Sequence[Counts], origin: Shape, least: int = 1
-) -> Plan | None:
+def plan_splits(bounds: Roi, tile: Shape, gaps: Sequence[int], counts: Sequence[Counts], origin: Shape) -> Plan | None:
     """The best division of a box into train, val and test along one axis.
 
     Best is, in this order: the gap in full, the fewest (split, class) without a voxel, the most even shares of the
@@ -68,7 +66,6 @@ def plan_splits(
         gaps: Voxels to leave between parts, for each axis.
         counts: For z, y, x: voxels of each class in each slice across the axis, (slices, classes).
         origin: Voxel of the volume that the first slices of `counts` are at.
-        least: Images along the axis that a part holds at least.
 
     Returns:
         The plan; None where no axis has room for three parts.
@@ -77,7 +74,7 @@ def plan_splits(
         plan
         for axis in range(3)
         for gap in sorted({gaps[axis], max(1, gaps[axis] // 2), 1}, reverse=True)
-        for plan in _along(axis, bounds, tile, gap, counts[axis], origin[axis], least)
+        for plan in _along(axis, bounds, tile, gap, counts[axis], origin[axis])
     ]
     return min(found, key=lambda plan: _cost(plan, tile, gaps), default=None)
 
@@ -102,16 +99,14 @@ def count_tiles(box: Roi, tile: Shape) -> int:
     return math.prod(side // step for side, step in zip(box.shape, tile, strict=True))
 
 
-def _along(axis: int, bounds: Roi, tile: Shape, gap: int, counts: Counts, origin: int, least: int) -> Iterator[Plan]:
+def _along(axis: int, bounds: Roi, tile: Shape, gap: int, counts: Counts, origin: int) -> Iterator[Plan]:
     if any(side < step for side, step in zip(bounds.shape, tile, strict=True)):
         return
     start, stop = bounds.ranges[axis]
     for order in _ORDERS:
         room = stop - start - gap * (len(order) - 1)
-        if room < least * tile[axis] * len(order):
-            continue
         for shares in _SHARES:
-            ranges = _ranges(start, room, gap, order, shares, tile[axis], least)
+            ranges = _ranges(start, room, gap, order, shares, tile[axis])
             if ranges is None:
                 continue
             parts = tuple((split, _box(bounds, axis, each, tile)) for split, each in zip(order, ranges, strict=True))
@@ -122,14 +117,14 @@ def _along(axis: int, bounds: Roi, tile: Shape, gap: int, counts: Counts, origin
 
 
 def _ranges(
-    start: int, room: int, gap: int, order: Sequence[Split], shares: Sequence[float], tile: int, least: int
+    start: int, room: int, gap: int, order: Sequence[Split], shares: Sequence[float], tile: int
 ) -> list[Range] | None:
-    """Ranges of whole tiles along an axis, with at least `least` tiles each; None where they do not fit."""
+    """Ranges of whole tiles along an axis, with at least one tile each; None where they do not fit."""
     tiles = room // tile
-    if tiles < least * len(order):
+    if tiles < len(order):
         return None
     wanted = [shares[SPLITS.index(split)] / order.count(split) * tiles for split in order]
-    lengths = [max(least, math.floor(each)) for each in wanted]
+    lengths = [max(1, math.floor(each)) for each in wanted]
     while sum(lengths) > tiles:
         lengths[lengths.index(max(lengths))] -= 1
     largest = max(range(len(order)), key=lambda n: wanted[n] - lengths[n])

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 
 from mtneuro_ray.config.base import read_json
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.offline import bytes_per_voxel
+from mtneuro_ray.data.offline import Offline
 from mtneuro_ray.data.sampling import describe
 from mtneuro_ray.results import Results
 from mtneuro_ray.tasks import TASKS
@@ -118,7 +118,7 @@ def test_the_endpoints_of_the_raylets_tell_what_the_run_files_hold(head: Private
     task = TaskSettings.load(read_json(tiny.task), "task")
     sources = {sample.labels["source"]: sample.value for sample in _of(seen, "ingest_bytes_total")}
     assert sources.keys() == {f"file:{tiny.image}", f"file:{tiny.labels}"}
-    assert sum(sources.values()) == describe(task, bytes_per_voxel(task, tiny.task))["bytes"]
+    assert sum(sources.values()) == describe(task, Offline(task, tiny.task).bytes_per_voxel)["bytes"]
 
 
 def test_tags_are_few_whatever_the_number_of_runs(head: PrivateHead) -> None:
