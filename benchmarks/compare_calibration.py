@@ -41,6 +41,7 @@ class Setting(NamedTuple):
         own: Standard deviation of the field of a single seed.
         noise: Standard deviation of the white noise of an image.
         metric: "mean" over images, or "iou" of counts summed over images.
+        classes: Classes of the images, the same in each cube: the metric is the mean of one mean for each class.
     """
 
     seeds: int
@@ -52,6 +53,7 @@ class Setting(NamedTuple):
     own: float = 0.5
     noise: float = 0.5
     metric: str = "mean"
+    classes: int = 1
 
 
 SETTINGS = [
@@ -66,6 +68,8 @@ SETTINGS = [
         Setting(1, 1, slices, length)
         for slices, length in ((50, 5), (200, 2), (200, 5), (200, 10), (400, 5), (400, 10))
     ),
+    *(Setting(1, cubes, 50, length, classes=4) for cubes in (4, 8, 16) for length in (0, 2, 5)),
+    *(Setting(3, cubes, 50, length, seed=0.3, classes=4) for cubes in (4, 8) for length in (2, 5)),
 ]
 
 
@@ -93,7 +97,9 @@ def _iou_differences(size: Floats, *wrong: Floats) -> Floats:
         share = 1 / (1 + np.exp(1.5 - 0.5 * missed))
         counts = np.stack([voxels * (1 - share), voxels * share, 0.2 * voxels * np.exp(0.5 * false)], axis=-1)
         for own in counts:
-            series = Series(_NOWHERE, own.reshape(-1, 3), lambda totals: totals[..., 0] / totals.sum(-1))
+            sums = own.reshape(-1, 3)
+            weights = sums.sum(1, keepdims=True)
+            series = Series(_NOWHERE, sums, weights, lambda totals: totals[..., 0] / totals.sum(-1))
             parts.append(series.shares() * len(series.sums) + series.total)
     half = len(parts) // 2
     found: Floats = np.stack([one - other for one, other in zip(parts[:half], parts[half:], strict=True)])
@@ -113,13 +119,18 @@ def _fields(setting: Setting, replicates: int, random: np.random.Generator) -> F
     return found
 
 
-def judged(images: Floats) -> Effect:
-    """The effect in differences (S, cubes, slices) of images."""
+def judged(images: Floats, classes: int = 1) -> Effect:
+    """The effect in differences (S, cubes, slices) of images: the mean over classes of the mean over images.
+
+    Cubes have the classes in turn.
+    """
     seeds, cubes, slices = images.shape
     flat = images.reshape(seeds, -1)
-    means = flat.mean(1)
-    shares = (flat - means[:, None]) / flat.shape[1]
-    return of_images(means, shares, np.repeat(np.arange(cubes), slices), flat.shape[1])
+    weights = np.eye(classes)[np.repeat(np.arange(cubes) % classes, slices)]
+    share = weights / weights.sum(0)
+    means = flat @ share
+    shares = (flat - means @ weights.T) * share.sum(1) / weights.shape[1]
+    return of_images(means.mean(1), shares, weights, np.repeat(np.arange(cubes), slices), flat.shape[1])
 
 
 def bootstrapped(images: Floats, random: np.random.Generator, *, in_blocks: bool) -> bool:
@@ -155,7 +166,7 @@ class Rates(NamedTuple):
 def rates_of(setting: Setting, replicates: int, random: np.random.Generator) -> Rates:
     """False positives of the three methods, and the power for a difference of three true standard errors."""
     images = simulated(setting, replicates, random)
-    effects = [judged(each) for each in images]
+    effects = [judged(each, setting.classes) for each in images]
     needed = "seeds and images" if setting.seeds > 2 else "images"
     known = [effect for effect in effects if effect.basis == needed]
     shift = 3 * float(images.mean((1, 2, 3)).std())
@@ -183,16 +194,17 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=4000)
     replicates, started = parser.parse_args().replicates, time.perf_counter()
     print(
-        "| seeds | cubes x slices | length | seed std | metric | blocks | compare, % | block bootstrap, % | naive, % |",
+        "| seeds | cubes x slices | classes | length | seed std | metric | blocks | compare, % | block bootstrap, % |",
         end="",
     )
-    print(" power, % | refused, % |\n|---|---|---|---|---|---|---|---|---|---|---|")
+    print(" naive, % | power, % | refused, % |\n|---|---|---|---|---|---|---|---|---|---|---|---|")
     for number, setting in enumerate(SETTINGS):
         rates = rates_of(setting, replicates, np.random.default_rng(number))
         kernel = "" if setting.kernel == "exponential" or not setting.length else " (Gaussian)"
         shares = (rates.found, rates.blocked, rates.naive)
         print(
-            f"| {setting.seeds} | {setting.cubes} x {setting.slices} | {setting.length:g}{kernel} | {setting.seed:g} "
+            f"| {setting.seeds} | {setting.cubes} x {setting.slices} | {setting.classes} "
+            f"| {setting.length:g}{kernel} | {setting.seed:g} "
             f"| {setting.metric} | {rates.blocks:.0f} | {' | '.join(f'{100 * share:.1f}' for share in shares)} "
             f"| {100 * rates.power:.0f} | {100 * rates.refused:.0f} |",
             flush=True,

@@ -41,10 +41,13 @@ class Measure(NamedTuple):
         sums: (N, Q) what each image adds.
         value: (..., Q) totals over images -> (...) values, or (..., K) for a metric with one per class; NaN where
             there is none.
+        weights: (N, K) what each image adds to the denominators of K ratios, whose mean the metric is, or that it
+            has one per class of; None if every image counts the same, as in a mean over all.
     """
 
     sums: npt.NDArray[Any]
     value: Callable[[npt.NDArray[Any]], Floats]
+    weights: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +223,11 @@ def means_of(name: str, rows: npt.NDArray[Any]) -> dict[str, Measure]:
         return ratio_or_nan(totals[..., :columns], totals[..., columns:])
 
     if columns == 1:
-        return {name: Measure(sums, lambda totals: each(totals)[..., 0])}
-    return {name: Measure(sums, each), f"{name}_mean": Measure(sums, lambda totals: class_mean(each(totals)))}
+        return {name: Measure(sums, lambda totals: each(totals)[..., 0], known)}
+    return {
+        name: Measure(sums, each, known),
+        f"{name}_mean": Measure(sums, lambda totals: class_mean(each(totals)), known),
+    }
 
 
 def without_nan(value: Any) -> Any:

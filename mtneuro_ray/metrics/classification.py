@@ -53,20 +53,21 @@ class ClassificationMetric(ConfusionMetric):
     def measures(self, rows: Counts) -> Mapping[str, Measure]:
         """The metrics of `of` but for "confusion" and "truth", as functions of summed confusions."""
         sums, classes = rows.reshape(len(rows), -1), self.classes
+        truth, predicted = rows.sum(-1), rows.sum(-2)
 
-        def measure(value: Callable[[Counts], Floats]) -> Measure:
-            return Measure(sums, lambda totals: value(totals.reshape(*totals.shape[:-1], classes, classes)))
+        def measure(value: Callable[[Counts], Floats], weights: Counts | None = None) -> Measure:
+            return Measure(sums, lambda totals: value(totals.reshape(*totals.shape[:-1], classes, classes)), weights)
 
         def where(confusions: Counts, name: str, counts: npt.NDArray[np.bool_]) -> Floats:
             return class_mean(np.where(counts, self._scores(confusions)[name], np.nan))
 
         return {
             "accuracy": measure(lambda each: ratio_or_nan(np.trace(each, axis1=-2, axis2=-1), each.sum((-2, -1)))),
-            "balanced_accuracy": measure(lambda each: where(each, "recall", each.sum(-1) > 0)),
-            "f1_mean": measure(lambda each: where(each, "f1", self._occurs(each))),
-            "recall": measure(lambda each: self._scores(each)["recall"]),
-            "precision": measure(lambda each: self._scores(each)["precision"]),
-            "f1": measure(lambda each: self._scores(each)["f1"]),
+            "balanced_accuracy": measure(lambda each: where(each, "recall", each.sum(-1) > 0), truth),
+            "f1_mean": measure(lambda each: where(each, "f1", self._occurs(each)), truth + predicted),
+            "recall": measure(lambda each: self._scores(each)["recall"], truth),
+            "precision": measure(lambda each: self._scores(each)["precision"], predicted),
+            "f1": measure(lambda each: self._scores(each)["f1"], truth + predicted),
         }
 
     def _scores(self, confusions: Counts) -> dict[str, Floats]:

@@ -59,14 +59,16 @@ class SegmentationMetric(ConfusionMetric):
     def measures(self, rows: Counts) -> Mapping[str, Measure]:
         """The metrics of `of` but for "confusion" and "truth", as functions of sums over images."""
         sums, images, found = rows.reshape(len(rows), -1), self._scores(rows), dict[str, Measure]()
+        either = rows.sum(-1) + rows.sum(-2)
+        denominators = {"iou": either - np.diagonal(rows, axis1=-2, axis2=-1), "f1": either}
 
         def per_class(totals: Counts, name: str) -> Floats:
             return self._scores(totals.reshape(*totals.shape[:-1], self.classes, self.classes))[name]
 
         for name in ("iou", "f1"):
             each = partial(per_class, name=name)
-            found[f"dataset/{name}"] = Measure(sums, each)
-            found[f"dataset/{name}_mean"] = Measure(sums, partial(_mean_of, each))
+            found[f"dataset/{name}"] = Measure(sums, each, denominators[name])
+            found[f"dataset/{name}_mean"] = Measure(sums, partial(_mean_of, each), denominators[name])
             found |= means_of(f"image/{name}", images[name])
         return found
 

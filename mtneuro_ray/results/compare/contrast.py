@@ -107,8 +107,8 @@ def contrasted(first: Experiment, second: Experiment, key: Key, sign: int, block
         return of_seeds(differences, (*doubts, OTHER_IMAGES))
     half = len(pairs)
     shares = [sign * (a.shares() - b.shares()) for a, b in zip(every[:half], every[half:], strict=True)]
-    places = every[0].places
-    effect = of_images(differences, np.stack(shares), places.pieces, places.images, block)
+    places, weights = every[0].places, np.sum([series.weights for series in every], axis=0)
+    effect = of_images(differences, np.stack(shares), weights, places.pieces, places.images, block)
     return replace(effect, doubts=(*doubts, *effect.doubts))
 
 

@@ -41,7 +41,7 @@ class Correlation(NamedTuple):
         return max(1.0, float(self.lags[0] + 2 * self.lags[1:].sum()))
 
 
-def correlation_of(values: Floats, pieces: Whole) -> Correlation:
+def correlation_of(values: Floats, pieces: Whole, means: float = 1) -> Correlation:
     """Correlation of the values of neighbouring positions, over all pieces together.
 
     The autocorrelation is weighted by the flat-top window of Politis and Romano (1995), whose width follows from the
@@ -52,6 +52,7 @@ def correlation_of(values: Floats, pieces: Whole) -> Correlation:
     Args:
         values: (P,) a number per position, in the order along each piece.
         pieces: (P,) number of the piece of each position; positions of a piece stand together.
+        means: Means that are estimated and taken off: more than 1 where each class has its own.
     """
     depths = np.unique(pieces, return_counts=True)[1]
     number, longest = len(values), int(depths.max())
@@ -65,11 +66,13 @@ def correlation_of(values: Floats, pieces: Whole) -> Correlation:
         return Correlation(np.ones(1), 1)
     raw = raw / raw[0]
     current = raw
+    # Positions behind each mean.
+    own = number / means
     for _ in range(2):
         window = _window(current, number)
         spread = np.where(lags == 0, 1, 2) * pairs / number * window
-        share = float(spread.sum()) / number
-        variance = min(max(float((spread * raw).sum()), 0.0) / number / max(1 - share, 1 - _MOST_CORRECTED), 1.0)
+        share = float(spread.sum()) / own
+        variance = min(max(float((spread * raw).sum()), 0.0) / own / max(1 - share, 1 - _MOST_CORRECTED), 1.0)
         current = (raw + variance) / (1 + variance)
     found = window * current
     slope, level = 2 * float((lags * found).sum()), float(found[0] + 2 * found[1:].sum())
@@ -113,18 +116,18 @@ def blocks_of(pieces: Whole, length: int) -> Whole:
     return found
 
 
-def inflation(correlation: Correlation, pieces: Whole, blocks: Whole) -> float:
+def inflation(correlation: Correlation, pieces: Whole, blocks: Whole, means: float = 1) -> float:
     """Factor by which sums of blocks vary too little, as neighbouring blocks are correlated; 1 or more.
 
-    Ratio of the variance of the sum over all positions, and the expectation of B / (B - 1) times the squared deviations
-    of B block sums from their mean, under the estimated correlation.
+    Ratio of the variance of the sum over all positions, and the expectation of B / (B - M) times the squared deviations
+    of B block sums from M means, under the estimated correlation.
     """
     total = sum(
         _variance_of_sum(correlation.lags, depth) for depth in np.unique(pieces, return_counts=True)[1].tolist()
     )
     sizes = np.unique(blocks, return_counts=True)[1].tolist()
     within, number = sum(_variance_of_sum(correlation.lags, size) for size in sizes), len(sizes)
-    expected = (within - total / number) * number / (number - 1) if number > 1 else 0.0
+    expected = (within - means * total / number) * number / (number - means) if number > means else 0.0
     return max(1.0, total / expected) if expected > 0 and total > 0 else 1.0
 
 

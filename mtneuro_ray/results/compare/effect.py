@@ -4,7 +4,8 @@ The difference of each pair of seeds is a function of sums over images; its firs
 (linearisation, Binder 1983). Seeds and blocks of images are crossed: every seed was evaluated on the same images. So
 the variance of the mean difference is that of a two-way layout without replication, as in studies of several readers
 and cases, with Satterthwaite's degrees of freedom (Obuchowski and Rockette 1995; Hillis 2007), and the test is a t-test
-on blocks (Ibragimov and Mueller 2010).
+on blocks (Ibragimov and Mueller 2010). What fitting the ratios of a metric takes from the blocks is given back
+(`leverage`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mtneuro_ray.results.compare.correlation import Floats, Whole, blocks_of, correlation_of, inflation
+from mtneuro_ray.results.compare.leverage import Leverage, leverage_of
 
 LEVEL, POWER = 0.05, 0.8
 # With fewer seeds the variance between seeds can't be estimated well enough for a test.
@@ -24,6 +26,8 @@ SEEDS = 3
 # tissue than that, so that all of the correlation has to be estimated.
 BLOCKS = 4
 FEW_PIECES, POSITIONS = 8, 200
+# Largest share of a class that may lie in one block.
+_LARGEST = 0.9
 
 Basis = Literal["seeds and images", "images", "seeds", "nothing"]
 
@@ -120,7 +124,9 @@ def of_seeds(differences: Floats, doubts: tuple[str, ...] = ()) -> Effect:
     return Effect(mean, error, count - 1, "seeds", Layout(count), std, error, math.nan, doubts)
 
 
-def of_images(differences: Floats, shares: Floats, pieces: Whole, images: int, block: int | None = None) -> Effect:
+def of_images(
+    differences: Floats, shares: Floats, weights: Floats, pieces: Whole, images: int, block: int | None = None
+) -> Effect:
     """The effect in differences of pairs of seeds on the same images.
 
     With fewer than 3 pairs the effect is that of the trained models at hand: seeds are taken as fixed. With 3 or more
@@ -129,67 +135,80 @@ def of_images(differences: Floats, shares: Floats, pieces: Whole, images: int, b
     Args:
         differences: (S,) difference of each pair.
         shares: (S, P) first-order part of each position in it; sums to about 0 over positions.
+        weights: (P, K) what each position adds to the denominators of the K ratios of the metric.
         pieces: (P,) number of the piece of tissue of each position.
         images: Number of images.
         block: Block length in positions; by default it follows from the correlation.
     """
     count, number = shares.shape
-    correlation = correlation_of(shares.mean(0) * number, pieces)
+    of_pieces = leverage_of(weights, np.unique(pieces, return_inverse=True)[1])
+    correlation = correlation_of(shares.mean(0) * number, pieces, of_pieces.ratios)
     length = block or correlation.block
     blocks = blocks_of(pieces, length)
+    of_blocks = leverage_of(weights, blocks)
     size, tissue = int(blocks.max()) + 1, len(np.unique(pieces))
     layout = Layout(count, images, size, length, correlation.positions, tissue)
     alone = replace(of_seeds(differences), layout=layout)
-    reason = _too_few(size, tissue, number)
+    positions = leverage_of(weights, np.arange(number)).groups
+    reason = _too_few(of_blocks, of_pieces, positions)
     if reason:
         return replace(alone, doubts=(reason,))
     sums = np.stack([np.bincount(blocks, own, size).astype(np.float64) for own in shares])
-    effect = _crossed(differences, sums, layout, inflation(correlation, pieces, blocks))
+    factor = inflation(correlation, pieces, blocks, of_pieces.ratios)
+    effect = _crossed(differences, sums, layout, of_blocks, factor)
     if count < SEEDS or effect.interval[1] >= alone.interval[1]:
         return effect
     return replace(effect, error=alone.error, freedom=alone.freedom)
 
 
-def _too_few(blocks: int, pieces: int, positions: int) -> str:
-    if blocks < BLOCKS:
+def _too_few(blocks: Leverage, pieces: Leverage, positions: float) -> str:
+    """Why nothing can be said about other images; empty if it can. A mean over all images takes one ratio from each."""
+    number = blocks.freedom + 1
+    if blocks.largest > _LARGEST and round(blocks.groups) >= BLOCKS:
         return (
-            f"The images make {blocks} blocks that may be taken for independent, and {BLOCKS} are needed: nothing is "
-            "said about other images."
+            f"{100 * blocks.largest:.0f} % of a class lie in one block of images that may be taken for independent, "
+            "and each class needs several: nothing is said about other images."
         )
-    if pieces < BLOCKS and (blocks < FEW_PIECES or positions < POSITIONS):
+    if round(number) < BLOCKS:
         return (
-            f"The images lie at {positions} positions of {pieces} piece{'s' if pieces > 1 else ''} of tissue and make "
-            f"{blocks} blocks; {BLOCKS} pieces are needed, or {POSITIONS} positions in {FEW_PIECES} blocks: nothing is "
-            "said about other images."
+            f"The images make {number:.0f} blocks that may be taken for independent, and {BLOCKS} are needed: "
+            "nothing is said about other images."
+        )
+    tissue = round(pieces.freedom + 1)
+    if tissue < BLOCKS and (round(number) < FEW_PIECES or round(positions) < POSITIONS):
+        return (
+            f"The images lie at {positions:.0f} positions of {tissue} piece{'s' if tissue > 1 else ''} of tissue and "
+            f"make {number:.0f} blocks; {BLOCKS} pieces are needed, or {POSITIONS} positions in {FEW_PIECES} blocks: "
+            "nothing is said about other images."
         )
     return ""
 
 
-def _crossed(differences: Floats, sums: Floats, layout: Layout, factor: float) -> Effect:
+def _crossed(differences: Floats, sums: Floats, layout: Layout, leverage: Leverage, factor: float) -> Effect:
     """Seeds crossed with blocks: variance of the mean difference from the mean squares of a two-way layout.
 
     `sums` (S, B) are the parts of blocks in the differences. `factor` is by how much blocks vary too little.
     """
     count, size = sums.shape
-    # Values whose mean over blocks is the difference of a seed.
-    table = differences[:, None] + size * (sums - sums.mean(1, keepdims=True))
+    # Values whose mean over blocks is the difference of a seed, but that every block varies as if it had no leverage.
+    table = differences[:, None] + size * leverage.widening * (sums - sums.mean(1, keepdims=True))
     means, mean = table.mean(0), float(differences.mean())
-    cells = count * size
+    cells, freedom = count * size, leverage.freedom
     # Mean squares of blocks, of seeds, and of what is left.
     blocks = factor * count * float(((means - mean) ** 2).sum()) / (size - 1)
     if count < SEEDS:
         std, error = float(differences.std(ddof=1)) if count > 1 else math.nan, math.sqrt(blocks / cells)
-        return Effect(mean, error, size - 1, "images", layout, std, image_error=error)
+        return Effect(mean, error, freedom, "images", layout, std, image_error=error)
     seeds = size * float(((differences - mean) ** 2).sum()) / (count - 1)
     left = factor * float(((table - differences[:, None] - means + mean) ** 2).sum()) / ((count - 1) * (size - 1))
     more = max(seeds - left, 0.0)
-    total, parts = blocks + more, blocks**2 / (size - 1)
+    total, parts = blocks + more, blocks**2 / freedom
     if more:
-        parts += seeds**2 / (count - 1) + left**2 / ((count - 1) * (size - 1))
+        parts += seeds**2 / (count - 1) + left**2 / ((count - 1) * freedom)
     return Effect(
         difference=mean,
         error=math.sqrt(total / cells),
-        freedom=total**2 / parts if parts else size - 1,
+        freedom=total**2 / parts if parts else freedom,
         basis="seeds and images",
         layout=layout,
         seed_std=math.sqrt(more / size),

@@ -44,6 +44,12 @@ class Places(NamedTuple):
     of_image: Whole
     origins: Whole
 
+    def summed(self, values: npt.NDArray[Any]) -> Floats:
+        """Sums (P, Q) over the images of each position of values (N, Q)."""
+        found = np.zeros((len(self.pieces), values.shape[1]))
+        np.add.at(found, self.of_image, values)
+        return found
+
 
 @dataclass(frozen=True)
 class Series:
@@ -52,11 +58,13 @@ class Series:
     Attributes:
         places: Its images.
         sums: (P, Q) what the images of a position add.
+        weights: (P, K) what they add to the denominators of the K ratios that the metric consists of.
         value: Totals (..., Q) -> the metric (...).
     """
 
     places: Places
     sums: Floats
+    weights: Floats
     value: Callable[[npt.NDArray[Any]], Floats]
 
     @property
@@ -91,10 +99,12 @@ class Images:
         measure = None if found is None else found[1].get(key.metric)
         if found is None or measure is None or key.region:
             return None
-        places, value = found[0], _of_class(measure, run, key.class_)
-        sums = np.zeros((len(places.pieces), measure.sums.shape[1]))
-        np.add.at(sums, places.of_image, measure.sums)
-        series, expected = Series(places, sums, value), run.value(key)
+        places, value, weights = found[0], measure.value, measure.weights
+        if weights is None:
+            weights = np.ones((places.images, 1))
+        if key.class_:
+            value, weights = _of_class(measure, weights, run.classes.index(key.class_))
+        series, expected = Series(places, places.summed(measure.sums), places.summed(weights), value), run.value(key)
         return series if expected is not None and abs(series.total - expected) <= _ROUNDING else None
 
     def _of(self, run: Run, split: str) -> tuple[Places, Mapping[str, Measure]] | None:
@@ -109,11 +119,10 @@ class Images:
         return places, measures
 
 
-def _of_class(measure: Measure, run: Run, name: str) -> Callable[[npt.NDArray[Any]], Floats]:
-    if not name:
-        return measure.value
-    place = run.classes.index(name)
-    return lambda totals: measure.value(totals)[..., place]
+def _of_class(measure: Measure, weights: Floats, place: int) -> tuple[Callable[[npt.NDArray[Any]], Floats], Floats]:
+    """The metric of one class, and the weights of its ratio."""
+    own = weights[:, place : place + 1] if weights.shape[1] > 1 else weights
+    return lambda totals: measure.value(totals)[..., place], own
 
 
 def _measures_of(run: Run, name: str, rows: npt.NDArray[Any]) -> Mapping[str, Measure]:

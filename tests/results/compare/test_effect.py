@@ -16,7 +16,8 @@ def effect_of(images: Any, block: int | None = None) -> Effect:
     flat = images.reshape(len(images), -1)
     means = flat.mean(1)
     pieces = np.repeat(np.arange(images.shape[1]), images.shape[2])
-    return of_images(means, (flat - means[:, None]) / flat.shape[1], pieces, flat.shape[1], block)
+    shares, weights = (flat - means[:, None]) / flat.shape[1], np.ones((flat.shape[1], 1))
+    return of_images(means, shares, weights, pieces, flat.shape[1], block)
 
 
 def test_one_seed_is_a_t_test_on_the_means_of_blocks() -> None:
@@ -26,6 +27,37 @@ def test_one_seed_is_a_t_test_on_the_means_of_blocks() -> None:
     assert found.p == pytest.approx(expected.pvalue)
     assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
     assert (found.basis, found.layout.blocks, found.layout.images) == ("images", 6, 120)
+
+
+def test_a_mean_of_classes_with_blocks_of_their_own_is_a_stratified_t_test() -> None:
+    images = simulated(Setting(1, 12, 5, 0), 1, np.random.default_rng(0))[0]
+    of_class = images[0].mean(1).reshape(4, 3)
+    variance = (of_class.var(0, ddof=1) / 4).sum() / 3**2
+    flat = images.reshape(1, -1)
+    weights = np.eye(3)[np.repeat(np.arange(12) % 3, 5)]
+    shares = (flat - of_class.mean(0) @ weights.T) / 60
+    found = of_images(flat.mean(1), shares, weights, np.repeat(np.arange(12), 5), 60, block=5)
+    assert (found.error**2, found.freedom) == pytest.approx((variance, 9))
+
+
+def test_the_mean_of_one_class_is_a_t_test_on_its_own_blocks() -> None:
+    images = simulated(Setting(1, 6, 20, 0), 1, np.random.default_rng(0))[0]
+    expected = stats.ttest_1samp(images[0].mean(1), 0)
+    other = np.concatenate([images, np.zeros((1, 9, 20))], axis=1)
+    weights = np.repeat([1.0] * 6 + [0.0] * 9, 20)[:, None]
+    flat = other.reshape(1, -1)
+    means = images.reshape(1, -1).mean(1)
+    shares = (flat - means[:, None]) * weights.T / 120
+    found = of_images(means, shares, weights, np.repeat(np.arange(15), 20), 300, block=20)
+    assert (found.p, found.freedom) == pytest.approx((expected.pvalue, 5))
+
+
+@pytest.mark.parametrize("cubes", [4, 5])
+def test_a_class_in_a_single_block_says_nothing_of_other_images(cubes: int) -> None:
+    images = simulated(Setting(3, cubes, 12, 100.0, noise=0.01), 1, np.random.default_rng(2))[0]
+    found = judged(images, classes=4)
+    assert found.basis == "seeds"
+    assert "nothing is said about other images" in found.doubts[0]
 
 
 def test_seeds_alone_are_a_paired_t_test() -> None:

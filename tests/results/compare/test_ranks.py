@@ -20,7 +20,7 @@ def standing(means: list[float], noise: float = 1.0, seed: int = 0) -> Standing:
     for mean in means:
         values = random.normal(size=POSITIONS) * noise
         sums: Floats = np.stack([values - values.mean() + mean, np.ones(POSITIONS)], axis=1)
-        series.append(Series(PLACES, sums, lambda totals: totals[..., 0] / totals[..., 1]))
+        series.append(Series(PLACES, sums, sums[:, 1:], lambda totals: totals[..., 0] / totals[..., 1]))
     return Standing(tuple(range(len(means))), np.array(means), series)
 
 
