@@ -32,7 +32,7 @@ def open_folder(place: str | None, out: Folder, sweep: str) -> Tracker:
 
 
 class _Aim(Tracker):
-    """Gives each run a hash that follows from the sweep and the run's id, so that Aim can't have a run twice.
+    """Gives each run a hash computed from the sweep and the run's id, so that Aim can't have a run twice.
 
     Nothing is asked of Aim's index, which is written by `aim up` and lags behind: the list of runs comes from the
     folder of the repository.
@@ -59,7 +59,7 @@ class _Aim(Tracker):
             if self._digests.exists(place) and self._digests.read(place).decode() == run.digest:
                 return False
             if not self._repo.delete_run(place):
-                raise MTNeuroError(f"aim: run {run.run_id} can't be replaced while `aim up` is open; stop it first")
+                raise MTNeuroError(f"aim: run {run.run_id} can't be replaced; close `aim up` and push again")
         self._listed.add(place)
         # That of a run that somebody deleted in Aim.
         self._digests.delete(place)
