@@ -49,9 +49,16 @@ def in_one_line(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint "; did you mean 'X'?" with the known name nearest to an unknown one, or nothing."""
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """The hint "; did you mean 'X'?" with the known name nearest to an unknown one, or nothing.
+
+    Capitals do not count, and the last part of a name such as `val/loss` is enough.
+    """
+    by_small: dict[str, str] = {}
+    for each in known:
+        by_small.setdefault(each.lower().rpartition("/")[2], each)
+        by_small[each.lower()] = each
+    near = get_close_matches(name.lower(), by_small, n=1)
+    return f"; did you mean {by_small[near[0]]!r}?" if near else ""
 
 
 @contextmanager

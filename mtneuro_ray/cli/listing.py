@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, nearest
 from mtneuro_ray.results.render import FORMATS, quoted, rows_as_table, show
 from mtneuro_ray.results.tables import Table
 
@@ -113,7 +113,7 @@ def ordered(rows: Rows, sort: str | None) -> list[Mapping[str, Any]]:
     name, _, direction = sort.rpartition(":") if sort.endswith((":asc", ":desc")) else (sort, "", "asc")
     names = dict.fromkeys(key for row in rows for key in row)
     if name not in names:
-        raise InputError(f"--sort: no column {name!r}; accepted: {', '.join(names)}")
+        raise InputError(f"--sort: no column {name!r}{nearest(name, names)}; accepted: {', '.join(names)}")
     known = [row for row in rows if row.get(name) is not None]
     known.sort(key=lambda row: (isinstance(row[name], str), row[name]), reverse=direction == "desc")
     return [*known, *(row for row in rows if row.get(name) is None)]

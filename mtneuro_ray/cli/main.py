@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mtneuro_ray import __version__
-from mtneuro_ray.errors import InputError, MTNeuroError, printable
+from mtneuro_ray.errors import InputError, MTNeuroError, nearest, printable
 from mtneuro_ray.interrupts import interruptible
 
 _PROGRAM = "mtneuro-ray"
@@ -275,17 +275,19 @@ def _refusal(error: typer.TyperException) -> str:
         hint = f"; did you mean {' or '.join(sorted(near))}?" if near else ""
         return f"{command}: {text[0].lower()}{text[1:]}{hint}; accepted: see {command} --help"
     name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.display_name_raw
-    accepted = _accepted(parameter) or f"see {command} --help"
+    # `results push` is a command; to the parser of `results` it is a word like `results table`.
+    own = [] if name != "WHAT" else [each.split()[1] for each in COMMANDS if each.startswith("results ")]
+    choices = [*(parameter.type_descriptor.choices or ()), *own]
+    accepted = ", ".join(choices) or _accepted(parameter) or f"see {command} --help"
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
     if problems:
-        return f"{command}: {name}: is {str(problems[0]['input'])!r}; accepted: {accepted}"
+        value = str(problems[0]["input"])
+        return f"{command}: {name}: is {value!r}{nearest(value, choices)}; accepted: {accepted}"
     return f"{command}: {name}: {error.message or 'is missing'}; accepted: {accepted}"
 
 
 def _accepted(parameter: Any) -> str:
     kind = parameter.type_descriptor
-    if kind.choices is not None:
-        return ", ".join(kind.choices)
     words = {int: "a whole number", float: "a number"}.get(kind.annotation, "")
     low = "" if parameter.min is None else f" from {parameter.min:g} to"
     return words if parameter.max is None else f"{words}{low or ' up to'} {parameter.max:g}"

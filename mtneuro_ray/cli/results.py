@@ -100,7 +100,7 @@ def run_results(
     to: To = None,
 ) -> int:
     """Print tables, the best candidates, all runs, comparisons, the answer of a query, or the log of a run."""
-    _check(what, argument, out, sort, block if block is not None else (pairs or paper or None))
+    _check(what, argument, out, sort, metric, mode, block if block is not None else (pairs or paper or None))
     if what == "serve":
         from mtneuro_ray.cli.serve import serve
 
@@ -134,7 +134,15 @@ def run_results(
     return 0
 
 
-def _check(what: str, argument: str | None, out: list[str], sort: str | None, compares: object) -> None:
+def _check(
+    what: str,
+    argument: str | None,
+    out: list[str],
+    sort: str | None,
+    metric: str | None,
+    mode: Mode | None,
+    compares: object,
+) -> None:
     """Refuse words and options that go with another WHAT."""
     if argument is not None and what not in ("log", "sql"):
         raise InputError(f"results {what}: {argument!r}: accepted: a RUN_ID after log, a query after sql")
@@ -146,6 +154,10 @@ def _check(what: str, argument: str | None, out: list[str], sort: str | None, co
         raise InputError(f"--pairs, --paper, --block: results {what}; accepted: for compare")
     if sort is not None and what not in ("best", "runs"):
         raise InputError(f"--sort: results {what}; accepted: for best and runs")
+    if metric is not None and what not in ("best", "compare"):
+        raise InputError(f"--metric: results {what}; accepted: for best and compare")
+    if mode is not None and what != "best":
+        raise InputError(f"--mode: results {what}; accepted: for best")
 
 
 def _show_comparisons(found: list[Comparison], output: Output) -> None:

@@ -156,7 +156,8 @@ class Keys:
             return f"{key}.name"
         known = sorted(map(self.short, self.fields))
         raise InputError(
-            f"{where}: {key}: unknown key of {self._title}{nearest(key, known)}; accepted: {', '.join(known)}"
+            f"{where}: {key}: unknown key of {self._title}{nearest(key, [*known, *self.fields])}; "
+            f"accepted: {', '.join(known)}"
         )
 
     def short(self, path: str) -> str:

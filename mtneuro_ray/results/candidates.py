@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from mtneuro_ray.config.space import Mode
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, nearest
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, Part, part_of, parts_of
 from mtneuro_ray.results.departures import departures
@@ -60,7 +60,7 @@ def best(runs: Sequence[Run], metric: str | None = None, mode: Mode | None = Non
     done = {run.keys_json: run for run in candidates if run.status == "done"}
     known = sorted({name for run in done.values() for name in run.scalars()})
     if metric is not None and known and metric not in known:
-        raise InputError(f"--metric: no candidate has {metric!r}; accepted: {', '.join(known)}")
+        raise InputError(f"--metric: no candidate has {metric!r}{nearest(metric, known)}; accepted: {', '.join(known)}")
     repeated, labels = {run.method for run in runs if run.summary["role"] == "final"}, data_labels(runs)
     entries = []
     for own in grouped(candidates, _search_of).values():

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -99,16 +98,15 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 
 
 def show(tables: Sequence[Table], kind: str = "md") -> None:
-    """Print tables; `md` with lines on a terminal that is wide enough, as Markdown elsewhere."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    if kind == "md" and width and tables and all(len(_markdown_rows(table)[0]) <= width for table in tables):
+    """Print tables; `md` with lines on a terminal, as Markdown elsewhere."""
+    if kind == "md" and sys.stdout.isatty():
         _draw(tables)
     else:
         print(FORMATS[kind](tables))
 
 
 def _draw(tables: Sequence[Table]) -> None:
-    """Print tables with lines and bold headings."""
+    """Print tables with lines and bold headings, those that are wider than the terminal in parts."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Grid
@@ -117,12 +115,33 @@ def _draw(tables: Sequence[Table]) -> None:
     console = Console(highlight=False)
     for table in tables:
         heads = ["\n".join(filter(None, names)) for names in zip(*_grid(table.heads), strict=True)]
-        grid = Grid(title=Text(_plain(table.title)), title_justify="left", box=SIMPLE_HEAD)
-        for head in heads:
-            grid.add_column(Text(head))
-        for row in _grid(table.rows):
-            grid.add_row(*map(Text, row))
-        console.print(grid, *(Text(f"- {_plain(note)}") for note in table.notes), sep="\n")
+        columns = list(zip(*_grid(table.rows), strict=True)) or [()] * len(heads)
+        widths = [max(map(len, (*head.split("\n"), *column))) for head, column in zip(heads, columns, strict=True)]
+        title = _plain(table.title)
+        for part in _parts(widths, console.width):
+            grid = Grid(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+            for place in part:
+                grid.add_column(Text(heads[place]), overflow="fold")
+            for number in range(len(table.rows)):
+                grid.add_row(*(Text(columns[place][number]) for place in part))
+            console.print(grid)
+            title = f"{_plain(table.title)}, more columns"
+        console.print(*(Text(f"- {_plain(note)}") for note in table.notes), sep="\n", end="\n" * bool(table.notes))
+
+
+def _parts(widths: Sequence[int], space: int) -> list[list[int]]:
+    """Places of columns in parts that fit in the width of a terminal; the first column begins each part.
+
+    Args:
+        widths: Letters of each column; a drawn one has three more, and a line two.
+        space: Letters of a line.
+    """
+    parts: list[list[int]] = []
+    for place in range(1, len(widths)):
+        if not parts or sum(widths[each] + 3 for each in (*parts[-1], place)) + 2 > space:
+            parts.append([0])
+        parts[-1].append(place)
+    return parts or [[*range(len(widths))]]
 
 
 def rows_as_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, nearest
 from mtneuro_ray.results.frame import Run
 
 if TYPE_CHECKING:
@@ -53,8 +53,20 @@ def answer(runs: Sequence[Run], entries: Callable[[], Rows], query: str, option:
                 return found.to_arrow_table()
         except duckdb.Error as error:
             line = str(error).splitlines()[0]
-            raise InputError(f"{option}: {line}; accepted: a query of the tables frame and runs") from None
+            hint = _nearest_name(line, connection, runs)
+            raise InputError(f"{option}: {line}{hint}; accepted: a query of the tables frame and runs") from None
     raise InputError(f"{option}: gives no table; accepted: a query of the tables frame and runs, such as SELECT")
+
+
+def _nearest_name(line: str, connection: duckdb.DuckDBPyConnection, runs: Sequence[Run]) -> str:
+    """The hint that goes with DuckDB's error about a name: the nearest column of the tables, setting, or table."""
+    found = re.search(r'(?:[Cc]olumn(?: named)? "([^"]+)"|Table with name (\w+))', line)
+    if found is None:
+        return ""
+    if found[2]:
+        return nearest(found[2], ("frame", "runs"))
+    rows = connection.execute("SELECT column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    return nearest(found[1], {*(name for (name,) in rows), *(path for run in runs for path in run.network)})
 
 
 def _add_frame(connection: duckdb.DuckDBPyConnection, runs: Sequence[Run], query: str) -> None:

@@ -73,6 +73,9 @@ def test_a_pipe_gets_markdown(capsys: pytest.CaptureFixture[str]) -> None:
             ["networks", "UNet_2D"],
             "UNet_2D: no such file and no such name; did you mean 'UNet_2D_4class'?",
         ),
+        (["networkz"], "KIND: is 'networkz'; did you mean 'networks'?; accepted: models, methods, tasks"),
+        (["networks", "unet_2d"], "unet_2d: no such file and no such name; did you mean 'UNet_2D_4class'?"),
+        (["spaces", "byoll"], "byoll: no such file and no such name; did you mean 'task1/byol'?"),
         (["tasks", "tsk1"], "tsk1: no such file and no such name; did you mean 'task1'?"),
     ],
 )

@@ -33,6 +33,8 @@ SMOKE = str(ROOT / "tune_spaces" / "smoke.toml")
         (["plan"], "--task, --space: accepted: one of them; see mtneuro-ray plan --help"),
         (["plan", "--task", "task1", "--space", SMOKE], "--task, --space: accepted: one of them"),
         (["plan", "--task", "task1", "--format", "xml"], "plan: --format: is 'xml'; accepted: text, json"),
+        (["results", "tabel"], "results: WHAT: is 'tabel'; did you mean 'table'?; accepted: best, table, runs"),
+        (["results", "pusch"], "results: WHAT: is 'pusch'; did you mean 'push'?; accepted: best, table, runs"),
         (
             ["plan", "--task", "task9"],
             "task9: no such file and no such name; did you mean 'task3'?",

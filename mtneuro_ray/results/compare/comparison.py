@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtneuro_ray.errors import InputError
+from mtneuro_ray.errors import InputError, nearest
 from mtneuro_ray.results import published
 from mtneuro_ray.results.cautions import phantom_note
 from mtneuro_ray.results.compare.contrast import Contrast, adjusted, against_paper, contrasted
@@ -186,7 +186,8 @@ def comparisons(
         return found
     if metric is not None and not any(key_of(run, metric) in run.keys for run in runs):
         raise InputError(
-            f"--metric: no final run has {metric!r}; accepted: {', '.join(sorted(known)) or 'nothing yet'}"
+            f"--metric: no final run has {metric!r}{nearest(metric, known)}; "
+            f"accepted: {', '.join(sorted(known)) or 'nothing yet'}"
         )
     folders = ", ".join(source.name for source in sources)
     accepted = "two experiments of one task, data and scale with finished final runs, or --paper"
