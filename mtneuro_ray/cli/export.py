@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+from mtneuro_ray.cli.completion import names
 from mtneuro_ray.cli.options import Out, Preset, Store, Volume, path, store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.errors import InputError
@@ -21,7 +22,13 @@ def run_export(
         Argument(help="data: the splits of a task; run: a trained run; default: run with --run, else data"),
     ] = None,
     task: Annotated[
-        str | None, Option(callback=path, rich_help_panel=_DATA, help="for data: task, by name or path")
+        str | None,
+        Option(
+            callback=path,
+            autocompletion=names("tasks"),
+            rich_help_panel=_DATA,
+            help="for data: task, by name or path",
+        ),
     ] = None,
     volume: Volume = None,
     preset: Preset = None,
@@ -76,7 +83,9 @@ def _export_data(
         raise InputError(f"--out: {out}: NumPy files are written to this machine; accepted: a path")
     loaded = task_data.load_task(task, volume=volume, preset=preset, store=store_of(store, out).folder)
     folder = Path(out) / "data" / loaded.settings.name
-    for file in export_splits(loaded.settings, loaded.splits(), folder, format):
+    with working(f"writing the splits of {loaded.settings.name}"):
+        files = export_splits(loaded.settings, loaded.splits(), folder, format)
+    for file in files:
         print(file)
     return 0
 

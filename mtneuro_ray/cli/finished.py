@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mtneuro_ray.cli import whole_volume
+from mtneuro_ray.cli.completion import names
 from mtneuro_ray.cli.options import MOST_PROCESSORS, Address, Model, NumCpus, Out, Preset, Store, Volume, store_of
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.loading import load_task
@@ -46,7 +47,9 @@ def run_evaluate(
     split: EvaluatedSplit = "test",
     task: Annotated[
         str | None,
-        typer.Option(help="evaluate on this task, by name or path; default: the run's own"),
+        typer.Option(
+            autocompletion=names("tasks"), help="evaluate on this task, by name or path; default: the run's own"
+        ),
     ] = None,
     eval_crops: Annotated[
         str | None,

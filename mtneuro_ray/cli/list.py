@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mtneuro_ray.cli.completion import listed
 from mtneuro_ray.config.base import flattened
 from mtneuro_ray.config.describe import keys_of
 from mtneuro_ray.config.loading import find, load_network, load_task, packaged_names
@@ -34,7 +35,10 @@ def run_list(
         ),
     ],
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="one of them: each key with type, default and meaning")
+        str | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=listed, help="one of them: each key with type, default and meaning"
+        ),
     ] = None,
     format: Annotated[
         Literal["md", "json"] | None, typer.Option(help="default: colors on a terminal, Markdown in a pipe")

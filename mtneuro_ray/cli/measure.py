@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from typer import Option
 
+from mtneuro_ray.cli.completion import names
 from mtneuro_ray.cli.options import parse_box, path, written
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.render import show
@@ -52,7 +53,12 @@ Boxes = Annotated[
     Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="part to measure, in voxels, half-open; default: everything"),
 ]
 Cubes = Annotated[
-    str | None, Option(callback=path, help="measure the cubes of this task, by name or path; instead of --box")
+    str | None,
+    Option(
+        callback=path,
+        autocompletion=names("tasks"),
+        help="measure the cubes of this task, by name or path; instead of --box",
+    ),
 ]
 RegionUri = Annotated[str | None, Option(metavar="URI", help="volume of region labels, of the same voxels")]
 RegionNames = Annotated[list[str], Option(metavar="NAME=LABEL,...", help="names of its labels; default: the labels")]

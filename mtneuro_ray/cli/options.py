@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from mtneuro_ray.cli import completion
+from mtneuro_ray.config.preset import PRESETS
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
@@ -101,18 +103,27 @@ def parse_box(option: str, text: str) -> Roi:
         raise InputError(f"{option}: {error}") from None
 
 
-Task = Annotated[str, typer.Option(callback=path, help="task, by name or path")]
-Network = Annotated[str, typer.Option(callback=path, help="network, by name or path")]
-Space = Annotated[str, typer.Option(callback=path, help="tune space, by name or path")]
+Task = Annotated[
+    str, typer.Option(callback=path, autocompletion=completion.names("tasks"), help="task, by name or path")
+]
+Network = Annotated[
+    str, typer.Option(callback=path, autocompletion=completion.names("networks"), help="network, by name or path")
+]
+Space = Annotated[
+    str, typer.Option(callback=path, autocompletion=completion.names("spaces"), help="tune space, by name or path")
+]
 Volume = Annotated[
     str | None,
     typer.Option(
         callback=path,
+        autocompletion=completion.names("volumes"),
         help="read the task's channels from here instead: phantom (built in), or a base URI such as zarr:///data/x; "
         "NAME=URI for one of its `volumes`, own=URI for the task's own",
     ),
 ]
-Preset = Annotated[str | None, typer.Option(help="scale: smoke (minutes on a CPU) or paper")]
+Preset = Annotated[
+    str | None, typer.Option(autocompletion=completion.words(*PRESETS), help="scale: smoke (minutes on a CPU) or paper")
+]
 Overrides = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="change a key of the network; may be given several times"),
@@ -159,4 +170,6 @@ NumCpus = Annotated[
     typer.Option(metavar="N", min=1, max=MOST_PROCESSORS, help="CPUs of a cluster started here; default: all"),
 ]
 Model = Annotated[str | None, typer.Option(help="only this model")]
-OnlyTask = Annotated[str | None, typer.Option("--task", help="only this task")]
+OnlyTask = Annotated[
+    str | None, typer.Option("--task", autocompletion=completion.names("tasks"), help="only this task")
+]

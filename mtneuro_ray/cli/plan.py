@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mtneuro_ray.cli.completion import names
 from mtneuro_ray.cli.costs import EstimateOptions, estimated
 from mtneuro_ray.cli.costs import as_text as estimate_text
 from mtneuro_ray.cli.options import MOST_PROCESSORS, Overrides, Packing, Preset, Volume, path, positive
@@ -25,12 +26,20 @@ from mtneuro_ray.errors import InputError
 
 
 def run_plan(
-    task: Annotated[str | None, typer.Option(callback=path, help="task, by name or path")] = None,
+    task: Annotated[
+        str | None, typer.Option(callback=path, autocompletion=names("tasks"), help="task, by name or path")
+    ] = None,
     space: Annotated[
-        str | None, typer.Option(callback=path, help="tune space, by name or path; instead of --task")
+        str | None,
+        typer.Option(
+            callback=path, autocompletion=names("spaces"), help="tune space, by name or path; instead of --task"
+        ),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(callback=path, help="network, by name or path; checked against the task")
+        str | None,
+        typer.Option(
+            callback=path, autocompletion=names("networks"), help="network, by name or path; checked against the task"
+        ),
     ] = None,
     volume: Volume = None,
     preset: Preset = None,

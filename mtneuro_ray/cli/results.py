@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from mtneuro_ray.cli.completion import words
 from mtneuro_ray.cli.listing import Format, Output, ordered
 from mtneuro_ray.cli.options import Model, OnlyTask, Outs, Store, out_of, path, positive
 from mtneuro_ray.config.space import Mode
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.progress import working
 from mtneuro_ray.results import Results, index
 from mtneuro_ray.results.compare.comparison import Comparison
 from mtneuro_ray.results.query import best_columns, run_columns
@@ -29,10 +31,12 @@ _TABLES = {
 _TITLES = {"best": "Best candidates", "runs": "Runs"}
 
 
+_What = Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "compare", "serve"]
 What = Annotated[
-    Literal["best", "table", "runs", "log", "proportions", "regions", "confusion", "sql", "compare", "serve"],
+    _What,
     typer.Argument(
         metavar="WHAT",
+        autocompletion=words(*get_args(_What), "push", "bundle", "leaderboard"),
         help="best: best candidates; table: the paper's tables, over seeds; runs: all runs; log: what one run "
         "printed, with its traceback; proportions: of the classes in the data; regions: scores of each "
         "region; confusion: confusion matrices; sql: a DuckDB query of the tables frame and runs; compare: which "
@@ -73,7 +77,8 @@ def load_runs(out: str, *, keeps_records: bool = False) -> tuple[Results, Folder
         InputError: it holds none.
     """
     folder = out_of(out)
-    results = Results(folder, index.load_runs(folder, keeps_records=keeps_records))
+    with working(f"reading the runs of {out}"):
+        results = Results(folder, index.load_runs(folder, keeps_records=keeps_records))
     if not results:
         raise InputError(f"{out}: holds no runs; accepted: the --out folder of a train or sweep")
     return results, folder
@@ -120,7 +125,8 @@ def run_results(
     if what in _TABLES:
         _show_tables(folders[0], what, output)
     elif what == "compare":
-        found = folders[0].compare(*folders[1:], metric=metric, pairs=pairs, paper=paper, block=block)
+        with working("comparing"):
+            found = folders[0].compare(*folders[1:], metric=metric, pairs=pairs, paper=paper, block=block)
         _show_comparisons(found, output)
     elif what == "sql":
         answer = folders[0].answer(str(argument))

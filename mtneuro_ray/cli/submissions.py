@@ -10,6 +10,7 @@ from typer import Argument, Option
 from mtneuro_ray.cli.options import Model, OnlyTask, Out, path
 from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.progress import working
 
 ToFile = Annotated[str, Option(metavar="FILE", callback=path, help="file to write; replaced if it is there")]
 
@@ -26,7 +27,8 @@ def run_results_bundle(
 
     results, _ = load_runs(out)
     file = Path(to)
-    count = write_bundle(results.where(model, task), file, name or file.stem)
+    with working(f"writing {file}"):
+        count = write_bundle(results.where(model, task), file, name or file.stem)
     print(f"{file}: {count} runs")
     return 0
 
@@ -40,7 +42,8 @@ def run_results_leaderboard(
     from mtneuro_ray.results.bundle import read_bundle
     from mtneuro_ray.results.leaderboard.page import leaderboard
 
-    found = [read_bundle(Path(file)) for file in bundles]
+    with working(f"reading {len(bundles)} submissions"):
+        found = [read_bundle(Path(file)) for file in bundles]
     if len({bundle.digest for bundle in found}) < len(found):
         raise InputError("results leaderboard: a bundle stands twice; accepted: each once")
     Path(to).parent.mkdir(parents=True, exist_ok=True)

@@ -213,8 +213,25 @@ def test_all_commands_are_listed_and_none_of_their_modules_is_imported_for_it() 
     assert not {"pydantic", "pandas", "torch", "ray"} & set(modules.split())
 
 
-@pytest.mark.parametrize(("words", "offered"), [("mtneuro-ray pl", "plan"), ("mtneuro-ray plan --pres", "--preset")])
-def test_a_shell_completes_commands_and_options(words: str, offered: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("mtneuro-ray pl", "plan"),
+        ("mtneuro-ray plan --pres", "--preset"),
+        ("mtneuro-ray results pu", "push"),
+        ("mtneuro-ray results push --to mlf", "mlflow"),
+        ("mtneuro-ray sweep --space task1/b", "task1/byol"),
+        ("mtneuro-ray plan --task task2_3D_3", "task2_3D_3class"),
+        ("mtneuro-ray train --task task1 --network VNet", "VNetLight_3class VNetLight_4class"),
+        ("mtneuro-ray train --volume pha", "phantom"),
+        ("mtneuro-ray ingest --preset s", "smoke"),
+        ("mtneuro-ray list networks MAnet_3", "MAnet_3class"),
+        ("mtneuro-ray list losses cross", "cross_entropy"),
+        ("mtneuro-ray evaluate --split te", "test"),
+        ("mtneuro-ray train --network ./my", ""),
+    ],
+)
+def test_a_shell_completes_commands_options_and_names(words: str, offered: str) -> None:
     environment = {"_MTNEURO_RAY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run(
         [sys.executable, "-m", "mtneuro_ray"],
@@ -224,7 +241,7 @@ def test_a_shell_completes_commands_and_options(words: str, offered: str) -> Non
         cwd=ROOT,
         check=True,
     )
-    assert done.stdout.split() == [offered]
+    assert done.stdout.split() == offered.split()
 
 
 def test_a_job_does_not_write_into_its_own_folder(
