@@ -51,6 +51,7 @@ def write_bioimage(program: Program, record: RunRecord, folder: Path, onnx: Path
             specification can't say, or bioimageio.core finds the package wrong.
     """
     where = f"run {record.run_id}: bioimage.io"
+    require(where)
     _check(program, where)
     np.save(folder / IMAGE, program.images[:1])
     shares = runner(onnx)(program.inputs[:1]).softmax(1)
@@ -86,7 +87,12 @@ def write_bioimage(program: Program, record: RunRecord, folder: Path, onnx: Path
     return [folder / name for name in (RDF, IMAGE, PROBABILITIES, PACKAGE)]
 
 
-def _check(program: Program, where: str) -> None:
+def require(where: str) -> None:
+    """Check that the packages of the extra `bioimageio` are installed, in versions that work together.
+
+    Raises:
+        InputError: they are not.
+    """
     remedy = "pip install 'mtneuro-ray[bioimageio]'"
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         raise InputError(f"{where}: bioimageio.core is not installed; accepted: {remedy}")
@@ -95,6 +101,9 @@ def _check(program: Program, where: str) -> None:
         raise InputError(
             f"{where}: bioimageio.spec {specification} does not work with pydantic {pydantic}; accepted: {remedy}"
         )
+
+
+def _check(program: Program, where: str) -> None:
     if program.open == "nothing":
         raise InputError(f"{where}: the model takes {len(program.inputs)} images at once; accepted: any number")
     if program.scaling.fill is not None:

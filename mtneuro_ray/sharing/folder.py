@@ -56,6 +56,11 @@ def export_run(
     Raises:
         InputError: the run has no weights, or its model can't be exported.
     """
+    # Before the work, which takes minutes.
+    if bioimage:
+        from mtneuro_ray.sharing import bioimage as package
+
+        package.require(f"run {record.run_id}: bioimage.io")
     if onnx or bioimage:
         from mtneuro_ray.sharing.onnx import require, write_onnx
 
@@ -90,9 +95,7 @@ def export_run(
         (to / name).write_text(text)
     written = [to / name for name in ("README.md", *named)]
     if bioimage:
-        from mtneuro_ray.sharing.bioimage import write_bioimage
-
-        written += write_bioimage(program, record, to, to / ONNX)
+        written += package.write_bioimage(program, record, to, to / ONNX)
     return written, program
 
 

@@ -12,6 +12,7 @@ import torch
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import build_model
+from mtneuro_ray.sharing import bioimage
 from mtneuro_ray.sharing.folder import export_run
 from mtneuro_ray.sharing.program import program_of
 from mtneuro_ray.tasks.training.scaling import with_scaling
@@ -88,4 +89,8 @@ def test_a_missing_package_is_one_line_with_the_extra(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"onnxscript is not installed; accepted: pip install 'mtneuro-ray\[export\]'"):
         export_run(record, results, tmp_path / "shared", onnx=True)
+    assert not (tmp_path / "shared").exists()
+    monkeypatch.setattr(bioimage, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"bioimageio.core is not installed; accepted: pip install '.*\[bioimageio\]'"):
+        export_run(record, results, tmp_path / "shared", bioimage=True)
     assert not (tmp_path / "shared").exists()
