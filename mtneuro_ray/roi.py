@@ -76,6 +76,14 @@ class Roi:
         z, y, x = (slice(lo - base, hi - base) for (lo, hi), (base, _) in zip(self.ranges, outer.ranges, strict=True))
         return (z, y, x)
 
+    def moved(self, by: Sequence[int]) -> Roi:
+        """The box moved by some voxels along z, y, x."""
+        return Roi.at([low + step for low, step in zip(self.origin, by, strict=True)], self.shape)
+
+    def relative_to(self, corner: Sequence[int]) -> Roi:
+        """The box in coordinates that count from a corner, z, y, x."""
+        return self.moved([-base for base in corner])
+
     def within(self, shape: Sequence[int]) -> bool:
         """Whether a volume of `shape` (z, y, x) holds the whole box."""
         return all(hi <= n for (_, hi), n in zip(self.ranges, shape, strict=True))

@@ -16,7 +16,7 @@ from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import SPLITS, TaskSettings
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.folder import Folder, place_of
 
 # A trial asks for this many times the measured memory: allocators fragment, and the last bytes are never free.
 MARGIN = 1.25
@@ -262,7 +262,7 @@ def read_table(path: str, *, default: CostTable | None = None) -> CostTable:
         InputError: there is no file and no default, or the file holds no table of this version.
     """
     accepted = f"accepted: what `mtneuro-ray profile --space SPACE --out {path}` writes"
-    folder, name = _split(path)
+    folder, name = _place_of(path)
     try:
         values = json.loads(folder.read(name))
     except FileNotFoundError:
@@ -281,14 +281,11 @@ def read_table(path: str, *, default: CostTable | None = None) -> CostTable:
 
 def write_table(path: str, table: CostTable) -> None:
     """Write a table atomically."""
-    folder, name = _split(path)
+    folder, name = _place_of(path)
     folder.write(name, (json.dumps(table.model_dump(mode="json", exclude_none=True), indent=1) + "\n").encode())
 
 
-def _split(path: str) -> tuple[Folder, str]:
-    # The options of an address (`?endpoint_override=...`) stay behind its path.
-    base, mark, options = path.partition("?" if "://" in path else "\0")
-    head, slash, name = base.rpartition("/")
-    if not name.endswith(".json"):
+def _place_of(path: str) -> tuple[Folder, str]:
+    if not path.partition("?" if "://" in path else "\0")[0].endswith(".json"):
         raise InputError(f"{path}: is no name of a table; accepted: one that ends in .json")
-    return Folder((head or slash or ".") + mark + options), name
+    return place_of(path)

@@ -90,13 +90,17 @@ class Cubes(SplitData):
     @cached_property
     def images(self) -> list[Place]:
         """The N images; neighbours overlap at the end of a cube. `max_slices` leaves out slices of val and test."""
-        return [(n, _within(cube, own.roi)) for n, cube in enumerate(self.cubes) for own in self._samples(cube)]
+        return [
+            (n, own.roi.relative_to(cube.roi.origin))
+            for n, cube in enumerate(self.cubes)
+            for own in self._samples(cube)
+        ]
 
     @cached_property
     def cells(self) -> list[Place]:
         """The voxels of each image that no earlier one holds: the images of the evaluation."""
         return [
-            (n, _within(cube, cell(self.task, cube, own.roi)))
+            (n, cell(self.task, cube, own.roi).relative_to(cube.roi.origin))
             for n, cube in enumerate(self.cubes)
             for own in self._samples(cube)
         ]
@@ -179,7 +183,7 @@ def read_cubes(
     """What `read` (`images_at` or `classes_at`) gives for boxes of one shape, each from the volume of its cube."""
 
     def at(own: Identities, part: TaskSettings, chosen: Indices) -> npt.NDArray[Any]:
-        rois = [outside(cubes[number], roi) for number, roi in (places[place] for place in chosen)]
+        rois = [roi.moved(cubes[number].roi.origin) for number, roi in (places[place] for place in chosen)]
         return read(store, own, rois, part)
 
     found = gathered(parts_in(task, identities), np.array([cubes[n].volume or OWN for n, _ in places], str), at)
@@ -242,13 +246,3 @@ def load_whole(
     if task.sampling.is_patches:
         return load_cubes(store, identities, task, split)
     return load_split(store, identities, task, split, targets)
-
-
-def _within(cube: Cube, roi: Roi) -> Roi:
-    """A box of the volume relative to the lowest corner of a cube."""
-    return Roi.at([low - base for low, base in zip(roi.origin, cube.roi.origin, strict=True)], roi.shape)
-
-
-def outside(cube: Cube, roi: Roi) -> Roi:
-    """A box in a cube as a box of the volume."""
-    return Roi.at([low + base for low, base in zip(roi.origin, cube.roi.origin, strict=True)], roi.shape)

@@ -19,7 +19,6 @@ from mtneuro_ray.data.cubes import (
     classes_at,
     counted,
     cubes_of,
-    outside,
     read_cubes,
     strips_of,
 )
@@ -143,7 +142,7 @@ def describe_cubes(
     for number, box in boxes_of(task, split)[start:stop]:
         [mask] = read_cubes(store, identities, task, [(number, box)], cubes, classes_at)
         images = parts[cubes[number].volume or OWN][0].images
-        kinds |= {store.dtype(identity, [outside(cubes[number], box)]) for identity in images}
+        kinds |= {store.dtype(identity, [box.moved(cubes[number].roi.origin)]) for identity in images}
         rows = strips[first[number, box.z[0]]][1].shape[1]
         for z in range(*box.z):
             for strip in range(first[number, z] + box.y[0] // rows, first[number, z] + (box.y[1] - 1) // rows + 1):

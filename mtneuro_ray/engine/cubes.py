@@ -130,8 +130,7 @@ def predicted_cubes(task: Task, module: nn.Module, data: Cubes, context: WorkerC
             classes = predictor.shares(number, block.roi).argmax(0).to(torch.uint8).cpu().numpy()
             for _, roi in block.cells:
                 pixels[roi.slices_within(whole)] = classes[roi.slices_within(block.roi)]
-        z, y, x = (base + low for base, low in zip(cube.roi.origin, whole.origin, strict=True))
-        found.append(Mosaic(cube.region, (z, y, x), (1, 1, 1), pixels))
+        found.append(Mosaic(cube.region, whole.moved(cube.roi.origin).origin, (1, 1, 1), pixels))
     return found
 
 

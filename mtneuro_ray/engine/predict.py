@@ -26,7 +26,6 @@ from mtneuro_ray.engine.device import about_execution, oom_guard
 from mtneuro_ray.engine.evaluation import judged_parts
 from mtneuro_ray.engine.finished import opened, stored_cubes, stored_split
 from mtneuro_ray.metrics.base import Metrics
-from mtneuro_ray.roi import Roi
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.tasks.training.base import Judged, build_task
@@ -135,9 +134,8 @@ def _predict_cubes(
 
     def pairs() -> Iterator[tuple[Bytes, Bytes]]:
         for number, roi in data.cells:
-            mosaic, origin = by_number[number], data.cubes[number].roi.origin
-            low = [at + base - first for at, base, first in zip(roi.origin, origin, mosaic.offset, strict=True)]
-            yield mosaic.pixels[Roi.at(low, roi.shape).slices], data.masks([(number, roi)])[0]
+            mosaic, own = by_number[number], roi.moved(data.cubes[number].roi.origin)
+            yield mosaic.pixels[own.relative_to(mosaic.offset).slices], data.masks([(number, roi)])[0]
 
     metrics = _measured(run, pairs())
     return Written(place, metrics, *_compared(record, split, metrics, _changes(record, context)))

@@ -35,7 +35,7 @@ def annotated_boxes(scan: LabelScan) -> tuple[Roi, ...] | None:
         return None
     if np.median([_abruptness(labelled[box.slices]) for box in found]) < _ABRUPT:
         return None
-    return tuple(Roi.at(np.add(box.origin, domain.origin).tolist(), box.shape) for box in found)
+    return tuple(box.moved(domain.origin) for box in found)
 
 
 def _pieces(labelled: npt.NDArray[np.bool_]) -> list[tuple[slice, slice, slice]]:

@@ -12,8 +12,8 @@ from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.tasks.base import TaskDeclaration
 
-# Metrics of every kind that tables show elsewhere or not at all.
-_HIDDEN = {"loss", "images", "truth", VOXELS}
+NO_SCORES = frozenset({"loss", "images", "truth", VOXELS})
+"""Metrics of every kind of task that are no scores: tables show them elsewhere or not at all."""
 
 
 class TaskTable(NamedTuple):
@@ -82,7 +82,7 @@ def table_of(runs: Collection[Run], *, only_more: bool = False) -> TaskTable:
     per_class = any(heading.per_class for heading in headings)
     if not headings:
         per_class = any(key.class_ and not key.metric.startswith(CONFUSION) for run in runs for key in run.keys)
-    hidden = _HIDDEN | set(() if own is None else own.untabled)
+    hidden = NO_SCORES | set(() if own is None else own.untabled)
     more: dict[str, str] = {}
     for run in {run.keys_json: run for run in runs}.values():
         there = dict.fromkeys(key.metric for key in run.keys if key.split in splits and not key.region)

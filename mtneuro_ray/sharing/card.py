@@ -15,17 +15,17 @@ from mtneuro_ray.errors import printable
 from mtneuro_ray.results.benchmark import family_of
 from mtneuro_ray.results.cautions import cautions
 from mtneuro_ray.results.departures import departures
-from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
+from mtneuro_ray.results.frame import CONFUSION, Run
+from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.portable import without_folders
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import MISSING, Cells, Table, number
+from mtneuro_ray.results.tasks import NO_SCORES
 from mtneuro_ray.storage.records import RunRecord
 
 # Kind of labels -> the hub's name of the task.
 _PIPELINES = {"voxel": "image-segmentation", "image": "image-classification"}
-# Values that are no score.
-_NO_SCORES = ("loss", "images", "truth", VOXELS)
 _DIGITS = 4
 
 
@@ -92,7 +92,7 @@ def _front_matter(run: Run, settings: RunSettings, title: str) -> str:
             metric_value=round(value, _DIGITS),
         )
         for name, value in run.scalars().items()
-        if name.startswith("test/") and name.partition("/")[2] not in _NO_SCORES
+        if name.startswith("test/") and name.partition("/")[2] not in NO_SCORES
     ]
     data = ModelCardData(
         model_name=title if scores else None,
@@ -135,7 +135,7 @@ def _metrics(run: Run) -> Table:
     """A row for each split and metric: its value over all, and one for each class."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for key, place in run.keys.items():
-        is_score = key.metric not in _NO_SCORES and not key.metric.startswith(f"{CONFUSION}/")
+        is_score = key.metric not in NO_SCORES and not key.metric.startswith(f"{CONFUSION}/")
         if is_score and not key.region:
             found.setdefault((key.split, key.metric), {})[key.class_] = float(run.values[place])
     rows: list[Cells] = [
@@ -149,7 +149,7 @@ def _seeds(run: Run, results: Results) -> str:
     """Spread of the main metric over the seeds of the same settings in the output folder."""
     name = next((name for name in run.scalars() if name.startswith("test/") and name.endswith("_mean")), None)
     name = name or next((name for name in run.scalars() if name.startswith("test/") and "loss" not in name), None)
-    own = _alike(run, results)
+    own = [each for each in finished(results.entries) if each.method == run.method] or [run]
     values = [value for each in own if name and (value := each.metric(name)) is not None]
     if len(values) < 2:
         return "One seed was trained: the spread over seeds is not known."
@@ -158,14 +158,6 @@ def _seeds(run: Run, results: Results) -> str:
         f"{name} over {len(values)} seeds ({listed}): {statistics.mean(values):.4f} +- {statistics.stdev(values):.4f} "
         "(sample standard deviation)."
     )
-
-
-def _alike(run: Run, results: Results) -> list[Run]:
-    return [each for each in results.entries if each.method == run.method and _is_final(each)] or [run]
-
-
-def _is_final(run: Run) -> bool:
-    return run.status == "done" and run.summary["role"] == "final"
 
 
 def _departures(run: Run, results: Results) -> Sequence[str]:

@@ -188,6 +188,18 @@ class Folder:
         """
 
 
+def place_of(file: str) -> tuple[Folder, str]:
+    """The folder of a file, on this machine or in a bucket, and its name in it.
+
+    Raises:
+        InputError: as of `Folder`.
+    """
+    # The options of an address (`?endpoint_override=...`) stay behind its path.
+    base, mark, options = file.partition("?" if "://" in file else "\0")
+    head, slash, name = base.rpartition("/")
+    return Folder((head or slash or ".") + mark + options), name
+
+
 def _absolute(text: str) -> str:
     """An absolute path on this machine that can be written and printed."""
     if not text.strip() or "\0" in text:

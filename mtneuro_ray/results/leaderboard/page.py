@@ -12,11 +12,11 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from mtneuro_ray.results.bundle import Bundle
-from mtneuro_ray.results.frame import VOXELS, Run, grouped, runs_of
+from mtneuro_ray.results.frame import Run, grouped, runs_of
+from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.page.document import document
-from mtneuro_ray.results.tasks import mode_of_run, selection_metric
+from mtneuro_ray.results.tasks import NO_SCORES, mode_of_run, selection_metric
 
-_NO_SCORES = ("loss", "images", "truth", VOXELS)
 _FIRST = ("Submission", "Model", "Seeds")
 _ADDRESSES = ("image_chan", "annotation_chan", "mask_chan", "volumes")
 
@@ -56,12 +56,7 @@ def leaderboard(bundles: Sequence[Bundle], title: str) -> str:
 
 def boards(bundles: Sequence[Bundle]) -> list[Board]:
     """A table for each task and state of its data and images, in the order of their names."""
-    found = [
-        (bundle, run)
-        for bundle in bundles
-        for run in runs_of(bundle.records)
-        if run.summary["role"] == "final" and run.status == "done"
-    ]
+    found = [(bundle, run) for bundle in bundles for run in finished(runs_of(bundle.records))]
     own = grouped(found, lambda pair: _comparable(pair[1]))
     return [_board(own[key]) for key in sorted(own)]
 
@@ -104,7 +99,7 @@ def _board(found: Sequence[tuple[Bundle, Run]]) -> Board:
 def _scores(run: Run) -> Iterator[str]:
     for name in run.scalars():
         split, _, metric = name.partition("/")
-        if split != "val" and metric not in _NO_SCORES:
+        if split != "val" and metric not in NO_SCORES:
             yield name
 
 

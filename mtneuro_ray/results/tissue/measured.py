@@ -19,7 +19,7 @@ from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tissue.components import Components, Ints
 from mtneuro_ray.results.tissue.labels import Labels, Place
 from mtneuro_ray.results.tissue.tables import Row, tables_of
-from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.storage.folder import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,10 +168,10 @@ class Measurements:
 
     def write_components(self, to: str | os.PathLike[str]) -> None:
         """Write one row per component as Parquet, here or to a bucket, whole or not at all; see `to_arrow`."""
-        folder, _, name = os.fspath(to).rpartition("/")
+        folder, name = place_of(os.fspath(to))
         sink = pa.BufferOutputStream()
         pq.write_table(self.to_arrow(), sink, compression="zstd")
-        Folder(folder or ("/" if os.fspath(to).startswith("/") else ".")).write(name, memoryview(sink.getvalue()))
+        folder.write(name, memoryview(sink.getvalue()))
 
     def tables(self) -> list[Table]:
         """Tables of shares, components and lengths, by box and by region."""
