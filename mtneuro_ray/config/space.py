@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, check_number, checked_values, draw
 from mtneuro_ray.config.base import Name, Positive, Seed, Settings, flattened, read_toml, shortened
@@ -18,6 +18,15 @@ from mtneuro_ray.registry import registry
 
 Mode = Literal["max", "min"]
 Candidate = dict[str, Scalar]
+
+
+def _with_nulls(values: Any) -> Any:
+    """The table with None for each text "null": TOML has no null, and keys such as `encoder_weights` take it."""
+    if not isinstance(values, dict):
+        return values
+    return {key: None if value == "null" else value for key, value in values.items()}
+
+
 Few = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -134,7 +143,9 @@ class ExperimentSpace(Settings):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     search: SearchSettings = SearchSettings()
     """Search for a candidate; by default none, and the network is repeated as it is."""
-    set: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    set: Annotated[dict[str, Scalar | tuple[Scalar, ...] | None], BeforeValidator(_with_nulls)] = Field(
+        default_factory=dict
+    )
     """Changes to the network's keys, for every candidate."""
 
     @property

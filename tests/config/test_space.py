@@ -37,6 +37,12 @@ def write(folder: Path, text: str, name: str = "space.toml") -> str:
     return str(folder / name)
 
 
+def test_the_text_null_is_null_in_set(tmp_path: Path) -> None:
+    text = ONE.replace("UNet_2D_4class", "FPN_4class") + '[set]\nencoder_weights = "null"\n'
+    _, ((_, pair),) = load_sweep(write(tmp_path, text))
+    assert pair.network.model.model_dump()["encoder_weights"] is None
+
+
 def test_one_experiment_at_the_top_of_the_file(tmp_path: Path) -> None:
     space, entries = load_sweep(write(tmp_path, ONE))
     assert space.name == "space"
