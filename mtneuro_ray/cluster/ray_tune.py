@@ -105,7 +105,7 @@ class _Ends(Callback):
             self._dispatch.warming -= 1
             return
         entries = self._history.pop(trial.config[_RUN], {})
-        _forget(trial)
+        forget(trial)
         with self._keeping_errors():
             if ENTRY in trial.last_result:
                 self._dispatch.stopped(trial.config[_RUN], [entries[epoch] for epoch in sorted(entries)])
@@ -117,7 +117,7 @@ class _Ends(Callback):
             self._dispatch.warming -= 1
             return
         self._history.pop(trial.config[_RUN], None)
-        _forget(trial)
+        forget(trial)
         with self._keeping_errors():
             self._dispatch.end(trial.config[_RUN], _reason(trial))
 
@@ -130,9 +130,13 @@ class _Ends(Callback):
             raise
 
 
-def _forget(trial: Trial) -> None:
+def forget(trial: Trial) -> None:
     """Drop what Tune keeps of a trial that has ended, or a driver's memory grows with the number of its runs."""
-    trial.config.pop(_JOB)
+    # A job leaves the object store with the last reference, and Tune has four of them: the configuration, what the
+    # searcher proposed, the last report, and what it asked of the process at its start (which it never saves either).
+    for kept in (trial.config, trial.evaluated_params, trial.run_metadata.last_result.get("config", {})):
+        kept.pop(_JOB, None)
+    trial._default_result_or_future = None
     trial.metric_analysis.clear()
     trial.metric_n_steps.clear()
 

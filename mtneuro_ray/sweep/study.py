@@ -91,7 +91,7 @@ class StudyLog:
         self._out = out
         self._experiments = {each.name: each for each in experiments if each.space.searches}
         self._thread = ThreadPoolExecutor(1)
-        self._writes: list[Future[None]] = []
+        self._failed: BaseException | None = None
         self._studies: dict[str, tuple[optuna.Study, set[str]]] = {}
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if not out.is_local:
@@ -101,7 +101,7 @@ class StudyLog:
     def add(self, planned: PlannedRun, record: RunRecord) -> None:
         """Add a run that has ended. Final runs, and runs that the study already has, are ignored."""
         if planned.experiment in self._experiments and planned.run.role == "candidate":
-            self._writes.append(self._thread.submit(self._add, planned, record))
+            self._thread.submit(self._add, planned, record).add_done_callback(self._note)
 
     def __enter__(self) -> Self:
         return self
@@ -110,13 +110,18 @@ class StudyLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown(cancel_futures=kind is not None)
-        failed = next((each.exception() for each in self._writes if not each.cancelled() and each.exception()), None)
-        if failed is not None:
-            say(f"{self._out}/{NAME}: not written ({type(failed).__name__}: {failed}); run files have all results")
+        if self._failed is not None:
+            name = type(self._failed).__name__
+            say(f"{self._out}/{NAME}: not written ({name}: {self._failed}); run files have all results")
         if self._temporary is not None:
             if self._path.exists():
                 self._out.write(NAME, self._path.read_bytes())
             self._temporary.cleanup()
+
+    def _note(self, write: Future[None]) -> None:
+        """Keep the first error, and nothing of the other writes: there are as many as runs."""
+        if not write.cancelled() and self._failed is None:
+            self._failed = write.exception()
 
     def _add(self, planned: PlannedRun, record: RunRecord) -> None:
         if not self._studies:

@@ -80,6 +80,12 @@ def _slim(record: RunRecord) -> RunRecord:
     return replace(record, settings={}, metrics=numbers, class_counts={}, versions={}, notes=[])
 
 
+def _slimmer(record: RunRecord) -> RunRecord:
+    """The record of a run that ended in this sweep. Proposals read a history where a candidate was stopped."""
+    history = record.history if record.status == "stopped" else []
+    return replace(_slim(record), history=history, timings={}, placement={}, normalization={})
+
+
 class Sweep:
     """The runs of a list of experiments, and their state.
 
@@ -141,7 +147,10 @@ class Sweep:
 
     @property
     def records(self) -> Mapping[str, RunRecord]:
-        """Run id -> record of each ended run, without settings, class counts, versions and notes."""
+        """Run id -> record of each ended run, without settings, class counts, versions and notes.
+
+        Of one that ended in this sweep also without timings and placement, and without history unless it was stopped.
+        """
         return self._records
 
     @property
@@ -179,7 +188,7 @@ class Sweep:
             The runs that become ready by it. Each run is returned at most once, and not if it was ready from the start.
         """
         planned = self._open.pop(record.run_id)
-        self._records[record.run_id] = _slim(record)
+        self._records[record.run_id] = _slimmer(record)
         if record.status == "done" and (planned.keeps_weights or planned.run.role == "final"):
             self._trained[planned.train_id] = True
         self._new = []

@@ -1,11 +1,15 @@
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 
 from mtneuro_ray.cluster.dispatch import EPOCH, VALUE
+from mtneuro_ray.cluster.ray_tune import forget
 from mtneuro_ray.cluster.schedulers import AshaPerExperiment
 from mtneuro_ray.config.resources import AshaSettings
 from mtneuro_ray.storage.records import RunRecord
@@ -76,3 +80,21 @@ def test_candidates_have_to_keep_up_with_those_of_earlier_sweeps() -> None:
     assert goes_on(halving, new[0], 0.4) == [False]
     assert goes_on(halving, new[1], 0.6) == [True]
     assert goes_on(halving_of(AshaSettings(), [experiment]), new[0], 0.4) == [True]
+
+
+def test_nothing_of_an_ended_trial_holds_its_job() -> None:
+    class Job:
+        """Stands for a reference into the object store; a weak one tells whether it is held."""
+
+    job = Job()
+    config = {"run": "r", "job": job}
+    trial = Trial("sweep", stub=True, config=dict(config), evaluated_params=dict(config))
+    trial.run_metadata.last_result = {"config": dict(config), EPOCH: 1}
+    trial._default_result_or_future = {"config": dict(config)}
+    held = weakref.ref(job)
+    del job, config
+    forget(trial)
+    gc.collect()
+    assert held() is None
+    assert trial.last_result[EPOCH] == 1
+    assert trial.config["run"] == "r"

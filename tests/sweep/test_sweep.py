@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +21,7 @@ from mtneuro_ray.sweep.experiment import Experiment, PlannedRun
 from mtneuro_ray.sweep.outline import read_outline, write_outline
 from mtneuro_ray.sweep.sweep import Sweep, is_result
 from tests.settings import cube
-from tests.sweep.test_experiment import NAN
+from tests.sweep.test_experiment import NAN, experiment_of, stopped
 
 GRID = {"axes": {"learning_rate": [0.1, 0.01]}}
 TPE = {"sampler": "tpe", "trials": 5, "round": 2, "axes": {"learning_rate": {"low": 0.001, "high": 0.1}}}
@@ -304,6 +304,16 @@ def test_the_best_of_a_search_over_seeds_is_that_of_the_mean(tmp_path: Path) -> 
     assert selection is not None
     assert selection.best.candidate == {"learning_rate": 0.01}
     assert selection.best.mean == pytest.approx(0.55)
+
+
+def test_of_runs_that_end_only_a_stopped_one_keeps_its_history() -> None:
+    sweep = Sweep([experiment_of(search=TPE)])
+    first, second = sweep.ready()
+    sweep.end(stopped(first.run, 0.3, 0.4))
+    sweep.end(replace(done(second, 0.5), history=[{"epoch": 1}], timings={"total_s": 1.0}))
+    assert [entry["epoch"] for entry in sweep.records[first.run_id].history] == [1, 2]
+    assert (sweep.records[second.run_id].history, sweep.records[second.run_id].timings) == ([], {})
+    assert sweep.records[second.run_id].metric(second.metric) == 0.5
 
 
 @pytest.mark.parametrize(
