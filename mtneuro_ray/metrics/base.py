@@ -41,8 +41,8 @@ class Measure(NamedTuple):
         sums: (N, Q) what each image adds.
         value: (..., Q) totals over images -> (...) values, or (..., K) for a metric with one per class; NaN where
             there is none.
-        weights: (N, K) what each image adds to the denominators of K ratios, whose mean the metric is, or that it
-            has one per class of; None if every image counts the same, as in a mean over all.
+        weights: (N, K) what each image adds to the denominators of K ratios: the metric is their mean, weighted or not,
+            or has one per class. None if every image counts the same, as in a mean over all.
     """
 
     sums: npt.NDArray[Any]
@@ -187,10 +187,11 @@ def mean(values: Iterable[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-def ratio(part: Counts, whole: Counts, where_empty: float) -> npt.NDArray[np.float64]:
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any], where_empty: float) -> npt.NDArray[np.float64]:
     """Part / whole, and `where_empty` where the whole is 0."""
-    empty = np.full(part.shape, where_empty, dtype=np.float64)
-    return np.divide(part, whole, out=empty, where=whole > 0)
+    found = np.full(part.shape, where_empty, dtype=np.float64)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found
 
 
 def mean_of_numbers(values: Iterable[float]) -> float:

@@ -62,7 +62,9 @@ class ClassificationMetric(ConfusionMetric):
             return class_mean(np.where(counts, self._scores(confusions)[name], np.nan))
 
         return {
-            "accuracy": measure(lambda each: ratio_or_nan(np.trace(each, axis1=-2, axis2=-1), each.sum((-2, -1)))),
+            "accuracy": measure(
+                lambda each: ratio_or_nan(np.trace(each, axis1=-2, axis2=-1), each.sum((-2, -1))), truth
+            ),
             "balanced_accuracy": measure(lambda each: where(each, "recall", each.sum(-1) > 0), truth),
             "f1_mean": measure(lambda each: where(each, "f1", self._occurs(each)), truth + predicted),
             "recall": measure(lambda each: self._scores(each)["recall"], truth),

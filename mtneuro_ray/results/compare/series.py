@@ -14,7 +14,7 @@ from mtneuro_ray.config.task import Cube, TaskSettings
 from mtneuro_ray.data.attributes import ATTRIBUTES
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.metrics import METRICS
-from mtneuro_ray.metrics.base import Measure
+from mtneuro_ray.metrics.base import Measure, ratio
 from mtneuro_ray.metrics.regression import NAME, regression_measures
 from mtneuro_ray.results.compare.correlation import Floats, Whole
 from mtneuro_ray.results.frame import Key, Run
@@ -73,10 +73,18 @@ class Series:
         return float(self.value(self.sums.sum(0)))
 
     def shares(self) -> Floats:
-        """First-order part (P,) of each position in the metric: the derivative in the direction of what it adds."""
+        """First-order part (P,) of each position in the metric: the derivative in the direction of what it adds.
+
+        Where each position has a single class, classes are strata: other images would have as many of each, so that how
+        far the classes differ is no chance, and each class's mean is taken off (post-stratification).
+        """
         total = self.sums.sum(0)
         more, less = (self.value(total + sign * _STEP * self.sums) for sign in (1, -1))
         found: Floats = (more - less) / (2 * _STEP)
+        has = self.weights > 0
+        if (has.sum(1) <= 1).all():
+            of_class = ratio(has.T @ found, self.weights.sum(0), 0.0)
+            found -= self.weights @ of_class
         return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mtneuro_ray.metrics.regression import NAME
 from mtneuro_ray.metrics.segmentation import SegmentationMetric
-from mtneuro_ray.results.compare.series import Images, Series
+from mtneuro_ray.results.compare.series import Images, Places, Series
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.image_scores import ImageScores, read_image_scores
@@ -29,6 +29,17 @@ def series_of(out: Path, key: Key, **more: Any) -> Series:
     found = images_of(out).series(run, key)
     assert found is not None
     return found
+
+
+def test_how_far_classes_differ_is_no_chance_where_a_position_has_one() -> None:
+    truth = np.repeat(np.eye(2), 4, axis=0)
+    right = np.array([1, 1, 1, 0, 0, 0, 0, 1.0])
+    places = Places(np.repeat([0, 1], 4), 8, np.arange(8), np.zeros((8, 4), np.int64))
+    sums = np.stack([right, np.ones(8)], axis=1)
+    found = Series(places, sums, truth, lambda totals: totals[..., 0] / totals[..., 1]).shares()
+    assert found == pytest.approx((right - np.repeat([0.75, 0.25], 4)) / 8)
+    pooled = Series(places, sums, np.ones((8, 1)), lambda totals: totals[..., 0] / totals[..., 1]).shares()
+    assert pooled == pytest.approx((right - 0.5) / 8)
 
 
 @pytest.mark.parametrize("key", [*(Key("test", name) for name in METRICS), Key("test", "dataset/iou", "vessels")])
