@@ -93,7 +93,7 @@ def test_numbers_that_are_not_the_runs_are_an_error_of_one_line(out: Path, capsy
         (["--model", "none"], "--model: no run of 'none'; accepted: t"),
         (["--trained-on", "none"], "--trained-on: no run of 'none'; accepted: tiny_segmentation"),
         (["--threads", "-1"], "--threads: is '-1'; accepted: a whole number from 0"),
-        (["--split", "all"], "--split: is 'all'; accepted: train, val, test"),
+        (["--split", "all"], "--split: is 'all'; did you mean 'val'?; accepted: train, val, test"),
     ],
 )
 def test_bad_options_of_predict(out: Path, arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
