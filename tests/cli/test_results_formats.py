@@ -83,7 +83,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(out: list[str]) -> None:
             cwd=Path(__file__).parents[2],
             check=False,
         )
-    assert (done.returncode, done.stderr) == (0, b"")
+    # On a slow machine reading takes long enough to tell of itself.
+    told = [line for line in done.stderr.splitlines() if not line.startswith(b"reading the runs of ")]
+    assert (done.returncode, told) == (0, [])
 
 
 def test_a_home_folder_is_found_behind_an_equals_sign(

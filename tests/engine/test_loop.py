@@ -185,11 +185,14 @@ def test_a_cell_leaves_no_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_best_epoch_is_the_one_that_is_evaluated(kind: str) -> None:
-    # A rate that is far too high: validation goes up and down.
-    run = run_of(kind, keep="best", epochs=8, learning_rate=0.3)
-    outcome = train(run, data_of(kind, (9, 12, 3)), WorkerContext())
     name = {"segmentation": "dataset/iou_mean", "classification": "accuracy"}[kind]
-    values = [entry[f"val/{name}"] for entry in outcome.history]
+    # Rates that are far too high: validation goes up and down. With some it stays where it is, on some processors.
+    for rate in (0.3, 0.1, 0.2, 0.05):
+        run = run_of(kind, keep="best", epochs=8, learning_rate=rate)
+        outcome = train(run, data_of(kind, (9, 12, 3)), WorkerContext())
+        values = [entry[f"val/{name}"] for entry in outcome.history]
+        if values[-1] < max(values):
+            break
     best = outcome.history[values.index(max(values))]
     assert values[-1] < max(values)
     assert outcome.metrics["val"][name] == max(values)
