@@ -29,7 +29,7 @@ def hooks() -> ModuleType:
     ("text", "source", "page", "expected"),
     [
         ("[a](docs/sweep.md)", "README.md", "index.md", "[a](sweep.md)"),
-        ("![p](docs/task2/slices.jpg)", "README.md", "index.md", "![p](task2/slices.jpg)"),
+        ("![p](docs/longer_look/slices.jpg)", "README.md", "index.md", "![p](longer_look/slices.jpg)"),
         ("[c](../CONTRIBUTING.md)", "docs/usage.md", "usage.md", "[c](contributing.md)"),
         ("[c](../../CONTRIBUTING.md#x)", "docs/add/model.md", "add/model.md", "[c](../contributing.md#x)"),
         ("[b](../README.md)", "benchmarks/README.md", "benchmarks.md", "[b](index.md)"),
