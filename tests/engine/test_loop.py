@@ -386,7 +386,7 @@ def test_a_training_that_is_too_short_for_its_method_is_warned_of_and_noted(
     byol = {"name": "byol", "epochs": 1, "projector_hidden_size": 4, "projector_output_size": 4}
     run, data = run_of("classification", method=byol, dropout=0.2, epochs=1), data_of("classification")
     context = WorkerContext(checkpoints=Folder(tmp_path))
-    expected = "net_3class: byol: 3 steps are too few to learn from views; accepted: 20 or more"
+    expected = "net_3class: byol: 3 steps are too few to learn from views; accepted: 50 or more"
     outcome = train(run, data, context)
     assert expected in outcome.notes
     assert caplog.messages.count(expected) == 1

@@ -26,9 +26,9 @@ from mtneuro_ray.methods.training.views import NUMBERS, ViewDraws, cut_views, sh
 from mtneuro_ray.models.build import autocast, placed
 from mtneuro_ray.rng import Indices, Purpose, generator
 
-# Fewer steps were not tried. On a shorter way, the sum of the rates of all steps / (1 - momentum), features may be no
-# better than random ones (docs/self_supervision.md).
-_FEWEST_STEPS, _SHORTEST_WAY = 20, 5.0
+# In 40 steps of 256 images nothing was learned. On a shorter way, the sum of the rates of all steps / (1 - momentum),
+# features may be no better than random ones (docs/self_supervision.md).
+_FEWEST_STEPS, _SHORTEST_WAY = 50, 5.0
 # Deviation between images, as a share of that of evenly spread directions, below which features tell nothing apart.
 _COLLAPSED = 0.02
 
