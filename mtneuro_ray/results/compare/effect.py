@@ -164,6 +164,8 @@ def of_images(
 def _too_few(blocks: Leverage, pieces: Leverage, positions: float) -> str:
     """Why nothing can be said about other images; empty if it can. A mean over all images takes one ratio from each."""
     number = blocks.freedom + 1
+    if blocks.largest == 0:
+        return "No image has the class: nothing is said about other images."
     if blocks.largest > _LARGEST and round(blocks.groups) >= BLOCKS:
         return (
             f"{100 * blocks.largest:.0f} % of a class lie in one block of images that may be taken for independent, "

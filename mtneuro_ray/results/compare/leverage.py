@@ -47,13 +47,15 @@ class Leverage(NamedTuple):
 
 
 def leverage_of(weights: Floats, groups: Whole) -> Leverage:
-    """The leverage of groups.
+    """The leverage of groups; that of a single one where nothing has a weight, as of a class that no image has.
 
     Args:
         weights: (P, K) what each position adds to the denominators of K ratios.
         groups: (P,) number of the group of each position, from 0.
     """
     totals = weights.sum(0)
+    if not (totals > 0).any():
+        return Leverage(1.0, 1.0, np.zeros(int(groups.max()) + 1), 0.0)
     shares = np.zeros((int(groups.max()) + 1, int((totals > 0).sum())))
     np.add.at(shares, groups, weights[:, totals > 0] / totals[totals > 0])
     of_group, of_all = shares.sum(1), shares.mean(1)

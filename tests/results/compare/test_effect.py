@@ -52,6 +52,12 @@ def test_the_mean_of_one_class_is_a_t_test_on_its_own_blocks() -> None:
     assert (found.p, found.freedom) == pytest.approx((expected.pvalue, 5))
 
 
+def test_a_class_that_no_image_has_is_judged_by_seeds_alone() -> None:
+    found = of_images(np.zeros(3), np.zeros((3, 40)), np.zeros((40, 1)), np.repeat(np.arange(4), 10), 40)
+    assert found.basis == "seeds"
+    assert found.doubts == ("No image has the class: nothing is said about other images.",)
+
+
 @pytest.mark.parametrize("cubes", [4, 5])
 def test_a_class_in_a_single_block_says_nothing_of_other_images(cubes: int) -> None:
     images = simulated(Setting(3, cubes, 12, 100.0, noise=0.01), 1, np.random.default_rng(2))[0]
