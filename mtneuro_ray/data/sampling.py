@@ -212,8 +212,16 @@ def _pieces(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
     """Disjoint boxes that hold every voxel of `needed` outside `present`."""
     covered = list(present)
     first = len(covered)
+    bounds = np.array([box.ranges for box in covered], np.int64).reshape(-1, 3, 2)
     for box in needed:
-        covered += box.outside(covered)
+        low, high = np.transpose(box.ranges)
+        used = bounds[: len(covered)]
+        meets = ((used[..., 0] < high) & (used[..., 1] > low)).all(axis=1)
+        pieces = box.outside(covered[number] for number in np.flatnonzero(meets))
+        covered += pieces
+        if len(covered) > len(bounds):  # doubled, as a copy for each box would cost the square of their number
+            bounds = np.resize(bounds, (2 * len(covered), 3, 2))
+        bounds[len(covered) - len(pieces) : len(covered)] = np.array([piece.ranges for piece in pieces]).reshape(-1, 3, 2)
     return covered[first:]
 
 
