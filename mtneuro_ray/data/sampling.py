@@ -221,7 +221,9 @@ def _pieces(needed: Iterable[Roi], present: Iterable[Roi]) -> list[Roi]:
         covered += pieces
         if len(covered) > len(bounds):  # doubled, as a copy for each box would cost the square of their number
             bounds = np.resize(bounds, (2 * len(covered), 3, 2))
-        bounds[len(covered) - len(pieces) : len(covered)] = np.array([piece.ranges for piece in pieces]).reshape(-1, 3, 2)
+        bounds[len(covered) - len(pieces) : len(covered)] = np.array([piece.ranges for piece in pieces]).reshape(
+            -1, 3, 2
+        )
     return covered[first:]
 
 

@@ -19,6 +19,7 @@ from mtneuro_ray.results.watching import SweepView
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.outline import read_outline
+from mtneuro_ray.sweep.sweep import Total
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +106,10 @@ class LivePage:
         self._out, self._stored, self._title = out, stored, title
         self._stamps: dict[str, str] = {}
         self._view: SweepView | None = None
+        self.stages: dict[str, Total] = {}
+        """Progress of each stage of the sweep."""
         self.progress: list[str] = []
-        """Lines on the sweep and its driver."""
+        """Lines on its driver, or on why the folder can't be read."""
         self.snapshot = self._look(0)
         """The latest snapshot."""
 
@@ -128,7 +131,7 @@ class LivePage:
                 self._view = SweepView(self._out)
             if self._view is not None:
                 self._view.look()
-                self.progress = [self._view.progress(), self._view.driver(), *self._view.best()]
+                self.stages, self.progress = self._view.totals, [self._view.driver()]
         # A folder may be out of reach for a while; the page stays as it was.
         except (OSError, MTNeuroError) as error:
             self.progress = [f"{self._out}: can't be read now ({error})"]
@@ -139,5 +142,14 @@ class LivePage:
 
     def state(self) -> bytes:
         """Version, sections and progress as JSON, compressed."""
-        found = {"version": self.snapshot.version, "parts": self.snapshot.parts, "progress": self.progress}
+        stages = [
+            {"name": stage, "done": total.done, "failed": total.failed, "expected": total.expected}
+            for stage, total in self.stages.items()
+        ]
+        found = {
+            "version": self.snapshot.version,
+            "parts": self.snapshot.parts,
+            "stages": stages,
+            "progress": self.progress,
+        }
         return gzip.compress(as_json(found).encode(), 1)

@@ -182,7 +182,8 @@ def test_runs_that_end_are_shown_with_the_progress_of_the_sweep(tmp_path: Path) 
         live.refresh()
         state = json.loads(gzip.decompress(live.state()))
         assert state["version"] == 1
-        assert "search 2 of 3, 1 failed" in state["progress"][0]
+        assert state["stages"][0] == {"name": "search", "done": 2, "failed": 1, "expected": 3}
+        assert state["progress"] == ["no sweep is at work here"]
         assert state["parts"][:2] == ["summary", "runs"]
         assert "failures" in state["parts"]
         failures = gzip.decompress(live.snapshot.fragment("failures")).decode()

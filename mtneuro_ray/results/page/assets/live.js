@@ -18,13 +18,18 @@ async function replacePart(id) {
   prepare(part);
 }
 
+function bar({ name, done, failed, expected }) {
+  const told = `${name} ${done} of ${expected}${failed ? `, ${failed} failed` : ""}`;
+  return h("div", { class: "stage" }, h("progress", { max: expected, value: done + failed, "aria-label": told }), told);
+}
+
 async function follow() {
   const line = document.getElementById("live");
   let version = null;
   const look = async () => {
     try {
       const state = await (await text("state")).json();
-      line.replaceChildren(...state.progress.map((one) => h("div", {}, one)));
+      line.replaceChildren(...state.stages.map(bar), ...state.progress.map((one) => h("div", {}, one)));
       const own = [...document.querySelectorAll("main > section")].map(({ id }) => id);
       if (own.join() !== state.parts.join() && !document.querySelector("dialog[open]")) return location.reload();
       if (version !== null && state.version !== version) await refresh();
