@@ -66,7 +66,9 @@ def run_figures(
 def run_report(
     price_per_node_hour: Annotated[
         float | None,
-        typer.Option(callback=positive, help="show what the hosts cost, for the hours in which they had a run"),
+        typer.Option(
+            metavar="P", callback=positive, help="show what the hosts cost, for the hours in which they had a run"
+        ),
     ] = None,
     out: Out = "out",
     store: Store = None,

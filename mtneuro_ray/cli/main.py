@@ -207,7 +207,13 @@ def command_named(name: str, markup: Any = None) -> Any:
     run = getattr(import_module(f"mtneuro_ray.cli.{COMMANDS[name][0]}"), f"run_{name.replace(' ', '_')}")
     alone = typer.Typer(add_completion=False, rich_markup_mode=markup)
     _declare(alone, name, _quietly(run))
-    return get_command(alone)
+    command: Any = get_command(alone)
+    for parameter in command.params:
+        # `--task TASK` says more than the type of the value.
+        if parameter.param_type_name == "argument" or parameter.is_flag or parameter.type_descriptor.choices:
+            continue
+        parameter.metavar = parameter.metavar or parameter.opts[0].removeprefix("--").upper()
+    return command
 
 
 def _application() -> Any:

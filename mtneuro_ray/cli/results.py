@@ -50,7 +50,9 @@ Every = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", max=86_400, callback=positive, help="for --watch and serve; default: 5"),
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="for serve: port on 127.0.0.1; default: a free one")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, show_default=False, help="for serve: port on 127.0.0.1; default: a free one")
+]
 Where = Annotated[str | None, typer.Option(metavar="SQL", help="only runs of which this holds, such as 'seed < 3'")]
 Sort = Annotated[str | None, typer.Option(metavar="COLUMN[:desc]", help="for best and runs: their order")]
 Metric = Annotated[

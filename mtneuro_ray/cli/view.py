@@ -15,7 +15,9 @@ def run_view(
     prediction: Annotated[
         list[str], typer.Option(metavar="URI", help="what lies over it; may be given several times")
     ] = [],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; default: a free one")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, show_default=False, help="port on 127.0.0.1; default: a free one")
+    ] = 0,
 ) -> int:
     """Serve a Neuroglancer page until Ctrl-C."""
     from mtneuro_ray.results.viewer import viewer_of
