@@ -24,6 +24,11 @@ from mtneuro_ray.data.sampling import check_batch, describe
 from mtneuro_ray.data.stored import default_budget, split_bytes
 from mtneuro_ray.errors import InputError
 
+Table = Annotated[
+    str | None,
+    typer.Option(metavar="TABLE.json", callback=path, help="table of `mtneuro-ray profile`, for the estimate"),
+]
+
 
 def run_plan(
     task: Annotated[
@@ -54,10 +59,7 @@ def run_plan(
     cpus_per_node: Annotated[
         int | None, typer.Option(metavar="C", min=1, max=MOST_PROCESSORS, help="needed where trials have no GPUs")
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="TABLE.json", callback=path, help="table of `mtneuro-ray profile`, for the estimate"),
-    ] = None,
+    profile: Table = None,
     packing: Packing = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="GPU of the table, where it has several")] = None,
     ingest_rate: Annotated[

@@ -64,7 +64,7 @@ def sweep(entries: Iterable[tuple[ExperimentSpace, Pair]], resources: ResourceSe
             # The pipeline's own records are without their settings.
             if record.run_id in known:
                 tracking.add(record)
-        if not pipeline.is_complete:
+        if pipeline.open:
             check_encoders((each.run.network, str(each.pair.network_file)) for each in pipeline.open)
             _run(pipeline, resources, (table, voxel_bytes), where, tracking)
     return pipeline.problems()

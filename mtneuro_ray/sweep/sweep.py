@@ -71,19 +71,21 @@ def is_result(record: RunRecord, *, stops: bool) -> bool:
     return record.status == "done" or (stops and record.status == "stopped")
 
 
-def _slim(record: RunRecord) -> RunRecord:
-    """The record without the fields that no rule reads, because thousands are kept in memory."""
+def _slim(record: RunRecord, *, ends_now: bool = False) -> RunRecord:
+    """The record without the fields that no rule reads, because thousands are kept in memory.
+
+    Of a run that ends in this sweep, proposals read the history if it was stopped. The scheduler and Optuna's log are
+    shown the histories of earlier sweeps.
+    """
     numbers = {
         split: {name: value for name, value in values.items() if isinstance(value, float)}
         for split, values in record.metrics.items()
     }
-    return replace(record, settings={}, metrics=numbers, class_counts={}, versions={}, notes=[])
-
-
-def _slimmer(record: RunRecord) -> RunRecord:
-    """The record of a run that ended in this sweep. Proposals read a history where a candidate was stopped."""
+    slim = replace(record, settings={}, metrics=numbers, class_counts={}, versions={}, notes=[])
+    if not ends_now:
+        return slim
     history = record.history if record.status == "stopped" else []
-    return replace(_slim(record), history=history, timings={}, placement={}, normalization={})
+    return replace(slim, history=history, timings={}, placement={}, normalization={})
 
 
 class Sweep:
@@ -142,7 +144,7 @@ class Sweep:
 
     @property
     def open(self) -> list[PlannedRun]:
-        """Known runs that have not ended."""
+        """Known runs that have not ended; none if the sweep is complete."""
         return list(self._open.values())
 
     @property
@@ -152,11 +154,6 @@ class Sweep:
         Of one that ended in this sweep also without timings and placement, and without history unless it was stopped.
         """
         return self._records
-
-    @property
-    def is_complete(self) -> bool:
-        """True if all needed runs have ended."""
-        return not self._open
 
     def stage(self, planned: PlannedRun) -> Stage:
         """The stage of a known run: "evaluate" for a final run whose weights another run trains."""
@@ -188,7 +185,7 @@ class Sweep:
             The runs that become ready by it. Each run is returned at most once, and not if it was ready from the start.
         """
         planned = self._open.pop(record.run_id)
-        self._records[record.run_id] = _slimmer(record)
+        self._records[record.run_id] = _slim(record, ends_now=True)
         if record.status == "done" and (planned.keeps_weights or planned.run.role == "final"):
             self._trained[planned.train_id] = True
         self._new = []
@@ -284,9 +281,8 @@ class Sweep:
 
     def _train_again(self, encoder: PlannedRun) -> None:
         """Open a finished encoder run again if the weights that a readout needs are gone."""
-        if encoder.run_id in self._open or self._records[encoder.run_id].status != "done":
-            return
-        if any(other.run_id in self._open for other in self._of_weights[encoder.train_id]):
+        trainers = [encoder, *self._of_weights[encoder.train_id]]
+        if any(each.run_id in self._open for each in trainers) or self._records[encoder.run_id].status != "done":
             return
         if not self._has_trained(encoder.train_id):
             self._open[encoder.run_id] = replace(encoder, again=True)
@@ -294,12 +290,9 @@ class Sweep:
     def _has_trained(self, train_id: str) -> bool:
         """True if a finished run has left these weights."""
         if train_id not in self._trained:
-            done = [
-                planned
-                for planned in self._of_weights[train_id]
-                if planned.run_id in self._records and self._records[planned.run_id].status == "done"
-            ]
-            if not done:
+            ended = [each for each in self._of_weights[train_id] if each.run_id in self._records]
+            done = next((each for each in ended if self._records[each.run_id].status == "done"), None)
+            if done is None:
                 return False
-            self._trained[train_id] = self._has_weights(done[0].run)
+            self._trained[train_id] = self._has_weights(done.run)
         return self._trained[train_id]

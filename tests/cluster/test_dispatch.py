@@ -83,7 +83,7 @@ def test_every_run_is_handed_out_once_and_the_final_run_when_the_search_is_over(
     finish(bench, final)
     assert bench.dispatch.next() is None
     assert bench.dispatch.is_over
-    assert bench.sweep.is_complete
+    assert not bench.sweep.open
     assert len(bench.ended) == 4
 
 

@@ -176,7 +176,7 @@ def test_the_runs_and_the_selection_do_not_depend_on_the_order(
 ) -> None:
     first, second = (play(experiments, seed, Random(each)) for each in (one, other))
     for played in (first, second):
-        assert played.sweep.is_complete
+        assert not played.sweep.open
         assert len(set(played.order)) == len(played.order) == len(played.sweep.known)
     assert [each.run_id for each in first.sweep.known] == [each.run_id for each in second.sweep.known]
     assert first.sweep.problems() == second.sweep.problems()
@@ -192,7 +192,7 @@ def test_a_sweep_that_is_cut_short_goes_on_to_the_same_runs(
     whole = play(experiments, seed, Random(order), failing=0.0)
     cut = play(experiments, seed, Random(order + 1), failing=0.0, most=most)
     rest = play(experiments, seed, Random(order + 2), failing=0.0, records=cut.sweep.records.values())
-    assert rest.sweep.is_complete
+    assert not rest.sweep.open
     assert set(cut.order).isdisjoint(rest.order)
     assert [each.run_id for each in rest.sweep.known] == [each.run_id for each in whole.sweep.known]
 
@@ -277,13 +277,13 @@ def test_an_encoder_whose_weights_are_gone_is_trained_again_for_its_readouts(tmp
     assert {(each.run.task.name, each.again) for each in again} == {("own", True)}
     assert [each.run.task.name for each in sweep.end(kept[0])] == ["readout"]
     # Nothing needs the weights where every readout is there.
-    assert Sweep(experiments, played.records.values(), has_weights=gone).is_complete
+    assert not Sweep(experiments, played.records.values(), has_weights=gone).open
 
 
 def test_a_search_without_a_value_repeats_nothing_and_says_so(tmp_path: Path) -> None:
     own, elsewhere, *_ = experiments_of(tmp_path, "grid")
     sweep = play([own, elsewhere], 0, Random(0), failing=1.0).sweep
-    assert sweep.is_complete
+    assert not sweep.open
     assert [line for line in sweep.problems() if "nothing to repeat" in line] == [
         f"{name}: no candidate has a validation value, so there is nothing to repeat"
         for name in ("resnet/own", "resnet/elsewhere")
