@@ -108,9 +108,10 @@ def progress(
     task = bar.add_task(label, total=total)
     started = time.monotonic()
     done, due_s = 0, patience_s or every_s
+    first = (0, 0.0)
 
     def advance(number: int) -> None:
-        nonlocal done, due_s
+        nonlocal done, due_s, first
         done += number
         bar.advance(task, number)
         seconds = time.monotonic() - started
@@ -118,7 +119,11 @@ def progress(
             bar.start()
         if not console.is_terminal and seconds > due_s and done < total:
             due_s = seconds + every_s
-            say(f"{label}: {done / total:.0%} of {total} {unit}, {seconds / done * (total - done):.0f} s left")
+            # Not from the first units, whose time has that of what begins once, such as opening a database.
+            pace = (seconds - first[1]) / (done - first[0]) if first[0] and done > first[0] else None
+            left = "" if pace is None else f", {pace * (total - done):.0f} s left"
+            say(f"{label}: {done / total:.0%} of {total} {unit}{left}")
+        first = first if first[0] else (done, seconds)
 
     try:
         yield advance
