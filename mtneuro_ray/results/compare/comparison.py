@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = (
-    "Better",
-    "Other",
+    "First",
+    "Second",
     "Difference",
     "95 % interval",
     "p",
@@ -125,8 +125,14 @@ def _row(contrast: Contrast) -> Cells:
     interval = MISSING if low is None else Value(f"{low:.3f} to {high:.3f}", [low, high])
     counts = [count(numbers[name]) if numbers[name] else MISSING for name in ("seeds", "images", "blocks")]
     parts = [shown(name) for name in ("seed_std", "seed_error", "image_error")]
-    tests = [shown("p", 4), shown("p_holm", 4), shown("detectable")]
+    tests = [_probability(numbers["p"]), _probability(numbers["p_holm"]), shown("detectable")]
     return [contrast.first, contrast.second, shown("difference"), interval, *tests, *counts, *parts]
+
+
+def _probability(p: float | None) -> Value:
+    if p is None or p >= 1e-4:
+        return MISSING if p is None else number(p, 4)
+    return Value("< 0.0001", p)
 
 
 def _numbers(contrast: Contrast) -> dict[str, Any]:

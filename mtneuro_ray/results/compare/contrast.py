@@ -28,6 +28,7 @@ class Contrast:
         metric: Name of the metric in a sentence.
         effect: The difference.
         p: p-value, adjusted for all contrasts of the table (`adjusted`).
+        among: Number of contrasts of the table.
     """
 
     first: str
@@ -35,6 +36,7 @@ class Contrast:
     metric: str
     effect: Effect
     p: float
+    among: int = 1
 
     @property
     def is_told_apart(self) -> bool:
@@ -50,17 +52,21 @@ class Contrast:
                 f"{self.first} and {self.second} can't be compared: the difference is {effect.difference:.{number}f} "
                 f"{self.metric}, {_evidence(effect)}; needed: scores of single images in {BLOCKS} blocks, or 2 seeds."
             )
-        low, high = (f"{end:.{number}f}" for end in effect.interval)
-        told = f"95 % interval {low} to {high}, {_evidence(effect)}"
-        size = f"{abs(effect.difference):.{number}f} {self.metric}"
+        # "Worse by 0.3" has an interval of positive numbers, too.
+        sign = -1 if self.is_told_apart and effect.difference < 0 else 1
+        low, high = (f"{end:.{number}f}" for end in sorted(sign * end for end in effect.interval))
+        size = f"{sign * effect.difference:.{number}f} {self.metric}"
+        told = f"{size}, 95 % interval {low} to {high}, {_evidence(effect)}"
         if self.is_told_apart:
-            word = "better" if effect.difference > 0 else "worse"
-            return f"{self.first} is {word} than {self.second} by {size}, {told}."
+            return f"{self.first} is {'better' if sign > 0 else 'worse'} than {self.second} by {told}."
+        apart = f"{self.first} and {self.second} can't be told apart"
+        if effect.p < LEVEL:
+            return (
+                f"{apart} in a table of {self.among} differences: this one is {told}; p is {effect.p:.2g} by itself "
+                f"and {self.p:.2g} among all (Holm)."
+            )
         least = f"{effect.detectable:.{number}f}"
-        return (
-            f"{self.first} and {self.second} can't be told apart: the difference is {effect.difference:.{number}f} "
-            f"{self.metric}, {told}; a true difference of {least} would be found 8 times of 10."
-        )
+        return f"{apart}: the difference is {told}; a true difference of {least} would be found 8 times of 10."
 
 
 def _digits(effect: Effect) -> int:
@@ -135,6 +141,6 @@ def adjusted(found: Sequence[tuple[str, str, Effect]], metric: str) -> list[Cont
     """Contrasts of names and effects, with p-values adjusted for all of them by Holm's method."""
     p = holm(np.array([effect.p for *_, effect in found]))
     return [
-        Contrast(first, second, metric, effect, float(own))
+        Contrast(first, second, metric, effect, float(own), len(found))
         for (first, second, effect), own in zip(found, p, strict=True)
     ]

@@ -11,7 +11,8 @@ import pytest
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.compare.comparison import Comparison
-from mtneuro_ray.results.compare.contrast import NO_COMMON_SEED, NO_SCORES, OTHER_IMAGES
+from mtneuro_ray.results.compare.contrast import NO_COMMON_SEED, NO_SCORES, OTHER_IMAGES, adjusted
+from mtneuro_ray.results.compare.effect import Effect, Layout
 from tests.results.compare.scored import IMAGES, TASK, confusions, write_experiment, write_run
 from tests.results.records import benchmark_record, classification_record
 from tests.settings import cube
@@ -55,6 +56,17 @@ def test_equal_experiments_cannot_be_told_apart_and_the_power_is_named(tmp_path:
     [contrast] = compared(tmp_path).contrasts
     assert not contrast.is_told_apart
     assert re.search(r" can't be told apart: the difference is .* would be found 8 times of 10\.$", contrast.sentence)
+
+
+def test_what_holm_alone_keeps_together_is_told_with_both_p() -> None:
+    effect = Effect(0.12, 0.05, 20.0, "seeds", Layout(3))
+    first, *_, last = adjusted([("a", other, effect) for other in "bcde"], "IoU")
+    assert first.effect.p < 0.05 < first.p
+    assert first.sentence == (
+        "a and b can't be told apart in a table of 4 differences: this one is 0.120 IoU, 95 % interval 0.016 to 0.224, "
+        f"3 seeds, on these images; p is {effect.p:.2g} by itself and {first.p:.2g} among all (Holm)."
+    )
+    assert last.sentence.startswith("a and e can't be told apart in a table")
 
 
 def test_methods_of_one_name_are_told_by_the_settings_in_which_they_differ(tmp_path: Path) -> None:
@@ -153,7 +165,9 @@ def test_a_run_is_compared_with_the_paper_s_value_over_seeds() -> None:
     [found] = Results.of(records).compare(paper=True)
     [contrast] = found.contrasts
     assert (contrast.first, contrast.second) == ("2D U-Net", "paper (prasad2020)")
-    assert contrast.sentence.startswith("2D U-Net is worse than paper (prasad2020) by 0.")
+    size, low, high = (float(text) for text in re.findall(r"0\.\d+", contrast.sentence))
+    assert contrast.sentence.startswith(f"2D U-Net is worse than paper (prasad2020) by {size}")
+    assert low < size < high
     assert contrast.effect.basis == "seeds"
     assert any("compares across data sets" in note for note in found.notes)
 
