@@ -12,6 +12,8 @@ from typing import Any
 
 from mtneuro_ray.results.tables import Table, as_objects
 
+# Characters from which on a cell of LaTeX is broken into lines.
+_LONG = 40
 # A spreadsheet takes a cell that begins like this for a formula, unless it is a number or a dash.
 _FORMULA = re.compile(r"[=+\-@\t\r](?!$)(?![\d.]+(e[+-]?\d+)?( \+- .*)?$)", re.IGNORECASE)
 
@@ -85,6 +87,9 @@ def latex(tables: Sequence[Table]) -> str:
         head, *rows = _grid([table.columns, *table.rows])
         body = tabulate.tabulate([head, *rows], headers="firstrow", tablefmt="latex_booktabs", disable_numparse=True)
         about = [f"% {_plain(line)}" for line in (table.title, *table.notes)]
+        # Long text wraps.
+        kinds = ["p{6cm}" if max(map(len, cells)) > _LONG else "l" for cells in zip(head, *rows, strict=True)]
+        body = body.replace(f"{{tabular}}{{{'l' * len(kinds)}}}", f"{{tabular}}{{{''.join(kinds)}}}", 1)
         parts.append("\n".join([*about, re.sub(r" +", " ", body).replace("+-", r"$\pm$")]))
     return "\n\n".join(parts)
 

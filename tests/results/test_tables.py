@@ -182,6 +182,11 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(start: str) -> None:
     assert rows[1][2:] + rows[2][1:] == ["-0.5 +- 0.1", "-", "-1.5e-05"]
 
 
+def test_long_text_of_a_latex_table_is_broken_into_lines() -> None:
+    text = FORMATS["latex"]([Table("ties", ["run", "ties", "n"], [["a", "learning_rate 0.001, " * 3, Value("1", 1)]])])
+    assert r"\begin{tabular}{lp{6cm}l}" in text
+
+
 @pytest.mark.parametrize("name", ["md", "csv", "latex"])
 def test_no_control_character_of_a_name_reaches_the_output(name: str) -> None:
     table = Table("a\x1b[31m\ntitle", ["x\r"], [["b\n\\input{/etc/passwd}\x07"]], notes=("c\u2028d",))

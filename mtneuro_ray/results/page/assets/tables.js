@@ -1,6 +1,6 @@
 // Tables of the page: sorted by a click on a heading; and the table of all runs, which is filtered and paged.
 
-const PAGE_ROWS = 50;
+const PAGE_ROWS = 25;
 const words = new Intl.Collator(undefined, { numeric: true });
 
 // Numbers before texts, empty cells last in both directions.
