@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from mtneuro_ray.config.run import RunSettings
@@ -78,7 +78,8 @@ def export_run(
     if onnx or bioimage:
         write_onnx(program, to / ONNX, f"run {record.run_id}")
         named[ONNX] = "the model as ONNX"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, to / WEIGHTS)
+    # `save_file` lets nobody else read its file.
+    (to / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
     program.save(to / PROGRAM)
     np.save(to / "test_images.npy", program.images)
     np.save(to / "test_logits.npy", program.logits.numpy())

@@ -106,6 +106,11 @@ def test_the_files_name_the_run_and_no_folder_of_this_machine(exported: tuple[Ru
     assert "/tmp" not in texts
 
 
+def test_who_reads_one_file_reads_all_of_them(exported: tuple[RunRecord, Results, Path]) -> None:
+    *_, to = exported
+    assert len({each.stat().st_mode for each in to.iterdir()}) == 1
+
+
 def test_the_hub_reads_the_card(exported: tuple[RunRecord, Results, Path]) -> None:
     from huggingface_hub import ModelCard
 
