@@ -21,12 +21,12 @@ class Group(NamedTuple):
     classes: tuple[str, ...]
 
 
-def groups_of(runs: Sequence[Run]) -> list[tuple[Group, list[Run]]]:
-    """The finished final runs, by task, data and scale."""
+def groups_of(runs: Sequence[Run], *, by_epochs: bool = True) -> list[tuple[Group, list[Run]]]:
+    """The finished final runs, by task, data and scale; without `by_epochs`, of any length of training."""
     labels = data_labels(runs)
 
     def group_of(run: Run) -> Group:
-        part = part_of(run)
+        part = part_of(run) if by_epochs else part_of(run)._replace(epochs=())
         return Group(run.summary["task"], part.source(labels), part, kind_of(run), run.classes)
 
     return sorted(grouped(sorted(finished(runs), key=place_of), group_of).items())

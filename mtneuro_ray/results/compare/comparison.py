@@ -179,7 +179,8 @@ def comparisons(
     home = {id(run): place for place, source in enumerate(sources) for run in source.runs}
     found, known = [], set[str]()
     runs = [run for source in sources for run in source.runs]
-    for group, own in groups_of(runs):
+    # How long a method trains is one of its settings, and some have no epochs.
+    for group, own in groups_of(runs, by_epochs=False):
         known |= {name for run in own for name in metrics_of(run)}
         key = key_of(own[0], metric)
         every, notes = experiments_of(own, sources, home)

@@ -179,9 +179,9 @@ def _too_few(blocks: Leverage, pieces: Leverage, positions: float) -> str:
     tissue = round(pieces.freedom + 1)
     if tissue < BLOCKS and (round(number) < FEW_PIECES or round(positions) < POSITIONS):
         return (
-            f"The images lie at {positions:.0f} positions of {tissue} piece{'s' if tissue > 1 else ''} of tissue and "
-            f"make {number:.0f} blocks; {BLOCKS} pieces are needed, or {POSITIONS} positions in {FEW_PIECES} blocks: "
-            "nothing is said about other images."
+            f"The images lie at {positions:.0f} positions of {tissue} piece{'s' if tissue > 1 else ''} of tissue; "
+            f"{BLOCKS} pieces are needed, or {POSITIONS} positions in {FEW_PIECES} blocks: nothing is said about other "
+            "images."
         )
     return ""
 

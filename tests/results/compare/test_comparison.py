@@ -172,6 +172,17 @@ def test_a_run_is_compared_with_the_paper_s_value_over_seeds() -> None:
     assert any("compares across data sets" in note for note in found.notes)
 
 
+def test_trainings_of_other_lengths_are_compared_and_told_by_their_epochs() -> None:
+    records = [
+        benchmark_record((0.3 + epochs / 50 + seed / 100, 0.3, 0.2), seed=seed, epochs=epochs)
+        for seed in (1, 2, 3)
+        for epochs in (5, 20)
+    ]
+    [found] = Results.of(records).compare()
+    assert [each.name for each in found.experiments] == ["2D U-Net, epochs 20", "2D U-Net, epochs 5"]
+    assert "epochs" not in found.title
+
+
 def test_smaller_values_of_a_loss_are_better() -> None:
     values = {1: 0.9, 2: 0.91, 3: 0.92}
     records = [classification_record(accuracy, seed) for seed, accuracy in values.items()]
