@@ -39,8 +39,10 @@ test: setup
 coverage: setup
 	$(BIN)/python -m pytest $(FAST) --cov=mtneuro_ray --cov-report=term-missing:skip-covered
 
+# The slow ones one by one: many start a cluster that takes all processors.
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(FAST)
+	$(BIN)/python -m pytest -m "slow or gpu or network"
 
 lint: setup
 	$(BIN)/ruff check .
