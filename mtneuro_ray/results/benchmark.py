@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mtneuro_ray.config.base import flattened
 from mtneuro_ray.config.loading import load_network, load_task
@@ -189,6 +189,9 @@ def place_of(run: Run) -> tuple[int, str, str]:
     return methods.index(method), "", changes_of(run)
 
 
+Scale = TypeVar("Scale", bound=tuple[Any, ...])
+
+
 class Part(NamedTuple):
     """Identities of the volumes of one table, and departures of epochs and images from the paper's, in words."""
 
@@ -250,15 +253,22 @@ def _boxes(task: Mapping[str, Any], tile: Sequence[int] | None = None) -> set[tu
 
 
 def parts_of(runs: Iterable[Run], tasks: Collection[str]) -> list[tuple[Part, list[Run]]]:
-    """The runs of some of the benchmark's tasks, by data and scale.
+    """The runs of some of the benchmark's tasks, by data and scale; see `by_scale`."""
+    chosen = [run for run in runs if run.summary["task"] in tasks and family_of(run) is not None]
+    return by_scale(chosen, part_of, lambda part: part._replace(epochs=()))
+
+
+def by_scale(
+    runs: Iterable[Run], scale_of: Callable[[Run], Scale], without_epochs: Callable[[Scale], Scale]
+) -> list[tuple[Scale, list[Run]]]:
+    """Runs by a scale of which epochs are a part, sorted.
 
     Runs of methods without epochs stand beside the networks of every number of epochs.
     """
-    parts: dict[Part, list[Run]] = {}
-    chosen = [run for run in runs if run.summary["task"] in tasks and family_of(run) is not None]
-    for run in sorted(chosen, key=trains_by_steps, reverse=True):
-        part = part_of(run)
-        homes = [other for other in parts if (other.data, other.images) == (part.data, part.images)]
-        for home in homes if not trains_by_steps(run) and homes else [part]:
-            parts.setdefault(home, []).append(run)
-    return sorted(parts.items())
+    found: dict[Scale, list[Run]] = {}
+    for run in sorted(runs, key=trains_by_steps, reverse=True):
+        own = scale_of(run)
+        homes = [] if trains_by_steps(run) else [scale for scale in found if without_epochs(scale) == own]
+        for home in homes or [own]:
+            found.setdefault(home, []).append(run)
+    return sorted(found.items())

@@ -7,7 +7,7 @@ import pytest
 from mtneuro_ray.results.charts.scores import scores_of
 from mtneuro_ray.results.frame import runs_of
 from mtneuro_ray.results.query import Results
-from tests.results.records import classification_record, segmentation_record, with_regions
+from tests.results.records import classification_record, encoder_record, segmentation_record, with_regions
 
 IOU = ((0.5, 0.25, 0.0), (0.7, 0.25, 0.1))
 RECORDS = [with_regions(segmentation_record(iou, seed=seed)) for seed, iou in enumerate(IOU, start=1)]
@@ -45,3 +45,10 @@ def test_one_seed_has_no_deviation_and_a_task_without_class_values_no_classes() 
 
 def test_without_final_runs_there_are_no_scores() -> None:
     assert scores_of(runs_of([segmentation_record(role="candidate")])) == []
+
+
+def test_methods_without_epochs_stand_beside_trained_ones_as_in_the_tables() -> None:
+    records = [encoder_record(0.5, preset="smoke"), encoder_record(0.4, method="PCA", preset="smoke")]
+    [found] = scores_of(runs_of(records))
+    assert "2 epochs" in found.title
+    assert [seeds.method.partition(" ")[0] for seeds in found.seeds[0].methods] == ["Supervised", "PCA"]
