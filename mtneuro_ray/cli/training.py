@@ -74,16 +74,17 @@ def run_train(
 
 
 class _Epochs:
-    """Prints metrics and duration of each epoch; the first includes the start of the training."""
+    """Prints metrics and duration of each epoch; that of the first is told with what comes before it."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._with = " with the start"
 
     def __call__(self, entry: Mapping[str, Any]) -> None:
         now = time.monotonic()
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in entry.items() if name != "epoch")
-        say(f"epoch {entry['epoch']}: {numbers}  ({now - self._last:.1f} s)")
-        self._last = now
+        say(f"epoch {entry['epoch']}: {numbers}  ({now - self._last:.1f} s{self._with})")
+        self._last, self._with = now, ""
 
 
 def run_sweep(

@@ -13,6 +13,7 @@ from mtneuro_ray.results.page.document import page
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
+from mtneuro_ray.results.tasks import COUNTS
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def _numbers(run: Run) -> Table:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for key, place in run.keys.items():
         if not key.region and key.metric != VOXELS and not key.metric.startswith(f"{CONFUSION}/"):
-            rows.setdefault((key.split, key.metric), {})[key.class_] = f"{run.values[place]:.4f}"
+            digits = 0 if key.metric in COUNTS else 4
+            rows.setdefault((key.split, key.metric), {})[key.class_] = f"{run.values[place]:.{digits}f}"
     # A metric without classes, such as one of a readout, has the first column alone.
     classes = [name for name in run.classes if any(name in cells for cells in rows.values())]
     cells = [[*key, *(row.get(name, "") for name in ("", *classes))] for key, row in rows.items()]

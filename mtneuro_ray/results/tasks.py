@@ -12,7 +12,9 @@ from mtneuro_ray.registry import registry
 from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.tasks.base import TaskDeclaration
 
-NO_SCORES = frozenset({"loss", "images", "truth", VOXELS})
+COUNTS = frozenset({"images", "truth", VOXELS})
+"""Metrics of every kind of task that are numbers of images or voxels."""
+NO_SCORES = COUNTS | {"loss"}
 """Metrics of every kind of task that are no scores: tables show them elsewhere or not at all."""
 
 

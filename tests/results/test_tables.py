@@ -213,6 +213,13 @@ def test_a_report_has_the_numbers_and_the_confusion_matrix() -> None:
     assert "| A | 3 | 1 |" in text
 
 
+def test_a_report_counts_in_whole_numbers() -> None:
+    record = classification_record(0.875, 1)
+    text = run_report(replace(record, metrics={"test": {**record.metrics["test"], "truth": [300, 14]}}))
+    [row] = [line.split() for line in text.splitlines() if " truth " in line]
+    assert row == ["|", "test", "|", "truth", "|", "|", "300", "|", "14", "|"]
+
+
 def test_a_report_of_a_run_with_regions_has_the_numbers_of_its_splits() -> None:
     text = run_report(with_regions(benchmark_record()))
     names = [line.split()[3] for line in text.splitlines() if line.startswith("| test ")]
