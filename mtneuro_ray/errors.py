@@ -1,5 +1,6 @@
 """Errors that people see: one line each, never a traceback."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -51,13 +52,16 @@ def in_one_line(error: BaseException) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint "; did you mean 'X'?" with the known name nearest to an unknown one, or nothing.
 
-    Capitals do not count, and the last part of a name such as `val/loss` is enough.
+    Capitals do not count, and the last part of a name such as `val/loss` is enough. Of several words, as in `val/iou`,
+    names that have them all come first.
     """
     by_small: dict[str, str] = {}
     for each in known:
         by_small.setdefault(each.lower().rpartition("/")[2], each)
         by_small[each.lower()] = each
-    near = get_close_matches(name.lower(), by_small, n=1)
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    whole = [each for each in by_small if len(words) > 1 and all(word in each for word in words)]
+    near = get_close_matches(name.lower(), whole, n=1, cutoff=0.0) or get_close_matches(name.lower(), by_small, n=1)
     return f"; did you mean {by_small[near[0]]!r}?" if near else ""
 
 
