@@ -60,8 +60,8 @@ def test_results_print_in_every_format(what: str, out: list[str], capsys: pytest
         (["runs", "--task", "x"], "--task: no run of 'x'; accepted: small"),
         (
             ["best", "--metric", "val/iou"],
-            "--metric: no candidate has 'val/iou'; did you mean 'val/dataset/iou_mean'?; accepted: val/dataset/iou_mean, "
-            "val/loss",
+            "--metric: no candidate has 'val/iou'; did you mean 'val/dataset/iou_mean'?; accepted: "
+            "val/dataset/iou_mean, val/loss",
         ),
     ],
 )
