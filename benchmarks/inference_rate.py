@@ -31,7 +31,7 @@ from torch import Tensor, nn
 import mtneuro_ray
 from benchmarks.timing import take_turns
 from mtneuro_ray.data.volume_target import parse_target
-from mtneuro_ray.engine.volume_job import Options, VolumeJob, plan_job
+from mtneuro_ray.engine.volume_job import PredictionOptions, VolumeJob, plan_job
 from mtneuro_ray.engine.whole_volume import BlockWorker, predict_volume
 from mtneuro_ray.models.build import for_inference
 from mtneuro_ray.progress import say
@@ -47,7 +47,7 @@ _NETWORKS = {
     "U-Net 3D, 8 filters": ("task2_3D_4class", "UNet_3D_4class", {"start_filters": 8, "n_blocks": 3}),
 }
 SMALL = ("task2_2D_4class", "UNet_2D_4class", {"start_filters": 2, "n_blocks": 2})
-SMALL_OPTIONS = Options(overlap=0.0, window=(1, 256, 256))
+SMALL_OPTIONS = PredictionOptions(overlap=0.0, window=(1, 256, 256))
 
 
 def trained(task: str, network: str, changes: dict[str, Any], out: Path) -> RunRecord:
@@ -56,7 +56,9 @@ def trained(task: str, network: str, changes: dict[str, Any], out: Path) -> RunR
     return mtneuro_ray.train(task, network, preset="smoke", overrides=overrides, out=out, store=out.parent / "store")
 
 
-def job_of(record: RunRecord, out: Path, to: Path, box: Roi, options: Options, image: str = IMAGE) -> VolumeJob:
+def job_of(
+    record: RunRecord, out: Path, to: Path, box: Roi, options: PredictionOptions, image: str = IMAGE
+) -> VolumeJob:
     """Its prediction of a box of a volume, by default of the phantom."""
     return plan_job([record], Folder(out), [open_volume(image)], parse_target(f"zarr://{to}"), box, options)
 
@@ -82,7 +84,7 @@ def _rates(work: Path, rounds: int, threads: int) -> None:
         out = work / network
         record = trained(task, network, changes, out)
         box = Roi.at((100, 300, 1200), (64, 512, 512) if "2D" in name else (128, 256, 256))
-        options = Options(what="probabilities", threads=threads)
+        options = PredictionOptions(what="probabilities", threads=threads)
         target = work / "rate.zarr"
         voxels = open_volume(IMAGE).read(box)
         names = ["z", "y", "x"]

@@ -15,7 +15,7 @@ from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 if TYPE_CHECKING:
-    from mtneuro_ray.engine.volume_job import Options
+    from mtneuro_ray.engine.volume_job import PredictionOptions
 
 # Pixels that one process predicts in about the time that Ray takes to start.
 _SMALL = 2**22
@@ -30,7 +30,7 @@ def predict_volume(
     task: str | None = None,
     seeds: bool = False,
     box: Roi | None = None,
-    options: Options | None = None,
+    options: PredictionOptions | None = None,
     out: Address = "out",
     workers: int | None = None,
     address: str | None = None,
@@ -48,7 +48,7 @@ def predict_volume(
         task: Only runs that were trained on this task.
         seeds: Whether the mean of all seeds of the run is predicted, with their disagreement in TO/uncertainty.
         box: Box of voxels; the whole volume by default.
-        options: How it is predicted (`mtneuro_ray.engine.volume_job.Options`).
+        options: How it is predicted (`mtneuro_ray.engine.volume_job.PredictionOptions`).
         out: Folder of the runs.
         workers: Processes on Ray; 0 computes in this process, without Ray. By default a small volume is computed in
             this process, others in as many as the cluster has room for.
@@ -66,12 +66,12 @@ def predict_volume(
     records = chosen_records(Results(folder_of(out)).where(model, task), run, seeds=seeds)
 
     from mtneuro_ray.data.volume_target import parse_target
-    from mtneuro_ray.engine.volume_job import Options, plan_job
+    from mtneuro_ray.engine.volume_job import PredictionOptions, plan_job
     from mtneuro_ray.engine.whole_volume import predict_volume as predict
 
     target = parse_target(to)
     channels = open_channels([volume] if isinstance(volume, str) else volume)
-    job = plan_job(records, folder_of(out), channels, target, box, options or Options())
+    job = plan_job(records, folder_of(out), channels, target, box, options or PredictionOptions())
     if workers == 0 or (workers is None and address is None and math.prod(job.grid.extent) <= _SMALL):
         return predict(job)
 

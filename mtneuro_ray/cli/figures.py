@@ -77,11 +77,11 @@ def run_report(
     results, folder = load_runs(out, keeps_records=True)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.page.stored import Stored
+    from mtneuro_ray.results.page.stored import StoredResults
     from mtneuro_ray.results.report import html_page
 
     with working("writing the report"), uncollected():
-        page = html_page(results, f"MTNeuro on Ray: {folder}", Stored(folder, cutouts), price_per_node_hour)
+        page = html_page(results, f"MTNeuro on Ray: {folder}", StoredResults(folder, cutouts), price_per_node_hour)
     folder.write("report.html", page.encode())
     print(folder / "report.html")
     return 0
@@ -129,7 +129,7 @@ def _pictures(
     from mtneuro_ray.results.charts.importance import Studies
     from mtneuro_ray.results.charts.projection import projection_of
     from mtneuro_ray.results.figures import gallery
-    from mtneuro_ray.results.page.stored import Stored
+    from mtneuro_ray.results.page.stored import StoredResults
 
     yield from gallery.slice_pictures(scenes)
     yield from gallery.volume_pictures(scenes)
@@ -148,5 +148,5 @@ def _pictures(
 
                 write_views(record, out, store)
             yield gallery.view_picture(record, views.read(out, record.run_id))
-    yield from gallery.correlation_pictures(records, Stored(out, store).load_images)
+    yield from gallery.correlation_pictures(records, StoredResults(out, store).load_images)
     yield from gallery.run_pictures(records, Studies(out))

@@ -208,11 +208,9 @@ def command_named(name: str, markup: Any = None) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=markup)
     _declare(alone, name, _quietly(run))
     command: Any = get_command(alone)
-    for parameter in command.params:
-        # `--task TASK` says more than the type of the value.
-        if parameter.param_type_name == "argument" or parameter.is_flag or parameter.type_descriptor.choices:
-            continue
-        parameter.metavar = parameter.metavar or parameter.opts[0].removeprefix("--").upper()
+    for option in (each for each in command.params if each.param_type_name == "option" and not each.is_flag):
+        if not option.type_descriptor.choices:  # `--task TASK` says more than the type of the value
+            option.metavar = option.metavar or option.opts[0].removeprefix("--").upper()
     return command
 
 
@@ -285,9 +283,8 @@ def _refusal(error: typer.TyperException) -> str:
     own = [] if name != "WHAT" else [each.split()[1] for each in COMMANDS if each.startswith("results ")]
     choices = [*(parameter.type_descriptor.choices or ()), *own]
     accepted = ", ".join(choices) or _accepted(parameter) or f"see {command} --help"
-    problems: list[Any] = getattr(error.__cause__, "errors", list)()
-    if problems:
-        value = str(problems[0]["input"])
+    for problem in getattr(error.__cause__, "errors", list)():
+        value = str(problem["input"])
         return f"{command}: {name}: is {value!r}{nearest(value, choices)}; accepted: {accepted}"
     return f"{command}: {name}: {error.message or 'is missing'}; accepted: {accepted}"
 

@@ -18,10 +18,10 @@ def serve(out: Folder, store: str | None, port: int, seconds: float) -> int:
     """
     from mtneuro_ray.results.page.live import LivePage
     from mtneuro_ray.results.page.server import PageServer
-    from mtneuro_ray.results.page.stored import Stored
+    from mtneuro_ray.results.page.stored import StoredResults
 
     with working("reading the runs"):
-        live = LivePage(out, Stored(out, store_of(store, str(out))), f"MTNeuro on Ray: {out}")
+        live = LivePage(out, StoredResults(out, store_of(store, str(out))), f"MTNeuro on Ray: {out}")
     with PageServer(live, port, seconds) as server:
         print(server.url, flush=True)
         server.serve_forever()

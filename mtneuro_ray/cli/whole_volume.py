@@ -108,9 +108,9 @@ def predict_whole(volume: list[str], to: str | None, which: Which, how: How, *, 
     window, block = shape_of("--window", how.window), shape_of("--block", how.block)
 
     from mtneuro_ray.api.inference import predict_volume
-    from mtneuro_ray.engine.volume_job import Options
+    from mtneuro_ray.engine.volume_job import PredictionOptions
 
-    options = Options(how.what, how.flips, how.overlap, window, block, gpu, threads)
+    options = PredictionOptions(how.what, how.flips, how.overlap, window, block, gpu, threads)
     predict_volume(
         volume,
         to,

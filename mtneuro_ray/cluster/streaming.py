@@ -18,7 +18,7 @@ from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.semantics import Attributes
 from mtneuro_ray.data.store import CutoutStore
-from mtneuro_ray.data.stored import Part, StoredSplit, default_budget, describe, joined, parts_of
+from mtneuro_ray.data.stored import SplitPart, StoredSplit, default_budget, describe, joined, parts_of
 from mtneuro_ray.data.stored_cubes import CubesPart, StoredCubes
 from mtneuro_ray.errors import MTNeuroError, rebuilt
 from mtneuro_ray.rng import Indices
@@ -47,12 +47,12 @@ def node_budget() -> int:
 @ray.remote(num_cpus=0, max_retries=3)
 def _describe(
     store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, start: int, stop: int
-) -> Part | CubesPart:
+) -> SplitPart | CubesPart:
     return describe(store, identities, task, split, start, stop)
 
 
 @ray.remote(num_cpus=0, max_retries=3, num_returns=2)
-def _join(about: Mapping[str, Any], *parts: Part | CubesPart) -> tuple[SplitData, list[str]]:
+def _join(about: Mapping[str, Any], *parts: SplitPart | CubesPart) -> tuple[SplitData, list[str]]:
     found = joined(parts=parts, **about)
     return found, found.absent(found.task.classes)
 

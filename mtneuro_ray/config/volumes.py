@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, WrapValidator
 
 from mtneuro_ray.config.base import Label, Settings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.options import Options
+from mtneuro_ray.volumes.options import AddressOptions
 
 Size = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 Sizes = tuple[Size, Size, Size]
@@ -61,7 +61,7 @@ def size_in(addresses: Iterable[str]) -> Sizes | None:
     """Micrometers z, y, x that the first address with `?voxel_size=` gives; None where none does, or it is no size."""
     for address in addresses:
         with suppress(InputError):
-            if (size := Options.split(address)[1].voxel_size_um) is not None:
+            if (size := AddressOptions.split(address)[1].voxel_size_um) is not None:
                 return size
     return None
 

@@ -43,7 +43,7 @@ _PART_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SplitPart:
     """Labels (n,), regions (n,) and origins z, y, x (n, 3) of some images of a split, and their classes.
 
     `counts` (regions, classes) are of voxels, or of images where the task has no masks; `dtype` is that of the images.
@@ -98,7 +98,7 @@ class StoredSplit(Stored, SplitData):
         task: TaskSettings,
         split: Split,
         budget: int,
-        parts: Sequence[Part],
+        parts: Sequence[SplitPart],
         targets: Attributes | None = None,
     ) -> StoredSplit:
         """The split that adjacent parts make up.
@@ -246,7 +246,7 @@ def joined(
     task: TaskSettings,
     split: Split,
     budget: int,
-    parts: Sequence[Part | CubesPart],
+    parts: Sequence[SplitPart | CubesPart],
     targets: Attributes | None = None,
 ) -> StoredSplit | StoredCubes:
     """The split that all its parts make up, those of `parts_of` by `describe`, in their order.
@@ -257,13 +257,13 @@ def joined(
     cubes = [part for part in parts if isinstance(part, CubesPart)]
     if cubes:
         return StoredCubes.of_parts(store, identities, task, split, budget, cubes)
-    images = [part for part in parts if isinstance(part, Part)]
+    images = [part for part in parts if isinstance(part, SplitPart)]
     return StoredSplit.of(store, identities, task, split, budget, images, targets)
 
 
 def describe(
     store: CutoutStore, identities: Identities, task: TaskSettings, split: Split, start: int, stop: int
-) -> Part | CubesPart:
+) -> SplitPart | CubesPart:
     """Read the labels of the images `start` to `stop` of a split, or of such boxes of its cubes, a few at a time.
 
     Raises:
@@ -285,4 +285,4 @@ def describe(
             truth = labels[places] if masks is None else masks
             counts += counts_of(truth, regions[places], len(names), len(task.classes))
     origins = np.array([roi.origin for roi in rois], np.int32).reshape(-1, 3)
-    return Part(labels, regions, origins, counts, np.result_type(*dtypes))
+    return SplitPart(labels, regions, origins, counts, np.result_type(*dtypes))

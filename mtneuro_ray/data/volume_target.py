@@ -25,7 +25,7 @@ from mtneuro_ray.errors import InputError, StoreError, parsing
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.address import Address
-from mtneuro_ray.volumes.options import Micrometers, Options
+from mtneuro_ray.volumes.options import AddressOptions, Micrometers
 
 Scheme = Literal["zarr", "precomputed"]
 ROOT_FILE: dict[Scheme, str] = {"zarr": "zarr.json", "precomputed": "info"}
@@ -276,7 +276,7 @@ def classes_at(uri: str) -> tuple[str, ...]:
     """
     if uri.partition("://")[0] not in get_args(Scheme):
         return ()
-    address = Address.parse(Options.split(uri)[0], Path())
+    address = Address.parse(AddressOptions.split(uri)[0], Path())
     found = address.attributes()
     if "mtneuro" not in found:
         return ()

@@ -36,7 +36,7 @@ FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Options:
+class PredictionOptions:
     """How a volume is predicted.
 
     Attributes:
@@ -78,7 +78,7 @@ class VolumeJob:
 
     out: Folder
     records: tuple[RunRecord, ...]
-    options: Options
+    options: PredictionOptions
     image: VolumeInput
     box: Roi
     grid: WindowGrid
@@ -118,7 +118,7 @@ class VolumeJob:
         return threads_of(self.records[0], self.options)
 
 
-def threads_of(record: RunRecord, options: Options) -> int:
+def threads_of(record: RunRecord, options: PredictionOptions) -> int:
     """CPU threads that a run's models compute with."""
     return options.threads or int(record.placement.get("threads", 1))
 
@@ -139,7 +139,7 @@ def plan_job(
     channels: Sequence[VolumeSource],
     target: tuple[Scheme, Folder],
     box: Roi | None = None,
-    options: Options = Options(),
+    options: PredictionOptions = PredictionOptions(),
 ) -> VolumeJob:
     """Plan the prediction of a box of a volume, by default all of it.
 
@@ -188,12 +188,14 @@ def _at_corner(placement: Placement, source: VolumeSource, given: VolumeSource) 
     return replace(placement, origin_um=(z, y, x))
 
 
-def _is_map(run: RunSettings, options: Options) -> bool:
+def _is_map(run: RunSettings, options: PredictionOptions) -> bool:
     """Whether there is one value for a window, and not one for each of its pixels."""
     return run.task.declaration.labels == "image" or options.what == "embeddings"
 
 
-def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[VolumeSource], options: Options) -> None:
+def _check(
+    run: RunSettings, records: Sequence[RunRecord], channels: Sequence[VolumeSource], options: PredictionOptions
+) -> None:
     wanted = run.network.model.in_channels
     if len(channels) != wanted:
         raise InputError(
@@ -217,7 +219,7 @@ def _check(run: RunSettings, records: Sequence[RunRecord], channels: Sequence[Vo
             raise InputError("--seeds: the features of several seeds have no mean; accepted: one run")
 
 
-def _window(run: RunSettings, options: Options) -> Shape:
+def _window(run: RunSettings, options: PredictionOptions) -> Shape:
     """Pixels of the network's input."""
     height, width = (side // run.task.downsample for side in run.task.tile_size)
     if run.task.declaration.labels == "image" and run.network.evaluation.eval_crops != "whole":
@@ -234,7 +236,9 @@ def _window(run: RunSettings, options: Options) -> Shape:
     return window
 
 
-def _tiles(part: Roi, window: Shape, image: VolumeInput, options: Options) -> tuple[WindowGrid, View, Placement]:
+def _tiles(
+    part: Roi, window: Shape, image: VolumeInput, options: PredictionOptions
+) -> tuple[WindowGrid, View, Placement]:
     """One pixel for each window that fits into a box, in the middle of that window."""
     for side, needed in zip(part.shape, window, strict=True):
         if side < needed:
@@ -258,7 +262,7 @@ def _target(
     grid: WindowGrid,
     offset: Shape,
     placement: Placement,
-    options: Options,
+    options: PredictionOptions,
     values: int,
     several: bool,
     place: tuple[Scheme, Folder],

@@ -30,7 +30,7 @@ _FEWEST_COLUMNS, _MOST_COLUMNS, _ALL_COLUMNS, _MOST_SLICES = 2, 4, 16, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class LabelColumn:
     """Images of one place, one above the other, in which one label dominates."""
 
     label: int
@@ -38,7 +38,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Regions:
+class LabelRegions:
     """Images of regions: their side, the gaps between splits along z, y, x, label -> cubes, and labels without any."""
 
     side: int
@@ -105,7 +105,7 @@ def classification(facts: Facts, wishes: Wishes, name: str, machine: Machine) ->
     )
 
 
-def _regions(facts: Facts) -> Regions:
+def _regions(facts: Facts) -> LabelRegions:
     """The largest images that two regions or more fill; gaps are narrowed where no images of any side leave them."""
     planes = read_planes(facts.labels, facts.mask)
     for part in (1, 2, 4):
@@ -118,14 +118,14 @@ def _regions(facts: Facts) -> Regions:
             found = {label: cubes for label, cubes in parts.items() if cubes}
             if len(found) > 1:
                 seen = {int(label) for plane in planes.values() for label in np.unique(plane)}
-                return Regions(side, gaps, found, sorted(label for label in seen - {*found} if label > 0))
+                return LabelRegions(side, gaps, found, sorted(label for label in seen - {*found} if label > 0))
     raise InputError(
         f"--labels: {facts.labels.uri}: {len(found)} regions fill {100 * _DOMINANT:.0f} % of images of {side} x "
         f"{side} voxels in three places apart; accepted: two regions or more (0 is none)"
     )
 
 
-def _warnings(facts: Facts, regions: Regions) -> list[str]:
+def _warnings(facts: Facts, regions: LabelRegions) -> list[str]:
     warnings = []
     wanted = [each.gap for each in facts.texture]
     if regions.gaps != wanted:
@@ -137,7 +137,7 @@ def _warnings(facts: Facts, regions: Regions) -> list[str]:
     return warnings
 
 
-def _reasons(facts: Facts, machine: Machine, classes: list[str], regions: Regions) -> dict[str, str]:
+def _reasons(facts: Facts, machine: Machine, classes: list[str], regions: LabelRegions) -> dict[str, str]:
     return {
         **about_image(facts, machine),
         "classes": f"{', '.join(classes)} (labels {', '.join(map(str, regions.cubes))}, which fill whole images)",
@@ -167,19 +167,19 @@ def read_planes(labels: VolumeSource, mask: VolumeSource | None) -> dict[int, np
     return planes
 
 
-def columns_of(planes: dict[int, npt.NDArray[Any]], facts: Facts, side: int) -> dict[int, list[Column]]:
+def columns_of(planes: dict[int, npt.NDArray[Any]], facts: Facts, side: int) -> dict[int, list[LabelColumn]]:
     """Label -> the deepest columns of images of `side` x `side` voxels that it dominates, in all planes between."""
     (y0, y1), (x0, x1) = facts.labels.domain.ranges[1:]
     rows, columns = (y1 - y0) // side, (x1 - x0) // side
     if not rows or not columns:
         return {}
     dominant = [_dominant(plane[: rows * side, : columns * side], side) for plane in planes.values()]
-    found: dict[int, list[Column]] = {}
+    found: dict[int, list[LabelColumn]] = {}
     for row in range(rows):
         for column in range(columns):
             y, x = y0 + row * side, x0 + column * side
             for label, z in _runs([*planes], [int(each[row, column]) for each in dominant]):
-                found.setdefault(label, []).append(Column(label, Roi(z, (y, y + side), (x, x + side))))
+                found.setdefault(label, []).append(LabelColumn(label, Roi(z, (y, y + side), (x, x + side))))
     return {label: sorted(each, key=lambda column: (-column.roi.shape[0], column.roi)) for label, each in found.items()}
 
 
@@ -208,7 +208,7 @@ def _runs(places: list[int], labels: list[int]) -> list[tuple[int, Range]]:
     return found
 
 
-def split_columns(columns: list[Column], gaps: list[int], taken: list[Roi], number: int) -> list[dict[str, Any]]:
+def split_columns(columns: list[LabelColumn], gaps: list[int], taken: list[Roi], number: int) -> list[dict[str, Any]]:
     """Cubes of one region: some of the deepest columns in three along z, else whole columns that lie apart; or none.
 
     Args:

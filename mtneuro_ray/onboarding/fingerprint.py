@@ -31,7 +31,7 @@ _EPOCHS_OF_PATCHES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class TaskImages:
     """Images and splits of a task.
 
     Attributes:
@@ -76,7 +76,7 @@ def dimensions(facts: Facts, machine: Machine, wishes: Wishes) -> tuple[Literal[
     return 3, "voxels are near to isotropic, and there is a GPU"
 
 
-def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3]) -> Images | None:
+def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3]) -> TaskImages | None:
     """The largest images with which every class is in every split; the best there are where it cannot be.
 
     Args:
@@ -100,14 +100,14 @@ def plan_images(facts: Facts, machine: Machine, dim: Literal[2, 3]) -> Images | 
         counts[0] = counts[0][[z - origin[0] for z in slices]]
         gaps[0] = -(-(facts.texture[0].length + 1) // spacing) - 1
         bounds, origin = Roi((0, len(slices)), bounds.y, bounds.x), (0, *origin[1:])
-    found: list[tuple[tuple[int, ...], Images]] = []
+    found: list[tuple[tuple[int, ...], TaskImages]] = []
     for rank, tile in enumerate(_tiles(facts, machine, dim, bounds)):
         enough = math.prod(tile) * (_MOST_IMAGES_ON_GPU if machine.gpus else _MOST_IMAGES)
         within = shrunk(bounds, tile, min(most, enough), counts, origin)
         plan = plan_splits(within, tile, gaps, counts, origin)
         if plan is None:
             continue
-        images = Images(dim, tile, plan, slices)
+        images = TaskImages(dim, tile, plan, slices)
         few = images.count("train") < _IMAGES or images.count("val") < 2 or images.count("test") < 2
         deficit = gaps[plan.axis] - plan.gap
         found.append(((deficit, len(plan.missing()), int(few), rank), images))
@@ -142,7 +142,7 @@ def _fitting(extent: int, side: int, step: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class ChosenTraining:
     """Model, batch and length of the training.
 
     Attributes:
@@ -162,7 +162,7 @@ class Training:
     patches: int | None = None
 
 
-def plan_training(images: Images, machine: Machine, channels: int, classes: int) -> Training:
+def plan_training(images: TaskImages, machine: Machine, channels: int, classes: int) -> ChosenTraining:
     """A U-Net and a batch that fit into the memory of the machine."""
     depth, height, width = images.tile
     smallest = min(height, width) if images.dim == 2 else min(images.tile)
@@ -181,11 +181,11 @@ def plan_training(images: Images, machine: Machine, channels: int, classes: int)
     epochs = min(200, max(10, -(-steps * batch // images.count("train"))))
     size = step_memory(batch * voxels, images.dim, blocks, filters, channels, classes)
     if images.dim == 2 or all(box.shape == images.tile for _, box in images.plan.parts):
-        return Training(blocks, filters, batch, epochs, size)
+        return ChosenTraining(blocks, filters, batch, epochs, size)
     # Tiles of boxes are few, and patches as many as there are places. As many steps in fewer epochs, because each
     # validation predicts whole cubes by windows that overlap.
     fewer = min(epochs, _EPOCHS_OF_PATCHES)
-    return Training(blocks, filters, batch, fewer, size, -(-epochs * images.count("train") // fewer))
+    return ChosenTraining(blocks, filters, batch, fewer, size, -(-epochs * images.count("train") // fewer))
 
 
 def step_memory(voxels: int, dim: int, blocks: int, filters: int, channels: int, classes: int) -> int:
@@ -204,7 +204,7 @@ def step_memory(voxels: int, dim: int, blocks: int, filters: int, channels: int,
     return 5 * (activations + 4 * weights) + _WORKSPACE
 
 
-def unused(facts: Facts, images: Images) -> float:
+def unused(facts: Facts, images: TaskImages) -> float:
     """Share of the volume's voxels, or of its annotated slices' voxels, that lie in no split."""
     domain = facts.image.domain
     depth = domain.shape[0] if images.slices is None else len(images.slices)

@@ -8,7 +8,7 @@ from mtneuro_ray.data.attributes import KINDS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Facts, Wishes
-from mtneuro_ray.onboarding.fingerprint import Images, plan_images
+from mtneuro_ray.onboarding.fingerprint import TaskImages, plan_images
 from mtneuro_ray.onboarding.pages import ENCODER, Project
 from mtneuro_ray.onboarding.segmentation import fitting_batch, grey_values, label_keys, labels_found, splits, voxel_size
 
@@ -84,7 +84,7 @@ def _network(facts: Facts, batch: int, epochs: int, places: int) -> dict[str, An
     }
 
 
-def _divided(images: Images, uri: str) -> tuple[list[int], list[list[dict[str, Any]]]]:
+def _divided(images: TaskImages, uri: str) -> tuple[list[int], list[list[dict[str, Any]]]]:
     """Height and width of an image, and the cubes of each of several places that divide all splits across one axis."""
     height, width = images.tile[1:]
     while True:
@@ -97,7 +97,7 @@ def _divided(images: Images, uri: str) -> tuple[list[int], list[list[dict[str, A
         height, width = (side // 2 if side >= 2 * _LEAST_SIDE else side for side in (height, width))
 
 
-def _places(images: Images, axis: int, side: int) -> list[list[dict[str, Any]]]:
+def _places(images: TaskImages, axis: int, side: int) -> list[list[dict[str, Any]]]:
     found: list[list[dict[str, Any]]] = []
     cubes = images.cubes()
     tiles = min((cube["zyx"[axis]][1] - cube["zyx"[axis]][0]) // side for cube in cubes)

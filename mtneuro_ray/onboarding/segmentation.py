@@ -18,8 +18,8 @@ from mtneuro_ray.machine import Machine
 from mtneuro_ray.onboarding.facts import Facts, Wishes
 from mtneuro_ray.onboarding.fingerprint import (
     ANISOTROPIC,
-    Images,
-    Training,
+    ChosenTraining,
+    TaskImages,
     dimensions,
     plan_images,
     plan_training,
@@ -84,7 +84,7 @@ def fitting_batch(task: dict[str, Any], wanted: int) -> int:
     return max(1, min(wanted, count_samples(scaled, "train") // 2))
 
 
-def _sampling(training: Training) -> dict[str, Any]:
+def _sampling(training: ChosenTraining) -> dict[str, Any]:
     """Keys of the task that say where training images lie."""
     if training.patches is None:
         return {}
@@ -130,7 +130,7 @@ def _class_names(labels: Sequence[int], is_instances: bool, given: Sequence[str]
     return [*given] or [first, *others]
 
 
-def _network(facts: Facts, images: Images, training: Training, batch: int, classes: int) -> dict[str, Any]:
+def _network(facts: Facts, images: TaskImages, training: ChosenTraining, batch: int, classes: int) -> dict[str, Any]:
     return {
         "name": f"UNet_{images.dim}D_{classes}class",
         "classes": classes,
@@ -166,7 +166,13 @@ def grey_values(facts: Facts) -> tuple[dict[str, Any], str]:
 
 
 def _reasons(
-    facts: Facts, machine: Machine, images: Images, training: Training, batch: int, why_dim: str, classes: list[str]
+    facts: Facts,
+    machine: Machine,
+    images: TaskImages,
+    training: ChosenTraining,
+    batch: int,
+    why_dim: str,
+    classes: list[str],
 ) -> dict[str, str]:
     shown = training.patches or images.count("train")
     return {
@@ -218,7 +224,7 @@ def labels_found(facts: Facts) -> str:
     return f"labels {', '.join(map(str, facts.scan.labels))}"
 
 
-def splits(facts: Facts, images: Images) -> str:
+def splits(facts: Facts, images: TaskImages) -> str:
     """The division as the reasons say it."""
     plan = images.plan
     axis, parts = "zyx"[plan.axis], ", ".join(f"{split} {images.count(split)}" for split in SPLITS)
@@ -234,7 +240,7 @@ def splits(facts: Facts, images: Images) -> str:
     return f"along {axis}, {gap}; images: {parts}"
 
 
-def _warnings(facts: Facts, images: Images, classes: list[str]) -> list[str]:
+def _warnings(facts: Facts, images: TaskImages, classes: list[str]) -> list[str]:
     warnings = []
     scan, plan = facts.scan, images.plan
     for split, number in plan.missing():

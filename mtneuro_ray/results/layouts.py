@@ -30,7 +30,7 @@ class Column(NamedTuple):
     show: Literal["mean", "spread", "candidate", "paper"] = "spread"
 
 
-class Panel(NamedTuple):
+class TablePanel(NamedTuple):
     """A column in which methods are compared."""
 
     heading: str
@@ -38,7 +38,7 @@ class Panel(NamedTuple):
     column: Column
 
 
-class Layout(NamedTuple):
+class TableLayout(NamedTuple):
     """One of the paper's tables.
 
     Attributes:
@@ -71,10 +71,10 @@ class Layout(NamedTuple):
         return "rows" if any(row.is_published for block in self.blocks for row in block) else "columns"
 
     @property
-    def panels(self) -> list[Panel]:
+    def panels(self) -> list[TablePanel]:
         """The first column of each task; every column of a single task."""
         return [
-            Panel(self.tasks[task] or column.heading, task, column)
+            TablePanel(self.tasks[task] or column.heading, task, column)
             for task in self.tasks
             for column in self.columns[task][: 1 if len(self.tasks) > 1 else None]
         ]
@@ -119,14 +119,14 @@ PARTS = {
 """Part of the paper's Tables 2 and A4 -> its tasks with their headings."""
 
 
-def layouts() -> list[Layout]:
+def layouts() -> list[TableLayout]:
     """The paper's tables in the order in which they are printed."""
     one = {"task1": "ROI-C1", "task1_c2": "ROI-C2", "task1_c3": "ROI-C3"}
     resolutions = {"task1_x4": "Downsampling 4", "task1": "Downsampling 2", "task1_x1": "Full-res"}
     readouts = {"task3": "I. {} a single subvolume (ROI-C1)", "task3_c3": "II. {} two subvolumes (ROI-C3)"}
     return [
         *(
-            Layout(
+            TableLayout(
                 f"table_{number.lower()}",
                 f"Table {number}, accuracy of region classification",
                 tasks,
@@ -138,7 +138,7 @@ def layouts() -> list[Layout]:
             for number, tasks, own in (("1", one, one), ("A3", resolutions, resolutions.keys() - one.keys()))
         ),
         *(
-            Layout(
+            TableLayout(
                 f"table_3_{part.partition('.')[0]}",
                 f"Table 3, {part.format('Linear readouts from models trained on')}",
                 {task: ""},
@@ -150,7 +150,7 @@ def layouts() -> list[Layout]:
             for task, part in readouts.items()
         ),
         *(
-            Layout(
+            TableLayout(
                 "table_2",
                 f"Table 2, {part}",
                 tasks,

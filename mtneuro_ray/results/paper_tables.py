@@ -16,7 +16,7 @@ from mtneuro_ray.results.cautions import cautions, order_notes
 from mtneuro_ray.results.compare.marks import Judge, Marks
 from mtneuro_ray.results.departures import Shown, departures
 from mtneuro_ray.results.frame import Key, Run
-from mtneuro_ray.results.layouts import Column, Layout, Row, layouts
+from mtneuro_ray.results.layouts import Column, Row, TableLayout, layouts
 from mtneuro_ray.results.methods import Seeds, by_method, data_labels, finished
 from mtneuro_ray.results.published import DATA
 from mtneuro_ray.results.scores import values_of
@@ -28,7 +28,7 @@ _SETTINGS_NOTE = (
 )
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """A method by its shown name and the paper's, and per task the groups of runs that stand one under the other."""
 
     name: Value
@@ -49,8 +49,8 @@ class Point(NamedTuple):
 class Compared(NamedTuple):
     """One of the paper's tables, with its layout, its methods and their notes."""
 
-    layout: Layout
-    lines: list[Line]
+    layout: TableLayout
+    lines: list[TableLine]
     names: MethodNames
     table: Table
 
@@ -68,7 +68,7 @@ def compared(runs: Sequence[Run]) -> list[Compared]:
     return list(_found(runs, [layout for layout in layouts() if layout.compares_methods]))
 
 
-def _found(runs: Sequence[Run], shown: Sequence[Layout], judge: Judge | None = None) -> Iterator[Compared]:
+def _found(runs: Sequence[Run], shown: Sequence[TableLayout], judge: Judge | None = None) -> Iterator[Compared]:
     labels, every, finals = data_labels(runs), Seeds(runs), finished(runs)
     candidates = [run for run in runs if run.summary["role"] == "candidate"]
     for layout in shown:
@@ -83,7 +83,13 @@ def _found(runs: Sequence[Run], shown: Sequence[Layout], judge: Judge | None = N
 
 
 def _table(
-    layout: Layout, part: Part, lines: list[Line], names: MethodNames, source: str, notes: Sequence[str], marks: Marks
+    layout: TableLayout,
+    part: Part,
+    lines: list[TableLine],
+    names: MethodNames,
+    source: str,
+    notes: Sequence[str],
+    marks: Marks,
 ) -> Table:
     order, changed = [], []
     cells = [row for line in lines for row in _rows(layout, line, marks)]
@@ -115,7 +121,7 @@ def _table(
     )
 
 
-def _named(layout: Layout, lines: Sequence[Line]) -> list[tuple[str, Sequence[Run]]]:
+def _named(layout: TableLayout, lines: Sequence[TableLine]) -> list[tuple[str, Sequence[Run]]]:
     """The groups of runs of a table, by their names in notes."""
     return [
         (_called(layout, line, task, runs), runs)
@@ -125,7 +131,7 @@ def _named(layout: Layout, lines: Sequence[Line]) -> list[tuple[str, Sequence[Ru
     ]
 
 
-def shown_of(tasks: Mapping[str, str], lines: Sequence[Line]) -> Shown:
+def shown_of(tasks: Mapping[str, str], lines: Sequence[TableLine]) -> Shown:
     """The groups of runs of some lines with their task, its heading and the name of their method."""
     return [
         (task, tasks[task], line.name.text, runs)
@@ -137,25 +143,25 @@ def shown_of(tasks: Mapping[str, str], lines: Sequence[Line]) -> Shown:
 
 def lines_of(
     tasks: Mapping[str, str], groups: Sequence[list[Run]], names: MethodNames, *, lists_absent: bool = False
-) -> list[Line]:
+) -> list[TableLine]:
     """The lines of a table, in the order of the paper, and for `lists_absent` also the methods without a run.
 
     Each group of runs is shown as one: the seeds of a method, or a candidate.
     """
-    lines: dict[str, Line] = {}
+    lines: dict[str, TableLine] = {}
     for runs in sorted(groups, key=lambda runs: place_of(runs[0])):
         name = names.name(runs[0])
-        empty = Line(name, paper_method(runs[0]), {task: [] for task in tasks})
+        empty = TableLine(name, paper_method(runs[0]), {task: [] for task in tasks})
         lines.setdefault(name.value, empty).variants[str(runs[0].task["name"])].append(runs)
     known = {line.method for line in lines.values()}
     order = list(dict.fromkeys(method for task in tasks for method in published.networks(task)))
-    absent = [Line(Value(name, name), name, {task: [] for task in tasks}) for name in order if name not in known]
+    absent = [TableLine(Value(name, name), name, {task: [] for task in tasks}) for name in order if name not in known]
     places = {method: place for place, method in enumerate(order)}
     found = [*lines.values(), *(absent if lists_absent else [])]
     return sorted(found, key=lambda line: places.get(line.method or "", len(places)))
 
 
-def _rows(layout: Layout, line: Line, marks: Marks) -> Iterator[Cells]:
+def _rows(layout: TableLayout, line: TableLine, marks: Marks) -> Iterator[Cells]:
     together: list[tuple[list[Run] | None, ...]] = list(zip_longest(*line.variants.values()))
     if not together and layout.place == "columns":
         together = [(None,) * len(line.variants)]
@@ -169,7 +175,9 @@ def _rows(layout: Layout, line: Line, marks: Marks) -> Iterator[Cells]:
                 yield _row(layout, line, row, {}, marks)
 
 
-def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[Run] | None], marks: Marks) -> Cells:
+def _row(
+    layout: TableLayout, line: TableLine, row: Row, variants: Mapping[str, Sequence[Run] | None], marks: Marks
+) -> Cells:
     name = Value(line.method, line.method) if row.is_published and line.method else line.name
     known = [runs for runs in variants.values() if runs]
     if len(layout.tasks) == 1 and known:
@@ -183,7 +191,7 @@ def _row(layout: Layout, line: Line, row: Row, variants: Mapping[str, Sequence[R
 
 
 def _cell(
-    layout: Layout, line: Line, row: Row, column: Column, task: str, runs: Sequence[Run] | None, marks: Marks
+    layout: TableLayout, line: TableLine, row: Row, column: Column, task: str, runs: Sequence[Run] | None, marks: Marks
 ) -> Value | str:
     metric = row.metric + column.metric
     if row.is_published or column.show == "paper":
@@ -231,7 +239,7 @@ def _with_probability(cell: Value, value: Mapping[str, object], runs: Sequence[R
     return Value(f"{cell.text} (p {probability:g})", {**value, "mixup_probability": probability})
 
 
-def _called(layout: Layout, line: Line, task: str, runs: Sequence[Run]) -> str:
+def _called(layout: TableLayout, line: TableLine, task: str, runs: Sequence[Run]) -> str:
     """The name of a method's seeds of one task in notes."""
     shown = [column for column in layout.columns[task] if column.show == "candidate"]
     candidate = [f"{runs[0].summary['learning_rate']:g}/{runs[0].summary['batch_size']}"] if shown else []
@@ -246,7 +254,7 @@ def _seeds(named: Sequence[tuple[str, Sequence[Run]]], every: Seeds) -> str:
     return f"Seeds: {'; '.join(f'{name}: {seeds}' for name, seeds in found.items())}."
 
 
-def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:
+def points_of(layout: TableLayout, lines: Sequence[TableLine]) -> list[Point]:
     """Our values and the paper's, panel by panel; of several variants of a method the first with a value."""
     points = []
     for panel, task, column in layout.panels:
@@ -263,7 +271,9 @@ def points_of(layout: Layout, lines: Sequence[Line]) -> list[Point]:
     return points
 
 
-def _orders(layout: Layout, lines: Sequence[Line]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+def _orders(
+    layout: TableLayout, lines: Sequence[TableLine]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """Panel -> method -> our mean in the first row, and the paper's value."""
     ours: dict[str, dict[str, float]] = {panel.heading: {} for panel in layout.panels}
     theirs: dict[str, dict[str, float]] = {panel.heading: {} for panel in layout.panels}

@@ -14,7 +14,7 @@ from mtneuro_ray.results import candidates, distances, index, paper_tables, scor
 from mtneuro_ray.results.compare.comparison import Comparison, comparisons
 from mtneuro_ray.results.compare.experiments import Source
 from mtneuro_ray.results.compare.marks import Judge
-from mtneuro_ray.results.compare.series import Images
+from mtneuro_ray.results.compare.series import ScoredImages
 from mtneuro_ray.results.frame import Run, grouped, runs_of, tidy
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tasks import shown_metric
@@ -147,8 +147,8 @@ class Results:
         return comparisons(sources, metric, pairs=pairs, paper=paper, block=block)
 
     @cached_property
-    def _images(self) -> Images:
-        return Images(lambda run: read_image_scores(self.out, run.run_id))
+    def _images(self) -> ScoredImages:
+        return ScoredImages(lambda run: read_image_scores(self.out, run.run_id))
 
     def proportions(self, model: str | None = None, task: str | None = None) -> list[Table]:
         """Class proportions of the data of final runs, per region and split, with the paper's for its Task 2."""

@@ -17,11 +17,11 @@ from mtneuro_ray.results.tasks import COUNTS
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    from mtneuro_ray.results.page.stored import Stored
+    from mtneuro_ray.results.page.stored import StoredResults
 
 
 def html_page(
-    results: Results, title: str, stored: Stored | None = None, price_per_node_hour: float | None = None
+    results: Results, title: str, stored: StoredResults | None = None, price_per_node_hour: float | None = None
 ) -> str:
     """The page of an output folder, as text, which loads nothing from anywhere.
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.axes import is_size, short
-from mtneuro_ray.volumes.options import Micrometers, Options
+from mtneuro_ray.volumes.options import AddressOptions, Micrometers
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def multiscale(attributes: Any, where: str) -> list[ArrayMetadata]:
     return _parsed(parse, f"{where}: multiscales")
 
 
-def choose(levels: Sequence[ArrayMetadata], options: Options, where: str) -> int:
+def choose(levels: Sequence[ArrayMetadata], options: AddressOptions, where: str) -> int:
     """The number of the level that the options select; the finest by default.
 
     Raises:

@@ -22,7 +22,7 @@ NAMELESS = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class AxisLayout:
     """Where the axes z, y, x and the channels of a stored array are.
 
     Attributes:
@@ -34,7 +34,7 @@ class Layout:
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, names: Sequence[str], lengths: Sequence[int], where: str) -> Layout:
+    def of(cls, names: Sequence[str], lengths: Sequence[int], where: str) -> AxisLayout:
         """The layout of an array with named axes.
 
         Raises:

@@ -19,10 +19,10 @@ from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes.address import Address
 from mtneuro_ray.volumes.array_metadata import ArrayMetadata, micrometers_of_unit
-from mtneuro_ray.volumes.axes import Layout, axis_names, named, short
+from mtneuro_ray.volumes.axes import AxisLayout, axis_names, named, short
 from mtneuro_ray.volumes.chunk_grid import ChunkGrid
 from mtneuro_ray.volumes.file_set import FileSet
-from mtneuro_ray.volumes.options import Micrometers, Options
+from mtneuro_ray.volumes.options import AddressOptions, Micrometers
 from mtneuro_ray.volumes.pyramids import find_array
 from mtneuro_ray.volumes.source import VolumeSource, Voxels, voxel_type
 
@@ -55,18 +55,20 @@ class ChunkedSource(VolumeSource):
 
     parallel_reads = 8
 
-    def __init__(self, address: Address, options: Options | None = None) -> None:
-        options = options or Options()
+    def __init__(self, address: Address, options: AddressOptions | None = None) -> None:
+        options = options or AddressOptions()
         found = find_array(address, options)
         store, self._address, self.levels = found.store, found.address, found.num_levels
-        self._layout = Layout.of(_names(store, found.metadata, options.axes, address), store.domain.shape, address.uri)
+        self._layout = AxisLayout.of(
+            _names(store, found.metadata, options.axes, address), store.domain.shape, address.uri
+        )
         self._channel = self._layout.selected(options.channel, address.uri)
         self.num_channels = 1 if self._channel is not None else self._layout.num_channels
         # A chunk that is not stored is an error at first, so that it can be logged.
         self._fill = False
         level = str(found.level) if found.level else None
         self.uri = address.uri + replace(options, channel=self._channel, level=level, target_um=None).query
-        part = Options(channel=self._channel, level=level).query.replace("?", " ")
+        part = AddressOptions(channel=self._channel, level=level).query.replace("?", " ")
         self._names = (address.uri if address.remote else address.scheme, part)
         self._view = view = _as_zyx(store, self._layout, self._channel)
         self.shape, self.dtype = _described(store, view, self.uri)
@@ -170,7 +172,7 @@ def open_chunked(uri: str, base: Path) -> ChunkedSource:
     pyramid the finest level is read by default. Errors are those of `Address.parse`, `Options.split` and
     `ChunkedSource`.
     """
-    place, options = Options.split(uri)
+    place, options = AddressOptions.split(uri)
     return ChunkedSource(Address.parse(place, base), options)
 
 
@@ -183,7 +185,7 @@ def _names(store: Any, metadata: ArrayMetadata, given: str, address: Address) ->
     return axis_names(found, given, store.domain.shape, address.uri, reverse=address.scheme == "n5")
 
 
-def _as_zyx(store: Any, layout: Layout, channel: int | None) -> Any:
+def _as_zyx(store: Any, layout: AxisLayout, channel: int | None) -> Any:
     """One channel of the array with axes z, y, x."""
     origin = store.domain.inclusive_min
     chosen = {axis: origin[axis] for axis in layout.single}
@@ -197,7 +199,7 @@ def _as_zyx(store: Any, layout: Layout, channel: int | None) -> Any:
     return store if len(layout.order) == 3 else store[ts.newaxis]
 
 
-def _placed(store: Any, layout: Layout, metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
+def _placed(store: Any, layout: AxisLayout, metadata: ArrayMetadata) -> tuple[Micrometers | None, Micrometers | None]:
     """Voxel size and origin along z, y, x, in micrometers; None where they are not known."""
     if metadata.scale_um:
         return layout.size(metadata.scale_um), layout.place(metadata.origin_um)

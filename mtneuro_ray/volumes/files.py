@@ -15,11 +15,11 @@ import numpy as np
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.array_metadata import choose
-from mtneuro_ray.volumes.axes import Layout, axis_names
+from mtneuro_ray.volumes.axes import AxisLayout, axis_names
 from mtneuro_ray.volumes.file_set import FileSet
 from mtneuro_ray.volumes.formats import FORMATS, describe, suffix_of
 from mtneuro_ray.volumes.formats.contents import Contents
-from mtneuro_ray.volumes.options import Options
+from mtneuro_ray.volumes.options import AddressOptions
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
 PICTURES = (".png", ".tif", ".tiff")
@@ -42,8 +42,8 @@ class FileSource(VolumeSource):
         SourceError: a file could not be read.
     """
 
-    def __init__(self, path: Path, part: str = "", options: Options | None = None) -> None:
-        options = options or Options()
+    def __init__(self, path: Path, part: str = "", options: AddressOptions | None = None) -> None:
+        options = options or AddressOptions()
         self._is_folder = path.is_dir()
         paths = slices_of(path) if self._is_folder else [path]
         self._names = [each.name for each in paths]
@@ -69,10 +69,10 @@ class FileSource(VolumeSource):
         self.uri = place + replace(options, channel=self._channel, level=level, target_um=None).query
         self._selected = replace(options, channel=self._channel, level=level, target_um=None, voxel_size_um=None)
 
-    def _layout_of(self, first: Contents, axes: str, paths: Sequence[Path]) -> Layout:
+    def _layout_of(self, first: Contents, axes: str, paths: Sequence[Path]) -> AxisLayout:
         """The layout of the first file, which that of every other slice must equal."""
         where = str(paths[0]) + (f"#{first.part}" if first.part else "")
-        layout = Layout.of(axis_names(first.metadata.axes, axes, first.lengths, where), first.lengths, where)
+        layout = AxisLayout.of(axis_names(first.metadata.axes, axes, first.lengths, where), first.lengths, where)
         for path in paths if self._is_folder else ():
             other = describe(path)[0]
             like = (other.lengths, other.dtype, other.metadata.axes) == (
@@ -123,7 +123,7 @@ def open_file(uri: str, base: Path) -> FileSource:
     `?channel=`, `?level=`, `?target_um=`, `?voxel_size=` and `?axes=` may follow. Errors are those of `find_path`,
     `Options.split` and `FileSource`.
     """
-    place, options = Options.split(uri)
+    place, options = AddressOptions.split(uri)
     match = _PART.fullmatch(place)
     place, part = (match[1], match[2]) if match else (place, "")
     return FileSource(find_path(place, base), part, options)

@@ -18,7 +18,7 @@ _QUERY = re.compile(r"(?s)(.*)\?(\w+=[^?]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class AddressOptions:
     """Options of an address; None or empty where they were not given.
 
     Attributes:
@@ -36,7 +36,7 @@ class Options:
     axes: str = ""
 
     @classmethod
-    def split(cls, uri: str) -> tuple[str, Options]:
+    def split(cls, uri: str) -> tuple[str, AddressOptions]:
         """The address without its options, and the options of `...?KEY=VALUE&KEY=VALUE`.
 
         Raises:
@@ -90,7 +90,7 @@ class Options:
 
 def with_channel(uri: str, index: int) -> str:
     """The address of one channel of a volume."""
-    place, options = Options.split(uri)
+    place, options = AddressOptions.split(uri)
     return place + replace(options, channel=index).query
 
 
@@ -127,7 +127,7 @@ def _axes(text: str) -> str:
 
 
 _UM = "micrometers z,y,x above 0, or one number"
-# Option -> field of `Options`, parser, and what is accepted.
+# Option -> field of `AddressOptions`, parser, and what is accepted.
 _PARSERS = {
     "channel": ("channel", _number, "a number from 0"),
     "level": ("level", _level, "a number from 0 (the finest) or the path of a level"),

@@ -12,7 +12,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.address import Address
 from mtneuro_ray.volumes.array_metadata import ArrayMetadata, choose, dimension_names, multiscale
 from mtneuro_ray.volumes.n5_metadata import n5_levels, n5_metadata
-from mtneuro_ray.volumes.options import Options
+from mtneuro_ray.volumes.options import AddressOptions
 
 # Folders above an array that may describe it as a level.
 _PYRAMID_DEPTH = 2
@@ -22,7 +22,7 @@ _ARRAY_FILES = (".zarray", "zarr.json", "attributes.json")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArray:
     """The array of an address.
 
     Attributes:
@@ -40,7 +40,7 @@ class Found:
     num_levels: int = 1
 
 
-def find_array(address: Address, options: Options) -> Found:
+def find_array(address: Address, options: AddressOptions) -> FoundArray:
     """The array that an address and its options select.
 
     Raises:
@@ -59,13 +59,13 @@ def find_array(address: Address, options: Options) -> Found:
     store = None if is_group else address.open(fill=False)
     if store is not None:
         choose([ArrayMetadata()], options, address.uri)
-        return Found(store, address, _metadata_of_array(address))
+        return FoundArray(store, address, _metadata_of_array(address))
     levels = n5_levels(address) if address.scheme == "n5" else _zarr_levels(address)
     number = choose(levels, options, address.uri)
     return _opened(address, address.at(levels[number].level), levels, number)
 
 
-def _opened(group: Address, address: Address, levels: Sequence[ArrayMetadata], number: int) -> Found:
+def _opened(group: Address, address: Address, levels: Sequence[ArrayMetadata], number: int) -> FoundArray:
     store = address.open(fill=False)
     if store is None:
         inside = [] if group.remote else _arrays_below(Path(group.place))
@@ -73,7 +73,7 @@ def _opened(group: Address, address: Address, levels: Sequence[ArrayMetadata], n
         # A level that the metadata name is missing; another name was only tried.
         where = address.uri if levels[number].axes else group.uri
         raise InputError(f"{where}: no {group.scheme} array there{hint}")
-    return Found(store, address, levels[number], number, len(levels))
+    return FoundArray(store, address, levels[number], number, len(levels))
 
 
 def _scales(address: Address) -> list[ArrayMetadata]:

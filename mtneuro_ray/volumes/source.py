@@ -177,7 +177,7 @@ def open_volume(uri: str, base: Path | None = None) -> VolumeSource:
     Args:
         uri: `phantom://...`, `bossdb://collection/experiment/channel`, `file:path`, `zarr://...`, `n5://...`,
             `precomputed://...`, or the scheme of an installed plugin. `?KEY=VALUE&...` behind it selects a channel and
-            a level and overrides what the metadata say; see `Options`.
+            a level and overrides what the metadata say; see `AddressOptions`.
         base: Folder that relative paths start from; the working folder by default.
 
     Raises:

@@ -291,7 +291,7 @@ def test_voxels_of_another_size_than_in_training_are_told(
         source.voxel_size_um = size
         run = record.load_settings()
         run = run.model_copy(update={"task": run.task.model_copy(update={"voxel_size_um": 1.0})})
-        volume_job._check(run, [record], [source], volume_job.Options())
+        volume_job._check(run, [record], [source], volume_job.PredictionOptions())
         assert ("the network sees other sizes" in caplog.text) is told
 
 

@@ -20,7 +20,7 @@ from mtneuro_ray.data.verify import verify
 from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.files import FileSource
-from mtneuro_ray.volumes.options import Options
+from mtneuro_ray.volumes.options import AddressOptions
 from tests.settings import cube, task_settings
 from tests.volumes.sources import MemoryVolume
 
@@ -182,7 +182,7 @@ def test_the_voxel_size_of_the_metadata_is_kept_and_that_of_an_address_is_not(
     for name in ("image", "labels"):
         np.save(tmp_path / f"{name}.npy", np.full((10, 16, 16), len(name), np.uint8))
     image = FileSource(tmp_path / "image.npy")
-    stated = Volumes((image,), FileSource(tmp_path / "labels.npy", options=Options(voxel_size_um=(4, 2, 2))))
+    stated = Volumes((image,), FileSource(tmp_path / "labels.npy", options=AddressOptions(voxel_size_um=(4, 2, 2))))
     stated.note(store)
     assert store.about(image.identity) == {}
     image.voxel_size_um = (4.0, 2.0, 2.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mtneuro_ray.data.volume_input import VolumeInput, pixels_of
-from mtneuro_ray.engine.volume_job import Options, _tiles, _window
+from mtneuro_ray.engine.volume_job import PredictionOptions, _tiles, _window
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi
 from tests.data.test_volume_input import Array
@@ -22,7 +22,7 @@ from tests.engine.data import run_of
     ],
 )
 def test_a_network_sees_images_as_it_was_judged_on(kind: Any, network: dict[str, Any], window: tuple[int, ...]) -> None:
-    assert _window(run_of(kind, **network), Options()) == window
+    assert _window(run_of(kind, **network), PredictionOptions()) == window
 
 
 def test_a_box_is_whole_pixels_of_the_run() -> None:
@@ -40,7 +40,7 @@ def test_a_map_lies_in_the_middle_of_its_tiles() -> None:
     source = Array(np.zeros((4, 40, 60), np.uint8))
     source.voxel_size_um, source.origin_um = (3.0, 0.5, 0.5), (9.0, 0.0, 1.0)
     part = Roi((1, 4), (2, 20), (4, 30))
-    grid, view, placement = _tiles(part, (1, 8, 8), VolumeInput((source,), factor=2), Options(overlap=0.5))
+    grid, view, placement = _tiles(part, (1, 8, 8), VolumeInput((source,), factor=2), PredictionOptions(overlap=0.5))
     assert (grid.extent, view.size, view.scale) == ((3, 3, 5), (1, 8, 8), (1, 4, 4))
     assert (placement.step, placement.pixel_size) == ((1, 8, 8), (3.0, 4.0, 4.0))
     assert placement.origin_um is not None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.axes import Layout, axis_names
+from mtneuro_ray.volumes.axes import AxisLayout, axis_names
 
 LENGTHS = {"z": 4, "y": 5, "x": 6, "c": 2, "t": 1, "s": 1}
 
@@ -20,7 +20,7 @@ LENGTHS = {"z": 4, "y": 5, "x": 6, "c": 2, "t": 1, "s": 1}
 def test_every_order_of_named_axes_is_the_same_volume(order: list[str], absent: set[str]) -> None:
     names = [name for name in order if name not in absent]
     lengths = [LENGTHS[name] for name in names]
-    layout = Layout.of(axis_names(names, "", lengths, "x"), lengths, "x")
+    layout = AxisLayout.of(axis_names(names, "", lengths, "x"), lengths, "x")
     assert layout.shape == (1 if "z" in absent else 4, 5, 6)
     assert layout.num_channels == (1 if "c" in absent else 2)
     stored = np.arange(math.prod(lengths)).reshape(lengths)
@@ -69,10 +69,10 @@ def test_names_that_do_not_fit_are_refused(
 def test_foreign_names_can_be_overruled() -> None:
     assert axis_names(("plane", "row", "column"), "zyx", (4, 5, 6), "x") == ["z", "y", "x"]
     with pytest.raises(InputError, match=r"axes plane, row, column; accepted: z, y, x.*\?axes=zyx"):
-        Layout.of(axis_names(("plane", "row", "column"), "", (4, 5, 6), "here"), (4, 5, 6), "here")
+        AxisLayout.of(axis_names(("plane", "row", "column"), "", (4, 5, 6), "here"), (4, 5, 6), "here")
 
 
 @pytest.mark.parametrize("names", [("z", "z", "y", "x"), ("z", "y", "c"), ("t", "z", "y", "x")])
 def test_axes_that_are_no_volume_are_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=r"^here: ax"):
-        Layout.of(names, [2] * len(names), "here")
+        AxisLayout.of(names, [2] * len(names), "here")

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.options import Options, with_channel
+from mtneuro_ray.volumes.options import AddressOptions, with_channel
 
 
 def test_all_options() -> None:
-    place, options = Options.split("zarr:///data/x.zarr?channel=1&level=s1&voxel_size=4,2,2.5&axes=czyx")
+    place, options = AddressOptions.split("zarr:///data/x.zarr?channel=1&level=s1&voxel_size=4,2,2.5&axes=czyx")
     assert place == "zarr:///data/x.zarr"
-    assert options == Options(channel=1, level="s1", voxel_size_um=(4.0, 2.0, 2.5), axes="czyx")
-    assert Options.split("file:x?target_um=2")[1] == Options(target_um=(2.0, 2.0, 2.0))
+    assert options == AddressOptions(channel=1, level="s1", voxel_size_um=(4.0, 2.0, 2.5), axes="czyx")
+    assert AddressOptions.split("file:x?target_um=2")[1] == AddressOptions(target_um=(2.0, 2.0, 2.0))
 
 
 def test_a_question_mark_in_a_file_name_is_no_option() -> None:
-    assert Options.split("file:/data/what?/x.npy") == ("file:/data/what?/x.npy", Options())
-    assert Options.split("file:/data/what?.npy?channel=2")[0] == "file:/data/what?.npy"
+    assert AddressOptions.split("file:/data/what?/x.npy") == ("file:/data/what?/x.npy", AddressOptions())
+    assert AddressOptions.split("file:/data/what?.npy?channel=2")[0] == "file:/data/what?.npy"
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_a_question_mark_in_a_file_name_is_no_option() -> None:
 )
 def test_what_is_not_accepted_is_one_line(query: str, words: str) -> None:
     with pytest.raises(InputError, match=f"^zarr://x: {words}"):
-        Options.split(f"zarr://x?{query}")
+        AddressOptions.split(f"zarr://x?{query}")
 
 
 def test_values_of_unknown_options_are_not_shown() -> None:
     with pytest.raises(InputError) as caught:
-        Options.split("zarr://s3://b/x?token=s3cret")
+        AddressOptions.split("zarr://s3://b/x?token=s3cret")
     assert "s3cret" not in str(caught.value)
 
 
@@ -54,7 +54,7 @@ SIZES = st.tuples(*[st.floats(1e-9, 1e9)] * 3)
 
 @given(
     st.builds(
-        Options,
+        AddressOptions,
         channel=st.none() | st.integers(0, 10**8),
         level=st.none()
         | st.integers(0, 99).map(str)
@@ -63,17 +63,17 @@ SIZES = st.tuples(*[st.floats(1e-9, 1e9)] * 3)
         axes=st.sampled_from(["", "zyx", "tczyx", "yx"]),
     )
 )
-def test_what_is_written_parses_to_the_same(options: Options) -> None:
-    assert Options.split(f"file:/a b/x.npy{options.query}") == ("file:/a b/x.npy", options)
+def test_what_is_written_parses_to_the_same(options: AddressOptions) -> None:
+    assert AddressOptions.split(f"file:/a b/x.npy{options.query}") == ("file:/a b/x.npy", options)
 
 
 @given(st.text(max_size=40))
 def test_any_query_parses_or_is_refused(text: str) -> None:
     try:
-        place, options = Options.split(f"zarr://x?{text}")
+        place, options = AddressOptions.split(f"zarr://x?{text}")
     except InputError:
         return
-    assert Options.split(place + options.query) in [(place, options), (place, Options())]
+    assert AddressOptions.split(place + options.query) in [(place, options), (place, AddressOptions())]
 
 
 def test_an_address_names_one_channel() -> None:

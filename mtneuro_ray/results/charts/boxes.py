@@ -14,7 +14,7 @@ from PIL import Image
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.results.charts.ranges import thinned
-from mtneuro_ray.results.charts.scenes import Layer, Scene
+from mtneuro_ray.results.charts.scenes import Scene, SceneLayer
 from mtneuro_ray.results.frame import grouped
 
 PIXELS = 40_000_000
@@ -35,7 +35,7 @@ class Overlay(NamedTuple):
 
     label: str
     model: str
-    layer: Layer
+    layer: SceneLayer
 
     def scores(self, slices: Sequence[int]) -> list[float]:
         """The mean IoU over the classes of each slice; NaN where no voxel counts."""

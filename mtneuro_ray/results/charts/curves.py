@@ -29,7 +29,7 @@ class Line(NamedTuple):
     curve: Curve
 
 
-class Seeds(NamedTuple):
+class SeedCurves(NamedTuple):
     """The curves of the seeds of one method, and their mean and sample deviation at the epochs that all have.
 
     `mean` and `std` are empty for a single seed.
@@ -56,7 +56,7 @@ class Panel(NamedTuple):
     is_log: bool
     candidates: list[Line]
     stopped: list[Line]
-    methods: list[Seeds]
+    methods: list[SeedCurves]
     left_out: int
 
 
@@ -100,12 +100,12 @@ def _panel(search: Search, shown: Sequence[Run], key: str, records: Mapping[str,
     return found._replace(is_log=key.endswith("loss") and _needs_log(found))
 
 
-def _seeds(label: str, lines: list[Line]) -> Seeds:
+def _seeds(label: str, lines: list[Line]) -> SeedCurves:
     if len(lines) < 2:
-        return Seeds(label, lines, {}, {})
+        return SeedCurves(label, lines, {}, {})
     curves = [line.curve for line in lines]
     mean = mean_curve(curves)
-    return Seeds(label, lines, mean, {epoch: statistics.stdev(curve[epoch] for curve in curves) for epoch in mean})
+    return SeedCurves(label, lines, mean, {epoch: statistics.stdev(curve[epoch] for curve in curves) for epoch in mean})
 
 
 def _needs_log(panel: Panel) -> bool:

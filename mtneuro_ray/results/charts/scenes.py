@@ -25,7 +25,7 @@ MICROMETER = "\u00b5m"
 SplitLoader = Callable[[RunSettings, Split], SplitArrays]
 
 
-class Layer(NamedTuple):
+class SceneLayer(NamedTuple):
     """True and predicted classes of a box in one run, (Z, Y, X), EMPTY where nothing was read, counts or is predicted.
 
     `absent` is that of the task; `others` are the predictions of the other seeds of the run, as far as they are there.
@@ -92,7 +92,7 @@ class Scene(NamedTuple):
     step: Shape
     voxel_size_um: float | Sizes | None
     image: Bytes
-    layers: tuple[Layer, ...]
+    layers: tuple[SceneLayer, ...]
 
     @property
     def pixel(self) -> tuple[float, float, float]:
@@ -106,7 +106,7 @@ class Scene(NamedTuple):
         return "voxels" if self.voxel_size_um is None else MICROMETER
 
     @property
-    def richest(self) -> Layer:
+    def richest(self) -> SceneLayer:
         """The layer with the most classes."""
         return self.layers[-1]
 
@@ -155,7 +155,7 @@ def _scenes_of_run(
             voxel_size_um=predictions.voxel_size_um,
             image=image.crop(cube),
             layers=(
-                Layer(
+                SceneLayer(
                     run.task.name,
                     run.task.classes,
                     truth.crop(cube),

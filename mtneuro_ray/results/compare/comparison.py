@@ -16,7 +16,7 @@ from mtneuro_ray.results.cautions import phantom_note
 from mtneuro_ray.results.compare.contrast import Contrast, adjusted, against_paper, contrasted
 from mtneuro_ray.results.compare.effect import SEEDS
 from mtneuro_ray.results.compare.experiments import (
-    Experiment,
+    ComparedExperiment,
     Source,
     experiments_of,
     heading_of,
@@ -70,7 +70,7 @@ class Comparison:
 
     title: str
     key: Key
-    experiments: Sequence[Experiment]
+    experiments: Sequence[ComparedExperiment]
     ranks: Ranks | None
     contrasts: Sequence[Contrast]
     notes: Sequence[str]
@@ -204,7 +204,7 @@ def comparisons(
 
 
 def _compared(
-    group: Group, key: Key, experiments: Sequence[Experiment], *, pairs: bool, paper: bool, block: int | None
+    group: Group, key: Key, experiments: Sequence[ComparedExperiment], *, pairs: bool, paper: bool, block: int | None
 ) -> Comparison:
     first = next(iter(experiments[0].runs.values()))
     sign = sign_of(first, key)
@@ -233,7 +233,7 @@ def _compared(
     return Comparison(title, key, order, ranks, contrasts, list(dict.fromkeys(notes)))
 
 
-def _ranks(order: Sequence[Experiment], key: Key, sign: int, lengths: Sequence[int]) -> Ranks:
+def _ranks(order: Sequence[ComparedExperiment], key: Key, sign: int, lengths: Sequence[int]) -> Ranks:
     every = [each.series(key) for each in order]
     known = [series for series in every if series is not None]
     usable = len(known) == len(every) and same_images([own for series in known for own in series])

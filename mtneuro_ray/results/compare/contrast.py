@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mtneuro_ray.results import published
-from mtneuro_ray.results.compare.effect import BLOCKS, LEVEL, SEEDS, Effect, Layout, holm, of_images, of_seeds
-from mtneuro_ray.results.compare.experiments import Experiment, same_images
+from mtneuro_ray.results.compare.effect import BLOCKS, LEVEL, SEEDS, Effect, EffectLayout, holm, of_images, of_seeds
+from mtneuro_ray.results.compare.experiments import ComparedExperiment, same_images
 from mtneuro_ray.results.frame import Key
 
 NO_SCORES = "Scores of single images are missing; `mtneuro-ray evaluate --out OUT` adds them."
@@ -87,7 +87,9 @@ def _evidence(effect: Effect) -> str:
     return f"{seeds}{models}, {layout.images} images in {layout.blocks} blocks"
 
 
-def contrasted(first: Experiment, second: Experiment, key: Key, sign: int, block: int | None = None) -> Effect | None:
+def contrasted(
+    first: ComparedExperiment, second: ComparedExperiment, key: Key, sign: int, block: int | None = None
+) -> Effect | None:
     """The difference of two experiments; None if one has no value.
 
     Args:
@@ -118,7 +120,7 @@ def contrasted(first: Experiment, second: Experiment, key: Key, sign: int, block
     return replace(effect, doubts=(*doubts, *effect.doubts))
 
 
-def against_paper(experiment: Experiment, key: Key, sign: int, paper: published.Score) -> Effect | None:
+def against_paper(experiment: ComparedExperiment, key: Key, sign: int, paper: published.Score) -> Effect | None:
     """The difference from a published mean and deviation: Welch's t-test over seeds; None without a value.
 
     A mean without a deviation is taken as exact.
@@ -127,7 +129,7 @@ def against_paper(experiment: Experiment, key: Key, sign: int, paper: published.
     if not len(values):
         return None
     difference, count = sign * (float(values.mean()) - paper.mean), len(values)
-    layout = Layout(count)
+    layout = EffectLayout(count)
     if count < 2:
         return Effect(difference, math.nan, math.nan, "nothing", layout)
     own, theirs = float(values.var(ddof=1)) / count, (paper.std or 0.0) ** 2 / published.SEEDS

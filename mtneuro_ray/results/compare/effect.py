@@ -33,7 +33,7 @@ Basis = Literal["seeds and images", "images", "seeds", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class EffectLayout:
     """What a difference was measured on.
 
     Attributes:
@@ -73,7 +73,7 @@ class Effect:
     error: float
     freedom: float
     basis: Basis
-    layout: Layout
+    layout: EffectLayout
     seed_std: float = math.nan
     seed_error: float = math.nan
     image_error: float = math.nan
@@ -118,10 +118,10 @@ def of_seeds(differences: Floats, doubts: tuple[str, ...] = ()) -> Effect:
     """The effect in differences (S,) of pairs of seeds alone: a paired t-test, on the images as they are."""
     count, mean = len(differences), float(differences.mean())
     if count < 2:
-        return Effect(mean, math.nan, math.nan, "nothing", Layout(count), doubts=doubts)
+        return Effect(mean, math.nan, math.nan, "nothing", EffectLayout(count), doubts=doubts)
     std = float(differences.std(ddof=1))
     error = std / math.sqrt(count)
-    return Effect(mean, error, count - 1, "seeds", Layout(count), std, error, math.nan, doubts)
+    return Effect(mean, error, count - 1, "seeds", EffectLayout(count), std, error, math.nan, doubts)
 
 
 def of_images(
@@ -147,7 +147,7 @@ def of_images(
     blocks = blocks_of(pieces, length)
     of_blocks = leverage_of(weights, blocks)
     size, tissue = int(blocks.max()) + 1, len(np.unique(pieces))
-    layout = Layout(count, images, size, length, correlation.positions, tissue)
+    layout = EffectLayout(count, images, size, length, correlation.positions, tissue)
     alone = replace(of_seeds(differences), layout=layout)
     positions = leverage_of(weights, np.arange(number)).groups
     reason = _too_few(of_blocks, of_pieces, positions)
@@ -186,7 +186,7 @@ def _too_few(blocks: Leverage, pieces: Leverage, positions: float) -> str:
     return ""
 
 
-def _crossed(differences: Floats, sums: Floats, layout: Layout, leverage: Leverage, factor: float) -> Effect:
+def _crossed(differences: Floats, sums: Floats, layout: EffectLayout, leverage: Leverage, factor: float) -> Effect:
     """Seeds crossed with blocks: variance of the mean difference from the mean squares of a two-way layout.
 
     `sums` (S, B) are the parts of blocks in the differences. `factor` is by how much blocks vary too little.

@@ -12,7 +12,7 @@ import numpy as np
 
 from mtneuro_ray.results import published
 from mtneuro_ray.results.benchmark import MethodNames, paper_method
-from mtneuro_ray.results.compare.series import Images, Series
+from mtneuro_ray.results.compare.series import ScoredImages, Series
 from mtneuro_ray.results.frame import CONFUSION, Key, Run, grouped
 from mtneuro_ray.results.methods import differences, label_of
 from mtneuro_ray.results.tasks import declared, kind_of, mode_of_run, shown_metric
@@ -25,11 +25,11 @@ class Source(NamedTuple):
 
     name: str
     runs: Sequence[Run]
-    images: Images
+    images: ScoredImages
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ComparedExperiment:
     """The finished final runs of one method on one task.
 
     Attributes:
@@ -40,7 +40,7 @@ class Experiment:
 
     name: str
     runs: Mapping[int, Run]
-    images: Images
+    images: ScoredImages
 
     def values(self, key: Key) -> dict[int, float]:
         """Seed -> value, for the seeds that have one."""
@@ -66,7 +66,7 @@ def same_images(every: Sequence[Series]) -> bool:
 
 def experiments_of(
     runs: Sequence[Run], sources: Sequence[Source], home: Mapping[int, int]
-) -> tuple[list[Experiment], list[str]]:
+) -> tuple[list[ComparedExperiment], list[str]]:
     """The methods of some runs of a table, by the paper's names or their own, and notes that explain the names.
 
     `home` has the number of the source of each run, by `id`. A name that several have is followed by the settings in
@@ -86,7 +86,7 @@ def experiments_of(
     for place in _repeated(told):
         told[place] += f" ({firsts[place].run_id})"
     found = [
-        Experiment(told[place], {run.summary["seed"]: run for run in own}, sources[place[0]].images)
+        ComparedExperiment(told[place], {run.summary["seed"]: run for run in own}, sources[place[0]].images)
         for place, own in methods.items()
     ]
     return found, names.notes

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mtneuro_ray.results.compare.contrast import adjusted, contrasted
 from mtneuro_ray.results.compare.effect import LEVEL, Basis
-from mtneuro_ray.results.compare.experiments import Experiment, sign_of
-from mtneuro_ray.results.compare.series import Images
+from mtneuro_ray.results.compare.experiments import ComparedExperiment, sign_of
+from mtneuro_ray.results.compare.series import ScoredImages
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.results.tables import Value
 
@@ -35,7 +35,7 @@ class Judge:
         images: Source of the scores of single images.
     """
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: ScoredImages) -> None:
         self._images = images
         self._known: dict[tuple[Key, tuple[str, ...]], Best | None] = {}
 
@@ -52,7 +52,8 @@ class Judge:
 
     def _of(self, groups: Sequence[Sequence[Run]], key: Key) -> Best | None:
         every = [
-            Experiment(seeds[0].method, {run.summary["seed"]: run for run in seeds}, self._images) for seeds in groups
+            ComparedExperiment(seeds[0].method, {run.summary["seed"]: run for run in seeds}, self._images)
+            for seeds in groups
         ]
         experiments = [each for each in every if each.values(key)]
         if len(experiments) < 2:

@@ -89,7 +89,7 @@ class Series:
 
 
 @dataclass
-class Images:
+class ScoredImages:
     """The scores of single images of many runs, read once.
 
     `read` gives the scores of a run, or None if there are none.

@@ -12,7 +12,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.results.charts.scenes import Layer, Scene
+from mtneuro_ray.results.charts.scenes import Scene, SceneLayer
 from mtneuro_ray.results.figures.colors import add_legend, colors_of
 
 # Largest number of triangles of a view: matplotlib sorts and fills them one by one, which takes seconds.
@@ -73,7 +73,7 @@ def surfaces(values: Bytes, value: int, step: int) -> tuple[Floats, npt.NDArray[
     return corners.astype(np.float64) - step, triangles.astype(np.int64)
 
 
-def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats, Floats]:
+def colored_triangles(scene: Scene, layer: SceneLayer, values: Bytes) -> tuple[Floats, Floats]:
     """Surfaces of all classes but the background, in the truth or the prediction of a layer, (Z, Y, X).
 
     Returns:
@@ -99,7 +99,7 @@ def colored_triangles(scene: Scene, layer: Layer, values: Bytes) -> tuple[Floats
     return corners[..., ::-1], np.repeat(colors, [len(triangles) for _, triangles in found], axis=0)
 
 
-def _draw_surfaces(axis: Any, scene: Scene, layer: Layer, values: Bytes) -> None:
+def _draw_surfaces(axis: Any, scene: Scene, layer: SceneLayer, values: Bytes) -> None:
     triangles, colors = colored_triangles(scene, layer, values)
     if len(triangles):
         # Pixels within a vector graphic: as shapes, the triangles would take tens of megabytes.

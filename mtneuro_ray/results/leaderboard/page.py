@@ -21,7 +21,7 @@ _FIRST = ("Submission", "Model", "Seeds")
 _ADDRESSES = ("image_chan", "annotation_chan", "mask_chan", "volumes")
 
 
-class Cell(NamedTuple):
+class BoardCell(NamedTuple):
     """Text, and the number by which a column sorts; None for text."""
 
     text: str
@@ -44,7 +44,7 @@ class Board:
     about: str
     columns: Sequence[str]
     main: int
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[BoardCell]]
 
 
 def leaderboard(bundles: Sequence[Bundle], title: str) -> str:
@@ -80,7 +80,7 @@ def _board(found: Sequence[tuple[Bundle, Run]]) -> Board:
     sign = -1 if main is None or mode_of_run(runs[0], main) == "max" else 1
     place = len(_FIRST) if metrics else len(_FIRST) - 1
 
-    def order(row: Sequence[Cell]) -> float:
+    def order(row: Sequence[BoardCell]) -> float:
         value = row[place].value
         return math.inf if value is None else sign * value
 
@@ -109,16 +109,16 @@ def _main(run: Run, metrics: Sequence[str]) -> str | None:
     return next((name for name in metrics if name == f"test/{selected}"), metrics[0] if metrics else None)
 
 
-def _row(bundle: Bundle, seeds: Sequence[Run], metrics: Iterable[str]) -> list[Cell]:
+def _row(bundle: Bundle, seeds: Sequence[Run], metrics: Iterable[str]) -> list[BoardCell]:
     count = len({run.summary["seed"] for run in seeds})
-    first = [Cell(bundle.name), Cell(str(seeds[0].summary["model"])), Cell(str(count), count)]
+    first = [BoardCell(bundle.name), BoardCell(str(seeds[0].summary["model"])), BoardCell(str(count), count)]
     return [*first, *(_mean([run.metric(name) for run in seeds]) for name in metrics)]
 
 
-def _mean(values: Sequence[float | None]) -> Cell:
+def _mean(values: Sequence[float | None]) -> BoardCell:
     known = [value for value in values if value is not None]
     if not known:
-        return Cell("-")
+        return BoardCell("-")
     mean = statistics.mean(known)
     spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(known):.3f}" if len(known) > 1 else ""
-    return Cell(f"{mean:.3f}{spread}", mean)
+    return BoardCell(f"{mean:.3f}{spread}", mean)

@@ -20,7 +20,7 @@ from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.page import encoded, viewers
 from mtneuro_ray.results.page.details import shared_details
 from mtneuro_ray.results.page.shown import failures_of, shown_table
-from mtneuro_ray.results.page.stored import Stored
+from mtneuro_ray.results.page.stored import StoredResults
 from mtneuro_ray.results.page.summary import summary_of
 from mtneuro_ray.results.query import Results, run_columns
 from mtneuro_ray.storage.records import RunRecord
@@ -30,7 +30,7 @@ Records = Callable[[Sequence[str]], Mapping[str, RunRecord]]
 _CHOICES = ("status", "task", "model", "role")
 
 
-class Part(NamedTuple):
+class PagePart(NamedTuple):
     """A section of the page: its template, filled when the page is made, and its view, drawn by the script."""
 
     id: str
@@ -54,7 +54,7 @@ class Content:
         self,
         results: Results,
         records: Records,
-        stored: Stored | None = None,
+        stored: StoredResults | None = None,
         price_per_node_hour: float | None = None,
     ) -> None:
         self.results, self._records, self._stored = results, records, stored
@@ -143,38 +143,42 @@ class Content:
         }
         return {**found, "parts": self._parts(found)}
 
-    def _parts(self, found: Mapping[str, Any]) -> list[Part]:
-        parts = [Part("summary", "Summary", "summary.html")]
+    def _parts(self, found: Mapping[str, Any]) -> list[PagePart]:
+        parts = [PagePart("summary", "Summary", "summary.html")]
         if found["tables"]:
             note = "Means over seeds, with the sample standard deviation. A click on a heading sorts."
-            parts.append(Part("tables", "Tables", "tables.html", note=note))
-        parts.append(Part("runs", "Runs", view="runs", note="A click on a run's id shows its settings and its log."))
+            parts.append(PagePart("tables", "Tables", "tables.html", note=note))
+        parts.append(
+            PagePart("runs", "Runs", view="runs", note="A click on a run's id shows its settings and its log.")
+        )
         if self.searches:
             note = "A click on a point shows its run."
-            parts.append(Part("search", "Curves and search", view="searches", note=note))
+            parts.append(PagePart("search", "Curves and search", view="searches", note=note))
         if self._finals:
             note = "Each seed of each method, the mean, and one sample deviation to both sides."
-            parts.append(Part("scores", "Seeds and classes", view="scores", note=note))
+            parts.append(PagePart("scores", "Seeds and classes", view="scores", note=note))
         if any(confusion_of(run) for run in self._finals):
             note = "Shares of each true class in the test split, over all seeds of a method."
-            parts.append(Part("confusion", "Confusion", view="confusions", note=note))
+            parts.append(PagePart("confusion", "Confusion", view="confusions", note=note))
         parts += self._stored_parts()
-        parts.append(Part("timings", "Time", view="timings"))
+        parts.append(PagePart("timings", "Time", view="timings"))
         if found["failures"]:
-            parts.append(Part("failures", "Failures", "failures.html"))
+            parts.append(PagePart("failures", "Failures", "failures.html"))
         return parts
 
-    def _stored_parts(self) -> list[Part]:
+    def _stored_parts(self) -> list[PagePart]:
         stored, records = self._stored, self._final_records
         if stored is None or not records:
             return []
         parts = []
         if stored.has_predictions(records):
             note = "What models predict of the test split, slice by slice."
-            parts.append(Part("slices", "Slices", view="boxes", note=note))
+            parts.append(PagePart("slices", "Slices", view="boxes", note=note))
         if stored.has_projections():
-            parts.append(Part("embeddings", "Embeddings", view="clouds", note="Each point is a corner of an image."))
-        parts.append(Part("pictures", "Pictures", view="pictures"))
+            parts.append(
+                PagePart("embeddings", "Embeddings", view="clouds", note="Each point is a corner of an image.")
+            )
+        parts.append(PagePart("pictures", "Pictures", view="pictures"))
         return parts
 
     def _runs(self) -> dict[str, Any]:

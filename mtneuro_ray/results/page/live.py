@@ -13,7 +13,7 @@ from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.page.content import Content
 from mtneuro_ray.results.page.details import details_of
 from mtneuro_ray.results.page.document import as_json, fragment, page
-from mtneuro_ray.results.page.stored import Stored
+from mtneuro_ray.results.page.stored import StoredResults
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.watching import SweepView
 from mtneuro_ray.storage.folder import Folder
@@ -37,7 +37,7 @@ class Snapshot:
         title: Heading of the page.
     """
 
-    def __init__(self, results: Results, stored: Stored, version: int, title: str) -> None:
+    def __init__(self, results: Results, stored: StoredResults, version: int, title: str) -> None:
         self.version, self._results, self._title = version, results, title
         self._content = Content(results, self._records, stored)
         self._made: dict[str, bytes] = {}
@@ -102,7 +102,7 @@ class LivePage:
         title: Heading of the page.
     """
 
-    def __init__(self, out: Folder, stored: Stored, title: str) -> None:
+    def __init__(self, out: Folder, stored: StoredResults, title: str) -> None:
         self._out, self._stored, self._title = out, stored, title
         self._stamps: dict[str, str] = {}
         self._view: SweepView | None = None

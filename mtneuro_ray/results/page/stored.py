@@ -28,7 +28,7 @@ Notes = list[str]
 """Receives a line for everything that could not be shown, with the reason."""
 
 
-class Stored:
+class StoredResults:
     """The stored results of an output folder.
 
     Args:

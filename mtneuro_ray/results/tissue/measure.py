@@ -12,7 +12,7 @@ from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.results.tissue import skeleton
 from mtneuro_ray.results.tissue.components import ComponentFinder, Ints
 from mtneuro_ray.results.tissue.labels import Labels, Place, at_boxes, at_cubes, open_labels
-from mtneuro_ray.results.tissue.measured import Found, Measurements
+from mtneuro_ray.results.tissue.measured import BoxCounts, Measurements
 from mtneuro_ray.results.tissue.regions import Regions, open_regions
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes.source import Micrometers, Voxels
@@ -76,7 +76,7 @@ def measure(
     counted = _chosen("--count", count, _COUNTED, labels)
     long = _chosen("--length", length, _LONG, labels)
     named = None if regions is None else open_regions(regions, region_names or {}, labels)
-    found: list[Found] = []
+    found: list[BoxCounts] = []
     total = sum(place.box.num_voxels * place.source.dtype.itemsize for place in labels.places)
     with byte_progress(f"measuring {labels.uri}", total) as advance:
         for place in labels.places:
@@ -167,8 +167,8 @@ class _Pass:
             self._voxels = np.pad(self._voxels, ((0, more), (0, 0)))
             self._lengths = {name: np.pad(found, (0, more)) for name, found in self._lengths.items()}
 
-    def finish(self) -> Found:
+    def finish(self) -> BoxCounts:
         """What was found, after all blocks."""
         rank = None if self._regions is None else self._regions.rank
         components = {name: finder.finish(rank) for name, finder in self._finders.items()}
-        return Found(self._place, self._voxels, components, self._lengths, tuple(sorted(self._unlisted)[:_SHOWN]))
+        return BoxCounts(self._place, self._voxels, components, self._lengths, tuple(sorted(self._unlisted)[:_SHOWN]))

@@ -40,7 +40,7 @@ _UM3_PER_MM3 = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class BoxCounts:
     """Counts of one box.
 
     Attributes:
@@ -62,7 +62,7 @@ class Found:
 class _Part:
     """Part of a box: one region, or all of it."""
 
-    found: Found
+    found: BoxCounts
     region: int | None = None
 
     @property
@@ -91,7 +91,7 @@ class Measurements:
     """
 
     labels: Labels
-    found: tuple[Found, ...]
+    found: tuple[BoxCounts, ...]
     min_voxels: int
     region_names: tuple[str, ...]
 
@@ -222,7 +222,7 @@ class Measurements:
         density = length / 1e3 / volume if measured else None
         return {"um": length, "mm_per_mm3": density, "mean_diameter_um": diameter}
 
-    def _rows_of(self, found: Found, name: str, components: Components) -> pa.Table:
+    def _rows_of(self, found: BoxCounts, name: str, components: Components) -> pa.Table:
         kept = components.voxels >= self.min_voxels
         shown, place = components.take(kept), found.place
         regions = [place.region] * len(shown)

@@ -11,7 +11,7 @@ from mtneuro_ray.volumes.phantom.noise import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Tissue:
+class RegionTissue:
     """Composition of one region's tissue, tuned against the real slice and the table of the paper.
 
     Attributes:
@@ -56,7 +56,7 @@ class Tissue:
 # depend, were set by hand to the proportions of the paper. TRN is VP with less myelin; other regions have the grain,
 # octaves and streaks of VP or ZI.
 _ISOTROPIC = (30.0, 30.0, 30.0)
-_VP = Tissue(
+_VP = RegionTissue(
     114,
     0.44,
     28.7,
@@ -73,8 +73,8 @@ _VP = Tissue(
     (6.2, 13.9, 25.4, 1.8, 24),
     9.8,
 )
-TISSUES: dict[int, Tissue] = {
-    CTX: Tissue(
+TISSUES: dict[int, RegionTissue] = {
+    CTX: RegionTissue(
         124,
         1.4,
         30,
@@ -91,7 +91,7 @@ TISSUES: dict[int, Tissue] = {
         (6.2, 6.1, 1.6, 3.4, 1.6),
         2.3,
     ),
-    STR: Tissue(
+    STR: RegionTissue(
         123.9,
         0.609,
         62.1,
@@ -110,7 +110,7 @@ TISSUES: dict[int, Tissue] = {
     ),
     TRN: replace(_VP, myelin=0.445),
     VP: _VP,
-    ZI: Tissue(
+    ZI: RegionTissue(
         118,
         0.478,
         34.7,
@@ -127,7 +127,7 @@ TISSUES: dict[int, Tissue] = {
         (0.5, 0.7, 0.4, 0.3, 35),
         2.3,
     ),
-    IC: Tissue(
+    IC: RegionTissue(
         128,
         0.36,
         56,
@@ -144,7 +144,7 @@ TISSUES: dict[int, Tissue] = {
         (6.2, 13.9, 25.4, 1.8, 24),
         9.8,
     ),
-    HYP: Tissue(
+    HYP: RegionTissue(
         128,
         0.62,
         16,
@@ -161,7 +161,7 @@ TISSUES: dict[int, Tissue] = {
         (0.5, 0.7, 0.4, 0.3, 35),
         2.3,
     ),
-    CC: Tissue(
+    CC: RegionTissue(
         128,
         0.36,
         46,
@@ -178,7 +178,7 @@ TISSUES: dict[int, Tissue] = {
         (6.2, 13.9, 25.4, 1.8, 24),
         9.8,
     ),
-    TRACT: Tissue(
+    TRACT: RegionTissue(
         140,
         0.3,
         60,

@@ -12,7 +12,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.compare.comparison import Comparison
 from mtneuro_ray.results.compare.contrast import NO_COMMON_SEED, NO_SCORES, OTHER_IMAGES, adjusted
-from mtneuro_ray.results.compare.effect import Effect, Layout
+from mtneuro_ray.results.compare.effect import Effect, EffectLayout
 from tests.results.compare.scored import IMAGES, TASK, confusions, write_experiment, write_run
 from tests.results.records import benchmark_record, classification_record
 from tests.settings import cube
@@ -59,7 +59,7 @@ def test_equal_experiments_cannot_be_told_apart_and_the_power_is_named(tmp_path:
 
 
 def test_what_holm_alone_keeps_together_is_told_with_both_p() -> None:
-    effect = Effect(0.12, 0.05, 20.0, "seeds", Layout(3))
+    effect = Effect(0.12, 0.05, 20.0, "seeds", EffectLayout(3))
     first, *_, last = adjusted([("a", other, effect) for other in "bcde"], "IoU")
     assert first.effect.p < 0.05 < first.p
     assert first.sentence == (

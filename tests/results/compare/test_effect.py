@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.compare_calibration import Setting, judged, rates_of, simulated
-from mtneuro_ray.results.compare.effect import Effect, Layout, holm, of_images, of_seeds
+from mtneuro_ray.results.compare.effect import Effect, EffectLayout, holm, of_images, of_seeds
 
 
 def effect_of(images: Any, block: int | None = None) -> Effect:
@@ -110,7 +110,7 @@ def test_seeds_that_differ_widen_the_interval_and_their_part_is_told() -> None:
 
 
 def test_the_smallest_detectable_difference_is_found_8_times_of_10() -> None:
-    effect = Effect(0.0, 0.5, 7.0, "images", Layout(1))
+    effect = Effect(0.0, 0.5, 7.0, "images", EffectLayout(1))
     least = effect.detectable
     critical = stats.t.ppf(0.975, 7)
     assert stats.nct.sf(critical, 7, least / 0.5) == pytest.approx(0.8)

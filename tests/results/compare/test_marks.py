@@ -8,7 +8,7 @@ import pytest
 
 from mtneuro_ray.results import Results
 from mtneuro_ray.results.compare.marks import Judge
-from mtneuro_ray.results.compare.series import Images
+from mtneuro_ray.results.compare.series import ScoredImages
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.results.tables import as_objects
 from tests.results.compare.scored import write_experiment
@@ -56,7 +56,7 @@ def test_a_method_alone_has_no_mark(seeds: tuple[int, ...]) -> None:
 
 def test_one_seed_without_images_judges_nothing() -> None:
     runs = [Run.of(segmentation_record(iou, start_filters=size)) for iou, size in (((0.5,) * 3, 4), ((0.1,) * 3, 8))]
-    assert Judge(Images(without_images)).best([[run] for run in runs], IOU) is None
+    assert Judge(ScoredImages(without_images)).best([[run] for run in runs], IOU) is None
 
 
 def test_smaller_losses_are_better() -> None:
@@ -67,6 +67,6 @@ def test_smaller_losses_are_better() -> None:
     for number, group in enumerate(groups):
         for place, run in enumerate(group):
             run.values[run.keys[Key("test", "loss")]] = 0.5 + number + place / 100
-    found = Judge(Images(without_images)).best(groups, Key("test", "loss"))
+    found = Judge(ScoredImages(without_images)).best(groups, Key("test", "loss"))
     assert found is not None
     assert found.methods == {groups[0][0].method}

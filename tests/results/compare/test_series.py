@@ -9,7 +9,7 @@ import pytest
 
 from mtneuro_ray.metrics.regression import NAME
 from mtneuro_ray.metrics.segmentation import SegmentationMetric
-from mtneuro_ray.results.compare.series import Images, Places, Series
+from mtneuro_ray.results.compare.series import Places, ScoredImages, Series
 from mtneuro_ray.results.frame import Key, Run
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.image_scores import ImageScores, read_image_scores
@@ -20,8 +20,8 @@ from tests.settings import cube
 METRICS = ("dataset/iou_mean", "dataset/f1_mean", "image/iou_mean", "image/f1_mean")
 
 
-def images_of(out: Path) -> Images:
-    return Images(lambda run: read_image_scores(Folder(out), run.run_id))
+def images_of(out: Path) -> ScoredImages:
+    return ScoredImages(lambda run: read_image_scores(Folder(out), run.run_id))
 
 
 def series_of(out: Path, key: Key, **more: Any) -> Series:
@@ -113,7 +113,7 @@ def test_a_readout_has_r2_of_its_corners() -> None:
     r2 = 1 - error / ((truth - truth.mean(0)) ** 2).sum(0)
     run = Run.of(replace(record, metrics={"all": {"r2/vessels": float(r2[0]), "r2_mean": float(r2.mean())}}))
     scores = ImageScores(np.full(40, "all"), np.repeat([0, 1], 20), np.stack([np.arange(40)] * 3, axis=1), {NAME: rows})
-    images = Images(lambda run: scores)
+    images = ScoredImages(lambda run: scores)
     for name in ("r2/vessels", "r2_mean"):
         found = images.series(run, Key("all", name))
         assert found is not None

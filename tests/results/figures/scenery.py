@@ -10,7 +10,7 @@ from mtneuro_ray.data.embeddings import About, Embeddings
 from mtneuro_ray.data.mined_views import Views
 from mtneuro_ray.data.mosaic import EMPTY
 from mtneuro_ray.data.store import Bytes
-from mtneuro_ray.results.charts.scenes import Layer, Scene
+from mtneuro_ray.results.charts.scenes import Scene, SceneLayer
 
 FOUR = ("bg", "vessels", "cells", "axons")
 THREE = ("bg+axons", "vessels", "cells")
@@ -25,17 +25,17 @@ def truth(depth: int = 6, side: int = 20) -> Bytes:
     return classes
 
 
-def layer(classes: tuple[str, ...] = FOUR, **changes: Any) -> Layer:
+def layer(classes: tuple[str, ...] = FOUR, **changes: Any) -> SceneLayer:
     values = truth()
     if len(classes) == 3:
         values[values == 3] = 0
     predicted = values.copy()
     predicted[5] = EMPTY
     fields = {"task": f"task_{len(classes)}class", "classes": classes, "truth": values, "predicted": predicted}
-    return Layer(**{**fields, **changes})
+    return SceneLayer(**{**fields, **changes})
 
 
-def scene(*layers: Layer, **changes: Any) -> Scene:
+def scene(*layers: SceneLayer, **changes: Any) -> Scene:
     values: dict[str, Any] = {
         "model": "net",
         "region": "CTX",

@@ -22,7 +22,7 @@ from mtneuro_ray.results.charts.projection import Projection
 from mtneuro_ray.results.charts.tiles import SIDE, Cloud, cloud_of
 from mtneuro_ray.results.page.live import LivePage
 from mtneuro_ray.results.page.server import PageServer
-from mtneuro_ray.results.page.stored import Notes, Stored
+from mtneuro_ray.results.page.stored import Notes, StoredResults
 from mtneuro_ray.results.report import html_page
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
@@ -41,7 +41,7 @@ pytestmark = [
 VIEWS = [(width, scheme) for width in (1400, 400) for scheme in ("light", "dark")]
 
 
-class Scenery(Stored):
+class Scenery(StoredResults):
     """Predictions and embeddings of a folder that has none, drawn from scenery."""
 
     def has_predictions(self, records: Sequence[RunRecord]) -> bool:

@@ -17,7 +17,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.page.live import LivePage
 from mtneuro_ray.results.page.server import PageServer
-from mtneuro_ray.results.page.stored import Stored
+from mtneuro_ray.results.page.stored import StoredResults
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.outline import write_outline
@@ -58,7 +58,7 @@ class Client:
 
 
 def server_of(out: Path) -> PageServer:
-    live = LivePage(Folder(out), Stored(Folder(out), CutoutStore(Folder(out / "store"))), "the page")
+    live = LivePage(Folder(out), StoredResults(Folder(out), CutoutStore(Folder(out / "store"))), "the page")
     # The tests refresh by hand.
     return PageServer(live, every_s=3600)
 
