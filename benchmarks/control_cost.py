@@ -24,7 +24,7 @@ import psutil
 import ray
 
 from mtneuro_ray.cluster.connect import connected
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.sampling import CUTOUT_SHAPE
 from mtneuro_ray.data.store import CutoutStore, as_stored

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.storage.folder import Folder

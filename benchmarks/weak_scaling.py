@@ -35,8 +35,8 @@ from benchmarks.cluster_model import MEASURED
 from benchmarks.cluster_simulation import Cluster, Trial, Work, in_turn, simulate
 from benchmarks.loopback import SIDE, URI, Loopback, loopback_boss
 from mtneuro_ray.cluster.connect import connected
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.cluster.ray_data import fetch_all
-from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import Cutout
 from mtneuro_ray.data.store import CutoutStore

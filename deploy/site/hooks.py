@@ -10,7 +10,7 @@ from typing import Any
 
 from mtneuro_ray.cli.list import listings_of
 from mtneuro_ray.cli.main import COMMANDS, command_named
-from mtneuro_ray.results.render import markdown
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.results.tables import Table
 
 ROOT = Path(__file__).parents[2]

@@ -26,4 +26,4 @@ def load_model(address: str | os.PathLike[str]) -> Any:
     """
     text = os.fspath(address)
     folder = imported("mtneuro_ray.sharing.hub:download")(text) if text.startswith("hf://") else Path(text)
-    return imported("mtneuro_ray.sharing.folder:load_shared")(folder)
+    return imported("mtneuro_ray.sharing.shared_folder:load_shared")(folder)

@@ -86,7 +86,7 @@ class SweepJob:
             InputError: the data do not fit the settings, or another sweep is at work in the output folder.
             SourceError: a volume can't be read.
         """
-        from mtneuro_ray.cluster.sweep import Where, sweep
+        from mtneuro_ray.cluster.driver import Where, sweep
 
         where = Where(self.store, self.out, self._address, self._num_cpus)
         self.problems = sweep(self.entries, self.resources, where)

@@ -102,7 +102,7 @@ def _export_run(run_id: str, to: str | None, out: str, push: str | None, *, onnx
         raise InputError(f"--to: {to}: is not on this machine; accepted: a path")
 
     from mtneuro_ray.sharing import hub
-    from mtneuro_ray.sharing.folder import export_run
+    from mtneuro_ray.sharing.shared_folder import export_run
 
     if push is not None:
         hub.Repository.of(push, "--push")

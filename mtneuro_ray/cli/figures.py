@@ -77,7 +77,7 @@ def run_report(
     results, folder = load_runs(out, keeps_records=True)
     cutouts = store_of(store, out)
 
-    from mtneuro_ray.results.page.stored import StoredResults
+    from mtneuro_ray.results.page.stored_results import StoredResults
     from mtneuro_ray.results.report import html_page
 
     with working("writing the report"), uncollected():
@@ -129,7 +129,7 @@ def _pictures(
     from mtneuro_ray.results.charts.importance import Studies
     from mtneuro_ray.results.charts.projection import projection_of
     from mtneuro_ray.results.figures import gallery
-    from mtneuro_ray.results.page.stored import StoredResults
+    from mtneuro_ray.results.page.stored_results import StoredResults
 
     yield from gallery.slice_pictures(scenes)
     yield from gallery.volume_pictures(scenes)

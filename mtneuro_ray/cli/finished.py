@@ -17,7 +17,7 @@ from mtneuro_ray.cli.results import load_runs
 from mtneuro_ray.config.loading import load_task
 from mtneuro_ray.errors import InputError, MTNeuroError
 from mtneuro_ray.progress import working
-from mtneuro_ray.results.render import markdown
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.results.report import run_report
 from mtneuro_ray.results.selection import final_named, is_final_segmentation, is_final_training, representatives
 from mtneuro_ray.results.tables import MISSING, Table, number

@@ -51,7 +51,7 @@ def run_list(
     elif format is None and sys.stdout.isatty():
         _show(listings)
     else:
-        from mtneuro_ray.results.render import markdown
+        from mtneuro_ray.results.printing import markdown
         from mtneuro_ray.results.tables import Table
 
         tables = [Table(title, [*rows[0]], [[*row.values()] for row in rows]) for title, rows in listings.items()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtneuro_ray.errors import InputError, nearest
-from mtneuro_ray.results.render import FORMATS, quoted, rows_as_table, show
+from mtneuro_ray.results.printing import FORMATS, quoted, rows_as_table, show
 from mtneuro_ray.results.tables import Table
 
 Format = Literal["md", "csv", "json", "latex", "parquet"]

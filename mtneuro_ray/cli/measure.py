@@ -11,9 +11,9 @@ from typer import Option
 from mtneuro_ray.cli.completion import names
 from mtneuro_ray.cli.options import parse_box, path, written
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.results.render import show
+from mtneuro_ray.results.printing import show
 from mtneuro_ray.results.tissue.measure import measure
-from mtneuro_ray.volumes.options import Micrometers, sizes_of
+from mtneuro_ray.volumes.address_options import Micrometers, sizes_of
 
 _LABEL = re.compile(r"[+-]?\d{1,20}")
 

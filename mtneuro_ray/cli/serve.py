@@ -18,7 +18,7 @@ def serve(out: Folder, store: str | None, port: int, seconds: float) -> int:
     """
     from mtneuro_ray.results.page.live import LivePage
     from mtneuro_ray.results.page.server import PageServer
-    from mtneuro_ray.results.page.stored import StoredResults
+    from mtneuro_ray.results.page.stored_results import StoredResults
 
     with working("reading the runs"):
         live = LivePage(out, StoredResults(out, store_of(store, str(out))), f"MTNeuro on Ray: {out}")

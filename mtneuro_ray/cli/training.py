@@ -25,8 +25,8 @@ from mtneuro_ray.cli.options import (
     Volume,
 )
 from mtneuro_ray.progress import say
+from mtneuro_ray.results.printing import rows_as_table, show
 from mtneuro_ray.results.query import best_columns
-from mtneuro_ray.results.render import rows_as_table, show
 from mtneuro_ray.results.report import run_report
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 
 from mtneuro_ray.config.base import Settings
-from mtneuro_ray.config.labels import with_absent
+from mtneuro_ray.config.label_keys import with_absent
 from mtneuro_ray.config.network import NetworkSettings
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mtneuro_ray.config.axes import Axis, Range, Scalar, check_axis, check_number, checked_values, draw
 from mtneuro_ray.config.base import Name, Positive, Seed, Settings, flattened, read_toml, shortened
 from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.search_axes import Axis, Range, Scalar, check_axis, check_number, checked_values, draw
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.registry import registry
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.loading import find
 from mtneuro_ray.config.pairs import Pair, check_pair, load_pair
 from mtneuro_ray.config.preset import preset_named
 from mtneuro_ray.config.resources import ResourceSettings
+from mtneuro_ray.config.search_axes import resolved
 from mtneuro_ray.config.space import ExperimentSpace, SweepSpace, load_space, mode_of
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mtneuro_ray.config.base import Count, Label, Name, Positive, Settings
-from mtneuro_ray.config.labels import (
+from mtneuro_ray.config.label_keys import (
     Absent,
     AnnotatedBox,
     LabelKey,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from mtneuro_ray.config.labels import annotated_in
+from mtneuro_ray.config.label_keys import annotated_in
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.errors import InputError
 

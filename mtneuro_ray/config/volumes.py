@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, WrapValidator
 
 from mtneuro_ray.config.base import Label, Settings
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.options import AddressOptions
+from mtneuro_ray.volumes.address_options import AddressOptions
 
 Size = Annotated[float, Field(gt=0.0, le=1e9, allow_inf_nan=False)]
 Sizes = tuple[Size, Size, Size]

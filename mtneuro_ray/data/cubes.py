@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from mtneuro_ray.config.task import Cube, Split, TaskSettings
 from mtneuro_ray.config.task_volumes import OWN
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.identities import Identities, parts_in
 from mtneuro_ray.data.image_labels import Labels
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.samples import (
     Images,
     SplitData,

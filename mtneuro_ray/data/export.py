@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mtneuro_ray.config.task import Split, TaskSettings
-from mtneuro_ray.data.labels import IGNORED
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.samples import SplitArrays
 
 Format = Literal["npz", "npy"]

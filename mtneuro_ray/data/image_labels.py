@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import TaskSettings
-from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, LabelMap
+from mtneuro_ray.data.class_labels import IGNORED, Annotation, Flags, LabelMap
 from mtneuro_ray.data.sampling import Sample
 
 logger = logging.getLogger(__name__)

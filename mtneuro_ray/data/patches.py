@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.cubes import Cubes, Place, strips_of
 from mtneuro_ray.data.image_labels import Labels
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.sampling import count_samples
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.rng import Indices, Purpose, generator

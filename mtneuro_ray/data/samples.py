@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.config.task import Split, TaskSettings
+from mtneuro_ray.data.class_labels import IGNORED, Annotation, Flags, annotated_at, classes_of
 from mtneuro_ray.data.identities import Identities, Parts, by_volume, parts_in
 from mtneuro_ray.data.image_labels import Labels, region_labels
-from mtneuro_ray.data.labels import IGNORED, Annotation, Flags, annotated_at, classes_of
 from mtneuro_ray.data.sampling import Sample, owners, samples
 from mtneuro_ray.data.semantics import Attributes, load_attributes
 from mtneuro_ray.data.store import Bytes, CutoutStore

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.config.labels import annotated_in
+from mtneuro_ray.config.label_keys import annotated_in
 from mtneuro_ray.config.task import SPLITS, Cube, Split, TaskSettings
 from mtneuro_ray.config.task_volumes import OWN
 from mtneuro_ray.data.windows import WindowGrid

@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 from mtneuro_ray.config.task import SPLITS, Split, TaskSettings
 from mtneuro_ray.config.volumes import Sizes, sides_um
 from mtneuro_ray.data.attributes import ATTRIBUTES, IN_UM, KINDS
-from mtneuro_ray.data.labels import classes_of
+from mtneuro_ray.data.class_labels import classes_of
 from mtneuro_ray.data.sampling import Block, blocks, cube_samples
 from mtneuro_ray.data.store import Bytes, CutoutStore
 from mtneuro_ray.data.voxel_size import voxel_size_um

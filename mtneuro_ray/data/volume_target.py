@@ -25,7 +25,7 @@ from mtneuro_ray.errors import InputError, StoreError, parsing
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.volumes.address import Address
-from mtneuro_ray.volumes.options import AddressOptions, Micrometers
+from mtneuro_ray.volumes.address_options import AddressOptions, Micrometers
 
 Scheme = Literal["zarr", "precomputed"]
 ROOT_FILE: dict[Scheme, str] = {"zarr": "zarr.json", "precomputed": "info"}

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.cubes import Cubes
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.data.volume_input import Pixels, mirrored

@@ -14,8 +14,8 @@ from torch import nn
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data import predictions
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.mosaic import Mosaic, assemble, cut, overlapping
 from mtneuro_ray.data.predictions import Predictions
 from mtneuro_ray.data.resident import ResidentSplit

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from mtneuro_ray.config.task import SPLITS
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.machine import Machine
-from mtneuro_ray.onboarding.boxes import read_boxes
 from mtneuro_ray.onboarding.facts import Facts, Wishes
 from mtneuro_ray.onboarding.label_scan import SCANNED_VOXELS
 from mtneuro_ray.onboarding.pages import Project
+from mtneuro_ray.onboarding.sampled_boxes import read_boxes
 from mtneuro_ray.onboarding.segmentation import LEARNING_RATES, about_image, fitting_batch, grey_values
 from mtneuro_ray.onboarding.splits import plan_splits
 from mtneuro_ray.roi import Range, Roi

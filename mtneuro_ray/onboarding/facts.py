@@ -12,7 +12,7 @@ from mtneuro_ray.errors import InputError
 from mtneuro_ray.onboarding.annotation import annotated_boxes
 from mtneuro_ray.onboarding.inspection import Inspection, channels_of, inspect_channel
 from mtneuro_ray.onboarding.label_scan import LabelScan, scan_labels
-from mtneuro_ray.onboarding.texture import Texture, correlation_lengths
+from mtneuro_ray.onboarding.texture_length import Texture, correlation_lengths
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.paths import address_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.onboarding.boxes import read_boxes, spread_boxes
+from mtneuro_ray.onboarding.sampled_boxes import read_boxes, spread_boxes
 from mtneuro_ray.roi import Shape
 from mtneuro_ray.volumes.paths import address_of
 from mtneuro_ray.volumes.source import Micrometers, VolumeSource, open_volume

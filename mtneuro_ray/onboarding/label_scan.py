@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.onboarding.boxes import BOX_SHAPE, read_boxes, spread_boxes
+from mtneuro_ray.onboarding.sampled_boxes import BOX_SHAPE, read_boxes, spread_boxes
 from mtneuro_ray.roi import Range, Roi
 from mtneuro_ray.volumes.source import VolumeSource
 

@@ -10,14 +10,14 @@ from mtneuro_ray.results.frame import CONFUSION, VOXELS, Run
 from mtneuro_ray.results.methods import candidate_text
 from mtneuro_ray.results.page.content import Content
 from mtneuro_ray.results.page.document import page
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.results.query import Results
-from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tasks import COUNTS
 from mtneuro_ray.storage.records import RunRecord
 
 if TYPE_CHECKING:
-    from mtneuro_ray.results.page.stored import StoredResults
+    from mtneuro_ray.results.page.stored_results import StoredResults
 
 
 def html_page(

@@ -18,8 +18,8 @@ from mtneuro_ray.results.departures import departures
 from mtneuro_ray.results.frame import CONFUSION, Run
 from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.portable import without_folders
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.results.query import Results
-from mtneuro_ray.results.render import markdown
 from mtneuro_ray.results.tables import MISSING, Cells, Table, number
 from mtneuro_ray.results.tasks import NO_SCORES
 from mtneuro_ray.storage.records import RunRecord

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.sharing.folder import NORMALIZATION, PROGRAM, SETTINGS, WEIGHTS
+from mtneuro_ray.sharing.shared_folder import NORMALIZATION, PROGRAM, SETTINGS, WEIGHTS
 
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?/?")
 # What `load_model` needs; a repository may hold more, such as ONNX.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtneuro_ray.config.axes import Scalar
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import Role, RunSettings
+from mtneuro_ray.config.search_axes import Scalar
 from mtneuro_ray.config.space import Candidate, ExperimentSpace, Mode
 from mtneuro_ray.storage.records import RunRecord
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from mtneuro_ray.config.axes import Axis, Range, choices
+from mtneuro_ray.config.search_axes import Axis, Range, choices
 from mtneuro_ray.config.space import Candidate, Mode
 from mtneuro_ray.progress import say
 from mtneuro_ray.storage.folder import Folder

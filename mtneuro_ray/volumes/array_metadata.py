@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mtneuro_ray.errors import InputError
+from mtneuro_ray.volumes.address_options import AddressOptions, Micrometers
 from mtneuro_ray.volumes.axes import is_size, short
-from mtneuro_ray.volumes.options import AddressOptions, Micrometers
 
 logger = logging.getLogger(__name__)
 

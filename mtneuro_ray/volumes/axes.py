@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Shape
-from mtneuro_ray.volumes.options import Micrometers
+from mtneuro_ray.volumes.address_options import Micrometers
 
 # Names that libraries give to axes that nobody named.
 _UNNAMED = re.compile(r"((phony_)?dim_?|axis_?)?\d*")

@@ -18,11 +18,11 @@ import tensorstore as ts
 from mtneuro_ray.errors import InputError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes.address import Address
+from mtneuro_ray.volumes.address_options import AddressOptions, Micrometers
 from mtneuro_ray.volumes.array_metadata import ArrayMetadata, micrometers_of_unit
 from mtneuro_ray.volumes.axes import AxisLayout, axis_names, named, short
 from mtneuro_ray.volumes.chunk_grid import ChunkGrid
 from mtneuro_ray.volumes.file_set import FileSet
-from mtneuro_ray.volumes.options import AddressOptions, Micrometers
 from mtneuro_ray.volumes.pyramids import find_array
 from mtneuro_ray.volumes.source import VolumeSource, Voxels, voxel_type
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi
+from mtneuro_ray.volumes.address_options import AddressOptions
 from mtneuro_ray.volumes.array_metadata import choose
 from mtneuro_ray.volumes.axes import AxisLayout, axis_names
 from mtneuro_ray.volumes.file_set import FileSet
 from mtneuro_ray.volumes.formats import FORMATS, describe, suffix_of
 from mtneuro_ray.volumes.formats.contents import Contents
-from mtneuro_ray.volumes.options import AddressOptions
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 
 PICTURES = (".png", ".tif", ".tiff")

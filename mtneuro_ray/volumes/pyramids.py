@@ -10,9 +10,9 @@ from typing import Any
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.volumes.address import Address
+from mtneuro_ray.volumes.address_options import AddressOptions
 from mtneuro_ray.volumes.array_metadata import ArrayMetadata, choose, dimension_names, multiscale
 from mtneuro_ray.volumes.n5_metadata import n5_levels, n5_metadata
-from mtneuro_ray.volumes.options import AddressOptions
 
 # Folders above an array that may describe it as a level.
 _PYRAMID_DEPTH = 2

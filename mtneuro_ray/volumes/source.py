@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mtneuro_ray.errors import InputError, MTNeuroError, SourceError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes import VOLUMES
-from mtneuro_ray.volumes.options import Micrometers as Micrometers
-from mtneuro_ray.volumes.options import with_channel
+from mtneuro_ray.volumes.address_options import Micrometers as Micrometers
+from mtneuro_ray.volumes.address_options import with_channel
 from mtneuro_ray.volumes.schemes import VolumeDeclaration
 
 # Of one of the types below.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data import embeddings
 from mtneuro_ray.data.store import CutoutStore

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.capacity.costs import CostTable, Workload, write_table
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.cluster.packing import Packing
-from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.config.resources import ResourceSettings
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.cluster.ray_data import get_splits, share_task
 from mtneuro_ray.cluster.streaming import stream
-from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.cluster.trial import train_on_workers
 from mtneuro_ray.config.pairs import Pair, load_pair
 from mtneuro_ray.config.resources import ResourceSettings

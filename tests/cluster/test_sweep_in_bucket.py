@@ -12,7 +12,7 @@ import pytest
 
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.render import markdown
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.storage.folder import Folder
 from tests.ray_cluster import environment, kill_with_descendants
 from tests.s3_server import S3Server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.data.store import CutoutStore

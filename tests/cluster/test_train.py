@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.cluster.ray_data import SplitRefs, get_splits, share_task
 from mtneuro_ray.cluster.shared import get_encoder, share_encoder
-from mtneuro_ray.cluster.sweep import Where, sweep
 from mtneuro_ray.cluster.trial import train_on_workers
 from mtneuro_ray.config.pairs import load_pair
 from mtneuro_ray.config.resources import ResourceSettings

@@ -19,8 +19,8 @@ from mtneuro_ray.data.store import CutoutStore, ingest_lock
 from mtneuro_ray.data.verify import verify
 from mtneuro_ray.errors import InputError, SourceError, StoreError
 from mtneuro_ray.storage.folder import Folder
+from mtneuro_ray.volumes.address_options import AddressOptions
 from mtneuro_ray.volumes.files import FileSource
-from mtneuro_ray.volumes.options import AddressOptions
 from tests.settings import cube, task_settings
 from tests.volumes.sources import MemoryVolume
 

@@ -19,9 +19,9 @@ from mtneuro_ray.data import cubes as cubes_module
 from mtneuro_ray.data import sampling as plan
 from mtneuro_ray.data import stored_cubes
 from mtneuro_ray.data.ahead import read_ahead
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.cubes import CubeArrays, counted, load_cubes, strips_of
 from mtneuro_ray.data.identities import Identities
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.patches import PatchPlan
 from mtneuro_ray.data.samples import load_split
 from mtneuro_ray.data.store import CutoutStore

@@ -11,7 +11,7 @@ import torch
 import mtneuro_ray
 from mtneuro_ray.cli.main import main
 from mtneuro_ray.data import predictions
-from mtneuro_ray.data.labels import IGNORED
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.sampling import samples as samples_of
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.engine.predict import predict_run

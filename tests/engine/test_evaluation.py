@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.config.pairs import check_pair
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.engine import evaluation
 from mtneuro_ray.engine.evaluation import constant_prediction, evaluate

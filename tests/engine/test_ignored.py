@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import mtneuro_ray
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.context import WorkerContext
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.resident import ResidentSplit
 from mtneuro_ray.engine.evaluation import evaluate
 from mtneuro_ray.engine.loop import set_up, train

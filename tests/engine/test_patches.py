@@ -19,9 +19,9 @@ from mtneuro_ray.cli.main import main
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.data.ahead import Voxels
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.context import WorkerContext
 from mtneuro_ray.data.cubes import CubeArrays, load_cubes
-from mtneuro_ray.data.labels import IGNORED
 from mtneuro_ray.data.samples import SplitData
 from mtneuro_ray.data.stored import describe, joined, parts_of
 from mtneuro_ray.data.stored_cubes import StoredCubes, StoredPatches

@@ -17,7 +17,7 @@ from mtneuro_ray.data.export import export_splits
 from mtneuro_ray.data.ingest import identities_of
 from mtneuro_ray.engine.execute import train_here
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.render import as_json
+from mtneuro_ray.results.printing import as_json
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder
 from tests.tiny import write_tiny

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.render import FORMATS, rows_as_table
+from mtneuro_ray.results.printing import FORMATS, rows_as_table
 from mtneuro_ray.results.report import run_report
 from mtneuro_ray.results.tables import MISSING, Table, Value, as_objects, mean_and_deviation
 from mtneuro_ray.storage.records import RunRecord

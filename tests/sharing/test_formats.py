@@ -13,11 +13,11 @@ import torch
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.sharing import bioimage
-from mtneuro_ray.sharing.folder import export_run
 from mtneuro_ray.sharing.program import program_of
+from mtneuro_ray.sharing.shared_folder import export_run
 from mtneuro_ray.tasks.training.scaling import with_scaling
 from tests.engine.data import run_of
-from tests.sharing.test_folder import finished
+from tests.sharing.test_shared_folder import finished
 
 LIBRARY = {"encoder_name": "efficientnet-b0", "encoder_weights": None}
 # Every model that can be exported, with an image that it accepts: depth and side.

@@ -10,9 +10,9 @@ import torch
 
 import mtneuro_ray
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.sharing.folder import export_run
 from mtneuro_ray.sharing.hub import Repository, push
-from tests.sharing.test_folder import finished
+from mtneuro_ray.sharing.shared_folder import export_run
+from tests.sharing.test_shared_folder import finished
 from tests.sharing.writable_hub import TOKEN, WritableHub, serving
 
 

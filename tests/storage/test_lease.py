@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import InputError, MTNeuroError

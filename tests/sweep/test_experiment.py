@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mtneuro_ray.config.axes import resolved
 from mtneuro_ray.config.pairs import Pair
 from mtneuro_ray.config.run import RunSettings
+from mtneuro_ray.config.search_axes import resolved
 from mtneuro_ray.config.space import Candidate, SweepSpace
 from mtneuro_ray.storage.records import RunRecord
 from mtneuro_ray.sweep.experiment import Experiment, PlannedRun

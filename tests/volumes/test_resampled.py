@@ -14,7 +14,7 @@ from scipy import ndimage
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.roi import Roi, Shape
 from mtneuro_ray.volumes import resampled as module
-from mtneuro_ray.volumes.options import Micrometers
+from mtneuro_ray.volumes.address_options import Micrometers
 from mtneuro_ray.volumes.resampled import resampled
 from mtneuro_ray.volumes.source import VolumeSource, Voxels, open_volume
 from tests.volumes import writers

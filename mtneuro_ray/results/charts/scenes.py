@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.config.labels import Absent
+from mtneuro_ray.config.label_keys import Absent
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.task import Split
 from mtneuro_ray.config.volumes import Sizes, sides_um

@@ -20,18 +20,18 @@ from mtneuro_ray.results.charts.scenes import Scene, SplitLoader, scenes_of
 from mtneuro_ray.results.charts.scores import scores_of
 from mtneuro_ray.results.charts.searches import Search, searches_of
 from mtneuro_ray.results.charts.timings import timings_of
-from mtneuro_ray.results.figures.comparison import draw_comparison
 from mtneuro_ray.results.figures.confusion import draw_confusion
-from mtneuro_ray.results.figures.correlation import Stack, draw_correlations, stacks_of
 from mtneuro_ray.results.figures.curves import draw_curves
 from mtneuro_ray.results.figures.embeddings import draw_embeddings
+from mtneuro_ray.results.figures.method_points import draw_comparison
 from mtneuro_ray.results.figures.mined_views import draw_views
 from mtneuro_ray.results.figures.picture import Picture
 from mtneuro_ray.results.figures.scores import draw_classes, draw_seeds
 from mtneuro_ray.results.figures.search import draw_importance, draw_parallel
+from mtneuro_ray.results.figures.slice_correlation import Stack, draw_correlations, stacks_of
 from mtneuro_ray.results.figures.slices import draw_slices
 from mtneuro_ray.results.figures.timings import draw_timings
-from mtneuro_ray.results.figures.volumes import draw_volume, has_depth
+from mtneuro_ray.results.figures.volume_views import draw_volume, has_depth
 from mtneuro_ray.results.frame import Run, grouped, runs_of
 from mtneuro_ray.results.methods import data_labels
 from mtneuro_ray.results.paper_tables import compared

@@ -18,9 +18,9 @@ from mtneuro_ray.results.charts.timings import Timings, timings_of
 from mtneuro_ray.results.frame import Run
 from mtneuro_ray.results.methods import finished
 from mtneuro_ray.results.page import encoded, viewers
+from mtneuro_ray.results.page.cells import failures_of, shown_table
 from mtneuro_ray.results.page.details import shared_details
-from mtneuro_ray.results.page.shown import failures_of, shown_table
-from mtneuro_ray.results.page.stored import StoredResults
+from mtneuro_ray.results.page.stored_results import StoredResults
 from mtneuro_ray.results.page.summary import summary_of
 from mtneuro_ray.results.query import Results, run_columns
 from mtneuro_ray.storage.records import RunRecord

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtneuro_ray.config.base import flattened
 from mtneuro_ray.results.frame import Run
-from mtneuro_ray.results.page.shown import log_tail
+from mtneuro_ray.results.page.cells import log_tail
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord
 

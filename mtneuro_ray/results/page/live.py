@@ -13,7 +13,7 @@ from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.page.content import Content
 from mtneuro_ray.results.page.details import details_of
 from mtneuro_ray.results.page.document import as_json, fragment, page
-from mtneuro_ray.results.page.stored import StoredResults
+from mtneuro_ray.results.page.stored_results import StoredResults
 from mtneuro_ray.results.query import Results
 from mtneuro_ray.results.watching import SweepView
 from mtneuro_ray.storage.folder import Folder

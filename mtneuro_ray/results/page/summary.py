@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from mtneuro_ray.results.page.shown import ShownTable, shown_table
+from mtneuro_ray.results.page.cells import ShownTable, shown_table
+from mtneuro_ray.results.printing import rows_as_table
 from mtneuro_ray.results.query import Results, best_columns
-from mtneuro_ray.results.render import rows_as_table
 
 
 class Tile(NamedTuple):

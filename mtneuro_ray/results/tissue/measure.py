@@ -11,7 +11,7 @@ from mtneuro_ray.errors import InputError, nearest
 from mtneuro_ray.progress import byte_progress
 from mtneuro_ray.results.tissue import skeleton
 from mtneuro_ray.results.tissue.components import ComponentFinder, Ints
-from mtneuro_ray.results.tissue.labels import Labels, Place, at_boxes, at_cubes, open_labels
+from mtneuro_ray.results.tissue.label_source import Labels, Place, at_boxes, at_cubes, open_labels
 from mtneuro_ray.results.tissue.measured import BoxCounts, Measurements
 from mtneuro_ray.results.tissue.regions import Regions, open_regions
 from mtneuro_ray.roi import Roi, Shape

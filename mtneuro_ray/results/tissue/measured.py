@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from mtneuro_ray.results.tables import Table
 from mtneuro_ray.results.tissue.components import Components, Ints
-from mtneuro_ray.results.tissue.labels import Labels, Place
-from mtneuro_ray.results.tissue.tables import Row, tables_of
+from mtneuro_ray.results.tissue.label_source import Labels, Place
+from mtneuro_ray.results.tissue.measured_tables import Row, tables_of
 from mtneuro_ray.storage.folder import place_of
 
 if TYPE_CHECKING:

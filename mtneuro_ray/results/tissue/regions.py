@@ -9,7 +9,7 @@ import numpy as np
 
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.results.tissue.components import Ints
-from mtneuro_ray.results.tissue.labels import HeldVolume, Labels, Place
+from mtneuro_ray.results.tissue.label_source import HeldVolume, Labels, Place
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.labels import as_labels
 from mtneuro_ray.volumes.paths import address_of

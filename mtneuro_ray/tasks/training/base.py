@@ -36,8 +36,8 @@ from mtneuro_ray.tasks.training.scaling import scale
 class Judged:
     """Losses (B,), predicted classes (B, ...) and true classes (B, ...) of a batch.
 
-    `mask`, of the same shape, is true where a voxel counts, and the truth is `data.labels.IGNORED` where it does not;
-    None where all do. The loss of an image without a voxel that counts is 0.
+    `mask`, of the same shape, is true where a voxel counts, and the truth is `data.class_labels.IGNORED` where it does
+    not; None where all do. The loss of an image without a voxel that counts is 0.
     """
 
     losses: Tensor

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtneuro_ray.data.augment import augment_pairs
-from mtneuro_ray.data.labels import IGNORED
+from mtneuro_ray.data.class_labels import IGNORED
 from mtneuro_ray.data.resident import Batch, DeviceSplit
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import autocast

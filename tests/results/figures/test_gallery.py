@@ -20,7 +20,6 @@ from mtneuro_ray.data.samples import SplitArrays
 from mtneuro_ray.results.charts.confusion import confusions_of
 from mtneuro_ray.results.charts.projection import Projection
 from mtneuro_ray.results.figures.confusion import draw_confusion
-from mtneuro_ray.results.figures.correlation import correlations
 from mtneuro_ray.results.figures.gallery import (
     correlation_picture,
     embedding_pictures,
@@ -36,6 +35,7 @@ from mtneuro_ray.results.figures.gallery import (
     volume_pictures,
 )
 from mtneuro_ray.results.figures.picture import Picture, distinct
+from mtneuro_ray.results.figures.slice_correlation import correlations
 from mtneuro_ray.results.frame import runs_of
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord

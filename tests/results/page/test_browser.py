@@ -22,7 +22,7 @@ from mtneuro_ray.results.charts.projection import Projection
 from mtneuro_ray.results.charts.tiles import SIDE, Cloud, cloud_of
 from mtneuro_ray.results.page.live import LivePage
 from mtneuro_ray.results.page.server import PageServer
-from mtneuro_ray.results.page.stored import Notes, StoredResults
+from mtneuro_ray.results.page.stored_results import Notes, StoredResults
 from mtneuro_ray.results.report import html_page
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord

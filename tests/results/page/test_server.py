@@ -17,7 +17,7 @@ from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.errors import MTNeuroError
 from mtneuro_ray.results.page.live import LivePage
 from mtneuro_ray.results.page.server import PageServer
-from mtneuro_ray.results.page.stored import StoredResults
+from mtneuro_ray.results.page.stored_results import StoredResults
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunFolder, RunRecord
 from mtneuro_ray.sweep.outline import write_outline

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.config.labels import LabelRange, annotated_parts
+from mtneuro_ray.config.label_keys import LabelRange, annotated_parts
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.errors import InputError

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from mtneuro_ray.cluster.dispatch import Dispatch
-from mtneuro_ray.cluster.sweep import Where, sweep
+from mtneuro_ray.cluster.driver import Where, sweep
 from mtneuro_ray.config.run import RunSettings
 from mtneuro_ray.config.sweeps import load_sweep
 from mtneuro_ray.data.ingest import open_volumes
 from mtneuro_ray.data.store import CutoutStore
 from mtneuro_ray.results import Results
-from mtneuro_ray.results.render import markdown
+from mtneuro_ray.results.printing import markdown
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.sweep.experiment import Experiment
 from mtneuro_ray.sweep.sweep import Sweep

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mtneuro_ray.data.mosaic import EMPTY, Mosaic
 from mtneuro_ray.data.store import Bytes
 from mtneuro_ray.results.charts.curves import mean_curve
-from mtneuro_ray.results.figures.correlation import (
+from mtneuro_ray.results.figures.slice_correlation import (
     Stack,
     correlations,
     decay,

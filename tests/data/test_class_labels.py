@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mtneuro_ray.config.task import TaskSettings
 from mtneuro_ray.data import sampling
+from mtneuro_ray.data.class_labels import IGNORED, LabelMap, classes_of
 from mtneuro_ray.data.identities import Identities
 from mtneuro_ray.data.ingest import ingest
-from mtneuro_ray.data.labels import IGNORED, LabelMap, classes_of
 from mtneuro_ray.data.mosaic import EMPTY, assemble, cut
 from mtneuro_ray.data.samples import SplitArrays, load_split, load_splits
 from mtneuro_ray.data.store import CutoutStore

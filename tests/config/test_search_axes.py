@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mtneuro_ray.config.axes import Axis, Range, resolved, searchable
 from mtneuro_ray.config.network import NetworkSettings
+from mtneuro_ray.config.search_axes import Axis, Range, resolved, searchable
 from mtneuro_ray.config.space import SearchSettings
 from tests.config.checks import refused
 from tests.settings import network_settings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mtneuro_ray.onboarding.texture import autocovariance, correlation_lengths
+from mtneuro_ray.onboarding.texture_length import autocovariance, correlation_lengths
 from mtneuro_ray.volumes.source import VolumeSource, open_volume
 
 

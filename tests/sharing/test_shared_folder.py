@@ -21,8 +21,8 @@ from mtneuro_ray.engine.finished import load_model
 from mtneuro_ray.errors import InputError
 from mtneuro_ray.models.build import build_model
 from mtneuro_ray.results.query import Results
-from mtneuro_ray.sharing.folder import export_run, load_shared
 from mtneuro_ray.sharing.program import program_of
+from mtneuro_ray.sharing.shared_folder import export_run, load_shared
 from mtneuro_ray.storage.folder import Folder
 from mtneuro_ray.storage.records import RunRecord, checkpoint_folder
 from mtneuro_ray.tasks.training.scaling import with_scaling

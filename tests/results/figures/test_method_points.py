@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from mtneuro_ray.results.figures.comparison import draw_comparison
+from mtneuro_ray.results.figures.method_points import draw_comparison
 from mtneuro_ray.results.frame import runs_of
 from mtneuro_ray.results.paper_tables import compared
 from mtneuro_ray.results.published import networks

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.errors import InputError
-from mtneuro_ray.volumes.options import AddressOptions, with_channel
+from mtneuro_ray.volumes.address_options import AddressOptions, with_channel
 
 
 def test_all_options() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.data.mosaic import EMPTY
-from mtneuro_ray.results.figures import volumes
-from mtneuro_ray.results.figures.volumes import colored_triangles, draw_volume, has_depth, longest_run, surfaces
+from mtneuro_ray.results.figures import volume_views as volumes
+from mtneuro_ray.results.figures.volume_views import colored_triangles, draw_volume, has_depth, longest_run, surfaces
 from tests.results.figures.scenery import THREE, layer, scene, truth
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtneuro_ray.onboarding import boxes
+from mtneuro_ray.onboarding import sampled_boxes as boxes
 from mtneuro_ray.roi import Roi
 from mtneuro_ray.volumes.source import VolumeSource, Voxels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtneuro_ray.results.tables import MISSING, Cells, Table, Value, count, number
-from mtneuro_ray.results.tissue.labels import Labels
+from mtneuro_ray.results.tissue.label_source import Labels
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mtneuro_ray.results.render import show
+from mtneuro_ray.results.printing import show
 from mtneuro_ray.results.tables import Table
 
 _COLUMNS = [f"column {number}" for number in range(12)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtneuro_ray.onboarding.boxes import read_boxes, spread_boxes
+from mtneuro_ray.onboarding.sampled_boxes import read_boxes, spread_boxes
 from mtneuro_ray.volumes.source import VolumeSource
 
 # Extent of a box along the axis that is measured, across it, and the voxels of all boxes of an axis.
