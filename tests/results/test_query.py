@@ -101,9 +101,9 @@ def test_a_name_that_does_not_occur_is_one_line_with_those_that_do(
 def test_a_metric_that_does_not_occur_is_one_line_with_those_that_do() -> None:
     with pytest.raises(InputError) as caught:
         Results.of([*CANDIDATES, *FINALS]).best(metric="val/iou")
-    assert (
-        str(caught.value)
-        == "--metric: no candidate has 'val/iou'; did you mean 'val/loss'?; accepted: val/dataset/iou_mean, val/loss"
+    assert str(caught.value) == (
+        "--metric: no candidate has 'val/iou'; did you mean 'val/dataset/iou_mean'?; accepted: val/dataset/iou_mean, "
+        "val/loss"
     )
 
 
