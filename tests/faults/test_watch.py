@@ -92,6 +92,19 @@ def test_a_shard_that_is_not_what_was_written_is_seen(watcher: Watcher, tmp_path
     assert "bytes that are not whole (StoreError" in watcher.violations[0]
 
 
+def test_what_the_store_notes_of_a_source_is_whole_or_seen(watcher: Watcher, tmp_path: Path) -> None:
+    store = CutoutStore(Folder(tmp_path / "store"))
+    store.note("volume", {"voxel_size": [1.17, 1.17, 1.17]})
+    watcher.look()
+    assert watcher.violations == []
+    [path] = (tmp_path / "store").rglob("about.json")
+    path.write_bytes(path.read_bytes()[:-3])
+    watcher.look()
+    [violation] = watcher.violations
+    assert "about.json" in violation
+    assert "bytes that are not whole" in violation
+
+
 def test_what_is_compared_leaves_out_what_differs_between_executions(tmp_path: Path) -> None:
     for name, record in (("a", DONE), ("b", replace(DONE, host="there", timings={"total_s": 1.0}))):
         Folder(tmp_path / name).write(f"runs/{record.run_id}.json", json.dumps(asdict(record)).encode())

@@ -91,7 +91,8 @@ class Watcher:
                 self._read_new(self._out / "checkpoints" / each / name, "json" if name.endswith(".json") else name)
         for source in self._identities:
             for name in self._listed(self._store / source):
-                self._read_new(self._store / source / name, "shard")
+                # Beside its shards lies what the metadata of a source say.
+                self._read_new(self._store / source / name, "json" if name.endswith(".json") else "shard")
 
     def _listed(self, folder: Path) -> list[str]:
         """Files of a folder as the package lists them."""
