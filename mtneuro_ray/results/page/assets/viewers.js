@@ -120,7 +120,9 @@ function cloudChart(found) {
   new ResizeObserver(() => requestAnimationFrame(draw)).observe(frame);
   const options = { title: found.title, rows: () => ({ columns: ["x", "y", "region", "split", "z0", "y0", "x0", ...Object.keys(found.attributes)],
     rows: found.points.map(([x, y], n) => [x, y, found.regions[found.region[n]], found.splits[found.split[n]], ...found.origins[n], ...Object.values(found.attributes).map((values) => values[n])]) }) };
-  return h("figure", { class: "chart wide" }, h("figcaption", {}, h("strong", {}, found.title),
+  const figure = h("figure", { class: "chart wide" }, h("figcaption", {}, h("strong", {}, found.title),
     h("span", { class: "note" }, `UMAP of the embeddings of corners${found.left_out ? `; ${found.points.length} of ${found.points.length + found.left_out}, evenly` : ""}`)),
     choice("color by", names, (n) => { state.by = n; draw(); }), key, frame, numbers(options));
+  figure.redraw = draw;
+  return figure;
 }
