@@ -20,11 +20,12 @@ from tests.engine.data import run_of
 from tests.sharing.test_shared_folder import finished
 
 LIBRARY = {"encoder_name": "efficientnet-b0", "encoder_weights": None}
-# Every model that can be exported, with an image that it accepts: depth and side.
+# Every model that can be exported, with an image that it accepts: depth and side. A side that a layer sees as 1 stays
+# closed in a program of torch.export, so none is that small.
 MODELS: list[tuple[str, str, int, int, dict[str, Any]]] = [
     ("segmentation", "UNet", 1, 16, {}),
     ("segmentation", "UNet", 4, 16, {"dim": 3}),
-    ("segmentation", "VNetLight", 8, 16, {"dim": 3}),
+    ("segmentation", "VNetLight", 16, 16, {"dim": 3}),
     ("segmentation", "HighResNet", 4, 16, {"dim": 3}),
     ("classification", "ResNet-18", 1, 16, {}),
     *(("segmentation", model, 1, 128, LIBRARY) for model in ("MAnet", "FPN", "UnetPlusPlus", "PAN", "PSPNet")),
@@ -53,8 +54,8 @@ def test_every_model_is_a_program_and_onnx(
     from mtneuro_ray.sharing.onnx import write_onnx
 
     cubes = [
-        {"region": "A", "label": 0, "split": split, "z": [z, z + 8], "y": [0, side], "x": [0, side]}
-        for z, split in ((0, "train"), (10, "val"), (20, "test"))
+        {"region": "A", "label": 0, "split": split, "z": [z, z + 16], "y": [0, side], "x": [0, side]}
+        for z, split in ((0, "train"), (20, "val"), (40, "test"))
     ]
     task = {"tile_size": [side, side], "volume_z": depth, "cubes": cubes}
     run = run_of(kind, task=task, model=model, **network)
