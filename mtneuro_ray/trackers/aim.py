@@ -44,6 +44,8 @@ class _Aim(Tracker):
         root.mkdir(parents=True, exist_ok=True)
         # A repository has a version when it is whole. Making one opens its index, which `aim up` may hold.
         self._repo: Any = Repo(str(root), init=Repo.get_version(str(root)) == (0, 0))
+        # Aim keeps the list of a path for half a second, in which another tracker of this process may have added runs.
+        self._repo._all_run_hashes.cache_clear()
         self._listed = set(self._repo.list_all_runs())
         # Run() takes the hash of a run that exists, or draws one. It is told that each exists, and creates it.
         self._repo.run_exists = lambda run_hash: True
