@@ -108,7 +108,7 @@ def progress(
     task = bar.add_task(label, total=total)
     started = time.monotonic()
     done, due_s = 0, patience_s or every_s
-    first = (0, 0.0)
+    first: tuple[int, float] | None = None
 
     def advance(number: int) -> None:
         nonlocal done, due_s, first
@@ -120,10 +120,12 @@ def progress(
         if not console.is_terminal and seconds > due_s and done < total:
             due_s = seconds + every_s
             # Not from the first units, whose time has that of what begins once, such as opening a database.
-            pace = (seconds - first[1]) / (done - first[0]) if first[0] and done > first[0] else None
-            left = "" if pace is None else f", {pace * (total - done):.0f} s left"
+            left = ""
+            if first is not None and done > first[0]:
+                left = f", {(seconds - first[1]) / (done - first[0]) * (total - done):.0f} s left"
             say(f"{label}: {done / total:.0%} of {total} {unit}{left}")
-        first = first if first[0] else (done, seconds)
+        if first is None:
+            first = (done, seconds)
 
     try:
         yield advance

@@ -283,8 +283,8 @@ def _refusal(error: typer.TyperException) -> str:
     own = [] if name != "WHAT" else [each.split()[1] for each in COMMANDS if each.startswith("results ")]
     choices = [*(parameter.type_descriptor.choices or ()), *own]
     accepted = ", ".join(choices) or _accepted(parameter) or f"see {command} --help"
-    for problem in getattr(error.__cause__, "errors", list)():
-        value = str(problem["input"])
+    if problems := list[Any](getattr(error.__cause__, "errors", list)()):
+        value = str(problems[0]["input"])
         return f"{command}: {name}: is {value!r}{nearest(value, choices)}; accepted: {accepted}"
     return f"{command}: {name}: {error.message or 'is missing'}; accepted: {accepted}"
 

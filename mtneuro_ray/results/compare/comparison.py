@@ -130,9 +130,9 @@ def _row(contrast: Contrast) -> Cells:
 
 
 def _probability(p: float | None) -> Value:
-    if p is None or p >= 1e-4:
-        return MISSING if p is None else number(p, 4)
-    return Value("< 0.0001", p)
+    if p is None:
+        return MISSING
+    return number(p, 4) if p >= 1e-4 else Value("< 0.0001", p)
 
 
 def _numbers(contrast: Contrast) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Contrast:
     metric: str
     effect: Effect
     p: float
-    among: int = 1
+    among: int
 
     @property
     def is_told_apart(self) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtneuro_ray.data.mosaic import EMPTY
-from mtneuro_ray.results.figures import volume_views as volumes
+from mtneuro_ray.results.figures import volume_views
 from mtneuro_ray.results.figures.volume_views import colored_triangles, draw_volume, has_depth, longest_run, surfaces
 from tests.results.figures.scenery import THREE, layer, scene, truth
 
@@ -111,7 +111,7 @@ def test_what_fills_the_box_is_glass_in_truth_and_prediction() -> None:
 def test_triangles_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(0, 4, (20, 40, 40), dtype=np.uint8)
     dense = layer(truth=noise, predicted=noise)
-    monkeypatch.setattr(volumes, "_TRIANGLES", 5000)
+    monkeypatch.setattr(volume_views, "_TRIANGLES", 5000)
     figure = draw_volume(scene(dense)._replace(image=noise))
     for panel in figure.axes:
         surface: Any = panel.collections[0]
